@@ -1,0 +1,77 @@
+"""Where to compute, and in which precision."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class DeviceError(ValueError):
+    """The requested device does not exist here."""
+
+
+def available_devices() -> list[str]:
+    """Names of the devices of this machine, best first: 'cuda', 'mps', 'cpu'."""
+    import torch
+
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, there in found.items() if there]
+
+
+def choose_device(name: "str | torch.device | None" = None) -> "torch.device":
+    """The device called `name`, or the best one there is.
+
+    Parameters
+    ----------
+    name : str, torch.device or None
+        'cuda', 'cuda:1', 'mps', 'cpu'; None or 'auto' chooses cuda > mps > cpu.
+
+    Raises
+    ------
+    DeviceError
+        If that device is not available.
+    """
+    import torch
+
+    there = available_devices()
+    if name is None or name == "auto":
+        return torch.device(there[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"device '{name}' is unknown; available here: {', '.join(there)}") from error
+    if device.type not in there or (device.index or 0) >= _count(device.type):
+        raise DeviceError(f"device '{name}' is not available here; use {' or '.join(there)}, or leave it on 'auto'")
+    return device
+
+
+def _count(kind: str) -> int:
+    import torch
+
+    return torch.cuda.device_count() if kind == "cuda" else 1
+
+
+def choose_dtype(device: "torch.device", name: str | None = None) -> "torch.dtype":
+    """Precision of the network: 'float32', 'bfloat16', or None for what pays on this device.
+
+    bfloat16 is chosen on CUDA devices that support it; the CPU stays with float32.
+    """
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name is not None:
+        if name not in known:
+            raise ValueError(f"dtype '{name}' is not possible; allowed: {', '.join(known)}")
+        return known[name]
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def autocast(device: "torch.device", dtype: "torch.dtype") -> AbstractContextManager[object]:
+    """A context in which the network computes in `dtype`; to be closed within one step."""
+    import torch
+
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=dtype)

@@ -1,0 +1,120 @@
+"""From window logits to one label frame in which objects never overlap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.core.regions import Region
+from napari_mosam.core.windows import NO_LOGIT, Window, paste, sample
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+    from torch import Tensor
+
+SUPPRESSED = -10.0
+"""Logit given to pixels that a rival holds; SAM 2 uses the same value."""
+
+
+def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
+    """uint16 where every id fits, else uint32."""
+    if max_id > np.iinfo(np.uint32).max:
+        raise ValueError(f"object id {max_id} is too large for a label image; use ids up to 4294967295")
+    return np.uint16 if max_id <= np.iinfo(np.uint16).max else np.uint32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """Who holds each pixel of a frame.
+
+    Attributes
+    ----------
+    best, second : Tensor, shape (Y, X)
+        The two largest logits of any object.
+    winner : Tensor of int64, shape (Y, X)
+        Row of the object with the largest logit; -1 outside every window.
+    """
+
+    best: "Tensor"
+    second: "Tensor"
+    winner: "Tensor"
+
+    def rivals(self, row: int, window: Window, size: int) -> "Tensor":
+        """The strongest logit of any *other* object over a window, shape (size, size)."""
+        import torch
+
+        rows, columns = window.pixels((self.best.shape[0], self.best.shape[1]))
+        if rows.start == rows.stop or columns.start == columns.stop:
+            return torch.full((size, size), NO_LOGIT, device=self.best.device)
+        mine = self.winner[rows, columns] == row
+        rival = torch.where(mine, self.second[rows, columns], self.best[rows, columns])
+        local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
+        return sample(rival[None, None], local, size)[0]
+
+    def labels(self, object_ids: Sequence[int]) -> "NDArray[np.unsignedinteger[Any]]":
+        """Ids where a logit is positive, 0 elsewhere; shape (Y, X)."""
+        lookup = np.array([*object_ids, 0], label_dtype(max(object_ids, default=0)))
+        return lookup[np.where((self.best > 0).cpu().numpy(), self.winner.cpu().numpy(), -1)]
+
+    def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":
+        """Probability of the winner times its predicted IoU where its logit is positive, 0 elsewhere."""
+        import torch
+
+        quality = torch.tensor([*predicted_ious, 0.0], device=self.best.device)
+        confidence = torch.where(self.best > 0, self.best.sigmoid() * quality[self.winner], 0.0)
+        return np.asarray(confidence.cpu().numpy(), np.float32)
+
+
+def compete(logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tuple[int, int]) -> Contest:
+    """Put the logits of all objects on the frame and keep the two largest of each pixel.
+
+    Parameters
+    ----------
+    logits : sequence of Tensor, shape (h, w)
+        Over each object's window.
+    windows : sequence of Window
+    shape_yx : tuple of int
+        Shape of the frame.
+    """
+    import torch
+
+    device = logits[0].device if len(logits) else torch.device("cpu")
+    best = torch.full(shape_yx, NO_LOGIT, device=device)
+    second = best.clone()
+    winner = torch.full(shape_yx, -1, dtype=torch.int64, device=device)
+    for row, (own, window) in enumerate(zip(logits, windows, strict=True)):
+        region, values = paste(own, window, shape_yx)
+        if values.numel():
+            _enter(best[region], second[region], winner[region], values.clamp(min=NO_LOGIT), row)
+    return Contest(best, second, winner)
+
+
+def _enter(best: "Tensor", second: "Tensor", winner: "Tensor", values: "Tensor", row: int) -> None:
+    import torch
+
+    wins = values > best
+    second.copy_(torch.where(wins, best, torch.maximum(second, values)))
+    best.copy_(torch.where(wins, values, best))
+    winner[wins] = row
+
+
+def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":
+    """Logits of one object with the pixels that a rival holds pushed to background."""
+    import torch
+
+    return torch.where(rivals > logits, logits.clamp(max=SUPPRESSED), logits)
+
+
+def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Sequence[Window]) -> list[Region | None]:
+    """The pixels of each object in a label frame; None where it has none."""
+    found = []
+    for object_id, window in zip(object_ids, windows, strict=True):
+        rows, columns = window.pixels((labels.shape[0], labels.shape[1]))
+        found.append(Region.from_mask(labels[rows, columns] == object_id, (rows.start, columns.start)))
+    return found
+
+
+def as_label_dtype(labels: "NDArray[Any]", dtype: "DTypeLike") -> "NDArray[Any]":
+    """Labels in `dtype` without a copy where it already fits."""
+    return labels.astype(dtype, copy=False)

@@ -1,0 +1,171 @@
+"""Networks from their build parameters, and weights into networks; nothing is unpickled.
+
+sam2's networks bake the input size in, so one network is built per input size.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+    from torch import Tensor
+
+SIZE_STEP = 32
+"""Input sizes are multiples of this: Hiera halves the stride-4 grid three times."""
+
+
+class ModelError(ValueError):
+    """A model cannot be built or its weights cannot be loaded."""
+
+
+def build_from_parameters(parameters: Mapping[str, Any], image_size: int | None = None) -> "SAM2Base":
+    """A SAM 2 network from the JSON parameters that are shipped beside its weights.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The sections 'trunk', 'neck', 'memory_attention', 'memory_encoder' and 'base'.
+    image_size : int or None
+        Side of the input in px, a multiple of 32; None takes the size it was trained with.
+    """
+    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+    from sam2.modeling.sam2_base import SAM2Base
+
+    size = check_size(image_size or parameters["image_size"])
+    attention = dict(parameters["memory_attention"])
+    layer = MemoryAttentionLayer(
+        **attention.pop("layer"),
+        self_attention=_rope(attention.pop("self_attention"), size),
+        cross_attention=_rope(attention.pop("cross_attention"), size),
+    )
+    return SAM2Base(
+        image_encoder=_image_encoder(parameters),
+        memory_attention=MemoryAttention(layer=layer, **attention),
+        memory_encoder=_memory_encoder(parameters["memory_encoder"]),
+        **{**parameters["base"], "image_size": size},
+    )
+
+
+def build_official(config_name: str, image_size: int) -> "SAM2Base":
+    """A network of one of the official sizes, from the configuration inside the sam2 package.
+
+    sam2's video builder binarises the masks of prompted frames before they are remembered, so that is set here too.
+    """
+    import sam2
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    size = check_size(image_size)
+    path = Path(sam2.__file__).parent / "configs" / "sam2.1" / config_name
+    model = OmegaConf.load(path).model
+    model.image_size = size
+    model.binarize_mask_from_pts_for_mem_enc = True
+    for name in ("self_attention", "cross_attention"):
+        model.memory_attention.layer[name].feat_sizes = [size // 16, size // 16]
+    network: SAM2Base = instantiate(model, _recursive_=True)
+    return network
+
+
+def load_weights(network: "SAM2Base", path: Path) -> None:
+    """Load a safetensors file or an official ``.pt`` checkpoint (tensors only) strictly.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, or does not fit the network.
+    """
+    weights = read_weights(path)
+    expected = network.state_dict()
+    missing, unexpected = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
+    misfits = sorted(k for k in set(expected) & set(weights) if expected[k].shape != weights[k].shape)
+    if missing or unexpected or misfits:
+        raise ModelError(
+            f"the weights in '{path.name}' do not fit this model: {_few(missing)} missing, {_few(unexpected)} "
+            f"unexpected, {_few(misfits)} of another shape; choose the model they were made for"
+        )
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=True)
+
+
+def read_weights(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a weights file, without executing anything in it."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(f"no weights at '{path}'; give the path of a .safetensors or .pt file")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(stored.get("model", stored))
+    except (SafetensorError, RuntimeError, EOFError, AttributeError, OSError, ValueError) as error:
+        raise _damaged(path) from error
+    except Exception as error:
+        if type(error).__name__ == "UnpicklingError":
+            raise _damaged(path) from error
+        raise
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Build parameters from a JSON file."""
+    parameters: dict[str, Any] = json.loads(path.read_text())
+    return parameters
+
+
+def check_size(size: int) -> int:
+    """Return `size` if Hiera can take it; the network's input is square."""
+    if size < 2 * SIZE_STEP or size % SIZE_STEP:
+        raise ModelError(f"an input size of {size} px is not possible; use a multiple of {SIZE_STEP}, 64 or more")
+    return size
+
+
+def _damaged(path: Path) -> ModelError:
+    return ModelError(
+        f"the weights file '{path.name}' is damaged or not a tensors-only file; get it again (expected .safetensors, "
+        "or an official .pt checkpoint)"
+    )
+
+
+def _few(names: list[str]) -> str:
+    return f"{len(names)} ({names[0]} …)" if names else "0"
+
+
+def _rope(parameters: Mapping[str, Any], size: int) -> Any:
+    from sam2.modeling.sam.transformer import RoPEAttention
+
+    given = {k: v for k, v in parameters.items() if k != "kind"}
+    return RoPEAttention(**{**given, "feat_sizes": [size // 16, size // 16]})
+
+
+def _positions(parameters: Mapping[str, Any]) -> Any:
+    from sam2.modeling.position_encoding import PositionEmbeddingSine
+
+    return PositionEmbeddingSine(**{k: v for k, v in parameters.items() if k != "kind"})
+
+
+def _image_encoder(parameters: Mapping[str, Any]) -> Any:
+    from sam2.modeling.backbones.hieradet import Hiera
+    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+
+    neck = dict(parameters["neck"])
+    scalp, positions = neck.pop("scalp"), _positions(neck.pop("pos_enc"))
+    trunk = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters["trunk"].items()}
+    return ImageEncoder(Hiera(**trunk), FpnNeck(position_encoding=positions, **neck), scalp=scalp)
+
+
+def _memory_encoder(parameters: Mapping[str, Any]) -> Any:
+    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+
+    given = dict(parameters)
+    fuser = dict(given.pop("fuser"))
+    n_layers = fuser.pop("num_layers")
+    block = CXBlock(**{k: v for k, v in fuser.items() if k != "layer"})
+    return MemoryEncoder(
+        mask_downsampler=MaskDownSampler(**given.pop("mask_downsampler")),
+        fuser=Fuser(block, num_layers=n_layers),
+        position_encoding=_positions(given.pop("position_encoding")),
+        **given,
+    )

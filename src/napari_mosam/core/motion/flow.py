@@ -1,0 +1,120 @@
+"""Dense optical flow between two frames, at reduced resolution."""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosam.core.motion.drift import shrink
+
+FlowMethod = Literal["auto", "ilk", "dis"]
+Flow = NDArray[np.float32]
+
+MIN_STEP = 2
+MAX_GRID = {"ilk": 512, "dis": 1024}
+"""Longest side of the grid on which a method computes; larger frames are shrunk further."""
+
+
+class FlowField:
+    """Motion of every pixel of a frame, on a coarser grid.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (2, h, w)
+        (dy, dx) in frame px per frame: a pixel of the earlier frame moves by this much.
+    step : int
+        Frame px per grid px.
+    shape_yx : tuple of int
+        Shape of the frame.
+    """
+
+    def __init__(self, vectors: Flow, step: int, shape_yx: tuple[int, int]) -> None:
+        self.vectors = vectors
+        self.step = step
+        self.shape_yx = shape_yx
+
+    def full(self) -> Flow:
+        """The field at frame resolution, shape (2, Y, X)."""
+        dense = self.vectors.repeat(self.step, 1).repeat(self.step, 2)
+        _, height, width = dense.shape
+        missing = (max(0, self.shape_yx[0] - height), max(0, self.shape_yx[1] - width))
+        dense = np.pad(dense, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
+        return np.asarray(dense[:, : self.shape_yx[0], : self.shape_yx[1]], np.float32)
+
+    def median(self, mask: NDArray[np.bool_], origin_yx: tuple[int, int]) -> tuple[float, float]:
+        """Median (dy, dx) over the pixels of a mask whose first pixel lies at `origin_yx`, px."""
+        y, x = np.nonzero(mask)
+        _, height, width = self.vectors.shape
+        rows = np.clip((y + origin_yx[0]) // self.step, 0, height - 1)
+        columns = np.clip((x + origin_yx[1]) // self.step, 0, width - 1)
+        dy, dx = np.median(self.vectors[:, rows, columns], axis=1)
+        return float(dy), float(dx)
+
+
+def choose_flow(method: FlowMethod) -> Literal["ilk", "dis"]:
+    """The method that 'auto' stands for here.
+
+    Raises
+    ------
+    ValueError
+        If 'dis' is asked for and OpenCV is not installed.
+    """
+    has_opencv = importlib.util.find_spec("cv2") is not None
+    if method == "auto":
+        return "dis" if has_opencv else "ilk"
+    if method == "dis" and not has_opencv:
+        raise ValueError("flow_method 'dis' needs OpenCV: pip install 'napari-mosam[fast]', or use 'ilk'")
+    return method
+
+
+def dense_flow(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    drift_yx: tuple[float, float] = (0.0, 0.0),
+    method: FlowMethod = "auto",
+) -> FlowField:
+    """Motion from one frame to the next.
+
+    Parameters
+    ----------
+    before, after : ndarray of float32, shape (Y, X)
+        Frames in [0, 1].
+    drift_yx : tuple of float
+        Shift of the whole frame, px; taken out first and added to the result.
+    method : {'auto', 'ilk', 'dis'}
+        ILK: Le Besnerais and Champagnat 2005. DIS: Kroeger et al. 2016.
+    """
+    chosen = choose_flow(method)
+    step = max(MIN_STEP, -(-max(before.shape) // MAX_GRID[chosen]))
+    drift = round(drift_yx[0] / step), round(drift_yx[1] / step)
+    small_before, small_after = shrink(before, step), _moved_back(shrink(after, step), drift)
+    vectors = _METHODS[chosen](small_before, small_after) + np.asarray(drift, np.float32)[:, None, None]
+    shape = (before.shape[0], before.shape[1])
+    return FlowField(np.asarray(vectors * step, np.float32), step, shape)
+
+
+def _moved_back(image: Flow, shift: tuple[int, int]) -> Flow:
+    """`image` read at +shift, its edges repeated."""
+    rows = np.clip(np.arange(image.shape[0]) + shift[0], 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(image.shape[1]) + shift[1], 0, image.shape[1] - 1)
+    return image[rows[:, None], columns[None]]
+
+
+def _ilk(before: Flow, after: Flow) -> Flow:
+    from skimage.registration import optical_flow_ilk
+
+    return np.asarray(optical_flow_ilk(before, after, radius=5), np.float32)
+
+
+def _dis(before: Flow, after: Flow) -> Flow:
+    import cv2
+
+    solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    as_bytes = [np.asarray(np.clip(frame, 0, 1) * 255, np.uint8) for frame in (before, after)]
+    flow_xy = solver.calc(as_bytes[0], as_bytes[1], None)
+    return np.asarray(np.moveaxis(flow_xy, -1, 0)[::-1], np.float32)
+
+
+_METHODS: dict[str, Callable[[Flow, Flow], Flow]] = {"ilk": _ilk, "dis": _dis}

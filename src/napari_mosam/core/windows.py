@@ -1,0 +1,175 @@
+"""Object-centred windows, and every change of coordinates between frame and model.
+
+Frame coordinates follow napari: an integer is the centre of a pixel, so a frame of H rows spans
+[-0.5, H - 0.5]. Model coordinates follow SAM 2: pixel k of an S-pixel input has index k. Everything is in
+(y, x) order except what goes to SAM 2's prompt encoder, which is (x, y).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+NO_LOGIT = -32.0  # stands for "no object here" wherever logits are put on a canvas
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of the frame that is resampled to the model's square input.
+
+    Attributes
+    ----------
+    center_yx : tuple of float
+        Centre in frame coordinates, px.
+    size_yx : tuple of float
+        Height and width in px; equal for object-centred windows.
+    """
+
+    center_yx: tuple[float, float]
+    size_yx: tuple[float, float]
+
+    @classmethod
+    def square(cls, center_yx: tuple[float, float], side: float) -> "Window":
+        """A square window of `side` px."""
+        return cls((float(center_yx[0]), float(center_yx[1])), (float(side), float(side)))
+
+    @classmethod
+    def full(cls, shape_yx: tuple[int, int]) -> "Window":
+        """The whole frame."""
+        height, width = shape_yx
+        return cls(((height - 1) / 2, (width - 1) / 2), (float(height), float(width)))
+
+    @property
+    def start_yx(self) -> tuple[float, float]:
+        """Upper left corner (the edge, not a pixel centre), frame coordinates."""
+        return self.center_yx[0] - self.size_yx[0] / 2, self.center_yx[1] - self.size_yx[1] / 2
+
+    def to_model(self, yx: "NDArray[np.floating]", size: int) -> "NDArray[np.float64]":
+        """Frame coordinates (N, 2) to model pixel indices (N, 2), both (y, x), for an input of `size` px."""
+        scale = size / np.asarray(self.size_yx)
+        return (np.asarray(yx, float) - self.start_yx) * scale - 0.5
+
+    def to_frame(self, yx: "NDArray[np.floating]", size: int) -> "NDArray[np.float64]":
+        """Model pixel indices (N, 2) to frame coordinates (N, 2); the inverse of :meth:`to_model`."""
+        scale = np.asarray(self.size_yx) / size
+        return (np.asarray(yx, float) + 0.5) * scale + self.start_yx
+
+    def pixels(self, shape_yx: tuple[int, int]) -> tuple[slice, slice]:
+        """Frame pixels whose centre lies in the window, clipped to a frame of `shape_yx`; may be empty."""
+        spans = []
+        for start, side, extent in zip(self.start_yx, self.size_yx, shape_yx, strict=True):
+            low = max(0, int(np.ceil(start)))
+            high = min(extent, int(np.ceil(start + side)))
+            spans.append(slice(low, max(low, high)))
+        return spans[0], spans[1]
+
+
+class Pyramid:
+    """A frame and its halved copies, so that large windows are averaged instead of aliased.
+
+    Parameters
+    ----------
+    image : Tensor, shape (Y, X)
+        One frame.
+    """
+
+    def __init__(self, image: "Tensor") -> None:
+        self._levels = [image[None, None]]
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Shape of the full-resolution frame."""
+        _, _, height, width = self._levels[0].shape
+        return int(height), int(width)
+
+    def crop(self, windows: Sequence[Window], size: int) -> "Tensor":
+        """Resample windows to (B, size, size), bilinear, frame edges replicated."""
+        import torch
+
+        return torch.cat([self._crop_one(w, size) for w in windows])
+
+    def _crop_one(self, window: Window, size: int) -> "Tensor":
+        depth = max(0, int(np.floor(np.log2(min(window.size_yx) / size) + 1e-6)))
+        image, depth = self._level(depth)
+        return sample(image, window, size, scale=2**depth, padding="border")
+
+    def _level(self, depth: int) -> "tuple[Tensor, int]":
+        from torch.nn.functional import avg_pool2d, pad
+
+        while len(self._levels) <= depth and min(self._levels[-1].shape[-2:]) > 1:
+            last = self._levels[-1]
+            even = pad(last, (0, last.shape[-1] % 2, 0, last.shape[-2] % 2), mode="replicate")
+            self._levels.append(avg_pool2d(even, 2))
+        depth = min(depth, len(self._levels) - 1)
+        return self._levels[depth], depth
+
+
+def sample(image: "Tensor", window: Window, size: int, *, scale: int = 1, padding: str = "border") -> "Tensor":
+    """Read a window from a canvas.
+
+    Parameters
+    ----------
+    image : Tensor, shape (1, 1, Y / scale, X / scale)
+        The canvas, possibly shrunk by an integer `scale`.
+    window : Window
+        In coordinates of the full-resolution frame.
+    size : int
+        Output side.
+    scale : int
+        How much smaller the canvas is than the frame.
+    padding : {'border', 'zeros'}
+        What lies outside the canvas.
+
+    Returns
+    -------
+    Tensor, shape (1, size, size)
+    """
+    import torch
+    from torch.nn.functional import grid_sample
+
+    height, width = image.shape[-2:]
+    axis = (torch.arange(size, device=image.device, dtype=torch.float32) + 0.5) / size
+    (y0, x0), (side_y, side_x) = window.start_yx, window.size_yx
+    y = (y0 + 0.5 + axis * side_y) / (scale * height) * 2 - 1
+    x = (x0 + 0.5 + axis * side_x) / (scale * width) * 2 - 1
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
+    return grid_sample(image, grid, mode="bilinear", padding_mode=padding, align_corners=False)[0]
+
+
+def paste(logits: "Tensor", window: Window, shape_yx: tuple[int, int]) -> "tuple[tuple[slice, slice], Tensor]":
+    """Resample a window's logits to frame pixels.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (h, w)
+        Over the window, any resolution.
+    window : Window
+        Where the logits lie.
+    shape_yx : tuple of int
+        Shape of the frame.
+
+    Returns
+    -------
+    region : tuple of slice
+        The frame pixels covered; empty when the window misses the frame.
+    values : Tensor
+        Bilinear logits at those pixels.
+    """
+    import torch
+    from torch.nn.functional import grid_sample
+
+    rows, columns = window.pixels(shape_yx)
+    values = logits.new_empty((rows.stop - rows.start, columns.stop - columns.start))
+    if values.numel() == 0:
+        return (rows, columns), values
+    (y0, x0), (side_y, side_x) = window.start_yx, window.size_yx
+    y = (torch.arange(rows.start, rows.stop, device=logits.device, dtype=torch.float32) - y0) / side_y * 2 - 1
+    x = (torch.arange(columns.start, columns.stop, device=logits.device, dtype=torch.float32) - x0) / side_x * 2 - 1
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
+    values = grid_sample(logits[None, None].float(), grid, padding_mode="border", align_corners=False)[0, 0]
+    return (rows, columns), values
