@@ -179,9 +179,7 @@ def preview(
     inside = check_prompts(prompts, opened.shape, 0, opened.n_frames)
     if frame not in inside.frames:
         raise PromptError(f"nothing is prompted on frame {frame}; prompted frames: {_listed(inside.frames)}")
-    job = Job(
-        opened, inside, _loaded(model, device), config or EngineConfig(), frame, frame + 1, "forward", diameter
-    )
+    job = Job(opened, inside, _loaded(model, device), config or EngineConfig(), frame, frame + 1, "forward", diameter)
     requests = job.requests(frame)
     seeds, contest = seed_frame(job.model, opened[frame], frame, requests, job.config)
     ids = [request.object_id for request in requests]

@@ -6,7 +6,7 @@ is SAM 2's own memory without motion, gate or competition, and is the baseline e
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
@@ -112,12 +112,23 @@ class MemoryConfig:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """All settings of a run; serialises to plain JSON types and back."""
+    """All settings of a run; serialises to plain JSON types and back.
+
+    Parameters
+    ----------
+    window, motion, memory
+        See their classes.
+    compete : bool
+        All objects of a frame compete for its pixels, in the output and in what is remembered.
+    prune : bool
+        Drop the pieces of a mask that do not continue the object's last mask.
+    """
 
     window: WindowConfig = field(default_factory=WindowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     compete: bool = True
+    prune: bool = True
 
     @classmethod
     def plain(cls) -> Self:
@@ -139,19 +150,32 @@ class EngineConfig:
         ValueError
             For an unknown key or a value outside its range.
         """
-        parts: dict[str, Any] = {
-            "window": WindowConfig(),
-            "motion": MotionConfig(),
-            "memory": MemoryConfig(),
-        }
+        default = cls()
         _refuse_unknown("config", given, {f.name for f in fields(cls)})
-        for name, part in parts.items():
-            section = dict(given.get(name, {}))
-            _refuse_unknown(name, section, {f.name for f in fields(part)})
-            if "area_range" in section:
-                section["area_range"] = tuple(section["area_range"])
-            parts[name] = replace(part, **section)
-        return cls(**parts, compete=bool(given.get("compete", True)))
+        return cls(
+            window=_section(default.window, "window", given),
+            motion=_section(default.motion, "motion", given),
+            memory=_section(default.memory, "memory", given),
+            compete=_switch("compete", given.get("compete", default.compete)),
+            prune=_switch("prune", given.get("prune", default.prune)),
+        )
+
+
+SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig)
+
+
+def _section(default: SectionT, name: str, given: Mapping[str, Any]) -> SectionT:
+    section = dict(given.get(name, {}))
+    _refuse_unknown(name, section, {f.name for f in fields(default)})
+    if "area_range" in section:
+        section["area_range"] = tuple(section["area_range"])
+    return replace(default, **section)
+
+
+def _switch(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise ValueError(f"{name} = {given!r} is not possible; allowed: true or false")
+    return given
 
 
 def _refuse_unknown(where: str, given: Mapping[str, Any], known: set[str]) -> None:

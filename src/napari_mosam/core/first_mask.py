@@ -221,9 +221,7 @@ def _points_of(queries: Sequence[Query], model: Segmenter) -> PointPrompts:
 # ---- painted masks ----------------------------------------------------------------------------------------------
 
 
-def _given(
-    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig
-) -> list[FirstMask]:
+def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig) -> list[FirstMask]:
     """Painted masks are taken as they are; clicks beside them correct them."""
     if not requests:
         return []
@@ -298,9 +296,7 @@ class _Found:
         return Region((y, x), np.ones((1, 1), bool))
 
 
-def _ladder(
-    pyramid: Pyramid, click_yx: tuple[float, float], request: Request, config: WindowConfig
-) -> list[Query]:
+def _ladder(pyramid: Pyramid, click_yx: tuple[float, float], request: Request, config: WindowConfig) -> list[Query]:
     largest = config.ladder_max * max(pyramid.shape_yx)
     sides = [SMALLEST_SIDE_PX * SCALE_STEP**k for k in range(N_SCALES)]
     windows = [Window.square(click_yx, side) for side in sides if side <= max(largest, SMALLEST_SIDE_PX)]

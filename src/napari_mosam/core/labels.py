@@ -106,6 +106,41 @@ def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":
     return torch.where(rivals > logits, logits.clamp(max=SUPPRESSED), logits)
 
 
+def prune(logits: "Tensor", expected: "Tensor") -> "Tensor":
+    """Drop the pieces of a mask that do not continue the last one.
+
+    A cell is connected, so a separate piece that lies where the object was not is a neighbour. The piece that covers
+    most of the expected mask stays, and every piece that lies mostly inside it; if no piece touches it, all stay.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (h, w)
+        Mask logits over a window.
+    expected : Tensor, shape (h, w)
+        Coverage of the same window by the last mask, moved by the estimated motion; in [0, 1].
+
+    Returns
+    -------
+    Tensor, shape (h, w)
+        Logits, at most -10 on dropped pieces.
+    """
+    import torch
+    from scipy.ndimage import label
+
+    pieces, n_pieces = label((logits > 0).cpu().numpy())
+    if n_pieces < 2:
+        return logits
+    inside = expected.cpu().numpy() > 0.5
+    covered = np.bincount(pieces[inside], minlength=n_pieces + 1)[1:]
+    if not covered.any():
+        return logits
+    sizes = np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:]
+    stays = covered > 0.5 * sizes
+    stays[covered.argmax()] = True
+    dropped = torch.from_numpy(~np.array([True, *stays])[pieces]).to(logits.device)
+    return torch.where(dropped, logits.clamp(max=SUPPRESSED), logits)
+
+
 def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Sequence[Window]) -> list[Region | None]:
     """The pixels of each object in a label frame; None where it has none."""
     found = []

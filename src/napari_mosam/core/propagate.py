@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.first_mask import FirstMask, Request, first_masks
-from napari_mosam.core.labels import Contest, compete, regions_of, suppress
+from napari_mosam.core.first_mask import FirstMask, Request, first_masks, rasterise
+from napari_mosam.core.labels import Contest, compete, prune, regions_of, suppress
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.model.segmenter import Features, MemoryFrame, Segmenter
 from napari_mosam.core.motion.estimate import STILL, FrameMotion, MotionEstimator
@@ -278,6 +278,8 @@ class Propagator:
         for row, (track, window, shift, recall) in enumerate(zip(tracks, windows, shifts, recalls, strict=True)):
             score = float(decoded.object_score[row])
             logits = decoded.logits[row, best[row]]
+            if self._config.prune and track.present and track.region is not None:
+                logits = prune(logits, rasterise(track.region.shifted(shift), window, logits.shape[-1])[0])
             observed.append(
                 _Observation(
                     track,
@@ -306,8 +308,7 @@ class Propagator:
         regions = regions_of(labels, ids, windows)
         consistencies = [_consistency(o, region) for o, region in zip(observed, regions, strict=True)]
         kept = [
-            o.features is not None
-            and o.track.bank.accepts(region.area if region else 0.0, o.object_score, consistency)
+            o.features is not None and o.track.bank.accepts(region.area if region else 0.0, o.object_score, consistency)
             for o, region, consistency in zip(observed, regions, consistencies, strict=True)
         ]
         self._remember(t, observed, regions, kept, contest)

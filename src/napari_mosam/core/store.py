@@ -117,9 +117,7 @@ class ResultWriter:
 
     def write(self, result: "FrameResult") -> None:
         """Write a frame; where the other direction already wrote it, the more confident object keeps a pixel."""
-        labels, confidence = merged_frame(
-            self._group["labels"][result.t], self._group["confidence"][result.t], result
-        )
+        labels, confidence = merged_frame(self._group["labels"][result.t], self._group["confidence"][result.t], result)
         self._group["labels"][result.t] = labels
         self._group["confidence"][result.t] = confidence
         columns = [self._column[o.object_id] for o in result.objects]

@@ -56,7 +56,8 @@ class Sam2Segmenter:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Features:
         """See :meth:`Segmenter.encode`."""
-        return _concatenate([self._encode(part) for part in images.split(self._chunk)])
+        starts = range(0, len(images), self._chunk)
+        return _concatenate([self._encode(images[i : i + self._chunk]) for i in starts])
 
     @torch.no_grad()
     def condition(self, features: Features, recalls: Sequence[Recall], n_frames: int) -> Tensor:
@@ -72,7 +73,8 @@ class Sam2Segmenter:
         """See :meth:`Segmenter.unconditioned`."""
         if not self.network.directly_add_no_mem_embed:
             raise NotImplementedError("SAM 2 models that attend to a dummy memory on prompted frames are not supported")
-        return features.top.float() + self.network.no_mem_embed.view(1, -1, 1, 1)
+        no_memory: Tensor = self.network.no_mem_embed.view(1, -1, 1, 1)
+        return features.top.float() + no_memory
 
     @torch.no_grad()
     def decode(
@@ -97,12 +99,9 @@ class Sam2Segmenter:
     @torch.no_grad()
     def pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
         """See :meth:`Segmenter.pointers`."""
-        visible = (object_score > 0).float()[:, None]
         with autocast(self.device, self.dtype):
             pointers = self.network.obj_ptr_proj(tokens).float()
-        if self.network.fixed_no_obj_ptr:
-            pointers = visible * pointers
-        return pointers + (1 - visible) * self.network.no_obj_ptr
+        return self._absent(pointers, object_score > 0)
 
     @torch.no_grad()
     def pointers_of_masks(self, features: Features, masks: Tensor) -> Tensor:
@@ -110,7 +109,7 @@ class Sam2Segmenter:
         prompt = self.network.mask_downsample(masks)
         decoded = self.decode(features, features.top.float(), mask_logits=prompt, multimask=False)
         pointers = self.pointers(decoded.tokens[:, 0], decoded.object_score)
-        return self._absent_where_empty(pointers, masks)
+        return self._absent(pointers, masks.flatten(1).any(1))
 
     @torch.no_grad()
     def remember(
@@ -222,11 +221,12 @@ class Sam2Segmenter:
         xy = torch.zeros(n, 1, 2, device=self.device)
         return PointPrompts(xy, -torch.ones(n, 1, dtype=torch.int32, device=self.device))
 
-    def _absent_where_empty(self, pointers: Tensor, masks: Tensor) -> Tensor:
-        visible = masks.flatten(1).any(1).float()[:, None]
+    def _absent(self, pointers: Tensor, visible: Tensor) -> Tensor:
+        there = visible.float()[:, None]
         if self.network.fixed_no_obj_ptr:
-            pointers = visible * pointers
-        return pointers + (1 - visible) * self.network.no_obj_ptr
+            pointers = there * pointers
+        absent: Tensor = (1 - there) * self.network.no_obj_ptr
+        return pointers + absent
 
     @torch.no_grad()
     def _fixed_positions(self) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,50 @@
+# make demo | test | lint | typecheck | clean: each does the set-up it needs, once.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# One exact version each, so that an installed torch is never exchanged for another build.
+TORCH ?= torch==2.13.0
+TORCHVISION ?= torchvision==0.28.0
+EXTRAS ?= all,fast,dev
+THREADS ?= 2
+PYTEST_ARGS ?=
+
+export TORCH TORCHVISION EXTRAS PYTHON
+export OMP_NUM_THREADS ?= $(THREADS)
+export MKL_NUM_THREADS ?= $(THREADS)
+
+BIN := .venv/bin
+XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
+
+.PHONY: help setup display demo test test-all lint format typecheck clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
+
+setup:  ## make .venv and install everything into it
+	@tools/setup.sh python
+
+display:  ## install Xvfb and the GL libraries that the viewer tests need
+	@tools/setup.sh display
+
+demo: setup  ## follow 40 nuclei of a real time-lapse; results in ./demo
+	@$(BIN)/python tools/demo.py
+
+test: setup display  ## run the tests (PYTEST_ARGS="-k prompts" to choose)
+	@$(XVFB) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: setup display  ## run the tests, the slow ones too
+	@$(XVFB) $(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+lint: setup  ## check style and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: setup  ## apply style and format
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+typecheck: setup  ## check types
+	@$(BIN)/mypy
+
+clean:  ## remove caches and the demo's results; keeps .venv
+	@rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	@find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""Prompt cells once, get every mask in every frame: SAM 2 video segmentation for microscopy.
+
+Nothing heavy is imported until it is asked for: ``import napari_mosam`` loads neither torch nor napari.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_mosam.core.api import preview, segment, track
+    from napari_mosam.core.config import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+    from napari_mosam.core.model.registry import available_models, load_model
+    from napari_mosam.core.movie import Movie
+    from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompts, load_prompts
+    from napari_mosam.core.results import FrameResult, ObjectResult
+
+try:
+    __version__ = version("napari-mosam")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "BoxPrompt",
+    "EngineConfig",
+    "FrameResult",
+    "MaskPrompt",
+    "MemoryConfig",
+    "MotionConfig",
+    "Movie",
+    "ObjectResult",
+    "PointPrompt",
+    "Prompts",
+    "WindowConfig",
+    "__version__",
+    "available_models",
+    "load_model",
+    "load_prompts",
+    "preview",
+    "segment",
+    "track",
+]
+
+_HOME = {
+    "api": ("preview", "segment", "track"),
+    "config": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
+    "model.registry": ("available_models", "load_model"),
+    "movie": ("Movie",),
+    "prompts": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts", "load_prompts"),
+    "results": ("FrameResult", "ObjectResult"),
+}
+_MODULE_OF = {name: f"napari_mosam.core.{module}" for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,109 @@
+"""The arguments of the command ``mosam``; imports nothing heavy, so that ``--help`` is quick."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from napari_mosam import __version__
+from napari_mosam.core.config import DIRECTIONS
+
+Command = Callable[..., None]
+Frames = tuple[int | None, int | None]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line, without the whole usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and leave."""
+        self.exit(2, f"mosam: error: {message}; see '{self.prog} --help'\n")
+
+
+def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """Build the parser; `commands` says what runs for track, info and models, and is left in ``.command``."""
+    parser = _Parser(
+        prog="mosam",
+        description="Prompt cells once, get their masks in every frame.",
+        epilog="Exit codes: 0 done, 1 unexpected error, 2 wrong usage or input, 130 stopped (finished frames kept).",
+    )
+    parser.add_argument("--version", action="version", version=f"mosam {__version__}")
+    common = _Parser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the log, and the traceback of an error")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    helps = {
+        "track": "follow prompted objects through a movie",
+        "info": "describe a movie as it will be read",
+        "models": "list the models and where their weights are",
+    }
+    added = {name: subparsers.add_parser(name, parents=[common], help=text) for name, text in helps.items()}
+    for name, subparser in added.items():
+        subparser.set_defaults(command=commands[name])
+    _add_track(added["track"])
+    _add_source(added["info"])
+    return parser
+
+
+def _add_track(track: argparse.ArgumentParser) -> None:
+    _add_source(track)
+    track.add_argument(
+        "--prompts", "-p", required=True, type=Path, help="points, boxes, masks: JSON, CSV or label image"
+    )
+    track.add_argument(
+        "--out", "-o", required=True, type=Path, metavar="OUT.zarr", help="result; holds 'labels' (T, Y, X)"
+    )
+    track.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    track.add_argument("--export-ctc", type=Path, metavar="FOLDER", help="also write Cell Tracking Challenge files")
+    track.add_argument(
+        "--overlay", type=Path, metavar="FILE", help="also draw the outlines: .gif (movie) or .png (montage)"
+    )
+    _add_engine(track)
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    command.add_argument("movie", metavar="MOVIE", help="TIFF, zarr, OME-Zarr, or a folder of images")
+    command.add_argument("--axes", help="what the axes are, e.g. TCYX (default: from the file)")
+    command.add_argument("--channel", type=int, metavar="INDEX", help="channel to follow, from 0")
+    command.add_argument("--z", type=_parse_z, metavar="INDEX|max", help="plane from 0, or 'max' for the projection")
+
+
+def _add_engine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="nano", help="name from 'mosam models' or path of weights (default: nano)")
+    command.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    command.add_argument(
+        "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
+    )
+    command.add_argument("--direction", choices=DIRECTIONS, default="both", help="which way in time (default: both)")
+    command.add_argument("--diameter", type=float, metavar="PX", help="cell diameter; sizes the view around a click")
+    command.add_argument("--config", type=Path, metavar="FILE", help="settings, .json or .toml; the options below win")
+    command.add_argument("--motion", choices=("on", "off"), help="follow the motion of the image")
+    command.add_argument("--memory", choices=("sam2", "gated"), help="which frames are remembered")
+    command.add_argument("--compete", choices=("on", "off"), help="objects compete for pixels")
+
+
+def parse_frames(text: str) -> Frames:
+    """Parse 'A:B' (half-open), 'A:', ':B' or 'A' into (start, stop); None is an open end.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+    """
+    first, colon, last = text.partition(":")
+    numeric = all(end == "" or (end.isascii() and end.isdecimal()) for end in (first, last))
+    if numeric and (colon or first):
+        start = int(first) if first else None
+        stop = int(last) if last else None if colon else int(first) + 1
+        if stop is None or stop > (start or 0):
+            return start, stop
+    raise argparse.ArgumentTypeError(
+        f"'{text}' is no range of frames; give A:B for the frames from A up to, not including, B, counted from 0"
+    )
+
+
+def _parse_z(text: str) -> int | Literal["max"]:
+    if text == "max":
+        return "max"
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no plane; give an index from 0, or max")
+    return int(text)

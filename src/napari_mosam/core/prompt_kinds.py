@@ -1,0 +1,206 @@
+"""The three kinds of prompt: a point with a sign, a box, a mask.
+
+Frames count from 0. Coordinates are (y, x) in pixels; an integer coordinate is the centre of a pixel, so a frame of
+shape (Y, X) reaches from -0.5 to Y - 0.5 and X - 0.5. Boxes are inclusive. Object ids are at least 1 and become label
+values.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class PromptError(ValueError):
+    """A prompt that cannot be used; the message says which one, why, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointPrompt:
+    """A click on an object or, negative, beside it.
+
+    Parameters
+    ----------
+    object_id : int
+        Object the click speaks about, at least 1.
+    frame : int
+        Frame index, from 0.
+    yx : tuple of float
+        Position, px.
+    positive : bool
+        True: belongs to the object. False: does not.
+
+    Raises
+    ------
+    PromptError
+        For coordinates that are not two finite numbers.
+    """
+
+    object_id: int
+    frame: int
+    yx: tuple[float, float]
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        _require_finite(self, "point", self.yx, "[y, x]", 2)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxPrompt:
+    """A box around an object.
+
+    Parameters
+    ----------
+    object_id : int
+        Object inside the box, at least 1.
+    frame : int
+        Frame index, from 0.
+    box : tuple of float
+        (y0, x0, y1, x1), px, inclusive: both corners belong to the box.
+
+    Raises
+    ------
+    PromptError
+        For coordinates that are not four finite numbers, or corners in the wrong order.
+    """
+
+    object_id: int
+    frame: int
+    box: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        _require_finite(self, "box", self.box, "[y0, x0, y1, x1]", 4)
+        y0, x0, y1, x1 = self.box
+        if y1 < y0 or x1 < x0:
+            raise PromptError(
+                f"{where(self)}: box {numbers(self.box)} is turned round; "
+                "give [y0, x0, y1, x1] with y0 <= y1 and x0 <= x1"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskPrompt:
+    """A painted or drawn mask, kept as the crop that holds it.
+
+    Parameters
+    ----------
+    object_id : int
+        Object that is masked, at least 1.
+    frame : int
+        Frame index, from 0.
+    mask : ndarray of bool, shape (h, w)
+        True inside the object.
+    origin : tuple of int
+        (y, x) of the crop's first pixel in the frame.
+    frame_shape : tuple of int or None
+        (Y, X) of the frame the crop was cut from, to find out masks made for another movie; None if not known.
+
+    Raises
+    ------
+    PromptError
+        For a mask that is not 2-D.
+    """
+
+    object_id: int
+    frame: int
+    mask: NDArray[np.bool_]
+    origin: tuple[int, int]
+    frame_shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 2:
+            raise PromptError(f"{where(self)}: the mask has shape {self.mask.shape}; give one 2-D mask (Y, X)")
+
+    @classmethod
+    def from_frame(cls, object_id: int, frame: int, mask_hw: ArrayLike) -> Self:
+        """Cut the smallest crop out of a mask of the whole frame; non-zero is inside."""
+        mask = np.asarray(mask_hw) != 0
+        if mask.ndim != 2:
+            raise PromptError(
+                f"object {object_id} on frame {frame}: the mask has shape {mask.shape}; give one 2-D mask (Y, X)"
+            )
+        rows, columns = (_extent(mask.any(axis)) for axis in (1, 0))
+        shape = (mask.shape[0], mask.shape[1])
+        return cls(object_id, frame, mask[rows, columns].copy(), (rows.start, columns.start), shape)
+
+    def to_frame(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """The mask in a frame of that shape (Y, X); what lies outside is cut off."""
+        frame = np.zeros(shape, bool)
+        (top, left), (height, width) = self.origin, self.mask.shape
+        y0, x0 = max(top, 0), max(left, 0)
+        inside = frame[y0 : max(top + height, 0), x0 : max(left + width, 0)]
+        inside[...] = self.mask[y0 - top :, x0 - left :][: inside.shape[0], : inside.shape[1]]
+        return frame
+
+
+Prompt = PointPrompt | BoxPrompt | MaskPrompt
+
+
+def polygon_mask(vertices_yx: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Fill a polygon: True where a pixel's centre lies inside.
+
+    Parameters
+    ----------
+    vertices_yx : array_like of float, shape (N, 2)
+        Corners in order, px; the polygon is closed from the last to the first.
+    shape : tuple of int
+        (Y, X) of the frame; what lies outside is cut off.
+
+    Raises
+    ------
+    PromptError
+        For fewer than three corners or corners that are not finite.
+    """
+    from skimage.draw import polygon2mask
+
+    vertices = np.asarray(vertices_yx, float)
+    if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3 or not np.isfinite(vertices).all():
+        raise PromptError(f"a polygon needs at least 3 finite corners (y, x); given: shape {vertices.shape}")
+    return np.asarray(polygon2mask(shape, vertices), bool)
+
+
+def label_masks(labels_yx: NDArray[Any], frame: int) -> list[MaskPrompt]:
+    """One mask per id of a label image (Y, X); PromptError for values that are no ids."""
+    from scipy.ndimage import find_objects
+
+    ids, rows = np.unique(_as_ids(labels_yx, frame), return_inverse=True)
+    rows = rows.reshape(labels_yx.shape) + int(ids.size > 0 and ids[0] != 0)
+    present = [int(i) for i in ids if i]
+    shape = (labels_yx.shape[0], labels_yx.shape[1])
+    return [
+        MaskPrompt(object_id, frame, rows[place] == row, (place[0].start, place[1].start), shape)
+        for row, (object_id, place) in enumerate(zip(present, find_objects(rows), strict=True), 1)
+    ]
+
+
+def _as_ids(labels: NDArray[Any], frame: int) -> NDArray[Any]:
+    if labels.dtype.kind not in "buif":
+        raise PromptError(f"labels of type {labels.dtype} cannot be read; give whole numbers, 0 = background")
+    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.floor(labels))).all():
+        raise PromptError(f"frame {frame} of the labels holds fractions; ids are whole numbers, 0 = background")
+    if labels.size and labels.min() < 0:
+        raise PromptError(f"frame {frame} of the labels holds {labels.min():g}; ids are 1 or more, 0 = background")
+    return labels if labels.dtype.kind in "ui" else labels.astype(np.int64)
+
+
+def _require_finite(prompt: Prompt, name: str, given: Sequence[float], form: str, n: int) -> None:
+    if len(given) != n or not all(math.isfinite(value) for value in given):
+        raise PromptError(f"{where(prompt)}: {name} {numbers(given)} is not possible; give {n} finite numbers {form}")
+
+
+def where(prompt: Prompt) -> str:
+    """Name a prompt in a message."""
+    return f"object {prompt.object_id} on frame {prompt.frame}"
+
+
+def numbers(values: Sequence[float]) -> str:
+    """Write coordinates in a message."""
+    return "[" + ", ".join(f"{value:g}" for value in values) + "]"
+
+
+def _extent(occupied: NDArray[np.bool_]) -> slice:
+    found = np.flatnonzero(occupied)
+    return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 0)

@@ -1,0 +1,243 @@
+"""The controls of the widget and nothing else: what they look like, and their values as settings and back."""
+
+from dataclasses import replace
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_mosam.core.config import Direction, EngineConfig, MotionConfig
+from napari_mosam.widgets._builders import (
+    LayerCombo,
+    choose,
+    make_boxed,
+    make_check,
+    make_form,
+    make_menu,
+    make_note,
+    make_row,
+    make_spin,
+    make_tool,
+)
+from napari_mosam.widgets._settings import RunSettings
+
+MAX_ID = 2**31 - 1
+DIRECTION_LABELS: tuple[tuple[str, Direction], ...] = (
+    ("Both ways", "both"),
+    ("Forward in time", "forward"),
+    ("Backward in time", "backward"),
+)
+
+
+class Controls(QWidget):
+    """Four numbered steps, top to bottom: image, objects, settings, run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._config = EngineConfig()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(8, 6, 8, 8)
+        self._column.setSpacing(5)
+        self._build_image()
+        self._build_objects()
+        self._build_settings()
+        self._build_run()
+        self._column.addStretch(1)
+        self.set_n_frames(1)
+
+    @property
+    def settings(self) -> RunSettings:
+        """The one place where controls become settings.
+
+        Raises
+        ------
+        ValueError
+            If the last frame lies before the first.
+        """
+        frames = (self.first.value(), self.last.value() + 1)
+        return RunSettings(
+            model=self.model.currentData() or "nano",
+            device=self.device.currentData(),
+            diameter=self.diameter.value() or None,
+            frames=None if frames == (0, self.last.maximum() + 1) else frames,
+            direction=self.direction.currentData(),
+            config=self._engine_config(),
+        )
+
+    @settings.setter
+    def settings(self, settings: RunSettings) -> None:
+        self._config = settings.config
+        choose(self.model, settings.model)
+        choose(self.device, settings.device)
+        choose(self.direction, settings.direction)
+        choose(self.memory, settings.config.memory.selection)
+        self.diameter.setValue(settings.diameter or 0)
+        start, stop = settings.frames or (0, self.last.maximum() + 1)
+        self.first.setValue(start)
+        self.last.setValue(stop - 1)
+        self.motion.setChecked(settings.config.motion.drift or settings.config.motion.flow)
+        self.compete.setChecked(settings.config.compete)
+
+    def set_n_frames(self, n_frames: int) -> None:
+        """Let the frame range span a movie of that length."""
+        for box, value in ((self.first, 0), (self.last, n_frames - 1)):
+            box.setMaximum(n_frames - 1)
+            box.setValue(value)
+        for control in (self.first, self.last, self.direction):
+            control.setEnabled(n_frames > 1)
+
+    def set_busy(self, busy: bool, cancelling: bool = False) -> None:
+        """Turn 'Propagate' into 'Cancel', and lock what a run may not change."""
+        self.propagate.setText("Stopping after this frame…" if cancelling else "Cancel" if busy else "Propagate")
+        self.propagate.setEnabled(not cancelling)
+        self.preview.setEnabled(not busy)
+        self.image.setEnabled(not busy)
+        self.settings_box.setEnabled(not busy)
+        self.range_box.setEnabled(not busy)
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Show one message; errors in red."""
+        self.status.setText(text)
+        self.status.setStyleSheet("color: #ff6b6b; font-weight: bold;" if error else "")
+
+    def _engine_config(self) -> EngineConfig:
+        """The advanced controls, over whatever else was set by a script."""
+        motion, wanted = self._config.motion, self.motion.isChecked()
+        if wanted != (motion.drift or motion.flow):
+            motion = MotionConfig() if wanted else MotionConfig.off()
+        memory = replace(self._config.memory, selection=self.memory.currentData())
+        return replace(self._config, motion=motion, memory=memory, compete=self.compete.isChecked())
+
+    def _build_image(self) -> None:
+        self._heading("1  Movie")
+        self.image = LayerCombo("open a time-lapse first")
+        self.image.setToolTip("The image layer to work on: a time-lapse (T, Y, X) or a single image.")
+        self._column.addWidget(self.image)
+        self.image_note = make_note()
+        self._column.addWidget(self.image_note)
+
+    def _build_objects(self) -> None:
+        self._heading("2  Mark cells on any frame")
+        self.new_object = QPushButton("New object")
+        self.new_object.setToolTip("Start another cell, then drag a box around it in the image. Key: N")
+        self.object_id = make_spin(
+            1, MAX_ID, "The cell that boxes and clicks belong to. Go back to a number to correct that cell."
+        )
+        self._column.addLayout(make_row((self.new_object, 1), QLabel("Object"), self.object_id))
+        self.box = make_tool(
+            "Box", "Drag a box around the cell: the surest way. A second box on the same frame starts a new cell."
+        )
+        self.plus = make_tool("+ Click", "Click inside the cell, or on a part that is missing from its mask.")
+        self.minus = make_tool("\u2212 Click", "Click on something that does not belong to the cell.")
+        self._column.addLayout(make_row((self.box, 1), (self.plus, 1), (self.minus, 1)))
+        self.seed_labels = LayerCombo("no labels layer")
+        self.seed_labels.setToolTip("A labels layer in which cells are painted or segmented.")
+        self.seed = QPushButton("Use labels")
+        self.seed.setToolTip("Every label on the frame shown becomes an object with that number.")
+        self._column.addLayout(make_row((self.seed_labels, 1), self.seed))
+        self.summary = make_note()
+        self.clear = QPushButton("Clear")
+        self.clear.setToolTip("Remove all boxes, clicks and label masks. Results stay.")
+        self._column.addLayout(make_row((self.summary, 1), self.clear))
+
+    def _build_settings(self) -> None:
+        self._heading("3  Settings")
+        self.settings_box = QWidget()
+        form = make_form(self.settings_box)
+        self.model = make_menu(
+            (("nano (built in)", "nano"),), "The network. 'nano' comes with the plugin and runs on any computer."
+        )
+        self.device = make_menu(
+            (("Automatic", None),), "Where to compute. Automatic takes the graphics card if there is one."
+        )
+        self.diameter = QDoubleSpinBox()
+        self.diameter.setRange(0, 99999)
+        self.diameter.setDecimals(1)
+        self.diameter.setSuffix(" px")
+        self.diameter.setSpecialValueText("Automatic")
+        self.diameter.setToolTip("Typical cell diameter in pixels of the image. Helps clicks most; 0 means automatic.")
+        self.draw = QPushButton("Draw")
+        self.draw.setToolTip("Draw a line across a typical cell to measure its diameter.")
+        self.diameter_note = make_note()
+        form.addRow("Model", self.model)
+        form.addRow("Compute on", self.device)
+        form.addRow("Cell diameter", make_boxed(make_row((self.diameter, 1), self.draw)))
+        form.addRow("", self.diameter_note)
+        self._column.addWidget(self.settings_box)
+        form.addRow(self._build_advanced())
+
+    def _build_advanced(self) -> QCollapsible:
+        inner = QWidget()
+        rows = make_form(inner)
+        self.motion = make_check("Follow motion", True, "Estimate how cells and stage move, and look there.")
+        self.compete = make_check("Cells compete for pixels", True, "Of touching cells, the surer one gets a pixel.")
+        self.memory = make_menu(
+            (("Only reliable frames", "gated"), ("Always the last six", "sam2")),
+            "Which earlier frames the network remembers a cell by.",
+        )
+        rows.addRow(self.motion)
+        rows.addRow(self.compete)
+        rows.addRow("Remember", self.memory)
+        self.advanced = QCollapsible("Advanced")
+        self.advanced.setDuration(0)
+        self.advanced.setToolTip("Settings that seldom need a change.")
+        self.advanced.addWidget(inner)
+        self.advanced.layout().setContentsMargins(0, 0, 0, 0)
+        self.advanced.content().layout().setContentsMargins(8, 2, 0, 0)
+        return self.advanced
+
+    def _build_run(self) -> None:
+        self._heading("4  Segment and track")
+        self.preview = QPushButton("Preview this frame")
+        self.preview.setToolTip("Outline the cells marked on the frame shown, at once. Key: U")
+        self._column.addWidget(self.preview)
+        self.range_box = QWidget()
+        form = make_form(self.range_box)
+        self.direction = make_menu(
+            DIRECTION_LABELS, "Follow the cells from where they are marked: forward, backward or both."
+        )
+        self.first = make_spin(0, 0, "First frame of the run (frames count from 0).")
+        self.last = make_spin(0, 0, "Last frame of the run, included.")
+        form.addRow("Direction", self.direction)
+        form.addRow("Frames", make_boxed(make_row((self.first, 1), QLabel("to"), (self.last, 1))))
+        self._column.addWidget(self.range_box)
+        self.only_current = make_check(
+            "Only the current object", False, "Run this object alone; results of the others stay."
+        )
+        self.show_confidence = make_check("Confidence layer", False, "Show how sure the network is of every pixel.")
+        self.show_flow = make_check("Motion layer", False, "Show the estimated motion of the frame as arrows.")
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.only_current, 0, 0, 1, 2)
+        grid.addWidget(self.show_confidence, 1, 0)
+        grid.addWidget(self.show_flow, 1, 1)
+        self._column.addLayout(grid)
+        self.propagate = QPushButton("Propagate")
+        self.propagate.setMinimumHeight(32)
+        self.propagate.setStyleSheet("font-weight: bold;")
+        self.propagate.setToolTip("Follow all marked cells through the movie. Cancel keeps the frames that are done.")
+        self._column.addWidget(self.propagate)
+        self.status = make_note()
+        self.status.setMinimumHeight(48)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.status.setToolTip("What happens now, or what to do next.")
+        self._column.addWidget(self.status)
+
+    def _heading(self, text: str) -> None:
+        if self._column.count():
+            line = QFrame()
+            line.setFrameShape(QFrame.Shape.HLine)
+            line.setFixedHeight(1)
+            self._column.addWidget(line)
+        label = QLabel(text)
+        label.setStyleSheet("font-weight: bold;")
+        self._column.addWidget(label)

@@ -1,0 +1,245 @@
+"""The layers a run writes: labels, confidence and flow, and the outline of a preview."""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.widgets._prompt_layers import ROLE
+from napari_mosam.widgets._store import LabelWriter
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.results import FrameResult
+    from napari_mosam.widgets._session import Session
+    from napari_mosam.widgets._source import MovieSource
+
+MAX_VECTORS = 50_000
+VECTORS_PER_FRAME = 4_000
+MIN_SHIFT = 0.2  # px; shorter vectors would be dots
+
+
+def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False) -> "Layer":
+    """Add a layer without taking the selection, and the tool in hand, away from the user.
+
+    It goes onto the topmost image, below labels, boxes and clicks, or to the very top.
+    """
+    from napari.layers import Image
+
+    active = viewer.layers.selection.active
+    images = [index for index, other in enumerate(viewer.layers) if isinstance(other, Image)]
+    viewer.layers.insert(len(viewer.layers) if on_top or not images else images[-1] + 1, layer)
+    if active is not None:
+        viewer.layers.selection.active = active
+    return layer
+
+
+def tag(role: str, source: "MovieSource") -> tuple[str, str, tuple[int, ...]]:
+    """Marks a layer as the output of a movie, whatever its name."""
+    return role, str(source.image.unique_id), source.plane
+
+
+def find_output(viewer: Any, role: str, source: "MovieSource") -> Any:
+    """The layer with that tag, or None."""
+    mine = (layer for layer in viewer.layers if layer.metadata.get(ROLE) == tag(role, source))
+    return next(mine, None)
+
+
+class LabelsOutput:
+    """The Labels layer of a movie, during one run.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layer is, or is made.
+    session : Session
+        Where its array is made.
+    source : MovieSource
+        The movie.
+    max_id : int
+        Largest object id that will be written.
+    """
+
+    def __init__(self, viewer: Any, session: "Session", source: "MovieSource", max_id: int) -> None:
+        self.layer = find_output(viewer, "labels", source) or _new_labels(viewer, session, source, max_id)
+        _make_writable(self.layer, session, source, max_id)
+        _forget_undo(self.layer)
+        self._source = source
+        self._viewer = viewer
+        self._writer = LabelWriter(self.layer.data, source)
+        self.layer.events.paint.connect(self._on_paint)
+
+    def write(self, result: "FrameResult") -> None:
+        """Write a frame; refresh the layer if the frame is shown."""
+        self._writer.locks.add(getattr(self.layer, "_staged_history", ()))  # a stroke whose button is still down
+        self._writer.write(result)
+        if self._source.frame_at(self._viewer.dims.point) == result.t:
+            self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def close(self) -> None:
+        """End of the run: what is painted from now on is no concern of it."""
+        self.layer.events.paint.disconnect(self._on_paint)
+        self.layer.refresh()
+
+    def _on_paint(self, event: Any) -> None:
+        self._writer.locks.add(event.value)
+
+
+class ConfidenceOutput:
+    """Per-pixel confidence of the current run, one new array per run."""
+
+    def __init__(self, viewer: Any, session: "Session", source: "MovieSource") -> None:
+        self._viewer, self._source = viewer, source
+        self._array = session.new_array("confidence", source.layer_shape, np.float16)
+        self.layer = find_output(viewer, "confidence", source)
+        if self.layer is None:
+            self.layer = self._new_layer()
+        else:
+            self.layer.data = self._array
+
+    def write(self, result: "FrameResult") -> None:
+        """Write a frame; refresh the layer if the frame is shown."""
+        self._array[self._source.index(result.t) or ...] = result.confidence.astype(np.float16)
+        if self._source.frame_at(self._viewer.dims.point) == result.t:
+            self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _new_layer(self) -> "Layer":
+        from napari.layers import Image
+
+        layer = Image(
+            self._array,
+            name="MoSAM confidence",
+            contrast_limits=(0, 1),
+            colormap="magma",
+            blending="additive",
+            metadata={ROLE: tag("confidence", self._source)},
+            **self._source.placement(self._source.corner()),
+        )
+        return insert_layer(self._viewer, layer)
+
+
+class FlowOutput:
+    """Vectors of the frame shown, from a store bounded in the number of vectors."""
+
+    def __init__(self, viewer: Any, source: "MovieSource") -> None:
+        self._viewer, self._source = viewer, source
+        self._frames: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self._shown: int | None = None
+        self.layer = find_output(viewer, "flow", source) or self._new_layer()
+
+    def write(self, result: "FrameResult") -> None:
+        """Keep the flow of a frame, and show it if the frame is shown."""
+        if result.flow is None:
+            return
+        self._frames[result.t] = flow_vectors(result.flow, self._source.corner(result.t))
+        while sum(map(len, self._frames.values())) > MAX_VECTORS and len(self._frames) > 1:
+            self._frames.popitem(last=False)
+        self._shown = None
+        self.show()
+
+    def show(self) -> None:
+        """Show the vectors of the frame the viewer stands on."""
+        t = self._source.frame_at(self._viewer.dims.point)
+        if t in self._frames and t != self._shown and self.layer in self._viewer.layers:
+            self.layer.data = self._frames[t]
+            self._shown = t
+
+    def _new_layer(self) -> "Layer":
+        from napari.layers import Vectors
+
+        layer = Vectors(
+            np.zeros((0, 2, self._source.image.ndim), np.float32),
+            ndim=self._source.image.ndim,
+            name="MoSAM flow",
+            vector_style="arrow",
+            edge_color="#ffd54f",
+            edge_width=max(1.0, 0.004 * max(self._source.shape[1:])),
+            length=1,
+            metadata={ROLE: tag("flow", self._source)},
+            **self._source.placement(),
+        )
+        return insert_layer(self._viewer, layer, on_top=True)
+
+
+def flow_vectors(flow: "NDArray[np.float32]", corner: tuple[int, ...]) -> "NDArray[np.float32]":
+    """Sample a flow field (2, Y, X) on a grid as napari vectors (N, 2, D), leaving out what hardly moves."""
+    height, width = flow.shape[1:]
+    step = max(16, int(np.ceil(np.sqrt(height * width / VECTORS_PER_FRAME))))
+    y, x = (axis.ravel() for axis in np.mgrid[step // 2 : height : step, step // 2 : width : step])
+    shift = flow[:, y, x].T
+    moved = np.hypot(*shift.T) > MIN_SHIFT
+    vectors = np.zeros((int(moved.sum()), 2, len(corner)), np.float32)
+    vectors[:, 0] = corner
+    vectors[:, 0, -2:] = np.stack([y, x], 1)[moved]
+    vectors[:, 1, -2:] = shift[moved]
+    return vectors
+
+
+class PreviewOutput:
+    """First masks of one frame, drawn as outlines in a layer of their own, so that no result is touched."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+
+    def show(self, source: "MovieSource", result: "FrameResult") -> None:
+        """Replace the last preview."""
+        from napari.layers import Labels
+
+        self.remove()
+        one_frame = tuple(1 for _ in source.plane)
+        layer = Labels(
+            result.labels.reshape(*one_frame, *source.shape[1:]),
+            name="MoSAM preview",
+            opacity=1.0,
+            metadata={ROLE: "preview"},
+            **source.placement(source.corner(result.t)),
+        )
+        layer.contour = 2 if max(source.shape[1:]) > 1024 else 1
+        insert_layer(self._viewer, layer, on_top=True)
+
+    def remove(self) -> None:
+        """Remove the preview, if there is one."""
+        for layer in [layer for layer in self._viewer.layers if layer.metadata.get(ROLE) == "preview"]:
+            self._viewer.layers.remove(layer)
+
+
+def _new_labels(viewer: Any, session: "Session", source: "MovieSource", max_id: int) -> "Labels":
+    from napari.layers import Labels
+
+    from napari_mosam.core.labels import label_dtype
+
+    layer = Labels(
+        session.new_array("labels", source.layer_shape, label_dtype(max_id)),
+        name="MoSAM labels",
+        opacity=0.6,
+        metadata={ROLE: tag("labels", source)},
+        **source.placement(source.corner()),
+    )
+    return insert_layer(viewer, layer)
+
+
+def _make_writable(layer: "Labels", session: "Session", source: "MovieSource", max_id: int) -> None:
+    """Move the labels to a wider array when an id does not fit, or when the user put in data of another kind."""
+    data, dtype = layer.data, np.dtype(layer.data.dtype)
+    writable = isinstance(data, np.ndarray) or type(data).__module__.startswith("zarr")
+    if writable and tuple(data.shape) == source.layer_shape and max_id <= np.iinfo(dtype).max:
+        return
+    if tuple(data.shape) != source.layer_shape:
+        raise ValueError(
+            f"'{layer.name}' has the shape {tuple(data.shape)} but the movie needs {source.layer_shape}; "
+            "delete that layer and run again"
+        )
+    wider = session.new_array("labels", source.layer_shape, np.uint32)
+    for t in range(source.shape[0]):
+        index = source.index(t) or ...
+        wider[index] = np.asarray(data[index])
+    layer.data = wider
+
+
+def _forget_undo(layer: "Labels") -> None:
+    """An old stroke undone after this run would put back pixels of the result before it."""
+    mode, layer.editable = layer.mode, False
+    layer.editable = True
+    layer.mode = mode

@@ -1,0 +1,290 @@
+"""The Points and Shapes layers in which the user marks objects, and their conversion to prompts."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
+from napari_mosam.widgets._source import SourceError
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer, Points, Shapes
+    from numpy.typing import NDArray
+
+    from napari_mosam.widgets._source import MovieSource
+
+Sign = Literal["+", "-"]
+ROLE = "napari-mosam"
+SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b"}
+POINTS, BOXES = "points", "boxes"
+FILLED = ("polygon", "path")  # shapes whose outline is the object's; rectangles and ellipses give their bounds
+
+
+class PromptLayers:
+    """Prompts of all kinds of one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers live; they are made when first needed.
+    on_change : callable
+        Called after the user has added, moved or deleted a prompt.
+    max_label : callable
+        Largest id in the results, so that a new object never joins an old one.
+    """
+
+    def __init__(self, viewer: Any, on_change: Callable[[], None], max_label: Callable[[], int]) -> None:
+        self._viewer = viewer
+        self._on_change = on_change
+        self._max_label = max_label
+        self._seeds: dict[tuple[int, int], MaskPrompt] = {}
+        self.object_id = 1
+        self.sign: Sign = "+"
+
+    @property
+    def points(self) -> "Points | None":
+        """The layer of clicks, if there is one."""
+        return self._find(POINTS)
+
+    @property
+    def shapes(self) -> "Shapes | None":
+        """The layer of boxes and outlines, if there is one."""
+        return self._find(BOXES)
+
+    def use_points(self, source: "MovieSource", sign: Sign) -> None:
+        """Let the next clicks on the canvas add points of `sign` to the current object."""
+        self.sign = sign
+        layer = self.points if self._fits(self.points, source) else self._new_points(source)
+        _activate(self._viewer, layer, "add")
+
+    def use_boxes(self, source: "MovieSource") -> None:
+        """Let the next drag on the canvas draw a box."""
+        layer = self.shapes if self._fits(self.shapes, source) else self._new_shapes(source)
+        _activate(self._viewer, layer, "add_rectangle")
+
+    def ids(self) -> set[int]:
+        """Every object id that has a prompt."""
+        drawn = (_features(layer)["object_id"] for layer in (self.points, self.shapes) if layer is not None)
+        return ({int(i) for column in drawn for i in column if i > 0}) | {i for i, _ in self._seeds}
+
+    def next_id(self) -> int:
+        """An id that neither a prompt nor a result has."""
+        return max(self.ids() | {self._max_label()}, default=0) + 1
+
+    def counts(self) -> dict[str, int]:
+        """Number of boxes, clicks and masks."""
+        n_shapes = 0 if self.shapes is None else self.shapes.nshapes
+        return {"box": n_shapes, "click": 0 if self.points is None else len(self.points.data), "mask": len(self._seeds)}
+
+    def seed(self, source: "MovieSource", labels: "Labels", frame: int) -> list[int]:
+        """Make every id which `labels` shows on `frame` a mask prompt; returns the ids.
+
+        Raises
+        ------
+        SourceError
+            If the label frame has another shape than the image, or is empty.
+        """
+        image = label_frame(source, labels, frame)
+        ids = [int(i) for i in np.unique(image) if i > 0]
+        if not ids:
+            raise SourceError(f"'{labels.name}' has no object on frame {frame}; go to a frame where cells are painted")
+        for object_id in ids:
+            self._seeds[object_id, frame] = MaskPrompt.from_frame(object_id, frame, image == object_id)
+        self._on_change()
+        return ids
+
+    def clear(self) -> None:
+        """Remove every prompt; results stay."""
+        self._seeds.clear()
+        for layer in (self.points, self.shapes):
+            if layer is not None and len(layer.data):
+                layer.selected_data = set(range(len(layer.data)))
+                layer.remove_selected()
+        self._on_change()
+
+    def prompts(self, source: "MovieSource", only: int | None = None) -> Prompts:
+        """All prompts that lie on the movie, or those of the object `only`, checked against its shape.
+
+        Raises
+        ------
+        PromptError
+            As ``Prompts.check``.
+        """
+        masks: dict[tuple[int, int], NDArray[np.bool_]] = {
+            key: seed.to_frame(source.shape[1:]) for key, seed in self._seeds.items()
+        }
+        items: list[Any] = [*self._point_prompts(source), *self._shape_prompts(source, masks)]
+        items += [MaskPrompt.from_frame(i, t, mask) for (i, t), mask in masks.items()]
+        prompts = Prompts([item for item in items if only in (None, item.object_id)])
+        prompts.check(source.shape)
+        return prompts
+
+    def recolor(self, layer: "Layer", color_of: Callable[[int], Any]) -> None:
+        """Give every shape the colour of its object."""
+        layer.edge_color = np.asarray([color_of(int(i)) for i in _features(layer)["object_id"]])
+
+    def _point_prompts(self, source: "MovieSource") -> Iterator[PointPrompt]:
+        layer = self.points
+        if layer is None or not len(layer.data):
+            return
+        features = _features(layer)
+        for tyx, object_id, sign in zip(
+            source.to_tyx(layer, layer.data), features["object_id"], features["sign"], strict=True
+        ):
+            if not np.isnan(tyx[0]):
+                frame, y, x = tyx
+                yield PointPrompt(int(object_id), round(frame), (float(y), float(x)), sign == "+")
+
+    def _shape_prompts(
+        self, source: "MovieSource", masks: "dict[tuple[int, int], NDArray[np.bool_]]"
+    ) -> Iterator[BoxPrompt]:
+        """Yield boxes; outlines are added to `masks`."""
+        layer = self.shapes
+        if layer is None or not layer.nshapes:
+            return
+        for vertices, kind, object_id in zip(layer.data, layer.shape_type, _features(layer)["object_id"], strict=True):
+            tyx = source.to_tyx(layer, vertices)
+            if np.isnan(tyx[0, 0]):
+                continue
+            frame, yx = round(tyx[0, 0]), tyx[:, 1:]
+            if kind in FILLED:
+                key = (int(object_id), frame)
+                outline = polygon_mask(yx, source.shape[1:])
+                masks[key] = masks[key] | outline if key in masks else outline
+            else:
+                y0, x0, y1, x1 = (float(v) for v in (*yx.min(0), *yx.max(0)))
+                yield BoxPrompt(int(object_id), frame, (y0, x0, y1, x1))
+
+    def _find(self, role: str) -> Any:
+        mine = (layer for layer in self._viewer.layers if layer.metadata.get(ROLE) == role)
+        return next(mine, None)
+
+    def _fits(self, layer: Any, source: "MovieSource") -> bool:
+        if layer is not None and layer.ndim != source.image.ndim:
+            raise SourceError(
+                f"'{layer.name}' was made for an image with another number of axes than '{source.image.name}'; "
+                f"remove the layer '{layer.name}' first"
+            )
+        return layer is not None
+
+    def _new_points(self, source: "MovieSource") -> "Points":
+        layer = self._viewer.add_points(
+            np.empty((0, source.image.ndim)),
+            name="MoSAM points",
+            size=max(3.0, 0.012 * max(source.shape[1:])),
+            features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
+            border_color="white",
+            metadata={ROLE: POINTS},
+            text=_id_text(),
+            **source.placement(),
+        )
+        layer.canvas_size_limits = (9, 40)
+        layer.events.data.connect(self._on_points)
+        return layer
+
+    def _new_shapes(self, source: "MovieSource") -> "Shapes":
+        layer = self._viewer.add_shapes(
+            ndim=source.image.ndim,
+            name="MoSAM boxes",
+            features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
+            face_color="transparent",
+            edge_color="white",
+            opacity=1.0,
+            edge_width=max(1.0, 0.003 * max(source.shape[1:])),
+            metadata={ROLE: BOXES},
+            text=_id_text(),
+            **source.placement(),
+        )
+        layer.events.data.connect(self._on_shapes)
+        return layer
+
+    def _on_points(self, event: Any) -> None:
+        if event.action == "added":
+            layer, rows = event.source, _rows(event)
+            _set_features(layer, rows, self.object_id, self.sign)
+            colors = np.array(layer.face_color)
+            colors[rows] = _rgba(SIGN_COLORS[self.sign])
+            layer.face_color = colors
+        self._report(event)
+
+    def _on_shapes(self, event: Any) -> None:
+        if event.action == "added":
+            layer, rows = event.source, _rows(event)
+            _set_features(layer, rows, 0, "+")
+            self.object_id = self.next_id() if self._has_shape(layer, rows[0]) else self.object_id
+            _set_features(layer, rows, self.object_id, "+")
+            self.recolor(layer, object_color)
+        self._report(event)
+
+    def _has_shape(self, layer: "Shapes", new_row: int) -> bool:
+        """Whether the current object has a shape on the frame of the new one: then the user means another cell."""
+        frames = [np.round(vertices[0, :-2]).tolist() for vertices in layer.data]
+        ids = _features(layer)["object_id"].to_list()
+        return any(i == self.object_id and frame == frames[new_row] for i, frame in zip(ids, frames, strict=True))
+
+    def _report(self, event: Any) -> None:
+        if event.action in ("added", "removed", "changed"):
+            self._on_change()
+
+
+def object_color(object_id: int) -> Any:
+    """The colour in which napari's Labels layers show this id, RGBA."""
+    from napari.utils.colormaps import label_colormap
+
+    return label_colormap(49, 0.5, background_value=0).map(object_id)
+
+
+def _activate(viewer: Any, layer: Any, mode: str) -> None:
+    layer.visible = True
+    layer.selected_data = set()
+    viewer.layers.selection.active = layer
+    layer.mode = mode
+
+
+def _features(layer: "Layer") -> Any:
+    return layer.features
+
+
+def _rows(event: Any) -> list[int]:
+    n = len(event.source.data)
+    return [i % n for i in event.data_indices]
+
+
+def _set_features(layer: "Layer", rows: list[int], object_id: int, sign: Sign) -> None:
+    table = layer.features.copy()
+    table["object_id"] = table["object_id"].fillna(0).astype(int)
+    table.loc[table.index[rows], "object_id"] = object_id
+    table.loc[table.index[rows], "sign"] = sign
+    layer.features = table
+
+
+def _id_text() -> dict[str, Any]:
+    return {"string": "{object_id}", "size": 10, "color": "white", "anchor": "upper_left"}
+
+
+def _rgba(color: str) -> Any:
+    return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [1.0]
+
+
+def label_frame(source: "MovieSource", labels: "Labels", frame: int) -> "NDArray[Any]":
+    """The plane of `labels` that lies on a frame of the movie."""
+    data = labels.data[0] if labels.multiscale else labels.data
+    corner = labels.world_to_data(source.image.data_to_world(source.corner(frame)))
+    index = tuple(round(float(c)) for c in corner[:-2])
+    outside = any(not 0 <= i < n for i, n in zip(index, data.shape, strict=False))
+    if outside or tuple(data.shape[-2:]) != source.shape[1:]:
+        raise SourceError(
+            f"'{labels.name}' has the shape {tuple(data.shape)} and does not lie on frame {frame} of "
+            f"'{source.image.name}' {source.shape}; choose labels of the same size"
+        )
+    return np.asarray(data[index] if index else data[...])
+
+
+def on_frame(prompts: Prompts, frame: int) -> Prompts:
+    """The prompts of one frame; PromptError where there are none."""
+    items = [item for item in prompts.items if item.frame == frame]
+    if not items:
+        frames = ", ".join(map(str, prompts.frames))
+        raise PromptError(f"nothing is marked on frame {frame}; marked frames: {frames}")
+    return Prompts(items)

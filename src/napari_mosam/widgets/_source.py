@@ -1,0 +1,162 @@
+"""Which part of an image layer is the movie, and where its frames lie in the viewer's world."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.movie import Movie
+
+TIME_NAMES = ("t", "time", "frame", "frames")
+CHANNEL_NAMES = ("c", "ch", "channel", "channels")
+
+
+class SourceError(ValueError):
+    """The image layer cannot be read as a movie."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MovieSource:
+    """A movie inside an image layer: the last two axes, one axis of time, and one plane of every other axis.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        The layer shown.
+    axes : str
+        One letter per axis of the array, as ``Movie.open`` reads them.
+    time_axis : int or None
+        None for a single image.
+    plane : tuple of int
+        Index along the leading axes; 0 along time.
+    """
+
+    image: "Image"
+    axes: str
+    time_axis: int | None
+    plane: tuple[int, ...]
+
+    @classmethod
+    def from_layer(cls, image: "Image", world_point: Sequence[float]) -> "MovieSource":
+        """Read `image` as a movie; axes other than time and the last two are fixed where the viewer stands.
+
+        Raises
+        ------
+        SourceError
+            If the layer has more than five axes, or none to show.
+        """
+        n_leading = image.ndim - 2
+        if n_leading < 0 or n_leading > 3 or 0 in image_array(image).shape:
+            shape = tuple(image_array(image).shape)
+            raise SourceError(
+                f"'{image.name}' has the shape {shape}; a movie needs the axes (T, Y, X), with at most a channel "
+                "and a z axis besides, and at least one frame"
+            )
+        time_axis = _time_axis(image, n_leading)
+        here = np.round(image.world_to_data(world_point)[:n_leading]).astype(int)
+        shape = image_array(image).shape
+        plane = tuple(0 if a == time_axis else int(np.clip(here[a], 0, shape[a] - 1)) for a in range(n_leading))
+        return cls(image, _axes(image, n_leading, time_axis), time_axis, plane)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, Y, X) of the movie."""
+        shape = image_array(self.image).shape
+        n_leading = len(self.plane)
+        n_frames = 1 if self.time_axis is None else shape[self.time_axis]
+        return int(n_frames), int(shape[n_leading]), int(shape[n_leading + 1])
+
+    @property
+    def layer_shape(self) -> tuple[int, ...]:
+        """Shape of an array that lies on the movie in the viewer: the leading axes but time have one plane."""
+        n_frames, height, width = self.shape
+        return (*(n_frames if a == self.time_axis else 1 for a in range(len(self.plane))), height, width)
+
+    def index(self, t: int) -> tuple[int, ...]:
+        """Index of frame `t` in an array of :attr:`layer_shape`."""
+        return tuple(t if a == self.time_axis else 0 for a in range(len(self.plane)))
+
+    def corner(self, t: int = 0) -> tuple[int, ...]:
+        """Image coordinates of the first pixel of frame `t`."""
+        return (*(t if a == self.time_axis else p for a, p in enumerate(self.plane)), 0, 0)
+
+    def frame_at(self, world_point: Sequence[float]) -> int:
+        """The frame nearest to a point of the world, inside the movie."""
+        if self.time_axis is None:
+            return 0
+        return int(np.clip(np.round(self.image.world_to_data(world_point)[self.time_axis]), 0, self.shape[0] - 1))
+
+    def open(self) -> "Movie":
+        """The frames, read lazily."""
+        from napari_mosam.core.movie import Movie
+
+        fixed = {
+            letter.lower(): index
+            for letter, index in zip(self.axes, self.plane, strict=False)
+            if letter in "CZ" and index is not None
+        }
+        return Movie.open(image_array(self.image), axes=self.axes, channel=fixed.get("c"), z=fixed.get("z"))
+
+    def to_tyx(self, layer: "Layer", coordinates: "NDArray[np.floating[Any]]") -> "NDArray[np.float64]":
+        """Positions in `layer` (N, D) as movie coordinates (N, 3): frame, y, x in px of the image.
+
+        Rows that lie on another plane than the movie's are NaN.
+        """
+        data = np.asarray([self.image.world_to_data(layer.data_to_world(c)) for c in coordinates], float)
+        data = data.reshape(len(coordinates), self.image.ndim)
+        tyx = np.zeros((len(data), 3))
+        tyx[:, 1:] = data[:, -2:]
+        for axis, plane in enumerate(self.plane):
+            if axis == self.time_axis:
+                tyx[:, 0] = data[:, axis]
+            else:
+                tyx[np.abs(data[:, axis] - plane) > 0.5] = np.nan
+        return tyx
+
+    def placement(self, corner: Sequence[float] | None = None) -> dict[str, Any]:
+        """Arguments that put a new layer, whose first pixel is `corner` of the image, onto the image."""
+        from napari.utils.transforms import Affine
+
+        image = self.image
+        placed = Affine(
+            scale=image.scale, translate=image.translate, rotate=image.rotate, shear=image.shear, ndim=image.ndim
+        )
+        return {
+            "scale": image.scale,
+            "translate": placed(np.asarray(corner if corner is not None else np.zeros(image.ndim), float)),
+            "rotate": image.rotate,
+            "shear": image.shear,
+            "affine": image.affine,
+            "units": image.units,
+            "axis_labels": image.axis_labels,
+        }
+
+    def describe(self) -> str:
+        """One line for the user."""
+        n_frames, height, width = self.shape
+        frames = "1 frame" if n_frames == 1 else f"{n_frames} frames"
+        return f"{frames} of {width} x {height} px"
+
+
+def image_array(image: "Image") -> Any:
+    """The full-resolution array of an image layer."""
+    return image.data[0] if image.multiscale else image.data
+
+
+def _time_axis(image: "Image", n_leading: int) -> int | None:
+    labels = [str(label).lower() for label in image.axis_labels[:n_leading]]
+    named = [axis for axis, label in enumerate(labels) if label in TIME_NAMES]
+    return named[0] if named else (0 if n_leading else None)
+
+
+def _axes(image: "Image", n_leading: int, time_axis: int | None) -> str:
+    labels = [str(label).lower() for label in image.axis_labels[:n_leading]]
+    others = [axis for axis in range(n_leading) if axis != time_axis]
+    channels = [axis for axis in others if labels[axis] in CHANNEL_NAMES] or (others[:1] if len(others) > 1 else [])
+    letters = ["T" if a == time_axis else "C" if a in channels[:1] else "Z" for a in range(n_leading)]
+    return "".join(letters) + "YX" + ("S" if image.rgb else "")

@@ -1,0 +1,38 @@
+"""Sentences of the widget."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+PLURAL = {"box": "boxes", "click": "clicks", "mask": "masks"}
+
+
+def prompt_summary(ids: Collection[int], counts: Mapping[str, int]) -> str:
+    """Such as '3 objects: 2 boxes, 4 clicks'."""
+    if not ids:
+        return "Nothing marked yet"
+    objects = f"{len(ids)} object{'s' * (len(ids) != 1)}"
+    parts = [f"{n} {kind if n == 1 else PLURAL[kind]}" for kind, n in counts.items() if n]
+    return f"{objects}: {', '.join(parts)}"
+
+
+def hint(has_image: bool, n_objects: int) -> str:
+    """What to do next."""
+    if not has_image:
+        return "Open a time-lapse, or File > Open Sample > MoSAM."
+    if not n_objects:
+        return "Press New object and drag a box around a cell."
+    return "Mark more cells, preview, or press Propagate."
+
+
+def micrometres(image: "Image | None", diameter: float) -> str:
+    """The diameter in the unit of the image's scale, or nothing where it has none."""
+    if image is None or not diameter:
+        return ""
+    unit = str(image.units[-1])
+    if unit in ("pixel", "dimensionless"):
+        return ""
+    short = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm"}.get(unit, unit)
+    return f"= {diameter * float(image.scale[-1]):.3g} {short}"

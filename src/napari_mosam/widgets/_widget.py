@@ -1,0 +1,369 @@
+"""The dock widget: it wires controls, prompt layers, worker and output layers together."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QWidget
+
+from napari_mosam.widgets._builders import fill_menu
+from napari_mosam.widgets._controls import Controls
+from napari_mosam.widgets._diameter import DiameterTool
+from napari_mosam.widgets._engine import Engine
+from napari_mosam.widgets._output_layers import FlowOutput, LabelsOutput, PreviewOutput
+from napari_mosam.widgets._prompt_layers import PromptLayers, label_frame, on_frame
+from napari_mosam.widgets._run_view import RunView
+from napari_mosam.widgets._runner import RunEnd, Runner
+from napari_mosam.widgets._session import Session
+from napari_mosam.widgets._source import MovieSource, SourceError
+from napari_mosam.widgets._status import hint, micrometres, prompt_summary
+from napari_mosam.widgets._support import Reporting, ViewerLink, look_around, put_into_scroll_area, shut_down
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Labels
+
+    from napari_mosam.core.prompts import Prompts
+    from napari_mosam.core.results import FrameResult
+    from napari_mosam.widgets._settings import RunSettings
+
+
+class MosamWidget(QWidget):
+    """MoSAM: segment and track. Mark cells on a frame, follow them through the movie.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer to work in.
+    engine : Engine or None
+        What computes; the real engine by default.
+    session : Session or None
+        Where results are stored; the user's cache by default.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: "napari.viewer.Viewer",
+        engine: Engine | None = None,
+        session: Session | None = None,
+    ) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.engine = engine or Engine()
+        self.session = session or Session()
+        self.runner = Runner()
+        self.run: RunView | None = None
+        self.controls = Controls()
+        self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._max_label)
+        self.preview_output = PreviewOutput(napari_viewer)
+        self.diameter_tool = DiameterTool(napari_viewer, self.controls.diameter.setValue)
+        self._largest_label = 0
+        self._closed = False
+        put_into_scroll_area(self, self.controls)
+        self._connect_controls()
+        self._connect_viewer()
+        self._layers_changed()
+        look_around(self.engine, self._fill_menus)
+        self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
+
+    @property
+    def source(self) -> MovieSource:
+        """The movie chosen, at the plane the viewer shows.
+
+        Raises
+        ------
+        SourceError
+            If no image is open, or it cannot be read as a movie.
+        """
+        image = self.controls.image.layer
+        if image is None:
+            raise SourceError("there is no image; open a time-lapse with the axes (T, Y, X) first")
+        return MovieSource.from_layer(image, self.viewer.dims.point)
+
+    @property
+    def frame(self) -> int:
+        """Frame of the movie that the viewer shows."""
+        return self.source.frame_at(self.viewer.dims.point)
+
+    def new_object(self, *_: Any) -> None:
+        """Choose an unused id and let the next drag draw its box."""
+        with self._reporting():
+            source = self.source
+            self.prompts.object_id = self.prompts.next_id()
+            self.prompts.use_boxes(source)
+            self._prompts_changed()
+            self.controls.say(f"Object {self.prompts.object_id}: drag a box around the cell.")
+
+    def seed_from_labels(self, *_: Any) -> None:
+        """Make every label of the frame shown a mask prompt."""
+        with self._reporting():
+            labels = self.controls.seed_labels.layer
+            if labels is None:
+                raise SourceError("there is no labels layer; add one and paint a cell first")
+            ids = self.prompts.seed(self.source, labels, self.frame)
+            self.controls.say(
+                f"{len(ids)} label{'s' * (len(ids) != 1)} of '{labels.name}' taken from frame {self.frame}."
+            )
+
+    def preview(self, *_: Any) -> None:
+        """Outline the objects prompted on the frame shown."""
+        with self._reporting():
+            self._refuse_if_busy()
+            source, frame, settings = self.source, self.frame, self.controls.settings
+            prompts = on_frame(self.prompts.prompts(source), frame)
+            engine = self.engine
+            self.runner.start(
+                lambda: iter([engine.preview(engine.open(source), prompts, frame, settings)]),
+                total=1,
+                title="MoSAM preview",
+                on_result=partial(self._show_preview, source),
+                on_end=self._preview_ended,
+            )
+            self.controls.set_busy(True)
+            self.controls.say(f"Segmenting frame {frame}…")
+
+    def propagate(self, *_: Any) -> None:
+        """Follow the prompted objects through the movie, in a thread."""
+        with self._reporting():
+            self._refuse_if_busy()
+            source, settings = self.source, self.controls.settings
+            only = self.prompts.object_id if self.controls.only_current.isChecked() else None
+            self._start(source, settings, self.prompts.prompts(source, only))
+
+    def cancel(self, *_: Any) -> None:
+        """Stop after the frame being computed; what is done stays. Returns at once."""
+        self.runner.stop()
+        if self.runner.busy:
+            self.controls.set_busy(True, cancelling=True)
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop a run when the dock closes."""
+        self.shut_down()
+        super().closeEvent(event)
+
+    def event(self, event: Any) -> bool:
+        """Notice that napari took the widget out of its dock, for which it sends no close event."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self) -> None:
+        """Stop a run quietly and leave the viewer's events and keys as they were."""
+        if self._closed:
+            return
+        self._closed = True
+        self.runner.stop()
+        self._link.close()
+
+    def _start(self, source: MovieSource, settings: "RunSettings", prompts: "Prompts") -> None:
+        engine = self.engine
+        total = engine.count_steps(source.shape[0], prompts, settings)
+        self.preview_output.remove()
+        labels = LabelsOutput(self.viewer, self.session, source, max(prompts.object_ids))
+        labels.layer.events.paint.connect(self._painted)
+        self._largest_label = max(self._largest_label, *prompts.object_ids)
+        run = self.run = RunView(self.viewer, self.session, source, labels, total)
+
+        def steps() -> Any:
+            run.device = engine.device_name(settings)
+            return engine.segment(engine.open(source), prompts, settings)
+
+        self.runner.start(
+            steps, total=total, title="MoSAM", on_result=partial(self._handle, run), on_end=partial(self._ended, run)
+        )
+        self.controls.set_busy(True)
+        self.controls.say("Loading the model…")
+
+    def _handle(self, run: RunView, result: "FrameResult") -> None:
+        if self._closed:
+            return
+        controls = self.controls
+        run.handle(result, confidence=controls.show_confidence.isChecked(), flow=controls.show_flow.isChecked())
+        if not self.runner.stopping:
+            controls.say(run.progress(result))
+
+    def _ended(self, run: RunView, end: RunEnd) -> None:
+        run.labels.close()
+        if self._closed:
+            return
+        self.controls.set_busy(False)
+        if end.error is not None:
+            self._fail(end.error, kept=len(run.frames))
+        else:
+            self.controls.say(run.summary(end))
+
+    def _show_preview(self, source: MovieSource, result: "FrameResult") -> None:
+        if self._closed or source.image not in self.viewer.layers:
+            return
+        self.preview_output.show(source, result)
+        found = sum(o.area > 0 for o in result.objects)
+        self.controls.say(
+            f"Frame {result.t}: {found} of {len(result.objects)} objects outlined. If they look right, press Propagate."
+        )
+
+    def _preview_ended(self, end: RunEnd) -> None:
+        if self._closed:
+            return
+        self.controls.set_busy(False)
+        if end.error is not None:
+            self._fail(end.error)
+        elif end.stopped:
+            self.controls.say("Cancelled.")
+
+    def _refuse_if_busy(self) -> None:
+        if self.runner.busy:
+            raise SourceError("a run is going; press Cancel, or wait for its end, before you start another")
+
+    def _reporting(self) -> Reporting:
+        return Reporting(self._fail)
+
+    def _fail(self, error: Exception, kept: int = 0) -> None:
+        """Show an error in the widget and as a notification."""
+        from napari.utils.notifications import show_error
+
+        text = str(error) or type(error).__name__
+        text = text[0].upper() + text[1:] + (f" {kept} frames were done and are kept." if kept else "")
+        self.controls.say(text, error=True)
+        show_error(text)
+
+    def _max_label(self) -> int:
+        """Largest id seen in results and strokes, and in visible labels on the frame shown."""
+        largest = self._largest_label
+        for layer in filter(lambda layer: layer.visible, self._labels_layers()):
+            try:
+                largest = max(largest, int(label_frame(self.source, layer, self.frame).max(initial=0)))
+            except SourceError:
+                continue  # labels of another image
+        return largest
+
+    def _painted(self, event: Any) -> None:
+        self._largest_label = max(self._largest_label, int(event.source.selected_label))
+
+    def _labels_layers(self) -> "list[Labels]":
+        from napari.layers import Labels
+
+        labels = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
+        return [layer for layer in labels if layer.metadata.get("napari-mosam") != "preview"]
+
+    def _prompts_changed(self) -> None:
+        controls = self.controls
+        controls.object_id.blockSignals(True)
+        controls.object_id.setValue(self.prompts.object_id)
+        controls.object_id.blockSignals(False)
+        controls.summary.setText(prompt_summary(self.prompts.ids(), self.prompts.counts()))
+        controls.clear.setEnabled(bool(self.prompts.ids()))
+        self._hint()
+
+    def _hint(self) -> None:
+        """Say what to do next, unless an error or a result is shown."""
+        if not self.runner.busy and (self.run is None):
+            self.controls.say(hint(self.controls.image.layer is not None, len(self.prompts.ids())))
+
+    def _image_changed(self) -> None:
+        image, controls = self.controls.image.layer, self.controls
+        self.preview_output.remove()
+        controls.image_note.setVisible(image is not None)
+        try:
+            source = self.source
+        except SourceError as error:
+            controls.image_note.setText(str(error))
+            controls.set_n_frames(1)
+            return
+        controls.image_note.setText(source.describe())
+        controls.set_n_frames(source.shape[0])
+        self._frame_changed()
+        self._diameter_changed()
+
+    def _frame_changed(self, *_: Any) -> None:
+        if self.controls.image.layer is None or self.controls.image.layer not in self.viewer.layers:
+            return
+        try:
+            self.controls.preview.setText(f"Preview frame {self.frame}")
+        except SourceError:
+            return
+        if self.run is not None and isinstance(self.run.flow, FlowOutput):
+            self.run.flow.show()
+
+    def _diameter_changed(self, *_: Any) -> None:
+        note = micrometres(self.controls.image.layer, self.controls.diameter.value())
+        self.controls.diameter_note.setText(note)
+        self.controls.diameter_note.setVisible(bool(note))
+
+    def _layers_changed(self, *_: Any) -> None:
+        from napari.layers import Image
+
+        ours = (layer for layer in self.viewer.layers if isinstance(layer, Image))
+        self.controls.image.set_layers([i for i in ours if "napari-mosam" not in i.metadata and i.ndim >= 2])
+        self.controls.seed_labels.set_layers(self._labels_layers())
+        self.controls.seed.setEnabled(self.controls.seed_labels.layer is not None)
+        self._prompts_changed()
+
+    def _layer_removed(self, event: Any) -> None:
+        if self.run is not None and self.runner.busy:
+            self.run.forget(event.value)
+            if self.run.needs(event.value):
+                self.run.reason = f"Stopped: the layer '{event.value.name}' was removed."
+                self.cancel()
+        self.engine.forget(event.value)
+        self._layers_changed()
+
+    def _sync_tools(self, *_: Any) -> None:
+        """Show as pressed the tool which the next click on the canvas uses."""
+        prompts, controls = self.prompts, self.controls
+        layer: Any = self.viewer.layers.selection.active
+        mode = "" if layer is None or layer not in (prompts.points, prompts.shapes) else str(layer.mode)
+        clicking = mode == "add"
+        controls.plus.setChecked(clicking and prompts.sign == "+")
+        controls.minus.setChecked(clicking and prompts.sign == "-")
+        controls.box.setChecked(mode.startswith("add_"))
+
+    def _use(self, tool: Callable[[MovieSource], None], *_: Any) -> None:
+        with self._reporting():
+            tool(self.source)
+            for layer in (self.prompts.points, self.prompts.shapes):
+                if layer is not None:
+                    layer.events.mode.connect(self._sync_tools)
+        self._sync_tools()
+
+    def _set_object_id(self, object_id: int) -> None:
+        self.prompts.object_id = object_id
+
+    def _toggle(self, *_: Any) -> None:
+        (self.cancel if self.runner.busy else self.propagate)()
+
+    def _connect_controls(self) -> None:
+        c = self.controls
+        c.image.layer_changed.connect(self._image_changed)
+        c.new_object.clicked.connect(partial(self._use, lambda _: self.new_object()))
+        c.object_id.valueChanged.connect(self._set_object_id)
+        c.box.clicked.connect(partial(self._use, self.prompts.use_boxes))
+        c.plus.clicked.connect(partial(self._use, lambda source: self.prompts.use_points(source, "+")))
+        c.minus.clicked.connect(partial(self._use, lambda source: self.prompts.use_points(source, "-")))
+        c.seed.clicked.connect(self.seed_from_labels)
+        c.clear.clicked.connect(self.prompts.clear)
+        c.draw.clicked.connect(partial(self._use, self.diameter_tool.start))
+        c.diameter.valueChanged.connect(self._diameter_changed)
+        c.preview.clicked.connect(self.preview)
+        c.propagate.clicked.connect(self._toggle)
+
+    def _connect_viewer(self) -> None:
+        layers, dims = self.viewer.layers, self.viewer.dims
+        slots = [
+            (layers.events.inserted, self._layers_changed),
+            (layers.events.removed, self._layer_removed),
+            (layers.events.reordered, self._layers_changed),
+            (layers.selection.events.active, self._sync_tools),
+            (dims.events.current_step, self._frame_changed),
+        ]
+        if hasattr(layers.events, "renamed"):
+            slots.append((layers.events.renamed, self._layers_changed))
+        keys = {"N": lambda _: self.controls.new_object.click(), "U": lambda _: self.controls.preview.click()}
+        self._link = ViewerLink(self.viewer, slots, keys)
+
+    def _fill_menus(self, found: Any) -> None:
+        if not self._closed:
+            models, devices = found
+            fill_menu(self.controls.model, [(m.label, m.name) for m in models])
+            fill_menu(self.controls.device, [("Automatic", None), *((d, d) for d in devices)])

@@ -1,0 +1,175 @@
+"""A fake engine and helpers for tests in a real viewer (run them under xvfb-run)."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_mosam.core.results import FrameResult, ObjectResult, ObjectState
+from napari_mosam.core.windows import Window
+from napari_mosam.widgets import MosamWidget
+from napari_mosam.widgets._engine import ModelChoice
+from napari_mosam.widgets._session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def frame_result(t: int, ids: list[int], shape: tuple[int, int] = (64, 64), flow: bool = True) -> FrameResult:
+    """Every object is a 6 x 6 square in a row, which moves down with time."""
+    labels = np.zeros(shape, np.uint16)
+    objects = []
+    for row, object_id in enumerate(ids):
+        y, x = 2 + t, 4 + 10 * row
+        labels[y : y + 6, x : x + 6] = object_id
+        objects.append(
+            ObjectResult(
+                object_id=object_id,
+                state=ObjectState.PRESENT,
+                window=Window.square((y + 2.5, x + 2.5), 30),
+                logits=np.zeros((32, 32), np.float32),
+                predicted_iou=0.9,
+                object_score=3.0,
+                area=36,
+                box=(y, x, y + 5, x + 5),
+                consistency=1.0,
+                shift_yx=(1.0, 0.0),
+                remembered=True,
+                prompted=False,
+                memory_frames=(),
+            )
+        )
+    field_ = np.full((2, *shape), 2.0, np.float32) if flow else None
+    return FrameResult(t, "forward", labels, (labels > 0).astype(np.float32) * 0.9, tuple(objects), field_)
+
+
+@dataclass
+class FakeEngine:
+    """Yields `frame_result`s; `before` is called in the worker thread before each frame."""
+
+    before: Callable[[int], None] = lambda t: None
+    error: Exception | None = None
+    yielded: list[int] = field(default_factory=list)
+    prompts: Any = None
+    settings: Any = None
+    source: Any = None
+    threads: set[str] = field(default_factory=set)
+
+    def models(self) -> list[ModelChoice]:
+        return [ModelChoice("nano", "nano (built in)"), ModelChoice("tiny", "tiny (needs a download)")]
+
+    def devices(self) -> list[str]:
+        return ["cpu"]
+
+    def device_name(self, settings: Any) -> str:
+        return "cpu"
+
+    def open(self, source: Any) -> Any:
+        self.source = source
+        return source
+
+    def forget(self, image: Any) -> None:
+        pass
+
+    def count_steps(self, n_frames: int, prompts: Any, settings: Any) -> int:
+        return n_frames
+
+    def segment(self, movie: Any, prompts: Any, settings: Any) -> Iterator[FrameResult]:
+        self.prompts, self.settings = prompts, settings
+        for t in range(*(settings.frames or (0, movie.shape[0]))):
+            self.before(t)
+            if self.error is not None:
+                raise self.error
+            self.threads.add(threading.current_thread().name)
+            self.yielded.append(t)
+            yield frame_result(t, list(prompts.object_ids), movie.shape[1:])
+
+    def preview(self, movie: Any, prompts: Any, frame: int, settings: Any) -> FrameResult:
+        self.prompts = prompts
+        return frame_result(frame, list(prompts.object_ids), movie.shape[1:])
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def open_widget(
+    make_napari_viewer: Any, qtbot: Any, tmp_path: Any, engine: FakeEngine, monkeypatch: Any
+) -> Iterator[Callable[..., MosamWidget]]:
+    """A function: image array and viewer options -> docked widget. Ends every run at the end of the test."""
+    monkeypatch.setattr("napari_mosam.widgets._session.default_root", lambda: tmp_path / "cache")
+    widgets: list[MosamWidget] = []
+
+    def opened(data: Any, *, with_engine: Any = engine, show: bool = False, **image: Any) -> MosamWidget:
+        viewer = make_napari_viewer(show=show)
+        if data is not None:
+            viewer.add_image(data, name="movie", **image)
+        widget = MosamWidget(viewer, engine=with_engine, session=Session(tmp_path / "sessions"))
+        viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
+        widgets.append(widget)
+        qtbot.waitUntil(lambda: widget.controls.device.count() > 1, timeout=20_000)
+        return widget
+
+    yield opened
+    from qtpy.QtCore import QThreadPool
+
+    for widget in widgets:
+        widget.runner.stop()
+    assert QThreadPool.globalInstance().waitForDone(10_000), "a worker is still running"
+    qtbot.wait(20)
+
+
+@pytest.fixture
+def movie() -> np.ndarray:
+    """Ten frames of 64 x 64 px."""
+    return np.random.default_rng(0).integers(0, 4000, (10, 64, 64)).astype(np.uint16)
+
+
+class Hands:
+    """What a user does, and what they see."""
+
+    def __init__(self, qtbot: Any) -> None:
+        self.qtbot = qtbot
+
+    def box(self, widget: MosamWidget, frame: int, y0: float, x0: float, y1: float, x1: float) -> None:
+        """Add a rectangle as if drawn with the box tool, in image coordinates of a (T, Y, X) layer."""
+        widget.controls.box.click()
+        corners = np.array([(frame, y0, x0), (frame, y0, x1), (frame, y1, x1), (frame, y1, x0)], float)
+        widget.prompts.shapes.add(corners, shape_type="rectangle")
+
+    def click(self, widget: MosamWidget, frame: int, y: float, x: float, sign: str = "+") -> None:
+        """Add a point as if clicked with the tool of that sign."""
+        (widget.controls.plus if sign == "+" else widget.controls.minus).click()
+        widget.prompts.points.add((frame, y, x))
+
+    def run(self, widget: MosamWidget) -> np.ndarray:
+        """Press Propagate, wait, and return the labels."""
+        widget.controls.propagate.click()
+        self.finish(widget)
+        return np.asarray(self.labels(widget).data[:])
+
+    def finish(self, widget: MosamWidget, timeout: int = 20_000) -> None:
+        self.qtbot.waitUntil(lambda: not widget.runner.busy, timeout=timeout)
+
+    def labels(self, widget: MosamWidget) -> Any:
+        return self.layer(widget, "labels")
+
+    def layer(self, widget: MosamWidget, role: str) -> Any:
+        tags = ((layer, layer.metadata.get("napari-mosam", "")) for layer in widget.viewer.layers)
+        return next((layer for layer, tag in tags if tag == role or tag[:1] == (role,)), None)
+
+
+@pytest.fixture
+def hands(qtbot: Any) -> Hands:
+    return Hands(qtbot)
+
+
+@pytest.fixture
+def make_result() -> Callable[..., FrameResult]:
+    return frame_result

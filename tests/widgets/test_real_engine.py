@@ -1,0 +1,55 @@
+"""From the mouse to the labels with the shipped model."""
+
+import numpy as np
+import pytest
+
+from napari_mosam.widgets._engine import Engine
+
+
+@pytest.fixture
+def disks():
+    """Two bright disks of 20 px on a dark ground; they move right, 2 px per frame."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:96, :128]
+    centres = [[(30, 30 + 2 * t), (64, 60 + 2 * t)] for t in range(5)]
+    truth = np.array([[np.hypot(y - cy, x - cx) < 10 for cy, cx in frame] for frame in centres])
+    images = 400 + 2500 * truth.any(1) + rng.normal(0, 80, (5, 96, 128))
+    return images.clip(0).astype(np.uint16), truth
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_boxes_become_tracks(open_widget, disks, hands):
+    images, truth = disks
+    widget = open_widget(images, with_engine=Engine(), scale=(1, 0.5, 0.5))
+    hands.box(widget, 0, 20, 20, 40, 40)
+    hands.box(widget, 0, 54, 50, 74, 70)
+    widget.controls.show_flow.setChecked(True)
+    widget.controls.propagate.click()
+    hands.finish(widget, 120_000)
+    assert widget.run.frames == set(range(5)), widget.controls.status.text()
+    labels = np.asarray(hands.labels(widget).data[:])
+    scores = [iou(labels[t] == i + 1, truth[t, i]) for t in range(5) for i in (0, 1)]
+    assert np.mean(scores) > 0.8 and min(scores) > 0.6, scores
+    assert "cpu" in widget.controls.status.text() or "cuda" in widget.controls.status.text()
+
+
+def test_preview_then_backward_from_the_last_frame(open_widget, disks, hands):
+    images, truth = disks
+    widget = open_widget(images, with_engine=Engine())
+    widget.viewer.dims.set_point(0, 4)
+    hands.click(widget, 4, 30, 38)
+    widget.controls.diameter.setValue(20)
+    widget.controls.preview.click()
+    hands.finish(widget, 60_000)
+    preview = hands.layer(widget, "preview")
+    assert preview is not None, widget.controls.status.text()
+    assert iou(preview.data[0] == 1, truth[4, 0]) > 0.7
+    widget.controls.direction.setCurrentIndex(widget.controls.direction.findData("backward"))
+    widget.controls.propagate.click()
+    hands.finish(widget, 120_000)
+    labels = np.asarray(hands.labels(widget).data[:])
+    assert widget.run.frames == set(range(5)), widget.controls.status.text()
+    assert iou(labels[0] == 1, truth[0, 0]) > 0.6

@@ -1,0 +1,45 @@
+"""The demo: follow some nuclei of a real time-lapse and leave labels, a CTC export and a picture in ./demo.
+
+The movie is the scratch assay of the package ndev-sampledata (10 frames, 4 channels: H3342, oblique light, and the
+labels of nuclei and cells). The prompts are nuclei of its first label frame; later label frames are not read.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_mosam import cli
+from napari_mosam._sample_data import scratch_assay_path
+
+IMAGE_CHANNEL, LABEL_CHANNEL = 0, 2
+N_OBJECTS, MIN_AREA, SEED = 40, 30, 0
+
+
+def choose_objects(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Keep a seeded choice of the objects that are no specks, numbered from 1."""
+    areas = np.bincount(labels.ravel())
+    ids = [i for i in range(1, len(areas)) if areas[i] >= MIN_AREA]
+    chosen = np.random.default_rng(SEED).permutation(ids)[:N_OBJECTS]
+    renumber = np.zeros(len(areas), np.uint16)
+    renumber[np.sort(chosen)] = np.arange(1, len(chosen) + 1)
+    return renumber[labels]
+
+
+def main() -> int:
+    """Write the prompts and run ``mosam track`` on them."""
+    folder = Path("demo")
+    folder.mkdir(exist_ok=True)
+    movie = scratch_assay_path()
+    prompts = folder / "prompts.tif"
+    tifffile.imwrite(prompts, choose_objects(tifffile.imread(movie)[LABEL_CHANNEL, 0]), compression="zlib")
+    source = ["track", str(movie), "--channel", str(IMAGE_CHANNEL), "--prompts", str(prompts)]
+    results = ["--out", "labels.zarr", "--export-ctc", "ctc", "--overlay", "overlay.gif"]
+    results[1::2] = [str(folder / name) for name in results[1::2]]
+    return cli.main([*source, *results, "--overwrite"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
