@@ -26,6 +26,7 @@ CONFIGS = st.builds(
         min_consistency=st.floats(0, 0.99),
     ),
     compete=st.booleans(),
+    prune=st.booleans(),
 )
 
 
@@ -46,6 +47,7 @@ def test_what_is_left_out_keeps_its_default():
         ({"windows": {}}, r"\['windows'\] in config"),
         ({"window": {"size": 3}}, r"\['size'\] in window"),
         ({"memory": {"area_range": [2, 3]}}, r"area_range = \(2, 3\)"),
+        ({"compete": "off"}, "compete = 'off'.*true or false"),
         ({"motion": {"flow_method": "farneback"}}, "flow_method = 'farneback'.*'auto', 'ilk' or 'dis'"),
     ],
 )

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mosam.core.labels import SUPPRESSED, compete, label_dtype, regions_of, suppress
+from napari_mosam.core.labels import SUPPRESSED, compete, label_dtype, prune, regions_of, suppress
 from napari_mosam.core.windows import NO_LOGIT, Window, paste
 
 SHAPE = (40, 50)
@@ -80,8 +80,8 @@ def test_rivals_are_the_strongest_other_logits(n, seed):
 def test_rivals_of_a_window_that_misses_the_frame():
     contest = compete([torch.full((8, 8), 5.0)], [Window.full(SHAPE)], SHAPE)
     assert torch.all(contest.rivals(1, Window.square((-300, 0), 20), 16) == NO_LOGIT)
-    assert torch.all(contest.rivals(1, Window.square((20, 20), 20), 16) == 5)
-    assert torch.all(contest.rivals(0, Window.square((20, 20), 20), 16) == NO_LOGIT)
+    assert torch.allclose(contest.rivals(1, Window.square((20, 20), 20), 16), torch.tensor(5.0))
+    assert torch.allclose(contest.rivals(0, Window.square((20, 20), 20), 16), torch.tensor(NO_LOGIT))
 
 
 def test_suppress_takes_only_what_a_rival_holds():
@@ -132,3 +132,37 @@ def test_regions_are_found_in_the_label_frame():
     assert (mine.box, mine.area) == ((5, 6, 8, 7), 8)
     assert other is None
     assert outside is None
+
+
+# ---- pieces of a mask
+
+
+def pieces(*columns):
+    """Logits of 20 x 30 with a positive block of rows 5 to 9 for each (first, last) column."""
+    logits = torch.full((20, 30), -4.0)
+    for first, last in columns:
+        logits[5:10, first : last + 1] = 3
+    return logits
+
+
+def covered(first, last):
+    return (pieces((first, last)) > 0).float()
+
+
+@pytest.mark.parametrize(
+    ("before", "expected", "after"),
+    [
+        ([(2, 6), (20, 24)], (1, 7), [(2, 6)]),
+        ([(2, 6), (20, 29)], (3, 6), [(2, 6)]),
+        ([(2, 6), (9, 10), (20, 24)], (1, 12), [(2, 6), (9, 10)]),
+        ([(2, 6), (20, 24)], (12, 15), [(2, 6), (20, 24)]),
+        ([(2, 6)], (20, 24), [(2, 6)]),
+        ([], (20, 24), []),
+    ],
+    ids=["a neighbour goes", "even a larger one", "a piece inside stays", "none touches: all stay", "one piece", "none"],
+)
+def test_pieces_that_do_not_continue_the_last_mask_are_dropped(before, expected, after):
+    pruned = prune(pieces(*before), covered(*expected))
+    assert torch.equal(pruned > 0, pieces(*after) > 0)
+    assert torch.equal(pruned[pruned > 0], pieces(*before)[pruned > 0])
+    assert pruned.max() <= 3

@@ -55,7 +55,8 @@ def _count(kind: str) -> int:
 def choose_dtype(device: "torch.device", name: str | None = None) -> "torch.dtype":
     """Precision of the network: 'float32', 'bfloat16', or None for what pays on this device.
 
-    bfloat16 is chosen on CUDA devices that support it; the CPU stays with float32.
+    bfloat16 is chosen where the processor computes it natively (CUDA, or a CPU with AVX-512 BF16 or AMX): there it is
+    faster at the same accuracy (see ``docs/benchmarks.md``). Elsewhere float32.
     """
     import torch
 
@@ -64,8 +65,19 @@ def choose_dtype(device: "torch.device", name: str | None = None) -> "torch.dtyp
         if name not in known:
             raise ValueError(f"dtype '{name}' is not possible; allowed: {', '.join(known)}")
         return known[name]
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
+
+
+def _computes_bfloat16(device: "torch.device") -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    # torch has no public way to ask; without these two functions the answer is the safe one
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe() for probe in probes if probe is not None)
 
 
 def autocast(device: "torch.device", dtype: "torch.dtype") -> AbstractContextManager[object]:
