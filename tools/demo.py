@@ -15,7 +15,7 @@ from napari_mosam import cli
 from napari_mosam._sample_data import scratch_assay_path
 
 IMAGE_CHANNEL, LABEL_CHANNEL = 0, 2
-N_OBJECTS, MIN_AREA, SEED = 40, 30, 0
+N_OBJECTS, MIN_AREA, SEED = 400, 30, 0
 
 
 def choose_objects(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

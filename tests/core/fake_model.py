@@ -25,11 +25,14 @@ class FakeSegmenter:
     ----------
     reach : float
         In window sides.
+    span : float
+        Radius of the largest object, in window sides; what touches and lies further off is not claimed.
     present_iou : float
         Predicted IoU of an object that is found; an absent one gets 0.05.
     """
 
     reach: float = 0.18
+    span: float = 1.0
     present_iou: float = 0.9
     name: str = "fake"
     image_size: int = 128
@@ -77,7 +80,9 @@ class FakeSegmenter:
 
     def remember(self, features, mask_logits, object_score, *, from_points=False):
         assert mask_logits.shape == (len(features), 1, self.image_size, self.image_size)
-        self.remembered += [(float(score), (logits[0] > 0).numpy()) for score, logits in zip(object_score, mask_logits, strict=True)]
+        self.remembered += [
+            (float(score), (logits[0] > 0).numpy()) for score, logits in zip(object_score, mask_logits, strict=True)
+        ]
         return adaptive_avg_pool2d(mask_logits.sigmoid(), 8).repeat(1, 2, 1, 1)
 
     def _aim(self, points, row):
@@ -105,7 +110,8 @@ class FakeSegmenter:
         logits = np.where(
             own, 8 * np.exp(-distance / side), np.maximum(OUTSIDE, (image - 0.5) * 24 - 2 * (image > 0.5))
         )
-        logits = np.where(~own & (image > 0.5), OUTSIDE, logits)
+        not_mine = (image > 0.5) & (~own | (distance > self.span * side))
+        logits = np.where(not_mine, OUTSIDE, logits)
         return logits.astype(np.float32), 5.0
 
 

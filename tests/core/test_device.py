@@ -10,10 +10,12 @@ from napari_mosam.core.device import DeviceError, autocast, available_devices, c
 def machine(monkeypatch):
     """Pretends that this machine has other devices."""
 
-    def pretend(cuda=0, mps=False, bf16=True):
+    def pretend(cuda=0, mps=False, bf16=True, cpu_bf16=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *args, **kwargs: bf16)
+        for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, probe, lambda: cpu_bf16, raising=False)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
     return pretend
@@ -48,11 +50,15 @@ def test_an_unknown_device_is_named(asked):
         choose_device(asked)
 
 
-def test_the_cpu_computes_in_float32_and_a_gpu_in_bfloat16_where_it_can(machine):
+def test_bfloat16_is_chosen_where_the_processor_has_it(machine):
     machine(cuda=1)
     assert choose_dtype(torch.device("cpu")) == torch.float32
     assert choose_dtype(torch.device("cuda")) == torch.bfloat16
     assert choose_dtype(torch.device("cuda"), "float32") == torch.float32
+    assert choose_dtype(torch.device("mps")) == torch.float32
+    machine(cpu_bf16=True)
+    assert choose_dtype(torch.device("cpu")) == torch.bfloat16
+    assert choose_dtype(torch.device("cpu"), "float32") == torch.float32
     machine(cuda=1, bf16=False)
     assert choose_dtype(torch.device("cuda")) == torch.float32
     with pytest.raises(ValueError, match="dtype 'int8'.*float32, bfloat16"):

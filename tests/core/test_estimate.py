@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tests.core.test_drift import moved, texture
 
 from napari_mosam.core.config import MotionConfig
 from napari_mosam.core.motion.estimate import FrameMotion, MotionEstimator
 from napari_mosam.core.regions import Region
-from tests.core.test_drift import PROPOSES_NOTHING, moved, texture
 
 Y, X = np.indices((160, 160))
 
@@ -14,8 +14,8 @@ def disk(y, x, radius=14):
 
 
 def patch_moves(dy, dx, seed=0):
-    """A textured patch moves over a background of finer, weaker texture that does not."""
-    back = texture((160, 160), seed, sigma=2) * 0.2
+    """A textured patch moves over a background of finer texture that does not."""
+    back = texture((160, 160), seed, sigma=2) * 0.5
     skin = texture((160, 160), seed + 50, sigma=2.5)
     before, after = back.copy(), back.copy()
     before[disk(80, 70)] = 0.3 + 0.7 * skin[disk(80, 70)]
@@ -36,7 +36,7 @@ def test_a_textured_patch_that_moves_is_followed(shift, seed):
     before, after, region = patch_moves(*shift, seed)
     motion = second(before, after)
     assert motion.drift_yx == (0, 0)
-    assert motion.of(region) == pytest.approx(shift, abs=1.5)
+    assert motion.of(region) == pytest.approx(shift, abs=2)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -47,7 +47,6 @@ def test_noise_moves_nothing(seed):
     assert motion.drift_yx == (0, 0)
 
 
-@PROPOSES_NOTHING
 def test_a_stage_jump_moves_every_object_and_the_waiting_too():
     motion = second(*moved(22, -31))
     assert motion.drift_yx == pytest.approx((22, -31), abs=1)
@@ -76,7 +75,6 @@ def test_the_first_frame_has_no_motion():
     assert FrameMotion().of(None) == (0, 0)
 
 
-@PROPOSES_NOTHING
 def test_each_frame_is_compared_with_the_one_before():
     scene = texture((300, 300))
     views = [scene[60 + k : 220 + k, 60:220] for k in (0, 30, 10)]

@@ -3,22 +3,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.config import WindowConfig
-from napari_mosam.core.first_mask import (
-    Request,
-    box_diameter,
-    first_masks,
-    innermost_point,
-    rasterise,
-    region_of_logits,
-    size_preference,
-    stability,
-)
+from napari_mosam.core.first_mask import first_masks
+from napari_mosam.core.ladder import size_preference, stability
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from napari_mosam.core.raster import innermost_point, rasterise, region_of_logits
 from napari_mosam.core.regions import Region
+from napari_mosam.core.requests import Request, box_diameter
 from napari_mosam.core.windows import Pyramid, Window
-from tests.core.fake_model import FakeSegmenter, disks, iou
 
 SHAPE = (96, 128)
 IMAGES, LABELS = disks([[(40, 40), (60, 95)]], SHAPE, radius=10)
@@ -63,7 +57,9 @@ def test_every_kind_of_prompt_gives_the_object(prompts, diameter):
 
 
 def test_boxes_and_masks_are_framed_by_their_own_size():
-    box, mask = ask(BoxPrompt(1, 0, (30, 30, 50, 50)), MaskPrompt.from_frame(2, 0, LABELS[0] == 2), ratio=4, diameter=99)
+    box, mask = ask(
+        BoxPrompt(1, 0, (30, 30, 50, 50)), MaskPrompt.from_frame(2, 0, LABELS[0] == 2), ratio=4, diameter=99
+    )
     assert box.window.center_yx == (40, 40)
     assert box.window.size_yx[0] == pytest.approx(4 * 21)
     assert mask.window.center_yx == (60, 95)
@@ -82,7 +78,11 @@ def test_full_mode_sees_the_whole_frame():
 
 
 def test_the_answers_come_in_the_order_of_the_requests():
-    prompts = [PointPrompt(9, 0, (60, 95)), MaskPrompt.from_frame(4, 0, LABELS[0] == 1), BoxPrompt(7, 0, (50, 85, 70, 105))]
+    prompts = [
+        PointPrompt(9, 0, (60, 95)),
+        MaskPrompt.from_frame(4, 0, LABELS[0] == 1),
+        BoxPrompt(7, 0, (50, 85, 70, 105)),
+    ]
     together = ask(*prompts)
     assert [mask.object_id for mask in together] == [9, 4, 7]
     for prompt, mask in zip(prompts, together, strict=True):
@@ -103,7 +103,6 @@ def test_a_click_at_the_corner_of_the_frame_is_answered():
         assert torch.isfinite(mask.logits).all()
 
 
-@pytest.mark.xfail(strict=True, reason="clicks beside a painted mask are not used")
 def test_a_click_beside_a_painted_mask_corrects_it():
     half = (LABELS[0] == 1) & (np.indices(SHAPE)[1] < 40)
     (mask,) = ask(MaskPrompt.from_frame(1, 0, half), PointPrompt(1, 0, (40, 46)))

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mosam.core.labels import SUPPRESSED, compete, label_dtype, prune, regions_of, suppress
+from napari_mosam.core.labels import SUPPRESSED, compete, duplicates, label_dtype, prune, regions_of, suppress
+from napari_mosam.core.regions import Region
 from napari_mosam.core.windows import NO_LOGIT, Window, paste
 
 SHAPE = (40, 50)
@@ -159,10 +160,52 @@ def covered(first, last):
         ([(2, 6)], (20, 24), [(2, 6)]),
         ([], (20, 24), []),
     ],
-    ids=["a neighbour goes", "even a larger one", "a piece inside stays", "none touches: all stay", "one piece", "none"],
+    ids=[
+        "a neighbour goes",
+        "even a larger one",
+        "a piece inside stays",
+        "none touches: all stay",
+        "one piece",
+        "none",
+    ],
 )
 def test_pieces_that_do_not_continue_the_last_mask_are_dropped(before, expected, after):
     pruned = prune(pieces(*before), covered(*expected))
     assert torch.equal(pruned > 0, pieces(*after) > 0)
     assert torch.equal(pruned[pruned > 0], pieces(*before)[pruned > 0])
     assert pruned.max() <= 3
+
+
+# ---- two objects on one cell
+
+
+def block(y, x, side=10):
+    return Region((y, x), np.ones((side, side), bool))
+
+
+@pytest.mark.parametrize(
+    ("claims", "strengths", "losers"),
+    [
+        ([block(0, 0), block(0, 1)], [0.9, 0.5], {1}),
+        ([block(0, 0), block(0, 1)], [0.5, 0.9], {0}),
+        ([block(0, 0), block(0, 1)], [0.5, 0.5], {1}),
+        ([block(0, 0), block(0, 6)], [0.9, 0.5], set()),
+        ([block(0, 0), block(50, 0), None], [0.9, 0.5, 1.0], set()),
+        ([block(0, 0), block(0, 1), block(0, 2)], [0.1, 0.2, 0.3], {0, 1}),
+        ([block(0, 0), block(0, 3), block(0, 6)], [0.1, 0.3, 0.2], {0, 2}),
+        ([block(0, 0), block(2, 2, 3)], [0.9, 0.5], set()),
+        ([], [], set()),
+    ],
+)
+def test_the_stronger_of_two_equal_claims_keeps_the_cell(claims, strengths, losers):
+    assert duplicates(claims, strengths) == losers
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.floats(0, 1)), max_size=7))
+def test_no_two_kept_claims_are_the_same_cell(places):
+    claims, strengths = [block(y, x) for y, x, _ in places], [s for *_, s in places]
+    losers = duplicates(claims, strengths)
+    kept = [row for row in range(len(claims)) if row not in losers]
+    assert all(claims[a].iou(claims[b]) <= 0.5 for a in kept for b in kept if a < b)
+    for row in losers:
+        assert any(claims[row].iou(claims[k]) > 0.5 and strengths[k] >= strengths[row] for k in kept)

@@ -216,7 +216,7 @@ def test_the_usual_area_is_the_median_of_the_latest(areas, history):
 def test_an_empty_mask_says_nothing_about_the_usual_area():
     bank = MemoryBank(MemoryConfig(), SLOTS)
     assert bank.usual_area is None
-    bank.note_area(0)
+    bank.remember(memory(1, area=0))
     assert bank.usual_area is None
-    bank.note_area(50)
+    bank.remember(memory(2, area=50))
     assert bank.usual_area == 50

@@ -10,8 +10,13 @@ from napari_mosam.core.regions import Region
 from napari_mosam.core.windows import NO_LOGIT, Window, paste, sample
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
     from torch import Tensor
+
+NO_OBJECT = -1024.0
+"""Logit of every pixel of an absent object, as SAM 2 has it."""
+
+DUPLICATE_IOU = 0.5
 
 SUPPRESSED = -10.0
 """Logit given to pixels that a rival holds; SAM 2 uses the same value."""
@@ -106,6 +111,31 @@ def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":
     return torch.where(rivals > logits, logits.clamp(max=SUPPRESSED), logits)
 
 
+def duplicates(claims: Sequence[Region | None], strengths: Sequence[float]) -> set[int]:
+    """Rows whose mask is another object's: it overlaps a stronger claim by more than half (IoU).
+
+    Two look-alike cells that meet are easily taken for one; without this rule both objects would share its pixels.
+
+    Parameters
+    ----------
+    claims : sequence of Region or None
+        Each object's mask before competition.
+    strengths : sequence of float
+        The larger keeps its mask; equal ones are decided by the order of the rows.
+    """
+    kept: list[Region] = []
+    losers = set()
+    for row in sorted(range(len(claims)), key=lambda row: -strengths[row]):
+        claim = claims[row]
+        if claim is None:
+            continue
+        if any(claim.iou(other) > DUPLICATE_IOU for other in kept):
+            losers.add(row)
+        else:
+            kept.append(claim)
+    return losers
+
+
 def prune(logits: "Tensor", expected: "Tensor") -> "Tensor":
     """Drop the pieces of a mask that do not continue the last one.
 
@@ -150,6 +180,8 @@ def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Seque
     return found
 
 
-def as_label_dtype(labels: "NDArray[Any]", dtype: "DTypeLike") -> "NDArray[Any]":
-    """Labels in `dtype` without a copy where it already fits."""
-    return labels.astype(dtype, copy=False)
+def upsample(logits: "Tensor", size: int) -> "Tensor":
+    """(B, h, w) logits to (B, size, size), bilinear."""
+    from torch.nn.functional import interpolate
+
+    return interpolate(logits[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]

@@ -71,7 +71,7 @@ class Region:
     def iou(self, other: "Region") -> float:
         """Intersection over union."""
         both = self.overlap(other)
-        return both / (self.area + other.area - both)
+        return both / (self.area + other.area - both) if both else 0.0
 
 
 def mask_diameter(area: float, box: Box) -> float:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TABLE_ROWS_PER_CHUNK = 64
 CONFIDENCE_MAX = 255
+RESULT_MARK = "napari_mosam"
+"""Attribute of a group that holds a result: the version that wrote it."""
+
 _COLUMNS = ("predicted_iou", "object_score", "area")
 
 
@@ -95,12 +98,13 @@ class ResultWriter:
         Raises
         ------
         FileExistsError
-            If `path` exists and may not be overwritten, or is no zarr group.
+            If `path` exists and may not be overwritten, or is no earlier result.
         PermissionError
             If the folder cannot be written.
         """
         clear_place(path, overwrite=overwrite)
         group = _new_group(path)
+        group.attrs[RESULT_MARK] = _version()
         ids = prompts.object_ids
         frame = (1, *movie.frame_shape)
         for name, dtype in (("labels", label_dtype(max(ids))), ("confidence", np.uint8)):
@@ -112,7 +116,6 @@ class ResultWriter:
             shape, chunks = (movie.n_frames, len(ids)), (TABLE_ROWS_PER_CHUNK, len(ids))
             table.create_array(name, shape=shape, chunks=chunks, dtype="float32", fill_value=np.nan)
         group.attrs.update({**settings, "movie": movie.name, "limits": [float(v) for v in movie.limits]})
-        group.attrs["napari_mosam"] = _version()
         return cls(path, group, ids)
 
     def write(self, result: "FrameResult") -> None:
@@ -153,14 +156,26 @@ def merged_frame(
 
 
 def clear_place(path: Path, *, overwrite: bool) -> None:
-    """Make sure a result can be written at `path`; only a zarr group is ever removed."""
+    """Make sure a result can be written at `path`; only an earlier result is ever removed."""
     if not path.exists():
         return
     if not overwrite:
         raise FileExistsError(f"'{path}' exists; choose another name or allow it to be overwritten (--overwrite)")
-    if not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
-        raise FileExistsError(f"'{path}' is not a zarr group, so it is not overwritten; choose another name")
+    if not _is_result(path):
+        raise FileExistsError(
+            f"'{path}' is not a result of napari-mosam, so it is not overwritten; choose another name"
+        )
     shutil.rmtree(path)
+
+
+def _is_result(path: Path) -> bool:
+    import zarr
+    from zarr.errors import ContainsArrayError, GroupNotFoundError
+
+    try:
+        return RESULT_MARK in zarr.open_group(str(path), mode="r").attrs
+    except (ContainsArrayError, GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        return False
 
 
 def _new_group(path: Path) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -80,6 +81,13 @@ class Pyramid:
 
     def __init__(self, image: "Tensor") -> None:
         self._levels = [image[None, None]]
+
+    @classmethod
+    def of(cls, frame: "NDArray[np.float32]", device: "torch.device") -> "Pyramid":
+        """A frame (Y, X) put on a device."""
+        import torch
+
+        return cls(torch.from_numpy(frame).to(device))
 
     @property
     def shape_yx(self) -> tuple[int, int]:

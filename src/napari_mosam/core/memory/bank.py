@@ -61,11 +61,13 @@ class MemoryBank:
     def remember(self, frame: MemoryFrame) -> None:
         """Keep a tracked frame; the oldest drops out."""
         self._tracked.append(frame)
-        self.note_area(frame.area)
+        if frame.area > 0:
+            self._areas.append(frame.area)
 
-    def note_area(self, area: float) -> None:
-        """Let an area count towards what is usual for this object."""
+    def expect_area(self, area: float) -> None:
+        """Take an area (px) from a prompt as what is usual, whatever was before; 0 tells nothing."""
         if area > 0:
+            self._areas.clear()
             self._areas.append(area)
 
     def recall(self, t: int, step: int, n_frames: int) -> Recall:

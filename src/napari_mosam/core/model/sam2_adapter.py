@@ -57,7 +57,7 @@ class Sam2Segmenter:
     def encode(self, images: Tensor) -> Features:
         """See :meth:`Segmenter.encode`."""
         starts = range(0, len(images), self._chunk)
-        return _concatenate([self._encode(images[i : i + self._chunk]) for i in starts])
+        return Features.join([self._encode(images[i : i + self._chunk]) for i in starts])
 
     @torch.no_grad()
     def condition(self, features: Features, recalls: Sequence[Recall], n_frames: int) -> Tensor:
@@ -243,8 +243,3 @@ class Sam2Segmenter:
 
 def _tokens(frame: MemoryFrame) -> Tensor:
     return frame.features.flatten(1).T
-
-
-def _concatenate(parts: Sequence[Features]) -> Features:
-    levels = zip(*(part.high for part in parts), strict=True)
-    return Features(torch.cat([part.top for part in parts]), tuple(torch.cat(level) for level in levels))

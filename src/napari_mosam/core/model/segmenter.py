@@ -31,6 +31,14 @@ class Features:
     def __len__(self) -> int:
         return int(self.top.shape[0])
 
+    @classmethod
+    def join(cls, parts: "Sequence[Features]") -> "Features":
+        """The rows of several batches in one."""
+        import torch
+
+        levels = zip(*(part.high for part in parts), strict=True)
+        return cls(torch.cat([part.top for part in parts]), tuple(torch.cat(level) for level in levels))
+
     def take(self, rows: Sequence[int]) -> "Features":
         """The features of some rows of the batch."""
         index = list(rows)

@@ -13,6 +13,9 @@ FlowMethod = Literal["auto", "ilk", "dis"]
 Flow = NDArray[np.float32]
 
 MIN_STEP = 2
+MIN_GRID = 16
+"""Shortest side of a grid on which flow is computed; smaller frames move by their drift alone."""
+
 MAX_GRID = {"ilk": 512, "dis": 1024}
 """Longest side of the grid on which a method computes; larger frames are shrunk further."""
 
@@ -87,10 +90,12 @@ def dense_flow(
         ILK: Le Besnerais and Champagnat 2005. DIS: Kroeger et al. 2016.
     """
     chosen = choose_flow(method)
-    step = max(MIN_STEP, -(-max(before.shape) // MAX_GRID[chosen]))
+    step = min(max(MIN_STEP, -(-max(before.shape) // MAX_GRID[chosen])), *before.shape)
     drift = round(drift_yx[0] / step), round(drift_yx[1] / step)
     small_before, small_after = shrink(before, step), _moved_back(shrink(after, step), drift)
-    vectors = _METHODS[chosen](small_before, small_after) + np.asarray(drift, np.float32)[:, None, None]
+    vectors = np.zeros((2, *small_before.shape), np.float32) + np.asarray(drift, np.float32)[:, None, None]
+    if min(small_before.shape) >= MIN_GRID:
+        vectors += _METHODS[chosen](small_before, small_after)
     shape = (before.shape[0], before.shape[1])
     return FlowField(np.asarray(vectors * step, np.float32), step, shape)
 

@@ -1,0 +1,104 @@
+"""Prompted frames: segmented once, remembered for good, shared by both directions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mosam.core.config import EngineConfig
+from napari_mosam.core.first_mask import FirstMask, first_masks
+from napari_mosam.core.labels import NO_OBJECT, Contest, compete, regions_of, suppress, upsample
+from napari_mosam.core.model.segmenter import MemoryFrame, Segmenter
+from napari_mosam.core.regions import Region
+from napari_mosam.core.requests import Request
+from napari_mosam.core.results import ObjectResult, ObjectState
+from napari_mosam.core.windows import Pyramid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seed:
+    """An object on a prompted frame, its memory written."""
+
+    mask: FirstMask
+    memory: MemoryFrame
+    region: Region | None
+
+    def result(self) -> ObjectResult:
+        """What is reported of it before anything is followed."""
+        mask, region = self.mask, self.region
+        return ObjectResult(
+            object_id=mask.object_id,
+            state=ObjectState.PRESENT if region is not None else ObjectState.LOST,
+            window=mask.window,
+            logits=np.asarray(mask.logits.cpu().numpy(), np.float32),
+            predicted_iou=mask.predicted_iou,
+            object_score=mask.object_score,
+            area=region.area if region is not None else 0,
+            box=region.box if region is not None else None,
+            consistency=float("nan"),
+            shift_yx=(0.0, 0.0),
+            remembered=True,
+            prompted=True,
+            memory_frames=(),
+        )
+
+
+def seed_frame(
+    model: Segmenter, frame: "NDArray[np.float32]", t: int, requests: Sequence[Request], config: EngineConfig
+) -> tuple[dict[int, Seed], Contest]:
+    """Segment all objects prompted on a frame and write them to memory.
+
+    Parameters
+    ----------
+    frame : ndarray of float32, shape (Y, X)
+        In [0, 1].
+    t : int
+        Its index.
+    requests : sequence of Request
+        One per object.
+
+    Returns
+    -------
+    seeds : dict of int to Seed
+        By object id.
+    contest : Contest
+        Who holds which pixel, rows in the order of the requests.
+    """
+    pyramid = Pyramid.of(frame, model.device)
+    masks = first_masks(model, pyramid, requests, config.window)
+    logits = [claimed_logits(mask) for mask in masks]
+    windows = [mask.window for mask in masks]
+    contest = compete(logits, windows, pyramid.shape_yx)
+    labels = contest.labels([mask.object_id for mask in masks])
+    regions = regions_of(labels, [mask.object_id for mask in masks], windows)
+    seeds = {}
+    for row, (mask, region) in enumerate(zip(masks, regions, strict=True)):
+        memory = _seed_memory(model, mask, contest if config.compete else None, row, t, region)
+        seeds[mask.object_id] = Seed(mask, memory, region)
+    return seeds, contest
+
+
+def claimed_logits(mask: FirstMask) -> "Tensor":
+    """Logits for the contest: what the user painted beats every prediction, an unseen object claims nothing."""
+    if not mask.from_points:
+        return mask.logits * 3
+    return mask.logits if mask.object_score > 0 else mask.logits.clamp(max=NO_OBJECT)
+
+
+def _seed_memory(
+    model: Segmenter, mask: FirstMask, contest: Contest | None, row: int, t: int, region: Region | None
+) -> MemoryFrame:
+    import torch
+
+    score = torch.tensor([mask.object_score], device=model.device)
+    full = upsample(mask.logits[None], model.image_size)
+    if contest is not None:
+        full = suppress(full, contest.rivals(row, mask.window, model.image_size)[None])
+    features = model.remember(mask.features, full[:, None], score, from_points=mask.from_points)
+    area = float(region.area) if region is not None else 0.0
+    return MemoryFrame(t, features[0], mask.pointer, mask.predicted_iou, mask.object_score, area)

@@ -1,0 +1,272 @@
+"""Results on disk."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.fake_model import FakeSegmenter, disks, iou
+
+from napari_mosam.core import store
+from napari_mosam.core.api import count_steps, segment, track
+from napari_mosam.core.config import EngineConfig, MotionConfig
+from napari_mosam.core.prompts import MaskPrompt, PointPrompt
+from napari_mosam.core.results import FrameResult
+from napari_mosam.core.store import Result, merged_frame
+
+N = 6
+IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)
+QUICK = EngineConfig(motion=MotionConfig.off())
+PROMPTS = [MaskPrompt.from_frame(i, t, LABELS[t] == i) for i, t in ((1, 0), (2, 3))]
+
+
+def write(out, prompts=PROMPTS, images=IMAGES, **options):
+    return track(images, prompts, out=out, **{"model": FakeSegmenter(), "config": QUICK, **options})
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out.zarr"
+
+
+# ---- what is written
+
+
+def test_labels_are_chunked_by_frame(out):
+    result = write(out)
+    for array, dtype in ((result.labels, "uint16"), (result.confidence, "uint8")):
+        assert array.shape == IMAGES.shape
+        assert array.chunks == (1, *IMAGES.shape[1:])
+        assert array.dtype == dtype
+    assert zarr.open_group(out, mode="r")["labels"].shape == IMAGES.shape
+
+
+def test_every_object_is_in_every_frame(out):
+    result = write(out)
+    for t in range(N):
+        for object_id in (1, 2):
+            assert iou(result.labels[t] == object_id, LABELS[t] == object_id) > 0.85
+        assert np.array_equal(result.labels[t] > 0, result.confidence[t] > 0)
+
+
+@pytest.mark.parametrize(("object_id", "dtype"), [(65535, "uint16"), (65536, "uint32")])
+def test_large_ids_widen_the_labels(out, object_id, dtype):
+    prompts = [*PROMPTS, MaskPrompt.from_frame(object_id, 2, LABELS[2] == 1)]
+    result = write(out, prompts[1:])
+    assert result.labels.dtype == dtype
+    assert result.object_ids == (2, object_id)
+    assert set(np.unique(result.labels[:])) == {0, 2, object_id}
+
+
+def test_the_table_is_nan_where_an_object_was_not_followed(out):
+    result = write(out, direction="forward")
+    for name in ("predicted_iou", "object_score", "area"):
+        table = getattr(result, name)
+        assert (table.shape, table.dtype) == ((N, 2), np.float32)
+        assert np.array_equal(np.isnan(table[:, 1]), [True] * 3 + [False] * 3)
+        assert np.isfinite(table[:, 0]).all()
+    assert result.n_object_frames == 9
+    assert result.area[:, 0].tolist() == [(result.labels[t] == 1).sum() for t in range(N)]
+
+
+def test_both_directions_fill_the_table(out):
+    assert np.isfinite(write(out).area).all()
+
+
+def test_an_absent_object_has_an_area_of_zero(out):
+    images, labels = disks([[(48, 48)]] * 2 + [[None]] * 2, radius=7)
+    result = write(out, [MaskPrompt.from_frame(1, 0, labels[0] == 1)], images)
+    assert result.area[:, 0].tolist()[2:] == [0, 0]
+    assert (result.object_score[:, 0] > 0).tolist() == [True, True, False, False]
+    assert not result.labels[2:].any()
+
+
+def test_a_range_leaves_the_other_frames_empty(out):
+    result = write(out, PROMPTS[1:], frames=(2, 5))
+    assert [bool(result.labels[t].any()) for t in range(N)] == [False, False, True, True, True, False]
+    assert np.isnan(result.area[[0, 1, 5]]).all()
+
+
+def test_a_result_opens_again(out):
+    written, read = write(out), Result.open(str(out))
+    assert read.path == written.path == out
+    assert read.object_ids == (1, 2)
+    assert np.array_equal(read.labels[:], written.labels[:])
+    assert np.array_equal(read.predicted_iou, written.predicted_iou)
+    assert read.attrs == written.attrs
+
+
+def test_settings_and_origin_are_stored_as_json(out):
+    attrs = json.loads(json.dumps(write(out, direction="forward", diameter=14, memory="sam2").attrs))
+    assert (attrs["model"], attrs["direction"], attrs["diameter"]) == ("fake", "forward", 14)
+    assert EngineConfig.from_dict(attrs["config"]).memory.selection == "sam2"
+    assert attrs["limits"] == [100, 1000]
+    assert attrs["napari_mosam"]
+
+
+def test_progress_is_reported_after_each_frame(out):
+    seen = []
+
+    def progress(result, done, total):
+        stored = zarr.open_group(out, mode="r")["labels"][result.t]
+        assert set(np.unique(result.labels)) <= set(np.unique(stored)) | {0}
+        seen.append((done, total))
+
+    write(out, progress=progress)
+    total = count_steps(N, PROMPTS)
+    assert seen == [(k, total) for k in range(1, total + 1)]
+
+
+def test_what_was_written_before_a_failure_stays(out):
+    def stop(result, done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(out, progress=stop, direction="forward")
+    kept = Result.open(out)
+    assert [bool(kept.labels[t].any()) for t in range(N)] == [True] * 3 + [False] * 3
+
+
+def test_opening_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Result.open(tmp_path / "none.zarr")
+
+
+# ---- two directions meet
+
+
+def frame_result(labels, confidence, ids):
+    objects = tuple(type("Seen", (), {"object_id": i})() for i in ids)
+    return FrameResult(0, "backward", np.array(labels, np.uint16), np.array(confidence, np.float32), objects)
+
+
+def test_the_more_confident_object_keeps_a_pixel():
+    stored, sure = np.array([[1, 1, 1, 0]], np.uint16), np.array([[200, 100, 200, 0]], np.uint8)
+    labels, confidence = merged_frame(stored, sure, frame_result([[2, 2, 0, 2]], [[0.5, 0.5, 0.0, 0.1]], [2]))
+    assert labels.tolist() == [[1, 2, 1, 2]]
+    assert confidence.tolist() == [[200, 128, 200, 26]]
+
+
+def test_an_objects_own_earlier_pixels_are_replaced():
+    stored, sure = np.array([[2, 2, 1]], np.uint16), np.array([[250, 250, 90]], np.uint8)
+    labels, confidence = merged_frame(stored, sure, frame_result([[0, 2, 2]], [[0, 0.5, 0.3]], [2]))
+    assert labels.tolist() == [[0, 2, 1]]
+    assert confidence.tolist() == [[0, 128, 90]]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.floats(0.0039, 1), st.integers(0, 1), st.floats(0.0039, 1)), min_size=1)
+)
+def test_merging_keeps_labels_and_confidence_in_step(pixels):
+    stored = np.array([[p[0] for p in pixels]], np.uint32)
+    sure = np.array([[np.ceil(255 * p[1]) if p[0] else 0 for p in pixels]], np.uint8)
+    new = np.array([[3 * p[2] for p in pixels]])
+    labels, confidence = merged_frame(stored, sure, frame_result(new, [[p[3] * p[2] for p in pixels]], [3]))
+    assert labels.dtype == np.uint32
+    assert np.array_equal(labels > 0, confidence > 0)
+    assert np.all(confidence >= sure)
+    assert np.all((labels == stored) | (labels == new))
+
+
+def test_the_least_confident_pixel_is_still_an_object():
+    labels, confidence = merged_frame(
+        np.zeros((1, 1), np.uint16), np.zeros((1, 1), np.uint8), frame_result([[4]], [[1e-6]], [4])
+    )
+    assert (labels[0, 0], confidence[0, 0]) == (4, 1)
+
+
+def test_one_object_alone_is_stored_as_it_was_yielded(out):
+    results = list(segment(IMAGES, PROMPTS[1:], model=FakeSegmenter(), config=QUICK))
+    stored = write(out, PROMPTS[1:]).labels
+    for result in results:
+        assert np.array_equal(stored[result.t], result.labels)
+
+
+# ---- where it is written
+
+
+def marker(folder):
+    """A group that somebody made before."""
+    zarr.open_group(folder, mode="w").attrs["mine"] = True
+    return folder
+
+
+def test_an_existing_output_is_refused_and_kept(out):
+    marker(out)
+    with pytest.raises(FileExistsError, match=r"out.zarr' exists.*--overwrite"):
+        write(out)
+    assert zarr.open_group(out, mode="r").attrs["mine"]
+
+
+def test_an_existing_result_is_replaced_when_asked(out):
+    write(out)
+    result = write(out, PROMPTS[:1], overwrite=True)
+    assert result.object_ids == (1,)
+    assert set(np.unique(result.labels[:])) == {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_only_results_are_replaced(out, kind):
+    precious = out if kind == "file" else out / "thesis.txt"
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("years of work")
+    with pytest.raises(FileExistsError, match="is not a result of napari-mosam, so it is not overwritten"):
+        write(out, overwrite=True)
+    assert precious.read_text() == "years of work"
+
+
+def test_a_zarr_array_is_not_replaced(out):
+    zarr.create_array(out, shape=(3,), dtype="uint8")[:] = 7
+    with pytest.raises(FileExistsError, match="is not a result of napari-mosam"):
+        write(out, overwrite=True)
+    assert zarr.open_array(out, mode="r")[:].tolist() == [7, 7, 7]
+
+
+def test_the_movie_itself_is_never_overwritten(tmp_path):
+    movie = tmp_path / "movie.zarr"
+    zarr.open_group(movie, mode="w").create_array("0", shape=IMAGES.shape, dtype=IMAGES.dtype)[:] = IMAGES
+    with pytest.raises(FileExistsError, match="is not a result of napari-mosam"):
+        write(movie, images=str(movie), overwrite=True)
+    assert np.array_equal(zarr.open_array(movie / "0", mode="r")[:], IMAGES)
+
+
+def test_bad_input_does_not_cost_the_earlier_result(out):
+    write(out)
+    with pytest.raises(ValueError, match="diameter"):
+        write(out, overwrite=True, diameter=-1)
+    with pytest.raises(ValueError, match="lies outside"):
+        write(out, [PointPrompt(1, 0, (500, 500))], overwrite=True)
+    assert Result.open(out).labels[0].any()
+
+
+def test_a_folder_that_cannot_be_written(out, monkeypatch):
+    def read_only(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(PermissionError, match=r"cannot write .*out.zarr' \(Permission denied\); choose a folder"):
+        write(out)
+
+
+def test_a_path_below_a_file(tmp_path):
+    (tmp_path / "notes.txt").write_text("text")
+    model = FakeSegmenter()
+    with pytest.raises(PermissionError, match="cannot write"):
+        write(tmp_path / "notes.txt" / "out.zarr", model=model)
+    assert model.encoded == 0
+    assert (tmp_path / "notes.txt").read_text() == "text"
+
+
+def test_missing_folders_are_made(tmp_path):
+    assert write(tmp_path / "a" / "b" / "out.zarr").labels[0].any()
+
+
+def test_the_store_reads_only_the_frame_it_writes(out, monkeypatch):
+    merged, seen = store.merged_frame, []
+    monkeypatch.setattr(store, "merged_frame", lambda *a: seen.append(a[0].shape) or merged(*a))
+    write(out)
+    assert set(seen) == {IMAGES.shape[1:]}
