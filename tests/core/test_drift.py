@@ -32,7 +32,7 @@ def test_a_jump_is_found_to_a_pixel(shift):
     assert drift(*moved(*shift)) == pytest.approx(shift, abs=1)
 
 
-@pytest.mark.parametrize("seed", [0, 2, 3, 4])
+@pytest.mark.parametrize("seed", range(6))
 def test_the_stage_of_simulated_cells_is_followed(seed):
     movie = stage_jumps(seed)
     frames = [BandPassed.of(frame) for frame in Movie.open(movie.images)]

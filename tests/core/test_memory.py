@@ -220,3 +220,14 @@ def test_an_empty_mask_says_nothing_about_the_usual_area():
     assert bank.usual_area is None
     bank.remember(memory(2, area=50))
     assert bank.usual_area == 50
+
+
+def test_a_prompt_sets_what_is_usual_whatever_was_before():
+    bank = MemoryBank(MemoryConfig(), SLOTS)
+    for t in range(5):
+        bank.remember(memory(t, area=50))
+    bank.expect_area(0)
+    assert bank.usual_area == 50
+    bank.expect_area(400)
+    assert bank.usual_area == 400
+    assert bank.accepts(400, 5.0, 0.9)

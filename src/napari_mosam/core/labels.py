@@ -10,7 +10,7 @@ from napari_mosam.core.regions import Region
 from napari_mosam.core.windows import NO_LOGIT, Window, paste, sample
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
     from torch import Tensor
 
 NO_OBJECT = -1024.0
@@ -57,9 +57,9 @@ class Contest:
         local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
         return sample(rival[None, None], local, size)[0]
 
-    def labels(self, object_ids: Sequence[int]) -> "NDArray[np.unsignedinteger[Any]]":
-        """Ids where a logit is positive, 0 elsewhere; shape (Y, X)."""
-        lookup = np.array([*object_ids, 0], label_dtype(max(object_ids, default=0)))
+    def labels(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> "NDArray[np.unsignedinteger[Any]]":
+        """Ids where a logit is positive, 0 elsewhere; shape (Y, X), of the smallest fitting or the given dtype."""
+        lookup = np.array([*object_ids, 0], dtype or label_dtype(max(object_ids, default=0)))
         return lookup[np.where((self.best > 0).cpu().numpy(), self.winner.cpu().numpy(), -1)]
 
     def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":

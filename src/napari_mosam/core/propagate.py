@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.labels import NO_OBJECT, Contest, compete, prune, regions_of, suppress, upsample
+from napari_mosam.core.labels import NO_OBJECT, Contest, compete, label_dtype, prune, regions_of, suppress, upsample
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.model.segmenter import Features, MemoryFrame, Segmenter
 from napari_mosam.core.motion.estimate import FrameMotion, MotionEstimator
@@ -93,6 +93,7 @@ class Propagator:
         self._run = run
         self._config = config
         self._motion = MotionEstimator(config.motion)
+        self._dtype = label_dtype(max(seeds))
         self._tracks: dict[int, Track] = {}
 
     def __iter__(self) -> Iterator[FrameResult]:
@@ -184,7 +185,7 @@ class Propagator:
             observed = without_duplicates(observed, shape_yx)
         ids, windows = [o.track.object_id for o in observed], [o.window for o in observed]
         contest = compete([o.logits for o in observed], windows, shape_yx)
-        labels = contest.labels(ids)
+        labels = contest.labels(ids, self._dtype)
         outcomes = [Outcome.of(o, region) for o, region in zip(observed, regions_of(labels, ids, windows), strict=True)]
         self._remember(t, outcomes, contest)
         for outcome in outcomes:

@@ -6,6 +6,7 @@ sam2's networks bake the input size in, so one network is built per input size.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 SIZE_STEP = 32
 """Input sizes are multiples of this: Hiera halves the stride-4 grid three times."""
+
+
+_UNREADABLE = (UnpicklingError, RuntimeError, EOFError, AttributeError, OSError, ValueError, TypeError)
 
 
 class ModelError(ValueError):
@@ -101,18 +105,29 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
             return dict(load_file(path))
         stored = torch.load(path, map_location="cpu", weights_only=True)
         return dict(stored.get("model", stored))
-    except (SafetensorError, RuntimeError, EOFError, AttributeError, OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path) from error
-    except Exception as error:
-        if type(error).__name__ == "UnpicklingError":
-            raise _damaged(path) from error
+    except SafetensorError as error:
+        raise _damaged(path) from error
+
+
+def build_from_file(path: Path, image_size: int | None = None) -> "SAM2Base":
+    """A network from a JSON file of build parameters, see :func:`build_from_parameters`.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read or does not describe a network.
+    """
+    try:
+        return build_from_parameters(json.loads(path.read_text()), image_size)
+    except ModelError:
         raise
-
-
-def read_parameters(path: Path) -> dict[str, Any]:
-    """Build parameters from a JSON file."""
-    parameters: dict[str, Any] = json.loads(path.read_text())
-    return parameters
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
+        raise ModelError(
+            f"the build parameters in '{path.name}' do not describe a model ({type(error).__name__}: {error}); use the "
+            "file that came with the weights"
+        ) from error
 
 
 def check_size(size: int) -> int:

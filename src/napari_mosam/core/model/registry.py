@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari_mosam.core.device import choose_device, choose_dtype
 from napari_mosam.core.model.build import (
     ModelError,
-    build_from_parameters,
+    build_from_file,
     build_official,
     load_weights,
-    read_parameters,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def load_model(
 def _loaded_network(model: str | Path, weights: str | Path | None, image_size: int | None) -> tuple[str, Any]:
     if str(model).endswith(".safetensors"):
         path = Path(model)
-        network = build_from_parameters(_parameters_beside(path), image_size)
+        network = build_from_file(_parameters_beside(path), image_size)
         load_weights(network, path)
         return path.stem, network
     info = model_info(str(model))
@@ -165,15 +164,15 @@ def _loaded_network(model: str | Path, weights: str | Path | None, image_size: i
 
 def _network(info: ModelInfo, image_size: int | None) -> Any:
     if info.shipped:
-        return build_from_parameters(read_parameters(_SHIPPED / info.config), image_size)
+        return build_from_file(_SHIPPED / info.config, image_size)
     return build_official(info.config, image_size or info.image_size)
 
 
-def _parameters_beside(path: Path) -> dict[str, Any]:
+def _parameters_beside(path: Path) -> Path:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise ModelError(f"'{path.name}' needs its build parameters in '{beside.name}' beside it")
-    return read_parameters(beside)
+    return beside
 
 
 def _weights_of(info: ModelInfo) -> Path:

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 MIN_SHIFT_PX = 4.0
 MIN_CORRELATION = 0.08
 MIN_GAIN = 0.08
-MIN_DISTINCTNESS = 1.5
+MIN_DISTINCTNESS = 1.2
 RIVAL_DISTANCE_PX = 24
 N_TILES = 4
+MIN_SIDE_PX = 128
+"""Smaller frames hold too little to tell a moving stage from chance."""
+
 MAX_SIDE_PX = 512
 FINE_SIGMA_PX, COARSE_SIGMA_PX = 2.0, 16.0
 
@@ -64,16 +67,26 @@ def estimate_drift(before: BandPassed, after: BandPassed) -> tuple[float, float]
     before, after : BandPassed
         Two frames of the same movie.
     """
+    if min(before.image.shape) * before.step < MIN_SIDE_PX:
+        return 0.0, 0.0
     shift, distinctness = correlation_peak(before.image, after.image, max(2, RIVAL_DISTANCE_PX // before.step))
     if max(abs(shift[0]), abs(shift[1])) * before.step < MIN_SHIFT_PX or distinctness < MIN_DISTINCTNESS:
         return 0.0, 0.0
-    believed = _better(before.image, after.image, shift) and _most_tiles_agree(before.image, after.image, shift)
+    chance = chance_correlation(before.image.shape, shift, before.step)
+    believed = _better(before.image, after.image, shift, chance) and _most_tiles_agree(before.image, after.image, shift)
     return (float(shift[0] * before.step), float(shift[1] * before.step)) if believed else (0.0, 0.0)
 
 
-def _better(before: NDArray[np.float32], after: NDArray[np.float32], shift: tuple[int, int]) -> bool:
+def chance_correlation(shape: tuple[int, ...], shift: tuple[int, int], step: int) -> float:
+    """Correlation that unrelated frames reach by chance: three standard errors over the part that overlaps."""
+    rows, columns = (max(1, side - abs(s)) for side, s in zip(shape, shift, strict=True))
+    independent = rows * columns * step**2 / (4 * np.pi * FINE_SIGMA_PX**2)
+    return float(3 / np.sqrt(independent))
+
+
+def _better(before: NDArray[np.float32], after: NDArray[np.float32], shift: tuple[int, int], chance: float) -> bool:
     moved, still = correlation(before, after, shift), correlation(before, after, (0, 0))
-    return moved > MIN_CORRELATION and moved > still + MIN_GAIN
+    return moved > max(MIN_CORRELATION, chance) and moved > still + MIN_GAIN
 
 
 def _most_tiles_agree(before: NDArray[np.float32], after: NDArray[np.float32], shift: tuple[int, int]) -> bool:
@@ -91,7 +104,7 @@ def _most_tiles_agree(before: NDArray[np.float32], after: NDArray[np.float32], s
 
 def _crop(shift: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
     """The part of a frame that stays in sight when it is moved by a shift."""
-    rows, columns = (slice(max(0, -s), side - max(0, s)) for s, side in zip(shift, shape, strict=True))
+    rows, columns = (slice(max(0, -s), max(0, side - max(0, s))) for s, side in zip(shift, shape, strict=True))
     return rows, columns
 
 
