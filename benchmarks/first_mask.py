@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from skimage.segmentation import clear_border
 
 from napari_mosam.core.api import preview
-from napari_mosam.core.raster import innermost_point
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.movie import Movie
 from napari_mosam.core.prompts import BoxPrompt, PointPrompt, Prompt, Prompts
+from napari_mosam.core.raster import innermost_point
 from napari_mosam.core.regions import Region
 
 MIN_AREA = 30

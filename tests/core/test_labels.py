@@ -156,7 +156,7 @@ def covered(first, last):
         ([(2, 6), (20, 24)], (1, 7), [(2, 6)]),
         ([(2, 6), (20, 29)], (3, 6), [(2, 6)]),
         ([(2, 6), (9, 10), (20, 24)], (1, 12), [(2, 6), (9, 10)]),
-        ([(2, 6), (20, 24)], (12, 15), [(2, 6), (20, 24)]),
+        ([(2, 6), (20, 26)], (12, 15), [(20, 26)]),
         ([(2, 6)], (20, 24), [(2, 6)]),
         ([], (20, 24), []),
     ],
@@ -164,7 +164,7 @@ def covered(first, last):
         "a neighbour goes",
         "even a larger one",
         "a piece inside stays",
-        "none touches: all stay",
+        "none touches: the largest stays",
         "one piece",
         "none",
     ],
@@ -174,6 +174,10 @@ def test_pieces_that_do_not_continue_the_last_mask_are_dropped(before, expected,
     assert torch.equal(pruned > 0, pieces(*after) > 0)
     assert torch.equal(pruned[pruned > 0], pieces(*before)[pruned > 0])
     assert pruned.max() <= 3
+
+
+def test_after_an_object_was_lost_the_largest_piece_stays():
+    assert torch.equal(prune(pieces((2, 6), (20, 26)), None) > 0, pieces((20, 26)) > 0)
 
 
 # ---- two objects on one cell

@@ -136,18 +136,20 @@ def duplicates(claims: Sequence[Region | None], strengths: Sequence[float]) -> s
     return losers
 
 
-def prune(logits: "Tensor", expected: "Tensor") -> "Tensor":
+def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
     """Drop the pieces of a mask that do not continue the last one.
 
     A cell is connected, so a separate piece that lies where the object was not is a neighbour. The piece that covers
-    most of the expected mask stays, and every piece that lies mostly inside it; if no piece touches it, all stay.
+    most of the expected mask stays, and every piece that lies mostly inside it; where nothing is expected, or no
+    piece meets it, the largest piece stays.
 
     Parameters
     ----------
     logits : Tensor, shape (h, w)
         Mask logits over a window.
-    expected : Tensor, shape (h, w)
-        Coverage of the same window by the last mask, moved by the estimated motion; in [0, 1].
+    expected : Tensor, shape (h, w), or None
+        Coverage of the same window by the last mask, moved by the estimated motion, in [0, 1]; None after the
+        object was lost.
 
     Returns
     -------
@@ -160,13 +162,11 @@ def prune(logits: "Tensor", expected: "Tensor") -> "Tensor":
     pieces, n_pieces = label((logits > 0).cpu().numpy())
     if n_pieces < 2:
         return logits
-    inside = expected.cpu().numpy() > 0.5
+    inside = np.zeros(pieces.shape, bool) if expected is None else expected.cpu().numpy() > 0.5
     covered = np.bincount(pieces[inside], minlength=n_pieces + 1)[1:]
-    if not covered.any():
-        return logits
     sizes = np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:]
     stays = covered > 0.5 * sizes
-    stays[covered.argmax()] = True
+    stays[covered.argmax() if covered.any() else sizes.argmax()] = True
     dropped = torch.from_numpy(~np.array([True, *stays])[pieces]).to(logits.device)
     return torch.where(dropped, logits.clamp(max=SUPPRESSED), logits)
 

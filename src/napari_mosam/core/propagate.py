@@ -171,9 +171,10 @@ class Propagator:
         """Logits as the contest sees them: none of an absent object, no pieces that do not continue the last mask."""
         if score <= 0:
             return logits.new_full(logits.shape, NO_OBJECT)
-        if self._config.prune and track.present and track.region is not None:
-            return prune(logits, rasterise(track.region.shifted(shift), window, logits.shape[-1])[0])
-        return logits
+        if not self._config.prune:
+            return logits
+        last = track.region if track.present else None
+        return prune(logits, rasterise(last.shifted(shift), window, logits.shape[-1])[0] if last else None)
 
     # ---- who gets what, and what is remembered
 
