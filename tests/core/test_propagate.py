@@ -287,6 +287,17 @@ def test_an_object_enters_where_it_is_prompted():
     assert present == [("f", t, [1] if t < 5 else [1, 2]) for t in range(8)] + [("b", t, [2]) for t in range(4, -1, -1)]
 
 
+def test_an_object_holds_its_cell_on_the_frame_where_a_backward_pass_meets_it():
+    """Object 2 is lost backward from frame 5 on and would take the cell of object 1, which is prompted on frame 2."""
+    images, labels = disks([[(48, 40), None]] * 5 + [[(48, 40), (48, 62)]] * 3, radius=9)
+    prompts = [MaskPrompt.from_frame(1, 2, labels[2] == 1), MaskPrompt.from_frame(2, 6, labels[6] == 2)]
+    results = follow(images, prompts, FakeSegmenter(reach=0.6), motion=False)
+    met = next(r for r in results if r.direction == "backward" and r.t == 2)
+    assert [(o.object_id, o.area) for o in met.objects] == [(2, 0)]
+    assert not met.labels.any()
+    assert all(of(r, 1).area > 200 for r in results if r.direction == "backward" and r.t < 2)
+
+
 def test_a_corrective_prompt_puts_a_lost_object_back():
     leap = [[(25, 25)]] * 4 + [[(70, 70)]] * 6
     images, labels = disks(leap)

@@ -233,6 +233,15 @@ def test_an_official_checkpoint_loads_and_segments(tiny):
         assert torch.isfinite(torch.from_numpy(item.logits)).all()
 
 
+def test_an_official_checkpoint_loads_by_its_path(tiny):
+    assert load_model(tiny, image_size=256).name == "sam2.1-tiny"
+
+
+def test_a_checkpoint_of_another_name_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="'mine.pt' is no file name of an official checkpoint.*sam2.1_hiera_tiny.pt"):
+        load_model(tmp_path / "mine.pt")
+
+
 def test_an_official_checkpoint_is_read_without_its_wrapping(tiny):
     wrapped = read_weights(tiny)
     assert "maskmem_tpos_enc" in wrapped

@@ -234,6 +234,19 @@ def test_the_movie_itself_is_never_overwritten(tmp_path):
     assert np.array_equal(zarr.open_array(movie / "0", mode="r")[:], IMAGES)
 
 
+def test_a_movie_that_cannot_be_read_does_not_cost_the_earlier_result(out):
+    class Broken:
+        shape, dtype, ndim = IMAGES.shape, IMAGES.dtype, 3
+
+        def __getitem__(self, index):
+            raise OSError("the disk is gone")
+
+    write(out)
+    with pytest.raises(OSError, match="the disk is gone"):
+        write(out, images=Broken(), overwrite=True)
+    assert np.asarray(Result.open(out).labels[0]).any()
+
+
 def test_bad_input_does_not_cost_the_earlier_result(out):
     write(out)
     with pytest.raises(ValueError, match="diameter"):

@@ -133,7 +133,7 @@ def preview(
         t=frame,
         direction="forward",
         labels=contest.labels(ids),
-        confidence=contest.confidence([seeds[i].mask.predicted_iou for i in ids]),
+        confidence=contest.confidence([seeds[i].memory.predicted_iou for i in ids]),
         objects=tuple(seeds[i].result() for i in ids),
     )
 

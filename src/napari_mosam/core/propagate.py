@@ -7,8 +7,10 @@ remembered.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_mosam.core.config import EngineConfig
 from napari_mosam.core.labels import NO_OBJECT, Contest, compete, label_dtype, prune, regions_of, suppress, upsample
@@ -22,7 +24,6 @@ from napari_mosam.core.tracks import Observation, Outcome, Track, without_duplic
 from napari_mosam.core.windows import Pyramid, Window
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -107,13 +108,18 @@ class Propagator:
         motion = self._motion.step(frame)
         pyramid = Pyramid.of(frame, self._model.device)
         observed = [*self._prompted(t), *self._tracked(t, pyramid, motion)]
-        entering = [oid for oid, start in self._run.starts.items() if start == t]
-        if not observed and not entering:
-            return None
-        result = self._conclude(t, observed, pyramid.shape_yx, motion)
-        for object_id in entering:
-            self._enter(object_id, t)
-        return result if self._run.reported(t) else None
+        return self._reported(self._conclude(t, observed, pyramid.shape_yx, motion)) if observed else None
+
+    def _reported(self, result: FrameResult) -> FrameResult | None:
+        """A result without the objects whose starting frame belongs to the other pass; None if none is left."""
+        silent = [i for i, start in self._run.starts.items() if start == result.t and not self._run.report_start]
+        if not silent:
+            return result
+        objects = tuple(o for o in result.objects if o.object_id not in silent)
+        hidden = np.isin(result.labels, silent)
+        labels = np.where(hidden, 0, result.labels).astype(self._dtype)
+        confidence = np.where(hidden, 0, result.confidence).astype(np.float32)
+        return replace(result, labels=labels, confidence=confidence, objects=objects) if objects else None
 
     # ---- who is seen where
 
@@ -121,8 +127,7 @@ class Propagator:
         """Objects that the user prompted on this frame: their result is already known."""
         found = []
         for object_id, by_frame in self._seeds.items():
-            is_start = self._run.starts.get(object_id) == t and self._run.report_start
-            if t in by_frame and (object_id in self._tracks or is_start):
+            if t in by_frame and (object_id in self._tracks or self._run.starts.get(object_id) == t):
                 found.append(Observation.of_seed(self._enter(object_id, t), by_frame[t]))
         return found
 

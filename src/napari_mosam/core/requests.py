@@ -36,7 +36,7 @@ class Request:
 
     @classmethod
     def of(cls, object_id: int, prompts: Iterable[Prompt], diameter: float | None) -> "Request":
-        """Sort the prompts of an object; a later box or mask replaces an earlier one."""
+        """Sort the prompts of an object; a painted mask says more than a box beside it."""
         clicks: list[Point] = []
         box, region = None, None
         for prompt in prompts:
@@ -51,7 +51,9 @@ class Request:
     @property
     def needs_correction(self) -> bool:
         """Whether there are clicks beyond what makes the first mask; a box takes its clicks along."""
-        return self.box is None and len(self.clicks) > (0 if self.region is not None else 1)
+        if self.region is not None:
+            return bool(self.clicks)
+        return self.box is None and len(self.clicks) > 1
 
     @property
     def first_click(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from napari_mosam.core.model.segmenter import MemoryFrame, Segmenter
 from napari_mosam.core.regions import Region
 from napari_mosam.core.requests import Request
 from napari_mosam.core.results import ObjectResult, ObjectState
-from napari_mosam.core.windows import Pyramid
+from napari_mosam.core.windows import Pyramid, Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,22 +22,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seed:
-    """An object on a prompted frame, its memory written."""
+    """An object on a prompted frame, its memory written; holds no image features.
 
-    mask: FirstMask
+    Attributes
+    ----------
+    object_id : int
+    window : Window
+    logits : Tensor, shape (S/4, S/4)
+        As they take part in the contest, see :func:`claimed_logits`.
+    memory : MemoryFrame
+    region : Region or None
+        The pixels it won from the other objects prompted on that frame.
+    """
+
+    object_id: int
+    window: Window
+    logits: "Tensor"
     memory: MemoryFrame
     region: Region | None
 
     def result(self) -> ObjectResult:
         """What is reported of it before anything is followed."""
-        mask, region = self.mask, self.region
+        region = self.region
         return ObjectResult(
-            object_id=mask.object_id,
+            object_id=self.object_id,
             state=ObjectState.PRESENT if region is not None else ObjectState.LOST,
-            window=mask.window,
-            logits=np.asarray(mask.logits.cpu().numpy(), np.float32),
-            predicted_iou=mask.predicted_iou,
-            object_score=mask.object_score,
+            window=self.window,
+            logits=np.asarray(self.logits.float().cpu().numpy(), np.float32),
+            predicted_iou=self.memory.predicted_iou,
+            object_score=self.memory.object_score,
             area=region.area if region is not None else 0,
             box=region.box if region is not None else None,
             consistency=float("nan"),
@@ -74,12 +87,12 @@ def seed_frame(
     logits = [claimed_logits(mask) for mask in masks]
     windows = [mask.window for mask in masks]
     contest = compete(logits, windows, pyramid.shape_yx)
-    labels = contest.labels([mask.object_id for mask in masks])
-    regions = regions_of(labels, [mask.object_id for mask in masks], windows)
+    ids = [mask.object_id for mask in masks]
+    regions = regions_of(contest.labels(ids), ids, windows)
     seeds = {}
-    for row, (mask, region) in enumerate(zip(masks, regions, strict=True)):
+    for row, (mask, claim, region) in enumerate(zip(masks, logits, regions, strict=True)):
         memory = _seed_memory(model, mask, contest if config.compete else None, row, t, region)
-        seeds[mask.object_id] = Seed(mask, memory, region)
+        seeds[mask.object_id] = Seed(mask.object_id, mask.window, claim, memory, region)
     return seeds, contest
 
 

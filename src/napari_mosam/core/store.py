@@ -102,6 +102,7 @@ class ResultWriter:
         PermissionError
             If the folder cannot be written.
         """
+        limits = [float(v) for v in movie.limits]  # the first real read: a broken movie must not cost an old result
         clear_place(path, overwrite=overwrite)
         group = _new_group(path)
         group.attrs[RESULT_MARK] = _version()
@@ -115,7 +116,7 @@ class ResultWriter:
         for name in _COLUMNS:
             shape, chunks = (movie.n_frames, len(ids)), (TABLE_ROWS_PER_CHUNK, len(ids))
             table.create_array(name, shape=shape, chunks=chunks, dtype="float32", fill_value=np.nan)
-        group.attrs.update({**settings, "movie": movie.name, "limits": [float(v) for v in movie.limits]})
+        group.attrs.update({**settings, "movie": movie.name, "limits": limits})
         return cls(path, group, ids)
 
     def write(self, result: "FrameResult") -> None:

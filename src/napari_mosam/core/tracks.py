@@ -11,10 +11,11 @@ from napari_mosam.core.config import WindowConfig
 from napari_mosam.core.labels import NO_OBJECT, duplicates
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.model.segmenter import Features
+from napari_mosam.core.motion.estimate import STILL
 from napari_mosam.core.raster import region_of_logits
 from napari_mosam.core.regions import Region
 from napari_mosam.core.results import ObjectResult, ObjectState
-from napari_mosam.core.seeding import Seed, claimed_logits
+from napari_mosam.core.seeding import Seed
 from napari_mosam.core.windows import Window
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Track:
         self.object_id = object_id
         self.bank = bank
         self.region: Region | None = seed.region
-        self.center_yx = seed.region.center_yx if seed.region is not None else seed.mask.window.center_yx
-        self.side = max(seed.mask.window.size_yx)
+        self.center_yx = seed.region.center_yx if seed.region is not None else seed.window.center_yx
+        self.side = max(seed.window.size_yx)
         self.present = seed.region is not None
 
     def window(self, shift_yx: tuple[float, float], shape_yx: tuple[int, int], full: bool) -> Window:
@@ -73,10 +74,9 @@ class Observation:
     @classmethod
     def of_seed(cls, track: Track, seed: Seed) -> "Observation":
         """An object on a frame where the user prompted it."""
-        mask = seed.mask
-        logits = claimed_logits(mask)
+        memory = seed.memory
         return cls(
-            track, mask.window, logits, mask.pointer, mask.predicted_iou, mask.object_score, (0.0, 0.0), (), None
+            track, seed.window, seed.logits, memory.pointer, memory.predicted_iou, memory.object_score, STILL, (), None
         )
 
     @property

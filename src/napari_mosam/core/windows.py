@@ -138,7 +138,6 @@ def sample(image: "Tensor", window: Window, size: int, *, scale: int = 1, paddin
     Tensor, shape (1, size, size)
     """
     import torch
-    from torch.nn.functional import grid_sample
 
     height, width = image.shape[-2:]
     axis = (torch.arange(size, device=image.device, dtype=torch.float32) + 0.5) / size
@@ -146,7 +145,7 @@ def sample(image: "Tensor", window: Window, size: int, *, scale: int = 1, paddin
     y = (y0 + 0.5 + axis * side_y) / (scale * height) * 2 - 1
     x = (x0 + 0.5 + axis * side_x) / (scale * width) * 2 - 1
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
-    return grid_sample(image, grid, mode="bilinear", padding_mode=padding, align_corners=False)[0]
+    return _read(image, grid, padding)[0]
 
 
 def paste(logits: "Tensor", window: Window, shape_yx: tuple[int, int]) -> "tuple[tuple[slice, slice], Tensor]":
@@ -169,7 +168,6 @@ def paste(logits: "Tensor", window: Window, shape_yx: tuple[int, int]) -> "tuple
         Bilinear logits at those pixels.
     """
     import torch
-    from torch.nn.functional import grid_sample
 
     rows, columns = window.pixels(shape_yx)
     values = logits.new_empty((rows.stop - rows.start, columns.stop - columns.start))
@@ -179,5 +177,16 @@ def paste(logits: "Tensor", window: Window, shape_yx: tuple[int, int]) -> "tuple
     y = (torch.arange(rows.start, rows.stop, device=logits.device, dtype=torch.float32) - y0) / side_y * 2 - 1
     x = (torch.arange(columns.start, columns.stop, device=logits.device, dtype=torch.float32) - x0) / side_x * 2 - 1
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
-    values = grid_sample(logits[None, None].float(), grid, padding_mode="border", align_corners=False)[0, 0]
-    return (rows, columns), values
+    return (rows, columns), _read(logits[None, None].float(), grid, "border")[0, 0]
+
+
+def _read(image: "Tensor", grid: "Tensor", padding: str) -> "Tensor":
+    """Bilinear samples; 'border' clamps to the outer pixel centres, since Apple's GPU has no such mode of its own."""
+    import torch
+    from torch.nn.functional import grid_sample
+
+    if padding == "border":
+        height, width = image.shape[-2:]
+        edge = torch.tensor([1 - 1 / width, 1 - 1 / height], device=grid.device)
+        grid = torch.maximum(torch.minimum(grid, edge), -edge)
+    return grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

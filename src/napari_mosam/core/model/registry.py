@@ -120,8 +120,8 @@ def load_model(
     Parameters
     ----------
     model : str or Path
-        A name of :func:`available_models`, or the path of a ``.safetensors`` file with its build parameters in a
-        ``.json`` beside it.
+        A name of :func:`available_models`; the path of an official checkpoint under its own file name; or the path of
+        a ``.safetensors`` file with its build parameters in a ``.json`` beside it.
     weights : str or Path, optional
         Weights of the named model that lie elsewhere.
     device : str, torch.device or None
@@ -153,13 +153,28 @@ def _loaded_network(model: str | Path, weights: str | Path | None, image_size: i
         network = build_from_file(_parameters_beside(path), image_size)
         load_weights(network, path)
         return path.stem, network
-    info = model_info(str(model))
+    info = _official_file(Path(model)) or model_info(str(model))
+    if weights is None and Path(model).suffix == ".pt":
+        weights = model
     path = Path(weights) if weights is not None else _weights_of(info)
     if weights is None and info.sha256 is not None:
         _check_hash(path, info.sha256)
     network = _network(info, image_size)
     load_weights(network, path)
     return info.name, network
+
+
+def _official_file(path: Path) -> ModelInfo | None:
+    """The model whose official checkpoint a file is, by its name; None for anything but a ``.pt``."""
+    if path.suffix != ".pt":
+        return None
+    for info in _MODELS:
+        if info.file == path.name:
+            return info
+    raise ModelError(
+        f"'{path.name}' is no file name of an official checkpoint; give it its own name again: "
+        f"{', '.join(m.file for m in _MODELS[1:])}"
+    )
 
 
 def _network(info: ModelInfo, image_size: int | None) -> Any:
