@@ -81,5 +81,6 @@ def test_values_outside_their_range_are_refused(part, settings, message):
 def test_plain_is_sam2_without_additions():
     plain = EngineConfig.plain()
     assert not plain.compete
+    assert not plain.prune
     assert plain.motion == MotionConfig.off() == MotionConfig(drift=False, flow=False)
     assert (plain.memory.selection, plain.memory.max_conditioning) == ("sam2", 0)

@@ -75,8 +75,8 @@ class FakeEngine:
     def forget(self, image: Any) -> None:
         pass
 
-    def count_steps(self, n_frames: int, prompts: Any, settings: Any) -> int:
-        return n_frames
+    def count_steps(self, shape_tyx: Any, prompts: Any, settings: Any) -> int:
+        return shape_tyx[0]
 
     def segment(self, movie: Any, prompts: Any, settings: Any) -> Iterator[FrameResult]:
         self.prompts, self.settings = prompts, settings
@@ -90,7 +90,7 @@ class FakeEngine:
 
     def preview(self, movie: Any, prompts: Any, frame: int, settings: Any) -> FrameResult:
         self.prompts = prompts
-        return frame_result(frame, list(prompts.object_ids), movie.shape[1:])
+        return frame_result(frame, sorted(prompts.at(frame)), movie.shape[1:])
 
 
 @pytest.fixture
@@ -102,12 +102,14 @@ def engine() -> FakeEngine:
 def open_widget(
     make_napari_viewer: Any, qtbot: Any, tmp_path: Any, engine: FakeEngine, monkeypatch: Any
 ) -> Iterator[Callable[..., MosamWidget]]:
-    """A function: image array and viewer options -> docked widget. Ends every run at the end of the test."""
+    """A function: image array, viewer and its options -> docked widget. Ends every run at the end of the test."""
     monkeypatch.setattr("napari_mosam.widgets._session.default_root", lambda: tmp_path / "cache")
     widgets: list[MosamWidget] = []
 
-    def opened(data: Any, *, with_engine: Any = engine, show: bool = False, **image: Any) -> MosamWidget:
-        viewer = make_napari_viewer(show=show)
+    def opened(
+        data: Any, *, with_engine: Any = engine, show: bool = False, viewer: Any = None, **image: Any
+    ) -> MosamWidget:
+        viewer = viewer or make_napari_viewer(show=show)
         if data is not None:
             viewer.add_image(data, name="movie", **image)
         widget = MosamWidget(viewer, engine=with_engine, session=Session(tmp_path / "sessions"))

@@ -27,6 +27,18 @@ def press(viewer, qtbot, world_yx):
     qtbot.wait(50)
 
 
+def drag(viewer, qtbot, *world_yx):
+    native = viewer.window._qt_viewer.canvas.native
+    start, *way = (canvas_position(viewer, yx) for yx in world_yx)
+    QTest.mouseMove(native, start)
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
+    for place in way:
+        QTest.mouseMove(native, place)
+        qtbot.wait(50)
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, way[-1])
+    qtbot.wait(50)
+
+
 def test_a_real_click_adds_a_point_of_the_object_and_sign(open_widget, movie, qtbot):
     widget = open_widget(movie, show=True, scale=(1, 0.5, 0.5))
     widget.viewer.dims.set_point(0, 3)
@@ -49,15 +61,7 @@ def test_a_real_drag_draws_the_box_of_a_new_object(open_widget, movie, qtbot):
     widget = open_widget(movie, show=True)
     widget.viewer.dims.set_point(0, 2)
     widget.controls.new_object.click()
-    native = widget.viewer.window._qt_viewer.canvas.native
-    start, middle, end = (canvas_position(widget.viewer, yx) for yx in ((10, 20), (20, 30), (30, 40)))
-    QTest.mouseMove(native, start)
-    QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
-    for place in (middle, end):
-        QTest.mouseMove(native, place)
-        qtbot.wait(50)
-    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
-    qtbot.wait(50)
+    drag(widget.viewer, qtbot, (10, 20), (20, 30), (30, 40))
     (box,) = widget.prompts.prompts(widget.source).items
     assert (box.object_id, box.frame) == (1, 2)
     np.testing.assert_allclose(box.box, (10, 20, 30, 40), atol=1.5)
@@ -204,3 +208,44 @@ def test_the_diameter_is_measured_in_pixels_with_a_drawn_line(open_widget, movie
     assert widget.controls.diameter_note.text() == "= 10 µm"
     qtbot.waitUntil(lambda: layer not in widget.viewer.layers)
     assert widget.viewer.layers.selection.active is widget.prompts.points
+
+
+def test_prompts_on_another_plane_do_not_matter_where_z_comes_before_time(open_widget):
+    stack = np.zeros((3, 4, 64, 48), np.uint8)
+    widget = open_widget(stack, axis_labels=("z", "t", "y", "x"))
+    widget.viewer.dims.set_point((0, 1), (1, 2))
+    widget.controls.plus.click()
+    widget.prompts.points.add([(1, 3, 5, 6), (0, 2, 9, 9)])
+    (click,) = widget.prompts.prompts(widget.source).items
+    assert (click.frame, click.yx) == (3, (5, 6))
+
+
+def test_a_reopened_dock_takes_over_the_marks_and_their_layers(open_widget, movie, hands):
+    first = open_widget(movie)
+    hands.box(first, 0, 2, 4, 8, 10)
+    hands.click(first, 0, 5, 5)
+    viewer = first.viewer
+    viewer.window.remove_dock_widget(first)
+    second = open_widget(None, viewer=viewer)
+    assert second.controls.summary.text() == "1 object: 1 box, 1 click"
+    assert second.controls.object_id.value() == second.prompts.object_id == 2
+    second.prompts.points.add((0, 40, 40))  # with the tool that was in hand
+    hands.click(second, 0, 44, 44, "-")
+    hands.box(second, 0, 40, 40, 50, 50)
+    points = second.prompts.points
+    assert list(points.features["object_id"]) == [1, 2, 2] and list(points.features["sign"]) == ["+", "+", "-"]
+    assert list(second.prompts.shapes.features["object_id"]) == [1, 2]
+    assert (first.prompts.object_id, first.prompts.sign) == (1, "+")
+    assert second.controls.summary.text() == "2 objects: 2 boxes, 3 clicks"
+    second.controls.plus.click()
+    assert second.controls.plus.isChecked()
+
+
+def test_the_diameter_is_measured_with_a_circle_dragged_on_the_image(open_widget, movie, qtbot):
+    widget = open_widget(movie, show=True)
+    widget.controls.draw.click()
+    assert "ellipse tool" in widget.controls.status.text()
+    widget.viewer.layers["MoSAM diameter"].mode = "add_ellipse"
+    drag(widget.viewer, qtbot, (10, 20), (20, 30), (30, 40))
+    assert abs(widget.controls.diameter.value() - 20) < 2
+    qtbot.waitUntil(lambda: "MoSAM diameter" not in widget.viewer.layers)

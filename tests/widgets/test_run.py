@@ -66,14 +66,14 @@ def test_cancel_during_the_first_frame(open_widget, movie, hands, engine):
 def test_worker_never_runs_far_ahead_of_the_viewer(open_widget, hands, engine, monkeypatch):
     widget = open_widget(np.zeros((40, 64, 64), np.uint8))
     leads = []
-    handle = widget._handle
+    handle = widget.jobs._handle
 
     def slowly(run, result):
         time.sleep(0.01)
         leads.append(len(engine.yielded) - len(leads))
         handle(run, result)
 
-    monkeypatch.setattr(widget, "_handle", slowly)
+    monkeypatch.setattr(widget.jobs, "_handle", slowly)
     hands.box(widget, 0, 2, 4, 8, 10)
     hands.run(widget)
     assert len(leads) == 40
@@ -230,32 +230,6 @@ def test_an_error_in_the_worker_is_shown_and_keeps_the_layer(open_widget, movie,
     assert hands.labels(widget) is not None
 
 
-def test_confidence_and_motion_layers(open_widget, movie, hands):
-    widget = open_widget(movie, scale=(1, 0.5, 0.5))
-    widget.controls.show_confidence.setChecked(True)
-    widget.controls.show_flow.setChecked(True)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    labels = hands.run(widget)
-    confidence = hands.layer(widget, "confidence")
-    np.testing.assert_allclose(np.asarray(confidence.data[4]), (labels[4] > 0) * 0.9, atol=1e-3)
-    np.testing.assert_allclose(confidence.scale, (1, 0.5, 0.5))
-    widget.viewer.dims.set_point(0, 4)
-    vectors = hands.layer(widget, "flow").data
-    assert set(vectors[:, 0, 0]) == {4} and (vectors[:, 1, -2:] == 2).all()
-
-
-def test_preview_outlines_the_frame_shown_and_goes_with_the_run(open_widget, movie, hands):
-    widget = open_widget(movie)
-    widget.viewer.dims.set_point(0, 3)
-    hands.box(widget, 3, 2, 4, 8, 10)
-    widget.controls.preview.click()
-    hands.finish(widget)
-    preview = hands.layer(widget, "preview")
-    assert preview.data.shape == (1, 64, 64) and preview.translate[0] == 3 and hands.labels(widget) is None
-    hands.run(widget)
-    assert hands.layer(widget, "preview") is None
-
-
 def test_only_the_current_object_is_run(open_widget, movie, hands, engine):
     widget = open_widget(movie)
     hands.box(widget, 0, 2, 4, 8, 10)
@@ -304,14 +278,14 @@ def test_two_viewers_do_not_mix(open_widget, movie, hands):
 def test_writing_a_large_frame_does_not_block_the_viewer(open_widget, hands, engine, monkeypatch):
     widget = open_widget(np.zeros((4, 2048, 2048), np.uint8))
     times = []
-    handle = widget._handle
+    handle = widget.jobs._handle
 
     def timed(run, result):
         started = time.perf_counter()
         handle(run, result)
         times.append(time.perf_counter() - started)
 
-    monkeypatch.setattr(widget, "_handle", timed)
+    monkeypatch.setattr(widget.jobs, "_handle", timed)
     hands.box(widget, 0, 2, 4, 8, 10)
     hands.run(widget)
     assert np.median(times) < 0.25, times

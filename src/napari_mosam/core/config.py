@@ -132,8 +132,13 @@ class EngineConfig:
 
     @classmethod
     def plain(cls) -> Self:
-        """SAM 2's memory rule, windows at the last centre, every object for itself."""
-        return cls(motion=MotionConfig.off(), memory=MemoryConfig(selection="sam2", max_conditioning=0), compete=False)
+        """SAM 2's memory rule, windows at the last centre, every object and every pixel for itself."""
+        return cls(
+            motion=MotionConfig.off(),
+            memory=MemoryConfig(selection="sam2", max_conditioning=0),
+            compete=False,
+            prune=False,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as nested dictionaries of JSON types."""

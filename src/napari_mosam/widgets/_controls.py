@@ -165,7 +165,9 @@ class Controls(QWidget):
         self.diameter.setSpecialValueText("Automatic")
         self.diameter.setToolTip("Typical cell diameter in pixels of the image. Helps clicks most; 0 means automatic.")
         self.draw = QPushButton("Draw")
-        self.draw.setToolTip("Draw a line across a typical cell to measure its diameter.")
+        self.draw.setToolTip(
+            "Measure a typical cell: draw a line across it, or switch to the ellipse tool for a circle."
+        )
         self.diameter_note = make_note()
         form.addRow("Model", self.model)
         form.addRow("Compute on", self.device)

@@ -29,7 +29,7 @@ class Engine:
     def __init__(self) -> None:
         self._key: tuple[str, str | None] | None = None
         self._segmenter: Any = None
-        self._movie: tuple[Any, tuple[int, ...], Movie] | None = None
+        self._movie: tuple[Any, tuple[str, tuple[int, ...]], Movie] | None = None
 
     def models(self) -> list[ModelChoice]:
         """Models that can be chosen, the shipped one first."""
@@ -49,52 +49,55 @@ class Engine:
 
         return str(choose_device(settings.device))
 
-    def count_steps(self, n_frames: int, prompts: "Prompts", settings: "RunSettings") -> int:
-        """Number of results that :meth:`segment` will yield."""
-        from napari_mosam.core.api import count_steps
+    def count_steps(self, shape_tyx: tuple[int, int, int], prompts: "Prompts", settings: "RunSettings") -> int:
+        """Number of results that :meth:`segment` will yield. Imports no torch.
 
-        return count_steps(n_frames, prompts, settings.frames, settings.direction)
+        Raises
+        ------
+        PromptError, ValueError
+            Where :meth:`segment` would refuse the prompts or the range of frames.
+        """
+        from napari_mosam.core.api import count_steps
+        from napari_mosam.core.jobs import check_prompts, frame_range
+
+        inside = check_prompts(prompts, shape_tyx, *frame_range(settings.frames, shape_tyx[0]))
+        return count_steps(shape_tyx[0], inside, settings.frames, settings.direction)
 
     def open(self, source: "MovieSource") -> "Movie":
         """The movie; the last one is kept, since its intensity range takes time to sample."""
-        key = (image_array(source.image), source.plane)
-        if self._movie is None or self._movie[0] is not key[0] or self._movie[1] != key[1]:
-            self._movie = (*key, source.open())
-        return self._movie[2]
+        array, reading = image_array(source.image), (source.axes, source.plane)
+        kept = self._movie
+        if kept is not None and kept[0] is array and kept[1] == reading:
+            return kept[2]
+        movie = source.open()
+        self._movie = (array, reading, movie)  # which the GUI thread may forget at any time
+        return movie
 
-    def forget(self, image: Any) -> None:
+    def forget(self, layer: Any) -> None:
         """Let go of the movie of a layer that was removed."""
-        if self._movie is not None and self._movie[0] is getattr(image, "data", None):
+        kept = self._movie
+        if kept is not None and kept[0] is image_array(layer):
             self._movie = None
 
     def segment(self, movie: "Movie", prompts: "Prompts", settings: "RunSettings") -> "Iterator[FrameResult]":
         """Follow the prompted objects; see :func:`napari_mosam.segment`."""
         from napari_mosam.core.api import segment
 
-        return segment(
-            movie,
-            prompts,
-            model=self._load(settings),
-            diameter=settings.diameter,
-            frames=settings.frames,
-            direction=settings.direction,
-            device=settings.device,
-            config=settings.config,
-        )
+        return segment(movie, prompts, frames=settings.frames, direction=settings.direction, **self._options(settings))
 
     def preview(self, movie: "Movie", prompts: "Prompts", frame: int, settings: "RunSettings") -> "FrameResult":
-        """First masks of the objects prompted on `frame`."""
+        """First masks of the objects prompted on `frame`; prompts of other frames tell their size."""
         from napari_mosam.core.api import preview
 
-        return preview(
-            movie,
-            prompts,
-            frame,
-            model=self._load(settings),
-            diameter=settings.diameter,
-            device=settings.device,
-            config=settings.config,
-        )
+        return preview(movie, prompts, frame, **self._options(settings))
+
+    def _options(self, settings: "RunSettings") -> dict[str, Any]:
+        return {
+            "model": self._load(settings),
+            "diameter": settings.diameter,
+            "device": settings.device,
+            "config": settings.config,
+        }
 
     def _load(self, settings: "RunSettings") -> Any:
         from napari_mosam.core.model.registry import load_model

@@ -136,8 +136,9 @@ class FlowOutput:
         self._frames[result.t] = flow_vectors(result.flow, self._source.corner(result.t))
         while sum(map(len, self._frames.values())) > MAX_VECTORS and len(self._frames) > 1:
             self._frames.popitem(last=False)
-        self._shown = None
-        self.show()
+        if self._source.frame_at(self._viewer.dims.point) == result.t:
+            self._shown = None
+            self.show()
 
     def show(self) -> None:
         """Show the vectors of the frame the viewer stands on."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
+from napari_mosam.widgets._label_ids import label_frame
 from napari_mosam.widgets._source import SourceError
 
 if TYPE_CHECKING:
@@ -30,17 +31,42 @@ class PromptLayers:
         Where the layers live; they are made when first needed.
     on_change : callable
         Called after the user has added, moved or deleted a prompt.
+    on_mode : callable
+        Called after the user has taken another tool in a prompt layer.
     max_label : callable
         Largest id in the results, so that a new object never joins an old one.
     """
 
-    def __init__(self, viewer: Any, on_change: Callable[[], None], max_label: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        on_change: Callable[[], None],
+        on_mode: Callable[..., None],
+        max_label: Callable[[], int],
+    ) -> None:
         self._viewer = viewer
         self._on_change = on_change
+        self._on_mode = on_mode
         self._max_label = max_label
         self._seeds: dict[tuple[int, int], MaskPrompt] = {}
         self.object_id = 1
         self.sign: Sign = "+"
+        self._links: list[tuple[Any, Callable[..., None]]] = []
+
+    def adopt(self) -> None:
+        """Take over the layers that an earlier widget left in the viewer; the next mark is a new object's."""
+        layers = [layer for layer in (self.points, self.shapes) if layer is not None]
+        for layer in layers:
+            self._listen(layer)
+        if layers:
+            self.object_id = self.next_id()
+            self._on_change()
+
+    def close(self) -> None:
+        """Leave the layers alone, so that another widget can take them over."""
+        for emitter, slot in self._links:
+            emitter.disconnect(slot)
+        self._links.clear()
 
     @property
     def points(self) -> "Points | None":
@@ -56,16 +82,16 @@ class PromptLayers:
         """Let the next clicks on the canvas add points of `sign` to the current object."""
         self.sign = sign
         layer = self.points if self._fits(self.points, source) else self._new_points(source)
-        _activate(self._viewer, layer, "add")
+        self._activate(layer, "add")
 
     def use_boxes(self, source: "MovieSource") -> None:
         """Let the next drag on the canvas draw a box."""
         layer = self.shapes if self._fits(self.shapes, source) else self._new_shapes(source)
-        _activate(self._viewer, layer, "add_rectangle")
+        self._activate(layer, "add_rectangle")
 
     def ids(self) -> set[int]:
         """Every object id that has a prompt."""
-        drawn = (_features(layer)["object_id"] for layer in (self.points, self.shapes) if layer is not None)
+        drawn = (layer.features["object_id"] for layer in (self.points, self.shapes) if layer is not None)
         return ({int(i) for column in drawn for i in column if i > 0}) | {i for i, _ in self._seeds}
 
     def next_id(self) -> int:
@@ -122,13 +148,13 @@ class PromptLayers:
 
     def recolor(self, layer: "Layer", color_of: Callable[[int], Any]) -> None:
         """Give every shape the colour of its object."""
-        layer.edge_color = np.asarray([color_of(int(i)) for i in _features(layer)["object_id"]])
+        layer.edge_color = np.asarray([color_of(int(i)) for i in layer.features["object_id"]])
 
     def _point_prompts(self, source: "MovieSource") -> Iterator[PointPrompt]:
         layer = self.points
         if layer is None or not len(layer.data):
             return
-        features = _features(layer)
+        features = layer.features
         for tyx, object_id, sign in zip(
             source.to_tyx(layer, layer.data), features["object_id"], features["sign"], strict=True
         ):
@@ -143,7 +169,7 @@ class PromptLayers:
         layer = self.shapes
         if layer is None or not layer.nshapes:
             return
-        for vertices, kind, object_id in zip(layer.data, layer.shape_type, _features(layer)["object_id"], strict=True):
+        for vertices, kind, object_id in zip(layer.data, layer.shape_type, layer.features["object_id"], strict=True):
             tyx = source.to_tyx(layer, vertices)
             if np.isnan(tyx[0, 0]):
                 continue
@@ -180,11 +206,10 @@ class PromptLayers:
             **source.placement(),
         )
         layer.canvas_size_limits = (9, 40)
-        layer.events.data.connect(self._on_points)
         return layer
 
     def _new_shapes(self, source: "MovieSource") -> "Shapes":
-        layer = self._viewer.add_shapes(
+        return self._viewer.add_shapes(
             ndim=source.image.ndim,
             name="MoSAM boxes",
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
@@ -196,8 +221,20 @@ class PromptLayers:
             text=_id_text(),
             **source.placement(),
         )
-        layer.events.data.connect(self._on_shapes)
-        return layer
+
+    def _activate(self, layer: Any, mode: str) -> None:
+        self._listen(layer)
+        layer.visible = True
+        layer.selected_data = set()
+        self._viewer.layers.selection.active = layer
+        layer.mode = mode
+
+    def _listen(self, layer: "Layer") -> None:
+        on_data = self._on_points if layer.metadata[ROLE] == POINTS else self._on_shapes
+        new = [(layer.events.data, on_data), (layer.events.mode, self._on_mode)]
+        for emitter, slot in new:
+            emitter.connect(slot)  # once, however often it is asked for
+        self._links += [link for link in new if link not in self._links]
 
     def _on_points(self, event: Any) -> None:
         if event.action == "added":
@@ -220,7 +257,7 @@ class PromptLayers:
     def _has_shape(self, layer: "Shapes", new_row: int) -> bool:
         """Whether the current object has a shape on the frame of the new one: then the user means another cell."""
         frames = [np.round(vertices[0, :-2]).tolist() for vertices in layer.data]
-        ids = _features(layer)["object_id"].to_list()
+        ids = layer.features["object_id"].to_list()
         return any(i == self.object_id and frame == frames[new_row] for i, frame in zip(ids, frames, strict=True))
 
     def _report(self, event: Any) -> None:
@@ -233,17 +270,6 @@ def object_color(object_id: int) -> Any:
     from napari.utils.colormaps import label_colormap
 
     return label_colormap(49, 0.5, background_value=0).map(object_id)
-
-
-def _activate(viewer: Any, layer: Any, mode: str) -> None:
-    layer.visible = True
-    layer.selected_data = set()
-    viewer.layers.selection.active = layer
-    layer.mode = mode
-
-
-def _features(layer: "Layer") -> Any:
-    return layer.features
 
 
 def _rows(event: Any) -> list[int]:
@@ -267,24 +293,8 @@ def _rgba(color: str) -> Any:
     return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [1.0]
 
 
-def label_frame(source: "MovieSource", labels: "Labels", frame: int) -> "NDArray[Any]":
-    """The plane of `labels` that lies on a frame of the movie."""
-    data = labels.data[0] if labels.multiscale else labels.data
-    corner = labels.world_to_data(source.image.data_to_world(source.corner(frame)))
-    index = tuple(round(float(c)) for c in corner[:-2])
-    outside = any(not 0 <= i < n for i, n in zip(index, data.shape, strict=False))
-    if outside or tuple(data.shape[-2:]) != source.shape[1:]:
-        raise SourceError(
-            f"'{labels.name}' has the shape {tuple(data.shape)} and does not lie on frame {frame} of "
-            f"'{source.image.name}' {source.shape}; choose labels of the same size"
-        )
-    return np.asarray(data[index] if index else data[...])
-
-
-def on_frame(prompts: Prompts, frame: int) -> Prompts:
-    """The prompts of one frame; PromptError where there are none."""
-    items = [item for item in prompts.items if item.frame == frame]
-    if not items:
+def check_frame(prompts: Prompts, frame: int) -> None:
+    """Raise a PromptError if nothing is marked on a frame."""
+    if frame not in prompts.frames:
         frames = ", ".join(map(str, prompts.frames))
         raise PromptError(f"nothing is marked on frame {frame}; marked frames: {frames}")
-    return Prompts(items)

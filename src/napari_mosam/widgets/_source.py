@@ -111,10 +111,10 @@ class MovieSource:
         data = data.reshape(len(coordinates), self.image.ndim)
         tyx = np.zeros((len(data), 3))
         tyx[:, 1:] = data[:, -2:]
+        if self.time_axis is not None:
+            tyx[:, 0] = data[:, self.time_axis]
         for axis, plane in enumerate(self.plane):
-            if axis == self.time_axis:
-                tyx[:, 0] = data[:, axis]
-            else:
+            if axis != self.time_axis:
                 tyx[np.abs(data[:, axis] - plane) > 0.5] = np.nan
         return tyx
 

@@ -31,9 +31,12 @@ class ViewerLink:
     """
 
     def __init__(
-        self, viewer: Any, slots: Iterable[tuple[Any, Callable[..., None]]], keys: Mapping[str, Callable[[Any], None]]
+        self,
+        viewer: Any,
+        slots: Iterable[tuple[Any, Callable[..., None]]] = (),
+        keys: Mapping[str, Callable[[Any], None]] | None = None,
     ) -> None:
-        self._viewer, self._slots, self._keys = viewer, list(slots), dict(keys)
+        self._viewer, self._slots, self._keys = viewer, list(slots), dict(keys or {})
         for emitter, slot in self._slots:
             emitter.connect(slot)
         for key, action in self._keys.items():

@@ -12,10 +12,9 @@ from napari_mosam.widgets._builders import fill_menu
 from napari_mosam.widgets._controls import Controls
 from napari_mosam.widgets._diameter import DiameterTool
 from napari_mosam.widgets._engine import Engine
-from napari_mosam.widgets._output_layers import FlowOutput, LabelsOutput, PreviewOutput
-from napari_mosam.widgets._prompt_layers import PromptLayers, label_frame, on_frame
-from napari_mosam.widgets._run_view import RunView
-from napari_mosam.widgets._runner import RunEnd, Runner
+from napari_mosam.widgets._jobs import Jobs
+from napari_mosam.widgets._label_ids import LabelIds
+from napari_mosam.widgets._prompt_layers import PromptLayers
 from napari_mosam.widgets._session import Session
 from napari_mosam.widgets._source import MovieSource, SourceError
 from napari_mosam.widgets._status import hint, micrometres, prompt_summary
@@ -23,11 +22,9 @@ from napari_mosam.widgets._support import Reporting, ViewerLink, look_around, pu
 
 if TYPE_CHECKING:
     import napari.viewer
-    from napari.layers import Labels
 
-    from napari_mosam.core.prompts import Prompts
-    from napari_mosam.core.results import FrameResult
-    from napari_mosam.widgets._settings import RunSettings
+    from napari_mosam.widgets._run_view import RunView
+    from napari_mosam.widgets._runner import Runner
 
 
 class MosamWidget(QWidget):
@@ -51,22 +48,32 @@ class MosamWidget(QWidget):
     ) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.engine = engine or Engine()
-        self.session = session or Session()
-        self.runner = Runner()
-        self.run: RunView | None = None
         self.controls = Controls()
-        self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._max_label)
-        self.preview_output = PreviewOutput(napari_viewer)
+        self.label_ids = LabelIds(napari_viewer)
+        self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._sync_tools, self._max_label)
+        engine = engine or Engine()
+        self.jobs = Jobs(napari_viewer, self.controls, engine, session or Session(), self.label_ids, self._fail)
         self.diameter_tool = DiameterTool(napari_viewer, self.controls.diameter.setValue)
-        self._largest_label = 0
+        self._image_link = ViewerLink(napari_viewer)
         self._closed = False
         put_into_scroll_area(self, self.controls)
         self._connect_controls()
         self._connect_viewer()
         self._layers_changed()
-        look_around(self.engine, self._fill_menus)
+        self.prompts.adopt()
+        self._sync_tools()
+        look_around(engine, self._fill_menus)
         self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
+
+    @property
+    def run(self) -> "RunView | None":
+        """The run that is going, or the last one."""
+        return self.jobs.run
+
+    @property
+    def runner(self) -> "Runner":
+        """The worker of previews and runs."""
+        return self.jobs.runner
 
     @property
     def source(self) -> MovieSource:
@@ -110,33 +117,25 @@ class MosamWidget(QWidget):
     def preview(self, *_: Any) -> None:
         """Outline the objects prompted on the frame shown."""
         with self._reporting():
-            self._refuse_if_busy()
-            source, frame, settings = self.source, self.frame, self.controls.settings
-            prompts = on_frame(self.prompts.prompts(source), frame)
-            engine = self.engine
-            self.runner.start(
-                lambda: iter([engine.preview(engine.open(source), prompts, frame, settings)]),
-                total=1,
-                title="MoSAM preview",
-                on_result=partial(self._show_preview, source),
-                on_end=self._preview_ended,
-            )
-            self.controls.set_busy(True)
-            self.controls.say(f"Segmenting frame {frame}…")
+            source = self.source
+            self.jobs.preview(source, self.prompts.prompts(source), self.frame)
 
     def propagate(self, *_: Any) -> None:
         """Follow the prompted objects through the movie, in a thread."""
         with self._reporting():
-            self._refuse_if_busy()
-            source, settings = self.source, self.controls.settings
+            source = self.source
             only = self.prompts.object_id if self.controls.only_current.isChecked() else None
-            self._start(source, settings, self.prompts.prompts(source, only))
+            self.jobs.propagate(source, self.prompts.prompts(source, only))
+
+    def measure_diameter(self, *_: Any) -> None:
+        """Let the next drag measure a cell."""
+        with self._reporting():
+            self.diameter_tool.start(self.source)
+            self.controls.say("Draw a line across a cell, or switch to the ellipse tool for a circle.")
 
     def cancel(self, *_: Any) -> None:
         """Stop after the frame being computed; what is done stays. Returns at once."""
-        self.runner.stop()
-        if self.runner.busy:
-            self.controls.set_busy(True, cancelling=True)
+        self.jobs.cancel()
 
     def closeEvent(self, event: Any) -> None:
         """Stop a run when the dock closes."""
@@ -154,67 +153,10 @@ class MosamWidget(QWidget):
         if self._closed:
             return
         self._closed = True
-        self.runner.stop()
+        self.jobs.close()
+        self.prompts.close()
+        self._image_link.close()
         self._link.close()
-
-    def _start(self, source: MovieSource, settings: "RunSettings", prompts: "Prompts") -> None:
-        engine = self.engine
-        total = engine.count_steps(source.shape[0], prompts, settings)
-        self.preview_output.remove()
-        labels = LabelsOutput(self.viewer, self.session, source, max(prompts.object_ids))
-        labels.layer.events.paint.connect(self._painted)
-        self._largest_label = max(self._largest_label, *prompts.object_ids)
-        run = self.run = RunView(self.viewer, self.session, source, labels, total)
-
-        def steps() -> Any:
-            run.device = engine.device_name(settings)
-            return engine.segment(engine.open(source), prompts, settings)
-
-        self.runner.start(
-            steps, total=total, title="MoSAM", on_result=partial(self._handle, run), on_end=partial(self._ended, run)
-        )
-        self.controls.set_busy(True)
-        self.controls.say("Loading the model…")
-
-    def _handle(self, run: RunView, result: "FrameResult") -> None:
-        if self._closed:
-            return
-        controls = self.controls
-        run.handle(result, confidence=controls.show_confidence.isChecked(), flow=controls.show_flow.isChecked())
-        if not self.runner.stopping:
-            controls.say(run.progress(result))
-
-    def _ended(self, run: RunView, end: RunEnd) -> None:
-        run.labels.close()
-        if self._closed:
-            return
-        self.controls.set_busy(False)
-        if end.error is not None:
-            self._fail(end.error, kept=len(run.frames))
-        else:
-            self.controls.say(run.summary(end))
-
-    def _show_preview(self, source: MovieSource, result: "FrameResult") -> None:
-        if self._closed or source.image not in self.viewer.layers:
-            return
-        self.preview_output.show(source, result)
-        found = sum(o.area > 0 for o in result.objects)
-        self.controls.say(
-            f"Frame {result.t}: {found} of {len(result.objects)} objects outlined. If they look right, press Propagate."
-        )
-
-    def _preview_ended(self, end: RunEnd) -> None:
-        if self._closed:
-            return
-        self.controls.set_busy(False)
-        if end.error is not None:
-            self._fail(end.error)
-        elif end.stopped:
-            self.controls.say("Cancelled.")
-
-    def _refuse_if_busy(self) -> None:
-        if self.runner.busy:
-            raise SourceError("a run is going; press Cancel, or wait for its end, before you start another")
 
     def _reporting(self) -> Reporting:
         return Reporting(self._fail)
@@ -229,23 +171,10 @@ class MosamWidget(QWidget):
         show_error(text)
 
     def _max_label(self) -> int:
-        """Largest id seen in results and strokes, and in visible labels on the frame shown."""
-        largest = self._largest_label
-        for layer in filter(lambda layer: layer.visible, self._labels_layers()):
-            try:
-                largest = max(largest, int(label_frame(self.source, layer, self.frame).max(initial=0)))
-            except SourceError:
-                continue  # labels of another image
-        return largest
-
-    def _painted(self, event: Any) -> None:
-        self._largest_label = max(self._largest_label, int(event.source.selected_label))
-
-    def _labels_layers(self) -> "list[Labels]":
-        from napari.layers import Labels
-
-        labels = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
-        return [layer for layer in labels if layer.metadata.get("napari-mosam") != "preview"]
+        try:
+            return self.label_ids.largest(self.source, self.frame)
+        except SourceError:
+            return self.label_ids.seen
 
     def _prompts_changed(self) -> None:
         controls = self.controls
@@ -261,9 +190,16 @@ class MosamWidget(QWidget):
         if not self.runner.busy and (self.run is None):
             self.controls.say(hint(self.controls.image.layer is not None, len(self.prompts.ids())))
 
-    def _image_changed(self) -> None:
+    def _image_chosen(self) -> None:
+        image = self.controls.image.layer
+        self._image_link.close()
+        emitters = () if image is None else (image.events.data, image.events.axis_labels)
+        self._image_link = ViewerLink(self.viewer, [(emitter, self._image_changed) for emitter in emitters])
+        self._image_changed()
+
+    def _image_changed(self, *_: Any) -> None:
         image, controls = self.controls.image.layer, self.controls
-        self.preview_output.remove()
+        self.jobs.preview_output.remove()
         controls.image_note.setVisible(image is not None)
         try:
             source = self.source
@@ -283,8 +219,7 @@ class MosamWidget(QWidget):
             self.controls.preview.setText(f"Preview frame {self.frame}")
         except SourceError:
             return
-        if self.run is not None and isinstance(self.run.flow, FlowOutput):
-            self.run.flow.show()
+        self.jobs.frame_changed()
 
     def _diameter_changed(self, *_: Any) -> None:
         note = micrometres(self.controls.image.layer, self.controls.diameter.value())
@@ -296,17 +231,12 @@ class MosamWidget(QWidget):
 
         ours = (layer for layer in self.viewer.layers if isinstance(layer, Image))
         self.controls.image.set_layers([i for i in ours if "napari-mosam" not in i.metadata and i.ndim >= 2])
-        self.controls.seed_labels.set_layers(self._labels_layers())
+        self.controls.seed_labels.set_layers(self.label_ids.layers)
         self.controls.seed.setEnabled(self.controls.seed_labels.layer is not None)
         self._prompts_changed()
 
     def _layer_removed(self, event: Any) -> None:
-        if self.run is not None and self.runner.busy:
-            self.run.forget(event.value)
-            if self.run.needs(event.value):
-                self.run.reason = f"Stopped: the layer '{event.value.name}' was removed."
-                self.cancel()
-        self.engine.forget(event.value)
+        self.jobs.forget(event.value)
         self._layers_changed()
 
     def _sync_tools(self, *_: Any) -> None:
@@ -322,9 +252,6 @@ class MosamWidget(QWidget):
     def _use(self, tool: Callable[[MovieSource], None], *_: Any) -> None:
         with self._reporting():
             tool(self.source)
-            for layer in (self.prompts.points, self.prompts.shapes):
-                if layer is not None:
-                    layer.events.mode.connect(self._sync_tools)
         self._sync_tools()
 
     def _set_object_id(self, object_id: int) -> None:
@@ -335,7 +262,7 @@ class MosamWidget(QWidget):
 
     def _connect_controls(self) -> None:
         c = self.controls
-        c.image.layer_changed.connect(self._image_changed)
+        c.image.layer_changed.connect(self._image_chosen)
         c.new_object.clicked.connect(partial(self._use, lambda _: self.new_object()))
         c.object_id.valueChanged.connect(self._set_object_id)
         c.box.clicked.connect(partial(self._use, self.prompts.use_boxes))
@@ -343,7 +270,7 @@ class MosamWidget(QWidget):
         c.minus.clicked.connect(partial(self._use, lambda source: self.prompts.use_points(source, "-")))
         c.seed.clicked.connect(self.seed_from_labels)
         c.clear.clicked.connect(self.prompts.clear)
-        c.draw.clicked.connect(partial(self._use, self.diameter_tool.start))
+        c.draw.clicked.connect(self.measure_diameter)
         c.diameter.valueChanged.connect(self._diameter_changed)
         c.preview.clicked.connect(self.preview)
         c.propagate.clicked.connect(self._toggle)

@@ -1,0 +1,68 @@
+"""Which ids the labels in the viewer hold, so that a new object never joins an old one."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.widgets._source import SourceError
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_mosam.widgets._source import MovieSource
+
+
+class LabelIds:
+    """Ids in the labels of one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the labels are.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self.seen = 0  # largest id of runs and strokes
+
+    @property
+    def layers(self) -> "list[Labels]":
+        """Labels layers of the user and of runs."""
+        from napari.layers import Labels
+
+        labels = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        return [layer for layer in labels if layer.metadata.get("napari-mosam") != "preview"]
+
+    def watch(self, layer: "Labels", ids: Iterable[int]) -> None:
+        """Remember ids that a run writes into `layer`, and those that the user will paint there."""
+        self.seen = max(self.seen, *ids)
+        layer.events.paint.connect(self._painted)
+
+    def largest(self, source: "MovieSource", frame: int) -> int:
+        """Largest id seen in results and strokes, and in visible labels on a frame."""
+        largest = self.seen
+        for layer in (layer for layer in self.layers if layer.visible):
+            try:
+                largest = max(largest, int(label_frame(source, layer, frame).max(initial=0)))
+            except SourceError:
+                continue  # labels of another image
+        return largest
+
+    def _painted(self, event: Any) -> None:
+        self.seen = max(self.seen, int(event.source.selected_label))
+
+
+def label_frame(source: "MovieSource", labels: "Labels", frame: int) -> "NDArray[Any]":
+    """The plane of `labels` that lies on a frame of the movie."""
+    data = labels.data[0] if labels.multiscale else labels.data
+    corner = labels.world_to_data(source.image.data_to_world(source.corner(frame)))
+    index = tuple(round(float(c)) for c in corner[:-2])
+    outside = any(not 0 <= i < n for i, n in zip(index, data.shape, strict=False))
+    if outside or tuple(data.shape[-2:]) != source.shape[1:]:
+        raise SourceError(
+            f"'{labels.name}' has the shape {tuple(data.shape)} and does not lie on frame {frame} of "
+            f"'{source.image.name}' {source.shape}; choose labels of the same size"
+        )
+    return np.asarray(data[index] if index else data[...])
