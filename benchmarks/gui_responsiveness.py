@@ -76,14 +76,16 @@ def prepare(n_frames: int) -> tuple[napari.Viewer, MosamWidget]:
 
 
 def propagate(viewer: napari.Viewer, widget: MosamWidget) -> tuple[np.ndarray, float]:
-    """Beats during a run, the viewer following it; and its seconds."""
+    """Beats during a run, from the click on the button on, the viewer following it; and its seconds."""
     begin = time.perf_counter()
-    widget.controls.propagate.click()
-    shown = 0
+    shown = -1
 
     def busy() -> bool:
         nonlocal shown
-        if widget.run is not None and widget.run.done != shown:
+        if shown < 0:
+            shown = 0
+            widget.controls.propagate.click()
+        elif widget.run is not None and widget.run.done != shown:
             shown = widget.run.done
             viewer.dims.set_point(0, shown - 1)
         return widget.runner.busy

@@ -65,6 +65,9 @@ class FakeEngine:
     def devices(self) -> list[str]:
         return ["cpu"]
 
+    def warm_up(self) -> None:
+        pass
+
     def device_name(self, settings: Any) -> str:
         return "cpu"
 

@@ -1,6 +1,7 @@
 """The only door from the widget to the engine; torch is imported behind it, in the worker thread."""
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.widgets._source import image_array
@@ -29,6 +30,7 @@ class Engine:
     def __init__(self) -> None:
         self._key: tuple[str, str | None] | None = None
         self._segmenter: Any = None
+        self._loading = Lock()
         self._movie: tuple[Any, tuple[str, tuple[int, ...]], Movie] | None = None
 
     def models(self) -> list[ModelChoice]:
@@ -42,6 +44,14 @@ class Engine:
         from napari_mosam.core.device import available_devices
 
         return list(available_devices())
+
+    def warm_up(self) -> None:
+        """Import everything that a run needs and load the first model, so that the first run starts at once."""
+        import zarr  # noqa: F401
+
+        import napari_mosam.core.api  # noqa: F401
+
+        self._loaded(self.models()[0].name, None)
 
     def device_name(self, settings: "RunSettings") -> str:
         """The device a run with `settings` computes on."""
@@ -100,13 +110,16 @@ class Engine:
         }
 
     def _load(self, settings: "RunSettings") -> Any:
+        return self._loaded(settings.model, settings.device)
+
+    def _loaded(self, model: str, device: str | None) -> Any:
         from napari_mosam.core.model.registry import load_model
 
-        key = (settings.model, settings.device)
-        if key != self._key:
-            self._segmenter = load_model(settings.model, device=settings.device)
-            self._key = key
-        return self._segmenter
+        with self._loading:
+            if (model, device) != self._key:
+                self._segmenter = load_model(model, device=device)
+                self._key = (model, device)
+            return self._segmenter
 
 
 def _model_label(model: Any) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 if TYPE_CHECKING:
     from napari_mosam.core.results import FrameResult
 
 logger = logging.getLogger(__name__)
 
+FIRST_DRAW_MS = 50
 MAX_LEAD = 3
 POLL_S = 0.05
 
@@ -156,7 +159,7 @@ class _Job:
             _connect={"yielded": self._handle, "finished": self._finish},
         )
         self._gate.is_aborted = lambda: worker.abort_requested
-        worker.start()
+        QTimer.singleShot(FIRST_DRAW_MS, worker.start)  # new layers are drawn before torch takes every core
 
     def _handle(self, result: "FrameResult") -> None:
         try:

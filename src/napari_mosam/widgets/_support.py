@@ -83,12 +83,14 @@ def put_into_scroll_area(outer: QWidget, inner: QWidget) -> None:
 
 
 def look_around(engine: "Engine", on_found: Callable[[Any], None]) -> None:
-    """Import torch, list models and devices, and sweep old sessions, while the user looks at the widget."""
+    """Import what a run needs, list models and devices, and sweep old sessions, while the user looks at the widget."""
     from napari.qt.threading import create_worker
 
     def look() -> Any:
         remove_stale()
-        return engine.models(), engine.devices()
+        found = engine.models(), engine.devices()
+        engine.warm_up()
+        return found
 
     create_worker(look, _connect={"returned": on_found}, _ignore_errors=True)
 
