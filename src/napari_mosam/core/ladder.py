@@ -27,6 +27,9 @@ SCALE_STEP = 2**0.5
 SIZE_SIGMA = 0.7
 """Spread of the prior on a known diameter, in octaves."""
 
+SIZE_BIAS = 0.3
+"""Octaves by which a known diameter is rounded up: a window too small does more harm than one too large."""
+
 SIZE_POWER = 0.25
 """Preference for larger masks where the size is unknown: a click often lands on a part that looks whole."""
 
@@ -86,7 +89,7 @@ def size_preference(logits: "Tensor", window: Window, diameter: float | None) ->
     plausible = min(1.0, (ratio / PLAUSIBLE_RATIO[0]) ** 4) * min(1.0, (PLAUSIBLE_RATIO[1] / ratio) ** 2)
     if diameter is None:
         return float(plausible * found**SIZE_POWER)
-    octaves = np.log2(found / diameter)
+    octaves = np.log2(found / diameter) - SIZE_BIAS
     return float(plausible * np.exp(-0.5 * (octaves / SIZE_SIGMA) ** 2))
 
 
