@@ -141,7 +141,9 @@ class Runner:
 class _Job:
     """Connects one worker with one pair of callbacks."""
 
-    def __init__(self, gate: Gate, on_result: "Callable[[FrameResult], None]", on_end: Callable[[RunEnd], None]):
+    def __init__(
+        self, gate: Gate, on_result: "Callable[[FrameResult], None]", on_end: Callable[[RunEnd], None]
+    ) -> None:
         self._gate, self._on_result, self._on_end = gate, on_result, on_end
         self._n_results = 0
         self._started = time.perf_counter()
