@@ -176,6 +176,14 @@ def test_pieces_that_do_not_continue_the_last_mask_are_dropped(before, expected,
     assert pruned.max() <= 3
 
 
+def test_holes_are_filled():
+    holed = pieces((4, 20))
+    holed[7, 10:12] = -3
+    filled = prune(holed, covered(4, 20))
+    assert torch.equal(filled > 0, pieces((4, 20)) > 0)
+    assert (filled[7, 10:12] == 1).all()  # weaker than a rival that is sure of itself
+
+
 def test_after_an_object_was_lost_the_largest_piece_stays():
     assert torch.equal(prune(pieces((2, 6), (20, 26)), None) > 0, pieces((20, 26)) > 0)
 

@@ -121,7 +121,7 @@ class EngineConfig:
     compete : bool
         All objects of a frame compete for its pixels, in the output and in what is remembered.
     prune : bool
-        Drop the pieces of a mask that do not continue the object's last mask.
+        Drop the pieces of a mask that do not continue the object's last mask, and fill its holes.
     """
 
     window: WindowConfig = field(default_factory=WindowConfig)

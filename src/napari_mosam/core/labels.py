@@ -18,6 +18,9 @@ NO_OBJECT = -1024.0
 
 DUPLICATE_IOU = 0.5
 
+FILLED = 1.0
+"""Logit given to the holes of a mask: cells have none, but a rival that sits in one keeps it."""
+
 SUPPRESSED = -10.0
 """Logit given to pixels that a rival holds; SAM 2 uses the same value."""
 
@@ -137,7 +140,7 @@ def duplicates(claims: Sequence[Region | None], strengths: Sequence[float]) -> s
 
 
 def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
-    """Drop the pieces of a mask that do not continue the last one.
+    """Drop the pieces of a mask that do not continue the last one, and fill its holes.
 
     A cell is connected, so a separate piece that lies where the object was not is a neighbour. The piece that covers
     most of the expected mask stays, and every piece that lies mostly inside it; where nothing is expected, or no
@@ -154,21 +157,23 @@ def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
     Returns
     -------
     Tensor, shape (h, w)
-        Logits, at most -10 on dropped pieces.
+        Logits, at most -10 on dropped pieces and 1 in holes.
     """
     import torch
-    from scipy.ndimage import label
+    from scipy.ndimage import binary_fill_holes, label
 
     pieces, n_pieces = label((logits > 0).cpu().numpy())
-    if n_pieces < 2:
+    if n_pieces == 0:
         return logits
     inside = np.zeros(pieces.shape, bool) if expected is None else expected.cpu().numpy() > 0.5
     covered = np.bincount(pieces[inside], minlength=n_pieces + 1)[1:]
     sizes = np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:]
     stays = covered > 0.5 * sizes
     stays[covered.argmax() if covered.any() else sizes.argmax()] = True
-    dropped = torch.from_numpy(~np.array([True, *stays])[pieces]).to(logits.device)
-    return torch.where(dropped, logits.clamp(max=SUPPRESSED), logits)
+    kept = np.array([False, *stays])[pieces]
+    dropped = torch.from_numpy((pieces > 0) & ~kept).to(logits.device)
+    holes = torch.from_numpy(binary_fill_holes(kept) & ~kept).to(logits.device)
+    return torch.where(dropped, logits.clamp(max=SUPPRESSED), torch.where(holes, FILLED, logits))
 
 
 def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Sequence[Window]) -> list[Region | None]:
