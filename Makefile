@@ -27,7 +27,7 @@ setup:  ## make .venv and install everything into it
 display:  ## install Xvfb and the GL libraries that the viewer tests need
 	@tools/setup.sh display
 
-demo: setup  ## follow 40 nuclei of a real time-lapse; results in ./demo
+demo: setup  ## follow the nuclei of a real time-lapse; results in ./demo
 	@$(BIN)/python tools/demo.py
 
 test: setup display  ## run the tests (PYTEST_ARGS="-k prompts" to choose)

@@ -1,4 +1,4 @@
-"""The demo: follow some nuclei of a real time-lapse and leave labels, a CTC export and a picture in ./demo.
+"""The demo: follow the nuclei of a real time-lapse and leave labels, a CTC export and a picture in ./demo.
 
 The movie is the scratch assay of the package ndev-sampledata (10 frames, 4 channels: H3342, oblique light, and the
 labels of nuclei and cells). The prompts are nuclei of its first label frame; later label frames are not read.
@@ -15,16 +15,16 @@ from napari_mosam import cli
 from napari_mosam._sample_data import scratch_assay_path
 
 IMAGE_CHANNEL, LABEL_CHANNEL = 0, 2
-N_OBJECTS, MIN_AREA, SEED = 400, 30, 0
+MIN_AREA = 30
 
 
-def choose_objects(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Keep a seeded choice of the objects that are no specks, numbered from 1."""
+def without_specks(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Keep the objects of at least ``MIN_AREA`` pixels, numbered from 1."""
     areas = np.bincount(labels.ravel())
-    ids = [i for i in range(1, len(areas)) if areas[i] >= MIN_AREA]
-    chosen = np.random.default_rng(SEED).permutation(ids)[:N_OBJECTS]
+    kept = np.flatnonzero(areas >= MIN_AREA)
+    kept = kept[kept > 0]
     renumber = np.zeros(len(areas), np.uint16)
-    renumber[np.sort(chosen)] = np.arange(1, len(chosen) + 1)
+    renumber[kept] = np.arange(1, len(kept) + 1)
     return renumber[labels]
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     folder.mkdir(exist_ok=True)
     movie = scratch_assay_path()
     prompts = folder / "prompts.tif"
-    tifffile.imwrite(prompts, choose_objects(tifffile.imread(movie)[LABEL_CHANNEL, 0]), compression="zlib")
+    tifffile.imwrite(prompts, without_specks(tifffile.imread(movie)[LABEL_CHANNEL, 0]), compression="zlib")
     source = ["track", str(movie), "--channel", str(IMAGE_CHANNEL), "--prompts", str(prompts)]
     results = ["--out", "labels.zarr", "--export-ctc", "ctc", "--overlay", "overlay.gif"]
     results[1::2] = [str(folder / name) for name in results[1::2]]
