@@ -21,7 +21,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
-    """Build the parser; `commands` says what runs for track, info and models, and is left in ``.command``."""
+    """Build the parser; `commands` says what runs for each command, and is left in ``.command``."""
     parser = _Parser(
         prog="mosam",
         description="Prompt cells once, get their masks in every frame.",
@@ -33,6 +33,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     helps = {
         "track": "follow prompted objects through a movie",
+        "evaluate": "compare a result with the truth",
         "info": "describe a movie as it will be read",
         "models": "list the models and where their weights are",
     }
@@ -40,6 +41,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     for name, subparser in added.items():
         subparser.set_defaults(command=commands[name])
     _add_track(added["track"])
+    _add_evaluate(added["evaluate"])
     _add_source(added["info"])
     return parser
 
@@ -58,6 +60,29 @@ def _add_track(track: argparse.ArgumentParser) -> None:
         "--overlay", type=Path, metavar="FILE", help="also draw the outlines: .gif (movie) or .png (montage)"
     )
     _add_engine(track)
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("result", metavar="RESULT", help="OUT.zarr of 'mosam track', or labels (TIFF, zarr, folder)")
+    evaluate.add_argument("truth", metavar="TRUTH", help="labels (TIFF, zarr, folder), or a CTC folder TRA or SEG")
+    evaluate.add_argument("--prompts", "-p", type=Path, help="the prompts of the run: prompted frames are not scored")
+    evaluate.add_argument(
+        "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
+    )
+    evaluate.add_argument("--ids", type=_parse_ids, metavar="1,2,3", help="objects to score (default: all followed)")
+    evaluate.add_argument(
+        "--match", type=_parse_frame, metavar="FRAME", help="pair ids by overlap on this frame first (else: same ids)"
+    )
+    evaluate.add_argument(
+        "--tolerance",
+        type=_parse_tolerance,
+        metavar="PX",
+        help="of boundaries, for F (default: 0.8 %% of the diagonal)",
+    )
+    evaluate.add_argument("--ctc", action="store_true", help="also TRA, DET and SEG; needs napari-mosam[evaluate]")
+    evaluate.add_argument("--csv", type=Path, metavar="FILE", help="also write a row per object")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write everything")
+    evaluate.add_argument("--overwrite", action="store_true", help="replace reports that exist")
 
 
 def _add_source(command: argparse.ArgumentParser) -> None:
@@ -99,6 +124,29 @@ def parse_frames(text: str) -> Frames:
     raise argparse.ArgumentTypeError(
         f"'{text}' is no range of frames; give A:B for the frames from A up to, not including, B, counted from 0"
     )
+
+
+def _parse_ids(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdecimal() and int(word) for word in words):
+        raise argparse.ArgumentTypeError(f"'{text}' are no object ids; give whole numbers from 1, such as 1,2,3")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def _parse_frame(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"'{text}' is no frame; give a whole number, counted from 0")
+    return int(text)
+
+
+def _parse_tolerance(text: str) -> float:
+    try:
+        tolerance = float(text)
+    except ValueError:
+        tolerance = -1
+    if not 0 <= tolerance < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no distance; give 0 or more px")
+    return tolerance
 
 
 def _parse_z(text: str) -> int | Literal["max"]:

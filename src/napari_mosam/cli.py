@@ -1,4 +1,4 @@
-"""The command ``mosam``: follow prompted cells through a movie, list the models, describe a movie.
+"""The command ``mosam``: follow prompted cells through a movie, compare results with the truth, describe a movie.
 
 Exit codes: 0 done, 1 something unexpected went wrong, 2 wrong usage or input that cannot be used, 130 stopped with
 Ctrl-C (finished frames are kept).
@@ -159,6 +159,12 @@ def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, fr
         write_overlay(arguments.overlay, movie, labels, frames)
 
 
+def _evaluate(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam._evaluate_command import evaluate_command
+
+    _say(evaluate_command(arguments))
+
+
 def _models(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.model.registry import available_models, cache_folder
 
@@ -175,4 +181,4 @@ def _info(arguments: argparse.Namespace, run: _Run) -> None:
     _say(movie.describe())
 
 
-_COMMANDS = {"track": _track, "models": _models, "info": _info}
+_COMMANDS = {"track": _track, "evaluate": _evaluate, "models": _models, "info": _info}

@@ -7,6 +7,7 @@ from tests.core.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.config import WindowConfig
 from napari_mosam.core.first_mask import first_masks
+from napari_mosam.core.labels import NO_OBJECT
 from napari_mosam.core.ladder import size_preference, stability
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mosam.core.raster import innermost_point, rasterise, region_of_logits
@@ -75,6 +76,41 @@ def test_a_click_is_framed_by_what_it_finds():
 def test_full_mode_sees_the_whole_frame():
     for mask in ask(PointPrompt(1, 0, (40, 40)), BoxPrompt(2, 0, (50, 85, 70, 105)), mode="full"):
         assert mask.window == Window.full(SHAPE)
+
+
+def test_the_whole_frame_is_encoded_once_whatever_is_asked():
+    model = FakeSegmenter()
+    half = (LABELS[0] == 1) & (np.indices(SHAPE)[1] < 40)
+    asked = [
+        PointPrompt(1, 0, (40, 40)),
+        *(PointPrompt(2, 0, (60, 95)), PointPrompt(2, 0, (40, 40), positive=False)),
+        BoxPrompt(3, 0, (50, 85, 70, 105)),
+        *(MaskPrompt.from_frame(4, 0, half), PointPrompt(4, 0, (40, 46))),
+    ]
+    masks = ask(*asked, model=model, mode="full")
+    assert [mask.object_id for mask in masks] == [1, 2, 3, 4]
+    assert all(mask.from_points for mask in masks)
+    assert model.encoded == 2  # with what was painted first
+
+
+def test_on_the_whole_frame_an_object_that_is_not_seen_has_no_logits():
+    (mask,) = ask(PointPrompt(1, 0, (5, 120)), model=FakeSegmenter(reach=0.02), mode="full")
+    assert mask.object_score <= 0
+    assert (mask.logits == NO_OBJECT).all()
+
+
+def test_a_mask_painted_on_the_whole_frame_is_taken_as_it_is():
+    (mask,) = ask(PAINTED, mode="full")
+    assert not mask.from_points
+    assert float(mask.logits.max()) == pytest.approx(10)
+    assert quality(mask, 1) > 0.9
+
+
+def test_the_corners_of_a_box_come_before_its_clicks():
+    request = Request.of(1, [PointPrompt(1, 0, (4, 5)), BoxPrompt(1, 0, (1, 2, 8, 9))], None)
+    assert request.points(margin=0.0) == ((1, 2, 2), (8, 9, 3), (4, 5, 1))
+    assert request.points(margin=0.5)[:2] == ((0.5, 1.5, 2), (8.5, 9.5, 3))
+    assert Request.of(1, [PointPrompt(1, 0, (4, 5))], None).points(margin=0.5) == ((4, 5, 1),)
 
 
 def test_the_answers_come_in_the_order_of_the_requests():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,14 @@ from hypothesis import strategies as st
 
 from napari_mosam.core.config import MemoryConfig
 from napari_mosam.core.memory.bank import KEPT_FRAMES, MemoryBank
-from napari_mosam.core.memory.selection import nearest_conditioning, recall_gated, recall_sam2
+from napari_mosam.core.memory.selection import (
+    Now,
+    nearest_conditioning,
+    rate,
+    recall_gated,
+    recall_reliable,
+    recall_sam2,
+)
 from napari_mosam.core.model.segmenter import MemoryFrame
 
 SLOTS, LENGTH = 7, 60
@@ -15,8 +23,8 @@ TIMES = st.sets(st.integers(0, LENGTH - 1), max_size=25)
 STEPS = st.sampled_from([1, -1])
 
 
-def memory(t, area=100.0):
-    return MemoryFrame(t, torch.zeros(2, 1, 1), torch.zeros(4), 0.9, 5.0, area)
+def memory(t, area=100.0, iou=0.9, score=5.0, rating=0.9):
+    return MemoryFrame(t, torch.ones(2, 2, 2), torch.zeros(4), iou, score, area, rating=rating)
 
 
 def memories(times):
@@ -53,26 +61,26 @@ def sam2_rule(conditioning, tracked, t, step, n_frames):
 def test_sam2_reads_what_sam2_reads(conditioning, tracked, t, step, n_frames):
     tracked = {f for f in tracked if (t - f) * step > 0} - conditioning
     config = MemoryConfig(selection="sam2", max_conditioning=0)
-    read = recall_sam2(memories(conditioning), memories(tracked), t, step, n_frames, SLOTS, config)
+    read = recall_sam2(memories(conditioning), memories(tracked), Now(t, step, n_frames, SLOTS), config)
     assert (slots(read), pointers(read)) == sam2_rule(conditioning, tracked, t, step, n_frames)
 
 
 def test_sam2_leaves_the_slots_of_missing_frames_empty():
-    read = recall_sam2(memories([0]), memories([5, 9]), 10, 1, LENGTH, SLOTS, MemoryConfig())
+    read = recall_sam2(memories([0]), memories([5, 9]), Now(10, 1, LENGTH, SLOTS), MemoryConfig())
     assert slots(read) == {(0, 0), (2, 5), (6, 9)}
     assert pointers(read) == {(10, 0), (5, 5), (1, 9)}
 
 
 def test_a_prompted_frame_beyond_the_limit_is_read_as_a_tracked_one():
     config = MemoryConfig(selection="sam2", max_conditioning=2)
-    read = recall_sam2(memories([0, 8, 9]), memories([]), 10, 1, LENGTH, SLOTS, config)
+    read = recall_sam2(memories([0, 8, 9]), memories([]), Now(10, 1, LENGTH, SLOTS), config)
     assert slots(read) == {(0, 0), (0, 9), (5, 8)}
     assert pointers(read) == {(10, 0), (1, 9), (2, 8)}
 
 
 @pytest.mark.parametrize("step", [1, -1])
 def test_pointers_of_the_future_are_not_read(step):
-    read = recall_sam2(memories([10, 30]), memories([]), 20, step, LENGTH, SLOTS, MemoryConfig())
+    read = recall_sam2(memories([10, 30]), memories([]), Now(20, step, LENGTH, SLOTS), MemoryConfig())
     assert {t for _, t in slots(read)} == {10, 30}
     assert pointers(read) == {(10, 20 - 10 * step)}
 
@@ -84,20 +92,20 @@ def test_pointers_of_the_future_are_not_read(step):
 def test_gated_reads_the_most_recent_without_gaps(distances, n_frames, step):
     tracked = {60 - d * step for d in distances}
     config = MemoryConfig(n_frames=n_frames)
-    read = recall_gated(memories([60 - 70 * step]), memories(tracked), 60, step, LENGTH, SLOTS, config)
+    read = recall_gated(memories([60 - 70 * step]), memories(tracked), Now(60, step, LENGTH, SLOTS), config)
     recent = sorted(tracked, key=lambda f: abs(f - 60))[:n_frames]
     assert slots(read) == {(0, 60 - 70 * step)} | {(SLOTS - 1 - rank, f) for rank, f in enumerate(recent)}
 
 
 def test_gated_memory_reaches_over_a_long_absence():
-    read = recall_gated(memories([0]), memories([1, 2, 3]), 50, 1, LENGTH, SLOTS, MemoryConfig())
+    read = recall_gated(memories([0]), memories([1, 2, 3]), Now(50, 1, LENGTH, SLOTS), MemoryConfig())
     assert slots(read) == {(0, 0), (6, 3), (5, 2), (4, 1)}
     assert pointers(read) == {(50, 0), (47, 3), (48, 2), (49, 1)}
-    sam2 = recall_sam2(memories([0]), memories([1, 2, 3]), 50, 1, LENGTH, SLOTS, MemoryConfig())
+    sam2 = recall_sam2(memories([0]), memories([1, 2, 3]), Now(50, 1, LENGTH, SLOTS), MemoryConfig())
     assert slots(sam2) == {(0, 0)}
 
 
-@pytest.mark.parametrize("rule", [recall_gated, recall_sam2])
+@pytest.mark.parametrize("rule", [recall_gated, recall_reliable, recall_sam2])
 @given(
     conditioning=st.sets(st.integers(0, LENGTH - 1), min_size=1, max_size=12),
     tracked=TIMES,
@@ -110,14 +118,97 @@ def test_bounds_of_every_selection(rule, conditioning, tracked, t, step, limit, 
     conditioning = conditioning - {t}
     assume(conditioning)
     config = MemoryConfig(n_frames=n, max_conditioning=limit)
-    read = rule(memories(conditioning), memories(tracked - conditioning), t, step, LENGTH, SLOTS, config)
+    read = rule(memories(conditioning), memories(tracked - conditioning), Now(t, step, LENGTH, SLOTS), config)
     taken = [slot for slot, _ in read.frames if slot > 0]
     assert all(frame.t != t for _, frame in (*read.frames, *read.pointers))
-    assert len(set(taken)) == len(taken) <= (n if rule is recall_gated else SLOTS - 1)
+    assert (
+        len(set(taken))
+        == len(taken)
+        <= {recall_gated: n, recall_reliable: min(n + 1, SLOTS - 1), recall_sam2: SLOTS - 1}[rule]
+    )
     assert set(taken) <= set(range(1, SLOTS))
     assert 1 <= len(read.frames) - len(taken) <= (limit or len(conditioning))
     assert len(read.pointers) <= 15 + (limit or len(conditioning))
     assert all(frame.t in conditioning for slot, frame in read.frames if slot == 0)
+
+
+# ---- reliable selection
+
+RATINGS = st.dictionaries(st.integers(1, 39), st.floats(0, 1), min_size=1, max_size=20)
+
+
+@given(RATINGS, st.integers(1, 5), st.integers(1, 12))
+def test_the_best_rated_candidates_and_the_latest_frame_are_read(ratings, n, n_candidates):
+    config = MemoryConfig(selection="reliable", n_frames=n, n_candidates=n_candidates)
+    tracked = [memory(t, rating=r) for t, r in sorted(ratings.items())]
+    read = recall_reliable(memories([0]), tracked, Now(40, 1, LENGTH, SLOTS), config)
+    chosen = {f.t for slot, f in read.frames if slot}
+    candidates = sorted(ratings, reverse=True)[:n_candidates]
+    assert max(ratings) in chosen
+    left = [ratings[t] for t in candidates if t not in chosen]
+    assert len(chosen - {max(ratings)}) >= min(n, len(candidates)) - 1
+    assert not left or all(ratings[t] >= max(left) for t in chosen - {max(ratings)})
+
+
+def test_slots_of_reliable_frames_are_compact_and_in_the_order_of_time():
+    tracked = [memory(t, rating=r) for t, r in ((2, 0.9), (5, 0.2), (7, 0.8), (9, 0.1))]
+    config = MemoryConfig(selection="reliable", n_frames=2)
+    read = recall_reliable(memories([0]), tracked, Now(20, 1, LENGTH, SLOTS), config)
+    assert slots(read) == {(0, 0), (6, 9), (5, 7), (4, 2)}
+    assert pointers(read) == {(20, 0), (11, 9), (13, 7), (18, 2)}
+
+
+def test_unsure_frames_are_read_only_where_nothing_better_is_left():
+    config = MemoryConfig(selection="reliable", n_frames=2, min_iou=0.3)
+    now = Now(20, 1, LENGTH, SLOTS)
+    unsure = [memory(t, iou=0.2) for t in (3, 4, 5)]
+    assert slots(recall_reliable(memories([0]), unsure, now, config)) == {(0, 0), (6, 5), (5, 4)}
+    assert slots(recall_reliable(memories([0]), [memory(2), *unsure], now, config)) == {(0, 0), (6, 5), (5, 2)}
+
+
+def test_candidates_lie_on_an_absolute_grid():
+    bank = MemoryBank(MemoryConfig(selection="reliable", stride=4, n_frames=5), SLOTS)
+    bank.condition(memory(0))
+    assert {f.t for slot, f in walk(bank, list(range(1, 31))).frames if slot} == {30, 28, 24, 20, 16, 12}
+
+
+@given(st.floats(0, 1), st.floats(-30, 30), st.floats(0, 1))
+def test_a_rating_is_a_share_of_the_predicted_iou(iou, score, consistency):
+    rating = rate(iou, score, consistency)
+    assert 0 <= rating <= iou
+    assert (rating == 0) == (score <= 0 or iou == 0) or rating < 1e-12
+    assert rate(iou, score, 1.0) == rate(iou, score, math.nan) >= rating
+
+
+# ---- pixels
+
+
+def filtered_recall(pixels):
+    bank = MemoryBank(MemoryConfig(pixels=pixels, pixel_range=(0.2, 0.6)), SLOTS)
+    bank.condition(memory(0))
+    sure = torch.tensor([[0.1, 0.4], [0.6, 1.0]])
+    bank.remember(replace(memory(1), confidence=sure))
+    return bank.recall(2, 1, LENGTH)
+
+
+def test_unsure_pixels_of_tracked_frames_weigh_less_and_prompted_frames_are_not_filtered():
+    read = filtered_recall("bias")
+    weights = dict(zip([slot for slot, _ in read.frames], read.weights, strict=True))
+    assert weights[0] is None
+    assert torch.allclose(weights[6], torch.tensor([[0.0, 0.5], [1.0, 1.0]]), atol=1e-6)
+    assert all((frame.features == 1).all() for _, frame in read.frames)
+
+
+def test_the_feature_variant_scales_what_is_remembered():
+    read = filtered_recall("feature")
+    assert read.weights == ()
+    by_slot = dict(read.frames)
+    assert (by_slot[0].features == 1).all()
+    assert torch.allclose(by_slot[6].features[0], torch.tensor([[0.0, 0.5], [1.0, 1.0]]), atol=1e-6)
+
+
+def test_without_a_filter_nothing_is_weighed():
+    assert filtered_recall("off").weights == ()
 
 
 # ---- prompted frames
@@ -138,7 +229,7 @@ def test_the_first_and_the_nearest_prompted_frames_are_read(times, t, limit):
 # ---- the bank
 
 
-@pytest.mark.parametrize("selection", ["gated", "sam2"])
+@pytest.mark.parametrize("selection", ["gated", "sam2", "reliable"])
 def test_the_bank_does_not_grow(selection):
     bank = MemoryBank(MemoryConfig(selection=selection), SLOTS)
     bank.condition(memory(0))
@@ -146,7 +237,8 @@ def test_the_bank_does_not_grow(selection):
     held = [x for name in vars(bank) for x in _frames(getattr(bank, name))]
     assert len(held) == KEPT_FRAMES + 1
     assert {f.t for _, f in read.frames} == {0, *range(494, 500)}
-    assert {f.t for _, f in read.pointers} == {0, *range(485, 500)}
+    oldest = 494 if selection == "reliable" else 485
+    assert {f.t for _, f in read.pointers} == {0, *range(oldest, 500)}
 
 
 def _frames(held):

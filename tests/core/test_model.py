@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_mosam.core.config import MemoryConfig
-from napari_mosam.core.memory.selection import recall_sam2
+from napari_mosam.core.memory.selection import Now, recall_sam2
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.segmenter import MemoryFrame, PointPrompts, Recall, Segmenter
 
@@ -96,7 +96,7 @@ def memories(model, times, seed=1):
 def test_a_batch_gives_what_each_window_gives_alone(nano):
     images = noise(5, 256, 256)
     recalls = [
-        recall_sam2(memories(nano, [0]), memories(nano, range(1, n), seed=n), 9, 1, 20, 7, MemoryConfig())
+        recall_sam2(memories(nano, [0]), memories(nano, range(1, n), seed=n), Now(9, 1, 20, 7), MemoryConfig())
         for n in (1, 4, 9, 4, 1)
     ]
     together = nano.encode(images)
@@ -136,7 +136,8 @@ def test_memory_is_attended_to_as_in_sam2(nano, step, tracked):
     prompted = memories(nano, [0, 20])
     tracked = memories(nano, [t - (t - k) * step for k in tracked], seed=2)
     features = nano.encode(noise(1, 256, 256))
-    recall = recall_sam2(prompted, tracked, t, step, n_frames, nano.n_slots, MemoryConfig(max_conditioning=0))
+    now = Now(t, step, n_frames, nano.n_slots)
+    recall = recall_sam2(prompted, tracked, now, MemoryConfig(max_conditioning=0))
     ours = nano.condition(features, [recall], n_frames)
 
     def stored(frames):

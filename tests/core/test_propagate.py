@@ -98,7 +98,7 @@ def test_the_window_keeps_pace_with_a_growing_object():
 
 def test_the_window_is_placed_by_the_last_centre_and_the_motion(monkeypatch):
     class Motion:
-        def __init__(self, config):
+        def __init__(self, config, device):
             pass
 
         def step(self, frame):
@@ -181,7 +181,7 @@ def test_a_later_prompt_of_another_size_is_believed():
     small, labels = disks([[(80, 80)]] * 5, (160, 160), radius=6)
     large, large_labels = disks([[(80, 80)]] * 5, (160, 160), radius=14)
     prompts = [MaskPrompt.from_frame(1, 0, labels[0] == 1), MaskPrompt.from_frame(1, 5, large_labels[0] == 1)]
-    results = follow(np.concatenate([small, large]), prompts)
+    results = follow(np.concatenate([small, large]), prompts, direction="forward")
     assert all(r.objects[0].remembered for r in results)
 
 
@@ -303,7 +303,7 @@ def test_a_corrective_prompt_puts_a_lost_object_back():
     images, labels = disks(leap)
     lost = follow(images, masks(labels), motion=False)
     assert lost[-1].objects[0].state is ObjectState.LOST
-    found = follow(images, [*masks(labels), PointPrompt(1, 5, (70, 70))], motion=False)
+    found = follow(images, [*masks(labels), PointPrompt(1, 5, (70, 70))], motion=False, direction="forward")
     assert [r.objects[0].prompted for r in found] == [t in (0, 5) for t in range(10)]
     for result in found[5:]:
         assert iou(result.labels == 1, labels[result.t] == 1) > 0.8

@@ -15,6 +15,8 @@ from napari_mosam.core.simulate import SimulationConfig, Simulator, simulate
 MODALITIES = ("fluorescence", "phase", "dic")
 SHAPES = ("round", "ellipse", "lobed", "rod")
 
+WITH_FIXED_PATHS = (sim.two_disks_cross, sim.twins_cross, sim.stage_leaps, sim.under_bar)
+
 configs = st.builds(
     SimulationConfig,
     seed=st.integers(0, 10_000),
@@ -263,9 +265,115 @@ def test_the_sample_movie_shows_what_it_says() -> None:
     assert free_of_all[0] >= 7 and min(free_of_all) <= 5
 
 
+def in_sight(movie: sim.SimulatedMovie, cell: int) -> NDArray[np.bool_]:
+    """Whether a cell shows on each frame."""
+    return (movie.labels == cell).any(axis=(1, 2))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_occluded_cells_return_after_the_stated_frames_and_move_meanwhile(seed: int) -> None:
+    movie = sim.long_occlusion(seed, n_absent=15)
+    absent = [(~in_sight(movie, cell)).sum() for cell in range(1, 9)]
+    assert absent == [8, 15, 30, 0, 0, 0, 0, 0]
+    assert all(in_sight(movie, cell)[[0, *range(60, 70)]].all() for cell in range(1, 9))
+    cell_centres = Simulator(movie.config).scene.centres
+    gone = np.flatnonzero(~in_sight(movie, 3))
+    assert np.linalg.norm(np.diff(cell_centres[gone, 2], axis=0), axis=1).mean() > 0.5
+
+
+def test_an_occlusion_longer_than_the_movie_allows_is_refused() -> None:
+    with pytest.raises(ValueError, match="n_absent = 41"):
+        sim.long_occlusion(0, n_absent=41)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cells_are_hidden_gradually_under_the_bar_and_come_out_on_the_other_side(seed: int) -> None:
+    movie = sim.under_bar(seed)
+    middle = 127.5
+    for cell in (1, 2, 3):
+        seen = in_sight(movie, cell)
+        hidden = np.flatnonzero(~seen)
+        assert 10 <= len(hidden) <= 40 and np.ptp(hidden) + 1 == len(hidden) and seen[-5:].all()
+        areas = (movie.labels == cell).sum(axis=(1, 2))
+        assert 0 < areas[hidden[0] - 2] < 0.9 * areas[0]
+        sides = [np.argwhere(movie.labels[t] == cell)[:, 1].mean() > middle for t in (0, -1)]
+        assert sides[0] != sides[1]
+    assert all(in_sight(movie, cell).all() for cell in (4, 5))
+
+
+def test_an_occluder_is_even_belongs_to_no_cell_and_moves_with_the_stage() -> None:
+    still = {"n_frames": 3, "noise": 0.0, "blur": 0.0, "tracks": [np.full((3, 2), 40.0)], "shape": (96, 96)}
+    bare, covered = (sim.disk_moves(0, **still, stage_drift=(0, 2), occluders=o) for o in ((), [(30, 30, 50, 40)]))
+    for t in range(3):
+        box = np.zeros((96, 96), bool)
+        box[30:51, 30 + 2 * t : 41 + 2 * t] = True
+        assert not covered.labels[t][box].any() and bare.labels[t][box].any()
+        assert np.array_equal(covered.labels[t][~box], bare.labels[t][~box])
+        assert np.array_equal(covered.images[t][~box], bare.images[t][~box])
+        assert covered.images[t][box].max() < bare.images[t][~box].min() + 0.2 * 4095
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_twins_look_the_same_and_one_covers_the_other_in_part(seed: int) -> None:
+    movie = sim.twins_cross(seed, noise=0.0)
+    areas = np.array([[(frame == cell).sum() for cell in (1, 2)] for frame in movie.labels])
+    assert areas.min(axis=1)[[0, -1]].min() > 0.95 * areas.max() and 0 < areas.min() < 0.7 * areas.max()
+    centres = [np.argwhere(movie.labels[0] == cell).mean(axis=0) for cell in (1, 2)]
+    crops = [movie.images[0][y - 8 : y + 9, x - 8 : x + 9] for y, x in np.rint(centres).astype(int)]
+    assert np.corrcoef(*(crop.ravel() for crop in crops))[0, 1] > 0.8
+    assert crops[0].mean() == pytest.approx(crops[1].mean(), rel=0.08)
+    assert np.linalg.norm(centres[0] - centres[1]) > 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crowd_is_one_cluster_of_equals_that_all_stay_in_sight(seed: int) -> None:
+    movie = sim.crowd(seed)
+    areas = np.array([np.bincount(frame.ravel(), minlength=15)[1:] for frame in movie.labels])
+    assert areas.min() > 0.5 * np.pi * 15**2 and np.ptp(areas[0]) < 0.1 * areas[0].mean()
+    assert all(sum(stands_free(frame, cell) for cell in range(1, 15)) <= 1 for frame in movie.labels[::8])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_stage_leaps_a_hundred_px_eight_times_and_no_cell_leaves(seed: int) -> None:
+    movie = sim.stage_leaps(seed)
+    leaps = np.linalg.norm(movie.drift, axis=1)
+    np.testing.assert_allclose(leaps, [0, 0, *[100.0] * 8, 0, 0])
+    edge = np.ones(movie.labels.shape[1:], bool)
+    edge[1:-1, 1:-1] = False
+    assert all(set(np.unique(frame)) == set(range(9)) and not frame[edge].any() for frame in movie.labels)
+
+
+def test_both_mothers_of_the_division_movie_divide() -> None:
+    movie = sim.division_movie(2)
+    assert movie.parents == {6: 1, 7: 1, 8: 2, 9: 2}
+    assert in_sight(movie, 1)[:11].all() and not in_sight(movie, 1)[18:].any()
+    assert all(in_sight(movie, cell)[-5:].all() for cell in (3, 4, 5, 6, 7, 8, 9))
+
+
+def contrast(image: NDArray[np.generic], labels: NDArray[np.uint16]) -> float:
+    """Mean grey value of the cells above that of a ring around them."""
+    ring = binary_dilation(labels > 0, iterations=9) & ~binary_dilation(labels > 0, iterations=3)
+    return float(image[labels > 0].mean() - image[ring].mean())
+
+
+def test_bleaching_leaves_three_tenths_of_the_contrast() -> None:
+    movie = sim.bleaching(1)
+    first, last = (contrast(movie.images[t], movie.labels[t]) for t in (0, -1))
+    assert len(movie.images) == 60 and last / first == pytest.approx(0.3, abs=0.05)
+
+
+def test_faint_cells_are_no_stronger_than_the_noise_and_weaker_than_the_uneven_light() -> None:
+    movie = sim.faint(1)
+    away = ~binary_dilation(movie.labels[0] > 0, iterations=9)
+    ground = movie.images[0].astype(float)
+    noise = np.diff(ground, axis=1)[away[:, 1:] & away[:, :-1]].std() / np.sqrt(2)
+    assert 0.3 < noise / contrast(movie.images[0], movie.labels[0]) < 1.5
+    assert np.ptp(ground[away].reshape(-1)) > 3 * contrast(movie.images[0], movie.labels[0])
+
+
 def test_every_named_case_can_be_changed() -> None:
     for case in sim.CASES.values():
-        changes = {} if case is sim.two_disks_cross else {"shape": (72, 80), "diameter": 12.0}
+        changes = {} if case in WITH_FIXED_PATHS else {"shape": (72, 80), "diameter": 12.0}
         movie = case(5, **changes, modality="dic", dtype="uint8")
         assert movie.images.dtype == np.uint8 and movie.config.seed == 5
 
@@ -285,6 +393,7 @@ def test_every_named_case_can_be_changed() -> None:
         ({"divisions": [(1, 2), (1, 5)]}, "dividing cell = 1"),
         ({"stage_jumps": [(0, 1, 1)]}, "stage jump frame = 0"),
         ({"tracks": [[(1, 1)]]}, "length of a track = 1"),
+        ({"occluders": [(5, 5, 4, 9)]}, "occluder = "),
     ],
 )
 def test_impossible_settings_are_refused(given: dict[str, object], match: str) -> None:

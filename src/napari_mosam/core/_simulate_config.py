@@ -66,6 +66,10 @@ class SimulationConfig:
         The mother is last seen on ``frame - 1``; on ``frame`` her two daughters lie side by side.
     tracks : sequence of (n_frames, 2) array-likes, optional
         Exact centres (y, x) of the founders instead of random walks.
+    identical : bool
+        All founders are copies of one cell: size, outline, rotation, brightness and texture.
+    occluders : sequence of (y0, x0, y1, x1)
+        Opaque rectangles above the cells, px, inclusive; they move with the stage and belong to no cell.
     bleaching : float
         Fraction of the contrast lost by the last frame, 0 to below 1.
     noise : float
@@ -104,6 +108,8 @@ class SimulationConfig:
     vanish: Sequence[tuple[int, int, int]] | Mapping[int, tuple[int, int]] = ()
     divisions: Sequence[tuple[int, int]] = ()
     tracks: Sequence[Sequence[tuple[float, float]]] | NDArray[np.float64] | None = None
+    identical: bool = False
+    occluders: Sequence[tuple[int, int, int, int]] = ()
     bleaching: float = 0.0
     noise: float = 0.05
     contrast: float = 0.5
@@ -130,6 +136,7 @@ class SimulationConfig:
         put("stage_jumps", tuple((int(t), float(dy), float(dx)) for t, dy, dx in self.stage_jumps))
         put("vanish", tuple((int(cell), int(first), int(last)) for cell, first, last in vanish))
         put("divisions", tuple(sorted(((int(c), int(t)) for c, t in self.divisions), key=lambda d: (d[1], d[0]))))
+        put("occluders", tuple((int(y0), int(x0), int(y1), int(x1)) for y0, x0, y1, x1 in self.occluders))
         if self.tracks is not None:
             put("tracks", tuple(tuple((float(y), float(x)) for y, x in track) for track in self.tracks))
             put("n_cells", len(self.tracks))
@@ -168,6 +175,8 @@ class SimulationConfig:
             _require(0 <= first <= end <= last, "vanishing frames", (first, end), f"0 <= first <= last <= {last}")
         for t, _, _ in self.stage_jumps:
             _require(1 <= t <= last, "stage jump frame", t, f"1 to {last}")
+        for y0, x0, y1, x1 in self.occluders:
+            _require(y0 <= y1 and x0 <= x1, "occluder", (y0, x0, y1, x1), "(y0, x0, y1, x1), y0 <= y1 and x0 <= x1")
         for track in self.tracks if self.tracks is not None else ():
             _require(len(track) == self.n_frames, "length of a track", len(track), f"n_frames = {self.n_frames}")
         _require(self.n_total <= 65535, "number of cells", self.n_total, "65535 at most")

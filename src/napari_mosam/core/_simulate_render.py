@@ -138,6 +138,8 @@ def cell_textures(config: SimulationConfig) -> tuple[Floats32, Floats32]:
             angle, far, size = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.6), rng.uniform(0.08, 0.17)
             bump = np.exp(-((u - far * np.cos(angle)) ** 2 + (v - far * np.sin(angle)) ** 2) / (2 * size**2))
             spots[row] = np.maximum(spots[row], bump)
+    if config.identical:
+        grain[:], spots[:] = grain[:1], spots[:1]
     return grain, spots
 
 
@@ -221,6 +223,7 @@ _PAINT: dict[str, Callable[[Patch, float], Floats]] = {
     "phase": _phase_dark,
     "dic": _optical_height,
 }
+_OCCLUDER = {"fluorescence": -0.1, "phase": -0.5, "dic": 0.0}
 _SKIRT = {"fluorescence": 0.12, "phase": 0.75, "dic": 0.0}
 
 
@@ -239,7 +242,16 @@ def draw_cells(scene: Scene, t: int, textures: tuple[Floats32, Floats32]) -> tup
         skirt = _SKIRT[config.modality] * brightness * np.exp(-np.maximum(-patch.edge, 0) / width)
         signal[patch.where] = cover * inside + (1 - cover) * (signal[patch.where] + skirt)
         labels[patch.where][patch.reach <= 1] = row + 1
+    for covered in _covered(scene, t):
+        signal[covered], labels[covered] = _OCCLUDER[config.modality], 0
     return signal, labels
+
+
+def _covered(scene: Scene, t: int) -> list[Slices]:
+    """Where the occluders lie on frame t."""
+    dy, dx = np.rint(scene.stage[t]).astype(int)
+    boxes = np.array(scene.config.occluders, int).reshape(-1, 4) + np.array([dy, dx, dy + 1, dx + 1])
+    return [(slice(y0, y1), slice(x0, x1)) for y0, x0, y1, x1 in np.maximum(boxes, 0).tolist()]
 
 
 def _relief(height: Floats32, config: SimulationConfig) -> Floats32:

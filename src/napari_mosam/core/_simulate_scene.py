@@ -93,6 +93,8 @@ def build_scene(config: SimulationConfig) -> Scene:
     turns = config.rotation * rng.standard_normal((n_frames, n))
     angles = rng.uniform(0, 2 * np.pi, n) + np.cumsum(turns, axis=0)
     depth = rng.permutation(n)
+    if config.identical:
+        _make_alike(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, angles.T)
     axes = rng.uniform(0, 2 * np.pi, len(config.divisions))
     for mother, daughters in config.daughters.items():
         rows = np.array(daughters) - 1
@@ -117,6 +119,12 @@ def build_scene(config: SimulationConfig) -> Scene:
         division=division,
         parents={d: mother for (mother, _), pair in config.daughters.items() for d in pair},
     )
+
+
+def _make_alike(*drawn: Floats) -> None:
+    """Give every cell what the first one drew, in place; rows are cells."""
+    for rows in drawn:
+        rows[:] = rows[:1]
 
 
 def _stage_steps(config: SimulationConfig) -> Floats:

@@ -6,15 +6,27 @@ is SAM 2's own memory without motion, gate or competition, and is the baseline e
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
+FlowMethod = Literal["auto", "ilk", "dis", "torch"]
+MotionPrompt = Literal["off", "mask", "points", "box", "box+points"]
+Selection = Literal["gated", "reliable", "sam2"]
+PixelFilter = Literal["off", "bias", "feature"]
+FLOW_METHODS, MOTION_PROMPTS, SELECTIONS, PIXEL_FILTERS = map(
+    get_args, (FlowMethod, MotionPrompt, Selection, PixelFilter)
+)
 
 
 def _require(ok: bool, name: str, given: object, allowed: str) -> None:
     if not ok:
         raise ValueError(f"{name} = {given!r} is not possible; allowed: {allowed}")
+
+
+def _require_choice(name: str, given: object, allowed: tuple[str, ...]) -> None:
+    listed = ", ".join(f"'{word}'" for word in allowed[:-1]) + f" or '{allowed[-1]}'"
+    _require(given in allowed, name, given, listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +59,89 @@ class WindowConfig:
 
 @dataclass(frozen=True, slots=True)
 class MotionConfig:
-    """What moves the windows from one frame to the next.
+    """Motion-guided prompting: what moves the windows, and what motion tells the decoder (MoSAM, arXiv 2505.00739).
 
     Parameters
     ----------
     drift : bool
         Estimate and verify a shift common to the whole frame (a stage that jumps).
     flow : bool
-        Add the median of the dense optical flow inside the object's mask.
-    flow_method : {'auto', 'ilk', 'dis'}
-        'ilk' is scikit-image's, 'dis' is OpenCV's (extra ``fast``); 'auto' takes 'dis' where it is installed.
+        Dense cue: the median of the optical flow inside the object's mask, where it is verified.
+    flow_method : {'auto', 'ilk', 'dis', 'torch'}
+        'ilk' is scikit-image's, 'dis' is OpenCV's (extra ``fast``), 'torch' runs in batches on the model's device;
+        'auto' takes 'torch' on a CUDA device, else 'dis' where it is installed, else 'ilk'.
+    keypoints : bool
+        Sparse cue: key points inside the mask, followed by cross-correlation and checked forward and backward.
+    kalman : bool
+        Forecast by a constant-velocity filter while masks overlap or the object is lost; never otherwise.
+    velocity : bool
+        Repeat the last displacement of every object. A baseline for comparison: it loses cells that turn.
+    prompt : {'off', 'mask', 'points', 'box', 'box+points'}
+        What motion gives to a second decode of the same features: the last mask moved along, points inside it, its
+        box. The better of all candidates is chosen by the weights below.
+    negatives : int
+        Nearest neighbours whose centres are negative points of the second decode, where it has points.
+    box_weight, mask_weight : float
+        Weight of the agreement of a candidate's box and mask with those motion predicts; the predicted IoU has the
+        rest, ``1 - box_weight - mask_weight``.
+    overlap_weight : float
+        Penalty on the share of a candidate that lies in other objects' predicted masks.
     """
 
     drift: bool = True
     flow: bool = True
-    flow_method: Literal["auto", "ilk", "dis"] = "auto"
+    flow_method: FlowMethod = "auto"
+    keypoints: bool = False
+    kalman: bool = True
+    velocity: bool = False
+    prompt: MotionPrompt = "off"
+    negatives: int = 0
+    box_weight: float = 0.15
+    mask_weight: float = 0.1
+    overlap_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        _require(self.flow_method in ("auto", "ilk", "dis"), "flow_method", self.flow_method, "'auto', 'ilk' or 'dis'")
+        _require_choice("flow_method", self.flow_method, FLOW_METHODS)
+        _require_choice("motion prompt", self.prompt, MOTION_PROMPTS)
+        _require(0 <= self.negatives <= 8, "negatives", self.negatives, "0 to 8")
+        for name in ("box_weight", "mask_weight", "overlap_weight"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
+        _require(
+            self.box_weight + self.mask_weight <= 1,
+            "box_weight + mask_weight",
+            self.box_weight + self.mask_weight,
+            "1 or less",
+        )
 
     @classmethod
     def off(cls) -> Self:
         """No motion at all: the window stays at the centre of the last mask."""
-        return cls(drift=False, flow=False)
+        return cls(drift=False, flow=False, kalman=False)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryConfig:
-    """Which frames are written to an object's memory and which are read.
+    """Spatial-temporal memory selection: what is written to an object's memory and what is read (MoSAM, section 3).
 
     Parameters
     ----------
-    selection : {'gated', 'sam2'}
+    selection : {'gated', 'reliable', 'sam2'}
         'sam2': every frame is remembered, the last six are read. 'gated': absent and suspect frames are never
-        remembered, the last six that were are read.
+        remembered, the last ones that were are read. 'reliable': gated, and of the last ``n_candidates`` frames the
+        ``n_frames`` with the best rating are read, and the latest one always.
     n_frames : int
         Tracked frames read at most (SAM 2 has six slots for them).
+    n_candidates : int
+        Grid frames that are rated by 'reliable'.
+    stride : int
+        Distance of the grid frames that 'reliable' keeps as candidates.
+    min_iou : float
+        Predicted IoU below which 'reliable' does not read a frame, unless nothing better is left.
+    pixels : {'off', 'bias', 'feature'}
+        Per-pixel reliability of remembered masks. 'bias': unsure pixels are attended to less. 'feature': their
+        memory features are damped (for comparison: that disturbs more than it filters).
+    pixel_range : tuple of float
+        Confidence ``|2p - 1|`` at and below which a pixel counts nothing, and from which on it counts fully.
     max_conditioning : int
         Prompted frames read at most, the nearest in time; 0 reads all.
     area_range : tuple of float
@@ -93,16 +152,27 @@ class MemoryConfig:
         A frame is suspect when the mask overlaps the motion-shifted previous mask less than this (IoU).
     """
 
-    selection: Literal["gated", "sam2"] = "gated"
+    selection: Selection = "gated"
     n_frames: int = 6
+    n_candidates: int = 12
+    stride: int = 1
+    min_iou: float = 0.3
+    pixels: PixelFilter = "off"
+    pixel_range: tuple[float, float] = (0.2, 0.6)
     max_conditioning: int = 4
     area_range: tuple[float, float] = (0.4, 2.5)
     area_history: int = 10
     min_consistency: float = 0.15
 
     def __post_init__(self) -> None:
-        _require(self.selection in ("gated", "sam2"), "memory selection", self.selection, "'gated' or 'sam2'")
+        _require_choice("memory selection", self.selection, SELECTIONS)
+        _require_choice("memory pixels", self.pixels, PIXEL_FILTERS)
         _require(1 <= self.n_frames <= 6, "memory n_frames", self.n_frames, "1 to 6")
+        _require(1 <= self.n_candidates <= 64, "memory n_candidates", self.n_candidates, "1 to 64")
+        _require(1 <= self.stride <= 32, "memory stride", self.stride, "1 to 32")
+        _require(0 <= self.min_iou < 1, "memory min_iou", self.min_iou, "0 to below 1")
+        low, high = self.pixel_range
+        _require(0 <= low < high <= 1, "pixel_range", self.pixel_range, "(low, high) with 0 <= low < high <= 1")
         _require(self.max_conditioning >= 0, "max_conditioning", self.max_conditioning, "0 (all) or more")
         low, high = self.area_range
         _require(0 <= low < 1 < high, "area_range", self.area_range, "(below 1, above 1)")
@@ -111,12 +181,60 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LifeConfig:
+    """When an object counts as present, lost and ended.
+
+    Parameters
+    ----------
+    confirm : int
+        Frames in a row on which a lost object must pass the gates before it counts as found again; 0 believes the
+        model's object score at once, as SAM 2 does.
+    gate_area : tuple of float
+        A returning mask must have between these multiples of the object's usual area.
+    gate_sigmas : float
+        A returning mask must lie within this many standard deviations of the forecast place.
+    min_contrast : float
+        A mask whose contrast with its surroundings falls below this share of what is usual for the object shows
+        nothing, whatever the model says; 0 switches the check off.
+    widen : float
+        Growth of the window per lost frame; 1 keeps it.
+    max_widen : float
+        Largest window of a lost object, in units of its usual window.
+    end_at_border : int
+        Lost frames after which an object last seen at the frame's border has ended; 0 never ends one.
+    """
+
+    confirm: int = 2
+    gate_area: tuple[float, float] = (0.4, 2.5)
+    gate_sigmas: float = 4.0
+    min_contrast: float = 0.3
+    widen: float = 1.05
+    max_widen: float = 1.5
+    end_at_border: int = 3
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.confirm <= 10, "life confirm", self.confirm, "0 to 10")
+        low, high = self.gate_area
+        _require(0 <= low < 1 < high, "gate_area", self.gate_area, "(below 1, above 1)")
+        _require(self.gate_sigmas > 0, "gate_sigmas", self.gate_sigmas, "a positive number")
+        _require(0 <= self.min_contrast < 1, "min_contrast", self.min_contrast, "0 to below 1")
+        _require(1 <= self.widen <= 2, "life widen", self.widen, "1 to 2")
+        _require(1 <= self.max_widen <= 4, "life max_widen", self.max_widen, "1 to 4")
+        _require(self.end_at_border >= 0, "end_at_border", self.end_at_border, "0 (never) or more")
+
+    @classmethod
+    def off(cls) -> Self:
+        """The model's object score alone decides, as in SAM 2."""
+        return cls(confirm=0, min_contrast=0.0, widen=1.0, max_widen=1.0, end_at_border=0)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfig:
     """All settings of a run; serialises to plain JSON types and back.
 
     Parameters
     ----------
-    window, motion, memory
+    window, motion, memory, life
         See their classes.
     compete : bool
         All objects of a frame compete for its pixels, in the output and in what is remembered.
@@ -127,6 +245,7 @@ class EngineConfig:
     window: WindowConfig = field(default_factory=WindowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    life: LifeConfig = field(default_factory=LifeConfig)
     compete: bool = True
     prune: bool = True
 
@@ -136,15 +255,14 @@ class EngineConfig:
         return cls(
             motion=MotionConfig.off(),
             memory=MemoryConfig(selection="sam2", max_conditioning=0),
+            life=LifeConfig.off(),
             compete=False,
             prune=False,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as nested dictionaries of JSON types."""
-        nested = asdict(self)
-        nested["memory"]["area_range"] = list(self.memory.area_range)
-        return nested
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
@@ -161,20 +279,26 @@ class EngineConfig:
             window=_section(default.window, "window", given),
             motion=_section(default.motion, "motion", given),
             memory=_section(default.memory, "memory", given),
+            life=_section(default.life, "life", given),
             compete=_switch("compete", given.get("compete", default.compete)),
             prune=_switch("prune", given.get("prune", default.prune)),
         )
 
 
-SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig)
+SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig, LifeConfig)
 
 
 def _section(default: SectionT, name: str, given: Mapping[str, Any]) -> SectionT:
-    section = dict(given.get(name, {}))
+    section = {key: tuple(v) if isinstance(v, list) else v for key, v in dict(given.get(name, {})).items()}
     _refuse_unknown(name, section, {f.name for f in fields(default)})
-    if "area_range" in section:
-        section["area_range"] = tuple(section["area_range"])
     return replace(default, **section)
+
+
+def _plain(value: object) -> object:
+    """Nested dictionaries with lists for tuples, as JSON gives them back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _switch(name: str, given: object) -> bool:

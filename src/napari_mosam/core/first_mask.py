@@ -3,18 +3,22 @@
 A box or a mask carries the object's size. A click does not: windows of several scales around it are decoded in
 one batch, the scale is chosen by how sure and how stable the mask is, and the object is framed anew around its
 own mask before the final decode.
+
+On the whole frame all this falls away, and what is asked is what SAM 2 asks: all points of an object at once, the
+best of three masks for a single click (Ravi et al. 2024, arXiv 2408.00714).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_mosam.core.config import WindowConfig
+from napari_mosam.core.labels import NO_OBJECT
 from napari_mosam.core.ladder import find_scale, pixel_at, stability
 from napari_mosam.core.model.segmenter import Features, Segmenter
-from napari_mosam.core.queries import BOX_END, BOX_START, POSITIVE, Answer, Point, Query, ask
+from napari_mosam.core.queries import POSITIVE, Answer, Point, Query, ask, encode_windows
 from napari_mosam.core.raster import innermost_point, rasterise, region_of_logits
 from napari_mosam.core.regions import Region
 from napari_mosam.core.requests import Request, box_diameter, frame_window
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MASK_LOGIT = 10.0
+
+LARGEST_PROMPT_LOGIT = 32.0
+"""Logits given back to the model as a mask prompt are clamped to this, as SAM 2 does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,12 +80,47 @@ def first_masks(
     list of FirstMask
         In the order of the requests.
     """
-    painted = [r for r in requests if r.region is not None]
-    asked = [r for r in requests if r.region is None]
+    if config.mode == "full":
+        return _whole_frame(model, pyramid, requests, config)
+    painted, asked = _by_kind(requests)
     masks = {m.object_id: m for m in (*_given(model, pyramid, painted, config), *_found(model, pyramid, asked, config))}
     wanting = [r for r in requests if r.needs_correction]
     masks.update({m.object_id: m for m in _corrected(model, pyramid, wanting, masks)})
     return [masks[r.object_id] for r in requests]
+
+
+def _by_kind(requests: Sequence[Request]) -> tuple[list[Request], list[Request]]:
+    """Requests with a painted mask, and the others."""
+    return [r for r in requests if r.region is not None], [r for r in requests if r.region is None]
+
+
+# ---- on the whole frame, as SAM 2 does it
+
+
+def _whole_frame(
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig
+) -> list[FirstMask]:
+    painted, _ = _by_kind(requests)
+    masks = {m.object_id: m for m in _given(model, pyramid, painted, config)}
+    asked = [r for r in requests if r.region is None or r.clicks]
+    queries = [_whole_query(request, pyramid.shape_yx, masks.get(request.object_id)) for request in asked]
+    masks.update({m.object_id: _gated(m) for m in _concluded(model, pyramid, queries)})
+    return [masks[r.object_id] for r in requests]
+
+
+def _whole_query(request: Request, shape_yx: tuple[int, int], painted: FirstMask | None) -> Query:
+    """All points at once, on top of what was painted; one point alone has several answers."""
+    points = request.points(margin=0.0) if painted is None else request.clicks
+    before = None if painted is None else painted.logits.clamp(-LARGEST_PROMPT_LOGIT, LARGEST_PROMPT_LOGIT)
+    return Query(request.object_id, Window.full(shape_yx), points, before, multimask=len(points) == 1)
+
+
+def _gated(mask: FirstMask) -> FirstMask:
+    """An object that is not seen has no mask."""
+    return mask if mask.object_score > 0 else replace(mask, logits=mask.logits.new_full(mask.logits.shape, NO_OBJECT))
+
+
+# ---- painted
 
 
 def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig) -> list[FirstMask]:
@@ -89,17 +131,27 @@ def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], conf
 
     regions = [r.region for r in requests if r.region is not None]
     windows = [frame_window(pyramid.shape_yx, r.center_yx, r.diameter, config) for r in regions]
-    features = model.encode(pyramid.crop(windows, model.image_size))
+    features = encode_windows(model, pyramid, windows)
     pairs = zip(regions, windows, strict=True)
     masks = torch.stack([rasterise(region, window, model.image_size) for region, window in pairs]).to(model.device)
-    pointers = model.pointers_of_masks(features, (masks > 0.5).float())
-    logits = torch.nn.functional.interpolate(
-        (masks * 2 - 1) * MASK_LOGIT, scale_factor=0.25, mode="bilinear", antialias=True
-    )
+    binary = (masks >= 0.5).float()
+    pointers = model.pointers_of_masks(features, binary)
+    logits = _low_resolution(binary if config.mode == "full" else masks)
+    scores = [MASK_LOGIT if own.any() else -MASK_LOGIT for own in binary]
     return [
-        FirstMask(r.object_id, windows[i], logits[i, 0], 1.0, MASK_LOGIT, pointers[i], features.take([i]), False)
+        FirstMask(r.object_id, windows[i], logits[i], 1.0, scores[i], pointers[i], features.take([i]), False)
         for i, r in enumerate(requests)
     ]
+
+
+def _low_resolution(masks: "Tensor") -> "Tensor":
+    """Masks (B, 1, S, S) in [0, 1] as logits (B, S/4, S/4) of a sure decision."""
+    from torch.nn.functional import interpolate
+
+    return interpolate((masks * 2 - 1) * MASK_LOGIT, scale_factor=0.25, mode="bilinear", antialias=True)[:, 0]
+
+
+# ---- asked for in windows of their own
 
 
 def _found(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig) -> list[FirstMask]:
@@ -113,8 +165,7 @@ def _query(model: Segmenter, pyramid: Pyramid, request: Request, config: WindowC
         y0, x0, y1, x1 = request.box
         center = (y0 + y1) / 2, (x0 + x1) / 2
         window = frame_window(pyramid.shape_yx, center, box_diameter(request.box), config)
-        corners = ((y0 - 0.5, x0 - 0.5, BOX_START), (y1 + 0.5, x1 + 0.5, BOX_END))
-        return Query(request.object_id, window, (*corners, *request.clicks))
+        return Query(request.object_id, window, request.points(margin=0.5))
     region = _centred(model, pyramid, request, find_scale(model, pyramid, request, config), config)
     window = frame_window(pyramid.shape_yx, region.center_yx, region.diameter, config)
     click = (*request.first_click, POSITIVE)
@@ -157,9 +208,10 @@ def _concluded(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> 
     if not queries:
         return []
     answers = ask(model, pyramid, queries)
+    best = [int(answer.predicted_iou.argmax()) for answer in answers]
     scores = torch.tensor([a.object_score for a in answers], device=model.device)
-    pointers = model.pointers(torch.stack([a.tokens[0] for a in answers]), scores)
+    pointers = model.pointers(torch.stack([a.tokens[k] for a, k in zip(answers, best, strict=True)]), scores)
     return [
-        FirstMask(q.object_id, a.window, a.logits[0], float(a.predicted_iou[0]), a.object_score, p, a.features, True)
-        for q, a, p in zip(queries, answers, pointers, strict=True)
+        FirstMask(q.object_id, a.window, a.logits[k], float(a.predicted_iou[k]), a.object_score, p, a.features, True)
+        for q, a, k, p in zip(queries, answers, best, pointers, strict=True)
     ]

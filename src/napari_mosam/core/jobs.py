@@ -13,7 +13,7 @@ from napari_mosam.core.model.segmenter import Segmenter
 from napari_mosam.core.motion.flow import choose_flow
 from napari_mosam.core.movie import Movie
 from napari_mosam.core.prompts import Prompt, PromptError, Prompts
-from napari_mosam.core.propagate import Pass, Propagator
+from napari_mosam.core.propagate import Knowledge, Pass, Propagator
 from napari_mosam.core.requests import Request
 from napari_mosam.core.results import FrameResult
 from napari_mosam.core.seeding import Seed, seed_frame
@@ -53,6 +53,11 @@ class Job:
         """The runs over the movie that the direction asks for."""
         return plan_passes(self.prompts, self.start, self.stop, self.direction)
 
+    @property
+    def starts(self) -> dict[int, int]:
+        """Frame from which each object is followed first."""
+        return dict(self.passes[0].starts)
+
     def requests(self, t: int) -> list[Request]:
         """The prompts of frame `t`, one request per object; clicks get the best size known for their object."""
         return [
@@ -71,27 +76,48 @@ class Job:
 
 def run(job: Job) -> Iterator[FrameResult]:
     """Carry out a checked job."""
-    seeds: dict[int, dict[int, Seed]] = {object_id: {} for object_id in job.prompts.object_ids}
-    for t in job.prompts.frames:
-        found, _ = seed_frame(job.model, job.movie[t], t, job.requests(t), job.config)
-        for object_id, seed in found.items():
-            seeds[object_id][t] = seed
-    follow = partial(Propagator, job.model, job.movie.__getitem__, job.movie.n_frames, seeds)
+    knowledge = gather(job)
+    follow = partial(Propagator, job.model, job.movie.__getitem__, job.movie.n_frames, knowledge)
     yield from chain.from_iterable(follow(one, job.config) for one in job.passes)
 
 
+def gather(job: Job) -> Knowledge:
+    """Segment the prompted frames; clicks alone wait until their object has been followed to them."""
+    starts = job.starts
+    seeds: dict[int, dict[int, Seed]] = {object_id: {} for object_id in job.prompts.object_ids}
+    corrections: dict[int, dict[int, Request]] = {object_id: {} for object_id in job.prompts.object_ids}
+    for t in job.prompts.frames:
+        requests = job.requests(t)
+        waiting = [r for r in requests if r.only_clicks and starts[r.object_id] != t]
+        for request in waiting:
+            corrections[request.object_id][t] = request
+        given = [r for r in requests if r not in waiting]
+        if given:
+            for object_id, seed in seed_frame(job.model, job.movie[t], t, given, job.config)[0].items():
+                seeds[object_id][t] = seed
+    return Knowledge(seeds, corrections)
+
+
 def plan_passes(prompts: Prompts, start: int, stop: int, direction: Direction) -> list[Pass]:
-    """Which objects are followed from where, in which direction."""
+    """Which objects are followed from where, in which direction.
+
+    With 'both', every object is followed forward from its first prompt, then backward from its last one that says
+    where it is: between two prompts there are two results, which tell on each other.
+    """
     first = {i: prompts.first_frame(i) for i in prompts.object_ids}
-    last = {i: prompts.last_frame(i) for i in prompts.object_ids}
+    last = {i: _last_positive(prompts, i) for i in prompts.object_ids}
     if not first:
         return []
     if direction == "backward":
         return [Pass(-1, range(max(last.values()), start - 1, -1), last, True)]
     forward = Pass(1, range(min(first.values()), stop), first, True)
-    if direction == "forward" or max(first.values()) == start:
+    if direction == "forward" or max(last.values()) == start:
         return [forward]
-    return [forward, Pass(-1, range(max(first.values()), start - 1, -1), first, False)]
+    return [forward, Pass(-1, range(max(last.values()), start - 1, -1), last, False)]
+
+
+def _last_positive(prompts: Prompts, object_id: int) -> int:
+    return max((p.frame for p in prompts if p.object_id == object_id and not _only_negative(p)), default=0)
 
 
 def frame_range(frames: Frames, n_frames: int) -> tuple[int, int]:
@@ -127,12 +153,13 @@ def check_prompts(
         raise PromptError(
             f"object {listed(left)} has no prompt in frames {start}:{stop}; prompt it there or widen the range"
         )
-    for t in inside.frames:
-        for object_id, items in inside.at(t).items():
-            if all(_only_negative(p) for p in items):
-                raise PromptError(
-                    f"object {object_id} has only negative points on frame {t}; add a positive point, box or mask there"
-                )
+    for object_id in inside.object_ids:
+        t = inside.first_frame(object_id)
+        if all(_only_negative(p) for p in inside.at(t)[object_id]):
+            raise PromptError(
+                f"object {object_id} has only negative points on frame {t}, its first; add a positive point, box or "
+                "mask there"
+            )
     return inside
 
 

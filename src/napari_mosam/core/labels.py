@@ -33,6 +33,26 @@ def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """What an object that is not followed again holds on a frame.
+
+    Attributes
+    ----------
+    object_id : int
+    window : Window
+    logits : Tensor, shape (h, w)
+        Over the window, any resolution.
+    predicted_iou : float
+        In [0, 1].
+    """
+
+    object_id: int
+    window: Window
+    logits: "Tensor"
+    predicted_iou: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Contest:
     """Who holds each pixel of a frame.
 
@@ -174,6 +194,22 @@ def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
     dropped = torch.from_numpy((pieces > 0) & ~kept).to(logits.device)
     holes = torch.from_numpy(binary_fill_holes(kept) & ~kept).to(logits.device)
     return torch.where(dropped, logits.clamp(max=SUPPRESSED), torch.where(holes, FILLED, logits))
+
+
+def division_evidence(logits: "Tensor", expected: "Tensor | None") -> float:
+    """How nearly a mask has fallen into two equal pieces where the object was, in [0, 1].
+
+    Same parameters as :func:`prune`. The area of the second largest piece that meets the expected mask over that of
+    the largest; 0 for a single piece, and where nothing is expected.
+    """
+    from scipy.ndimage import label
+
+    if expected is None:
+        return 0.0
+    pieces, n_pieces = label((logits > 0).cpu().numpy())
+    met = np.unique(pieces[expected.cpu().numpy() > 0.5])
+    sizes = np.sort(np.bincount(pieces.ravel(), minlength=n_pieces + 1)[met[met > 0]])
+    return float(sizes[-2] / sizes[-1]) if len(sizes) > 1 else 0.0
 
 
 def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Sequence[Window]) -> list[Region | None]:

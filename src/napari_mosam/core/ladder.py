@@ -56,8 +56,6 @@ def ladder(shape_yx: tuple[int, int], request: Request, config: WindowConfig) ->
     largest = max(SMALLEST_SIDE_PX, config.ladder_max * max(shape_yx))
     sides = [SMALLEST_SIDE_PX * SCALE_STEP**k for k in range(N_SCALES)]
     windows = [Window.square(click, side) for side in sides if side <= largest]
-    if config.mode == "full":
-        windows = [Window.full(shape_yx)]
     return [Query(request.object_id, window, ((*click, POSITIVE),), multimask=True) for window in windows]
 
 

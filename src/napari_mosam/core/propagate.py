@@ -1,33 +1,39 @@
 """The loop: every object of every frame, one batch of windows at a time.
 
 Follows SAM 2's tracking step (arXiv 2408.00714, section 4) with MoSAM's two ideas around it: motion places the
-windows, and unreliable frames stay out of memory (arXiv 2505.00739). An independent implementation of the published
-ideas; the constants are ours. All objects of a frame compete for its pixels, in the output and in what is
-remembered.
+windows and may prompt the decoder, and unreliable frames and pixels stay out of memory (arXiv 2505.00739). An
+independent implementation of the published ideas; the constants are ours. All objects of a frame compete for its
+pixels, in the output and in what is remembered.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.labels import NO_OBJECT, Contest, compete, label_dtype, prune, regions_of, suppress, upsample
+from napari_mosam.core.decoding import Decoder
+from napari_mosam.core.labels import Claim, Contest, compete, label_dtype, regions_of, suppress, upsample
+from napari_mosam.core.logit_codes import coded
 from napari_mosam.core.memory.bank import MemoryBank
+from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.model.segmenter import Features, MemoryFrame, Segmenter
 from napari_mosam.core.motion.estimate import FrameMotion, MotionEstimator
-from napari_mosam.core.raster import rasterise
+from napari_mosam.core.observations import Observation, Outcome, judged, mark_overlaps, without_claim
+from napari_mosam.core.raster import region_of_logits
+from napari_mosam.core.requests import Request
 from napari_mosam.core.results import FrameResult
-from napari_mosam.core.seeding import Seed
-from napari_mosam.core.tracks import Observation, Outcome, Track, without_duplicates
-from napari_mosam.core.windows import Pyramid, Window
+from napari_mosam.core.seeding import Seed, seed_frame
+from napari_mosam.core.tracks import Track
+from napari_mosam.core.windows import Pyramid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 ReadFrame = Callable[[int], "NDArray[np.float32]"]
+Seeds = dict[int, dict[int, Seed]]
+"""By object and frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,56 @@ class Pass:
         return ahead > 0 or (ahead == 0 and self.report_start)
 
 
+def _no_claims(t: int) -> Sequence[Claim]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What a run finds already done: other objects that are not followed again, and its own objects' past.
+
+    Attributes
+    ----------
+    rivals : callable
+        Frame index to the claims of the other objects; they compete and never change.
+    max_id : int
+        Largest id among them.
+    entries : mapping of int to Seed
+        Where an object stands on its starting frame, if that is not a prompted one.
+    history : mapping of int to sequence of MemoryFrame
+        What an object remembers of the frames before its start, oldest first.
+    """
+
+    rivals: Callable[[int], Sequence[Claim]] = _no_claims
+    max_id: int = 0
+    entries: Mapping[int, Seed] = field(default_factory=dict)
+    history: Mapping[int, Sequence[MemoryFrame]] = field(default_factory=dict)
+
+
+NOTHING = Surroundings()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Knowledge:
+    """What the user said of the objects.
+
+    Attributes
+    ----------
+    seeds : dict of object id to dict of frame to Seed
+        Prompted frames that are already segmented; shared by both directions. Corrections are added as they are
+        reached.
+    corrections : mapping of object id to mapping of frame to Request
+        Frames with nothing but clicks, which correct the mask of an object that is followed there.
+    """
+
+    seeds: Seeds
+    corrections: Mapping[int, Mapping[int, Request]] = field(default_factory=dict)
+
+    def correction(self, object_id: int, t: int) -> Request | None:
+        """The clicks of an object on a frame that is not segmented yet."""
+        return None if t in self.seeds[object_id] else self.corrections.get(object_id, {}).get(t)
+
+
 class Propagator:
     """Runs one pass over a movie; holds nothing that grows with the number of frames.
 
@@ -72,10 +128,11 @@ class Propagator:
         Frame index to float32 (Y, X) in [0, 1].
     n_frames : int
         Length of the movie.
-    seeds : mapping of object id to mapping of frame to Seed
+    knowledge : Knowledge
         Shared by both directions.
     run : Pass
     config : EngineConfig
+    around : Surroundings
     """
 
     def __init__(
@@ -83,18 +140,21 @@ class Propagator:
         model: Segmenter,
         read: ReadFrame,
         n_frames: int,
-        seeds: Mapping[int, Mapping[int, Seed]],
+        knowledge: Knowledge,
         run: Pass,
         config: EngineConfig,
+        around: Surroundings = NOTHING,
     ) -> None:
         self._model = model
         self._read = read
         self._n_frames = n_frames
-        self._seeds = seeds
+        self._knowledge = knowledge
         self._run = run
         self._config = config
-        self._motion = MotionEstimator(config.motion)
-        self._dtype = label_dtype(max(seeds))
+        self._around = around
+        self._motion = MotionEstimator(config.motion, model.device)
+        self._decoder = Decoder(model, config, run.step, n_frames)
+        self._dtype = label_dtype(max(*knowledge.seeds, around.max_id))
         self._tracks: dict[int, Track] = {}
 
     def __iter__(self) -> Iterator[FrameResult]:
@@ -107,7 +167,8 @@ class Propagator:
         frame = self._read(t)
         motion = self._motion.step(frame)
         pyramid = Pyramid.of(frame, self._model.device)
-        observed = [*self._prompted(t), *self._tracked(t, pyramid, motion)]
+        self._seed_corrections(t, frame)
+        observed = [*self._known(t), *self._followed(t, pyramid, motion)]
         return self._reported(self._conclude(t, observed, pyramid.shape_yx, motion)) if observed else None
 
     def _reported(self, result: FrameResult) -> FrameResult | None:
@@ -123,103 +184,127 @@ class Propagator:
 
     # ---- who is seen where
 
-    def _prompted(self, t: int) -> list[Observation]:
-        """Objects that the user prompted on this frame: their result is already known."""
+    def _seed_corrections(self, t: int, frame: "NDArray[np.float32]") -> None:
+        """Clicks on an object that is not being followed, or far from it, start it anew where they are."""
+        fresh = []
+        for object_id in self._knowledge.seeds:
+            request = self._knowledge.correction(object_id, t)
+            track = self._tracks.get(object_id)
+            if request is not None and request.is_positive and not (track and track.covers(request)):
+                fresh.append(request)
+        seeds = seed_frame(self._model, frame, t, fresh, self._config)[0] if fresh else {}
+        for object_id, seed in seeds.items():
+            self._knowledge.seeds[object_id][t] = seed
+
+    def _known(self, t: int) -> list[Observation]:
+        """Objects whose result on this frame is known before it is looked at."""
         found = []
-        for object_id, by_frame in self._seeds.items():
-            if t in by_frame and (object_id in self._tracks or self._run.starts.get(object_id) == t):
-                found.append(Observation.of_seed(self._enter(object_id, t), by_frame[t]))
+        for object_id, by_frame in self._knowledge.seeds.items():
+            starts = self._run.starts.get(object_id) == t
+            seed = by_frame.get(t) or (self._around.entries.get(object_id) if starts else None)
+            if seed is not None and (object_id in self._tracks or starts):
+                found.append(Observation.of_seed(self._entered(object_id, seed), seed))
         return found
 
-    def _enter(self, object_id: int, t: int) -> Track:
-        if object_id not in self._tracks:
-            bank = MemoryBank(self._config.memory, self._model.n_slots)
-            for seed in self._seeds[object_id].values():
-                bank.condition(seed.memory)
-            bank.expect_area(self._seeds[object_id][t].memory.area)
-            self._tracks[object_id] = Track(object_id, bank, self._seeds[object_id][t])
-        return self._tracks[object_id]
+    def _entered(self, object_id: int, seed: Seed) -> Track:
+        if object_id in self._tracks:
+            track = self._tracks[object_id]
+        else:
+            track = self._tracks[object_id] = Track(object_id, self._new_bank(object_id), seed)
+        track.restart(seed)
+        return track
 
-    def _tracked(self, t: int, pyramid: Pyramid, motion: FrameMotion) -> list[Observation]:
-        tracks = [track for oid, track in sorted(self._tracks.items()) if t not in self._seeds[oid]]
+    def _new_bank(self, object_id: int) -> MemoryBank:
+        bank = MemoryBank(self._config.memory, self._model.n_slots)
+        for known in self._knowledge.seeds[object_id].values():
+            bank.condition(known.memory)
+        for frame in self._around.history.get(object_id, ()):
+            bank.remember(frame)
+        return bank
+
+    def _followed(self, t: int, pyramid: Pyramid, motion: FrameMotion) -> list[Observation]:
+        known = {i for i, by_frame in self._knowledge.seeds.items() if t in by_frame}
+        starting = {i for i, start in self._run.starts.items() if start == t}
+        tracks = [track for i, track in sorted(self._tracks.items()) if i not in known | starting and not track.ended]
         if not tracks:
             return []
-        model, full = self._model, self._config.window.mode == "full"
-        shifts = [motion.of(track.region if track.present else None) for track in tracks]
-        windows = [track.window(s, pyramid.shape_yx, full) for track, s in zip(tracks, shifts, strict=True)]
-        features = model.encode(pyramid.crop(windows, model.image_size))
-        recalls = [track.bank.recall(t, self._run.step, self._n_frames) for track in tracks]
-        decoded = model.decode(features, model.condition(features, recalls, self._n_frames))
-        best = decoded.predicted_iou.argmax(1).tolist()
-        rows = range(len(tracks))
-        pointers = model.pointers(decoded.tokens[list(rows), best], decoded.object_score)
-        scores = decoded.object_score.tolist()
-        ious = decoded.predicted_iou[list(rows), best].tolist()
-        return [
-            Observation(
-                tracks[row],
-                windows[row],
-                self._mask_logits(tracks[row], windows[row], shifts[row], decoded.logits[row, best[row]], scores[row]),
-                pointers[row],
-                ious[row],
-                scores[row],
-                shifts[row],
-                tuple(sorted((f.t for _, f in recalls[row].frames), key=lambda f: abs(f - t))),
-                features.take([row]),
-            )
-            for row in rows
-        ]
+        asked = [self._knowledge.correction(track.object_id, t) for track in tracks]
+        requests = [r if r is not None and track.covers(r) else None for r, track in zip(asked, tracks, strict=True)]
+        return self._decoder.observe(t, tracks, requests, pyramid, motion)
 
-    def _mask_logits(
-        self, track: Track, window: Window, shift: tuple[float, float], logits: "Tensor", score: float
-    ) -> "Tensor":
-        """Logits as the contest sees them: none of an absent object, no pieces that do not continue the last mask."""
-        if score <= 0:
-            return logits.new_full(logits.shape, NO_OBJECT)
-        if not self._config.prune:
-            return logits
-        last = track.region if track.present else None
-        return prune(logits, rasterise(last.shifted(shift), window, logits.shape[-1])[0] if last else None)
-
-    # ---- who gets what, and what is remembered
+    # ---- who gets which pixel
 
     def _conclude(
         self, t: int, observed: Sequence[Observation], shape_yx: tuple[int, int], motion: FrameMotion
     ) -> FrameResult:
         observed = sorted(observed, key=lambda o: o.track.object_id)
-        if self._config.compete:
-            observed = without_duplicates(observed, shape_yx)
-        ids, windows = [o.track.object_id for o in observed], [o.window for o in observed]
-        contest = compete([o.logits for o in observed], windows, shape_yx)
-        labels = contest.labels(ids, self._dtype)
-        outcomes = [Outcome.of(o, region) for o, region in zip(observed, regions_of(labels, ids, windows), strict=True)]
+        rivals = self._around.rivals(t)
+        observed = self._believed(observed, rivals, shape_yx)
+        ids = [o.track.object_id for o in observed]
+        windows = [*(o.window for o in observed), *(rival.window for rival in rivals)]
+        contest = compete([*(coded(o.logits) for o in observed), *(rival.logits for rival in rivals)], windows, shape_yx)
+        labels = contest.labels([*ids, *(rival.object_id for rival in rivals)], self._dtype)
+        regions = regions_of(labels, ids, windows[: len(ids)])
+        outcomes = [Outcome.of(o, region) for o, region in zip(observed, regions, strict=True)]
         self._remember(t, outcomes, contest)
         for outcome in outcomes:
-            outcome.settle(self._config.window)
+            outcome.settle(shape_yx, self._config)
+        qualities = [*(o.predicted_iou for o in observed), *(rival.predicted_iou for rival in rivals)]
         return FrameResult(
             t=t,
             direction=self._run.direction,
             labels=labels,
-            confidence=contest.confidence([o.predicted_iou for o in observed]),
+            confidence=contest.confidence(qualities),
             objects=tuple(outcome.result() for outcome in outcomes),
             flow=motion.flow.full() if motion.flow is not None else None,
             drift_yx=motion.drift_yx,
         )
 
+    def _believed(
+        self, observed: Sequence[Observation], rivals: Sequence[Claim], shape_yx: tuple[int, int]
+    ) -> list[Observation]:
+        """The same, without the claims that are another object's mask or pass no gate."""
+        claims = [o.claim(shape_yx) for o in observed]
+        mark_overlaps(observed, claims)
+        if self._config.compete:
+            held = [region_of_logits(rival.logits, rival.window, shape_yx) for rival in rivals]
+            losers = without_claim(observed, claims, held)
+            observed = [o.nothing() if row in losers else o for row, o in enumerate(observed)]
+            claims = [None if row in losers else claim for row, claim in enumerate(claims)]
+        return judged(observed, claims, self._config.life)
+
     def _remember(self, t: int, outcomes: Sequence[Outcome], contest: Contest) -> None:
-        """Write the accepted frames to memory, in one batch; rows of `outcomes` are those of the contest."""
+        """Write the accepted frames and the corrections to memory; rows of `outcomes` are those of the contest."""
+        tracked = [row for row, outcome in enumerate(outcomes) if outcome.remembered]
+        corrected = [row for row, o in enumerate(outcomes) if o.observation.prompted and o.observation.features]
+        for rows, from_points in ((tracked, False), (corrected, True)):
+            for row, memory in zip(rows, self._encode(t, outcomes, rows, contest, from_points), strict=True):
+                outcome = outcomes[row]
+                o = outcome.observation
+                if from_points:
+                    seed = Seed(o.track.object_id, o.window, o.logits, memory, outcome.region)
+                    self._knowledge.seeds[o.track.object_id][t] = seed
+                    o.track.restart(seed)
+                else:
+                    o.track.bank.remember(memory)
+
+    def _encode(
+        self, t: int, outcomes: Sequence[Outcome], rows: Sequence[int], contest: Contest, from_points: bool
+    ) -> list[MemoryFrame]:
+        """Memory of some rows, in one batch, without the pixels that rivals hold."""
         import torch
 
-        rows = [row for row, outcome in enumerate(outcomes) if outcome.remembered]
         if not rows:
-            return
+            return []
         size, seen = self._model.image_size, [outcomes[row].observation for row in rows]
         logits = upsample(torch.stack([o.logits for o in seen]), size)
         if self._config.compete:
             logits = suppress(logits, torch.stack([contest.rivals(row, outcomes[row].window, size) for row in rows]))
         scores = torch.tensor([o.object_score for o in seen], device=logits.device)
         features = Features.join([o.features for o in seen if o.features is not None])
-        memories = self._model.remember(features, logits[:, None], scores)
-        for row, o, memory in zip(rows, seen, memories, strict=True):
-            area = float(outcomes[row].area)
-            o.track.bank.remember(MemoryFrame(t, memory, o.pointer, o.predicted_iou, o.object_score, area))
+        memories = self._model.remember(features, logits[:, None], scores, from_points=from_points)
+        sure = pixel_confidence(logits[:, None]) if self._config.memory.pixels != "off" else [None] * len(seen)
+        return [
+            MemoryFrame(t, memory, o.pointer, o.predicted_iou, o.object_score, float(outcome.area), c, outcome.rating)
+            for outcome, o, memory, c in zip((outcomes[row] for row in rows), seen, memories, sure, strict=True)
+        ]

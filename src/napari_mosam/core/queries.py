@@ -44,24 +44,41 @@ class Answer:
 
 def ask(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> list[Answer]:
     """Decode queries on one frame, those of the same form in one batch."""
+    features = encode_windows(model, pyramid, [query.window for query in queries])
     alike: dict[tuple[int, bool, bool], list[int]] = defaultdict(list)
     for row, query in enumerate(queries):
         alike[len(query.points), query.mask_logits is not None, query.multimask].append(row)
     answers: dict[int, Answer] = {}
     for rows in alike.values():
-        answers.update(zip(rows, _ask_alike(model, pyramid, [queries[row] for row in rows]), strict=True))
+        some = [queries[row] for row in rows]
+        answers.update(zip(rows, _ask_alike(model, features.take(rows), some), strict=True))
     return [answers[row] for row in range(len(queries))]
 
 
-def _ask_alike(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> list[Answer]:
+def encode_windows(model: Segmenter, pyramid: Pyramid, windows: Sequence[Window]) -> Features:
+    """Features of windows of one frame, in their order; equal windows are encoded once.
+
+    Parameters
+    ----------
+    model : Segmenter
+    pyramid : Pyramid
+        The frame.
+    windows : sequence of Window
+        At least one.
+    """
+    rows = {window: row for row, window in enumerate(dict.fromkeys(windows))}
+    features = model.encode(pyramid.crop(list(rows), model.image_size))
+    return features if len(rows) == len(windows) else features.take([rows[window] for window in windows])
+
+
+def _ask_alike(model: Segmenter, features: Features, queries: Sequence[Query]) -> list[Answer]:
     import torch
 
-    features = model.encode(pyramid.crop([q.window for q in queries], model.image_size))
     prompts = [q.mask_logits[None] for q in queries if q.mask_logits is not None]
     decoded = model.decode(
         features,
         model.unconditioned(features),
-        points=_points_of(queries, model),
+        points=points_of(queries, model),
         mask_logits=torch.stack(prompts) if prompts else None,
         multimask=queries[0].multimask,
     )
@@ -78,7 +95,8 @@ def _ask_alike(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> 
     ]
 
 
-def _points_of(queries: Sequence[Query], model: Segmenter) -> PointPrompts:
+def points_of(queries: Sequence[Query], model: Segmenter) -> PointPrompts:
+    """The points of queries that have the same number of them, in model coordinates."""
     import torch
 
     yx = np.array([q.window.to_model(np.array(q.points)[:, :2], model.image_size) for q in queries])

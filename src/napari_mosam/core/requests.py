@@ -7,7 +7,7 @@ import numpy as np
 
 from napari_mosam.core.config import WindowConfig
 from napari_mosam.core.prompts import BoxPrompt, PointPrompt, Prompt
-from napari_mosam.core.queries import NEGATIVE, POSITIVE, Point
+from napari_mosam.core.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.regions import Region, mask_diameter
 from napari_mosam.core.windows import Window
 
@@ -48,12 +48,29 @@ class Request:
                 region = Region.from_mask(prompt.mask, prompt.origin)
         return cls(object_id, tuple(clicks), box, region, diameter)
 
+    def points(self, margin: float) -> tuple[Point, ...]:
+        """Corners of the box, `margin` px beyond the centres of its outermost pixels, and the clicks after them."""
+        if self.box is None:
+            return self.clicks
+        y0, x0, y1, x1 = self.box
+        return (y0 - margin, x0 - margin, BOX_START), (y1 + margin, x1 + margin, BOX_END), *self.clicks
+
     @property
     def needs_correction(self) -> bool:
         """Whether there are clicks beyond what makes the first mask; a box takes its clicks along."""
         if self.region is not None:
             return bool(self.clicks)
         return self.box is None and len(self.clicks) > 1
+
+    @property
+    def only_clicks(self) -> bool:
+        """Whether there is neither a box nor a painted mask."""
+        return self.box is None and self.region is None
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether the prompts say where the object is, not only where it is not."""
+        return self.region is not None or self.box is not None or any(label == POSITIVE for *_, label in self.clicks)
 
     @property
     def first_click(self) -> tuple[float, float]:

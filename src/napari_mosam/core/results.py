@@ -14,6 +14,44 @@ class ObjectState(StrEnum):
 
     PRESENT = "present"
     LOST = "lost"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What one source of motion said of an object.
+
+    Attributes
+    ----------
+    name : {'drift', 'flow', 'keypoints', 'kalman', 'velocity'}
+    shift_yx : tuple of float
+        Motion since the previous frame, px.
+    confidence : float
+        In [0, 1]; 0 is an abstention.
+    used : bool
+        Whether it placed the window.
+    """
+
+    name: str
+    shift_yx: tuple[float, float]
+    confidence: float
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRead:
+    """A memory frame that was attended to.
+
+    Attributes
+    ----------
+    t : int
+        Frame index.
+    rating : float
+        Reliability in [0, 1] by which frames are ranked; 1 for prompted frames.
+    """
+
+    t: int
+    rating: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +63,7 @@ class ObjectResult:
     object_id : int
         Stable identity, equal to the label value.
     state : ObjectState
-        LOST where the object score is not positive or no pixel was won.
+        LOST where the object is not seen (see :class:`LifeConfig`) or won no pixel; ENDED once it left for good.
     window : Window
         The part of the frame that the model saw.
     logits : ndarray of float32, shape (S/4, S/4)
@@ -46,8 +84,16 @@ class ObjectResult:
         Whether the frame was written to the object's memory.
     prompted : bool
         Whether the user prompted the object on this frame.
-    memory_frames : tuple of int
+    memory : tuple of MemoryRead
         Frames whose memory was read, nearest first.
+    cues : tuple of Cue
+        What each source of motion said, and which was used.
+    decoded_with : {'memory', 'motion', 'prompt'}
+        Which decode gave the mask: memory alone, memory and motion prompts, or the user's prompts.
+    contrast : float
+        Mean grey value inside the mask less that of a ring around it, the movie's range being 1; NaN if unknown.
+    division : float
+        Evidence of a division in [0, 1]: how nearly the mask has fallen into two equal pieces where the object was.
     """
 
     object_id: int
@@ -62,7 +108,16 @@ class ObjectResult:
     shift_yx: tuple[float, float]
     remembered: bool
     prompted: bool
-    memory_frames: tuple[int, ...]
+    memory: tuple[MemoryRead, ...] = ()
+    cues: tuple[Cue, ...] = ()
+    decoded_with: str = "memory"
+    contrast: float = float("nan")
+    division: float = 0.0
+
+    @property
+    def memory_frames(self) -> tuple[int, ...]:
+        """Frames whose memory was read, nearest first."""
+        return tuple(read.t for read in self.memory)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from napari_mosam.core.config import EngineConfig
 from napari_mosam.core.first_mask import FirstMask, first_masks
 from napari_mosam.core.labels import NO_OBJECT, Contest, compete, regions_of, suppress, upsample
+from napari_mosam.core.logit_codes import coded
 from napari_mosam.core.model.segmenter import MemoryFrame, Segmenter
 from napari_mosam.core.regions import Region
 from napari_mosam.core.requests import Request
@@ -18,6 +19,9 @@ from napari_mosam.core.windows import Pyramid, Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+PAINTED_CLAIM = 3.0
+"""Factor by which a painted mask's logits enter the contest: they beat every prediction."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +61,7 @@ class Seed:
             shift_yx=(0.0, 0.0),
             remembered=True,
             prompted=True,
-            memory_frames=(),
+            decoded_with="prompt",
         )
 
 
@@ -86,7 +90,7 @@ def seed_frame(
     masks = first_masks(model, pyramid, requests, config.window)
     logits = [claimed_logits(mask) for mask in masks]
     windows = [mask.window for mask in masks]
-    contest = compete(logits, windows, pyramid.shape_yx)
+    contest = compete([coded(own) for own in logits], windows, pyramid.shape_yx)
     ids = [mask.object_id for mask in masks]
     regions = regions_of(contest.labels(ids), ids, windows)
     seeds = {}
@@ -99,19 +103,20 @@ def seed_frame(
 def claimed_logits(mask: FirstMask) -> "Tensor":
     """Logits for the contest: what the user painted beats every prediction, an unseen object claims nothing."""
     if not mask.from_points:
-        return mask.logits * 3
+        return mask.logits * PAINTED_CLAIM
     return mask.logits if mask.object_score > 0 else mask.logits.clamp(max=NO_OBJECT)
 
 
 def _seed_memory(
     model: Segmenter, mask: FirstMask, contest: Contest | None, row: int, t: int, region: Region | None
 ) -> MemoryFrame:
+    """Written as SAM 2 writes every prompted frame, painted ones too: binarised where the model was trained so."""
     import torch
 
     score = torch.tensor([mask.object_score], device=model.device)
     full = upsample(mask.logits[None], model.image_size)
     if contest is not None:
         full = suppress(full, contest.rivals(row, mask.window, model.image_size)[None])
-    features = model.remember(mask.features, full[:, None], score, from_points=mask.from_points)
+    features = model.remember(mask.features, full[:, None], score, from_points=True)
     area = float(region.area) if region is not None else 0.0
     return MemoryFrame(t, features[0], mask.pointer, mask.predicted_iou, mask.object_score, area)

@@ -1,29 +1,47 @@
-"""Where an object is, and what was seen of it on one frame."""
+"""Where an object is and what is known of it in one pass."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import isnan, nan
+from collections import deque
+from math import dist
+from statistics import median
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_mosam.core.config import WindowConfig
-from napari_mosam.core.labels import NO_OBJECT, duplicates
+from napari_mosam.core.config import EngineConfig, LifeConfig, MotionConfig, WindowConfig
+from napari_mosam.core.life import Life
 from napari_mosam.core.memory.bank import MemoryBank
-from napari_mosam.core.model.segmenter import Features
-from napari_mosam.core.motion.estimate import STILL
-from napari_mosam.core.raster import region_of_logits
+from napari_mosam.core.motion.estimate import FrameMotion
+from napari_mosam.core.motion.forecast import Forecast, fuse
+from napari_mosam.core.motion.kalman import Kalman
 from napari_mosam.core.regions import Region
-from napari_mosam.core.results import ObjectResult, ObjectState
+from napari_mosam.core.requests import Request
+from napari_mosam.core.results import Cue, ObjectState
 from napari_mosam.core.seeding import Seed
 from napari_mosam.core.windows import Window
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+DAMPING = 0.9
+"""Share of the last velocity that a lost object keeps per frame: cells turn."""
+
+WHOLE = 0.75
+"""Share of the usual area above which the centre of a mask is that of its object, not of what is left to see."""
+
+CONTRAST_HISTORY = 10
+
+NEAR = 1.0
+"""Distance of clicks from the last centre, in diameters, up to which they correct the mask instead of a new start."""
+
 
 class Track:
-    """Where one object is in one pass."""
+    """One object in one pass.
+
+    Parameters
+    ----------
+    object_id : int
+    bank : MemoryBank
+    seed : Seed
+        Where the object enters.
+    """
 
     def __init__(self, object_id: int, bank: MemoryBank, seed: Seed) -> None:
         self.object_id = object_id
@@ -31,145 +49,129 @@ class Track:
         self.region: Region | None = seed.region
         self.center_yx = seed.region.center_yx if seed.region is not None else seed.window.center_yx
         self.side = max(seed.window.size_yx)
-        self.present = seed.region is not None
+        self.life = Life() if seed.region is not None else Life(ObjectState.LOST, missing=1)
+        self.overlapping = False
+        self.mask: tuple[Tensor, Window] = (seed.logits, seed.window)
+        self._kalman = Kalman.start(self.center_yx, self.diameter)
+        self._last_shift = (0.0, 0.0)
+        self._contrasts: deque[float] = deque(maxlen=CONTRAST_HISTORY)
 
-    def window(self, shift_yx: tuple[float, float], shape_yx: tuple[int, int], full: bool) -> Window:
-        """Around the last box centre, moved by the motion since then."""
-        if full:
+    @property
+    def present(self) -> bool:
+        """Whether the object was seen on the frame before."""
+        return self.life.state is ObjectState.PRESENT
+
+    @property
+    def ended(self) -> bool:
+        """Whether the object left for good."""
+        return self.life.state is ObjectState.ENDED
+
+    @property
+    def diameter(self) -> float:
+        """Of the last mask, px; of a guess from the window where there never was one."""
+        return self.region.diameter if self.region is not None else self.side / 5
+
+    @property
+    def last_region(self) -> Region | None:
+        """The mask on the frame before; None where the object was lost."""
+        return self.region if self.present else None
+
+    @property
+    def usual_contrast(self) -> float | None:
+        """Median contrast of the latest trusted masks; None before the first."""
+        return median(self._contrasts) if self._contrasts else None
+
+    def covers(self, request: Request) -> bool:
+        """Whether clicks mean the object where it is now: it is present and they lie in or near its last mask."""
+        if not self.present:
+            return False
+        return all(dist(self.center_yx, (y, x)) <= NEAR * self.diameter for y, x, label in request.clicks if label)
+
+    # ---- before a frame
+
+    def forecast(self, motion: FrameMotion, sparse: Cue | None, config: MotionConfig) -> Forecast:
+        """Where to expect the object, from the motion of the image and, while it cannot be told, from its own."""
+        self._kalman = self._kalman.predict(motion.drift_yx)
+        region = self.last_region
+        dense = motion.dense(region) if region is not None else None
+        observed = [cue for cue in (dense, sparse) if cue is not None]
+        shift, cues = fuse([motion.drift, *self._own_motion(motion, config), *observed], self.diameter)
+        confidence = max(0.0, motion.likeness(region, shift)) if region is not None else 0.0
+        return Forecast(shift, cues, confidence)
+
+    def _own_motion(self, motion: FrameMotion, config: MotionConfig) -> list[Cue]:
+        (dy, dx), own = motion.drift_yx, []
+        if config.velocity:
+            own.append(Cue("velocity", self._last_shift, 1.0))
+        if config.kalman and self._kalman.directed and not (self.present and not self.overlapping):
+            vy, vx = (v * DAMPING**self.life.missing for v in self._kalman.velocity_yx)
+            (y, x), (cy, cx) = self._kalman.center_yx, self.center_yx
+            own.append(Cue("kalman", (y - cy, x - cx) if self.present else (vy + dy, vx + dx), 1.0))
+        return own
+
+    def window(self, shift_yx: tuple[float, float], shape_yx: tuple[int, int], config: EngineConfig) -> Window:
+        """Around the last box centre, moved by the motion since then, wider the longer the object is lost."""
+        if config.window.mode == "full":
             return Window.full(shape_yx)
         limits = zip(self.center_yx, shift_yx, shape_yx, strict=True)
         y, x = (min(max(c + s, 0.0), side - 1.0) for c, s, side in limits)
-        return Window.square((y, x), self.side)
+        return Window.square((y, x), self.side * _widening(self.life.missing, config.life))
 
-    def settle(self, region: Region | None, window: Window) -> None:
+    # ---- after a frame
+
+    def plausible(self, region: Region, window: Window, config: LifeConfig) -> bool:
+        """Whether a mask has the size of this object and lies where it may have gone."""
+        low, high = config.gate_area
+        usual = self.bank.usual_area
+        fits = usual is None or low * usual <= region.area <= high * usual
+        offsets = zip(region.center_yx, window.center_yx, strict=True)
+        distance = sum((a - b) ** 2 for a, b in offsets) ** 0.5
+        return fits and distance <= config.gate_sigmas * self._kalman.sigma_px
+
+    def leaving(self, shape_yx: tuple[int, int]) -> bool:
+        """Whether the object was last seen at the border, or is expected outside the frame."""
+        if self.region is None:
+            return False
+        y0, x0, y1, x1 = self.region.box
+        height, width = shape_yx
+        y, x = self._kalman.center_yx
+        touching = y0 <= 0 or x0 <= 0 or y1 >= height - 1 or x1 >= width - 1
+        return touching or not (0 <= y < height and 0 <= x < width)
+
+    def settle(self, region: Region | None, window: Window, logits: "Tensor") -> None:
         """Take in where the object was found; a lost object waits where its window was."""
-        self.present = region is not None
-        self.center_yx = window.center_yx if region is None else region.center_yx
-        self.region = region or self.region
+        center = window.center_yx if region is None else region.center_yx
+        if region is not None:
+            usual = self.bank.usual_area
+            if not self.overlapping or usual is None or region.area >= WHOLE * usual:
+                self._kalman = self._kalman.update(center)
+            self._last_shift = (center[0] - self.center_yx[0], center[1] - self.center_yx[1])
+            self.region = region
+            self.mask = (logits, window)
+        self.center_yx = center
+
+    def look_at(self, region: Region) -> None:
+        """Move to where a lost object may have been seen, without believing it yet."""
+        self.center_yx = region.center_yx
+
+    def trust_contrast(self, contrast: float) -> None:
+        """Remember how much a trusted mask stood out."""
+        if contrast == contrast:
+            self._contrasts.append(contrast)
 
     def resize(self, diameter: float, config: WindowConfig) -> None:
         """Let the window follow a change of size, slowly."""
         self.side *= (config.ratio * diameter / self.side) ** config.rescale
 
-    def restart(self, window: Window, area: int) -> None:
-        """Take the size of the object from a new prompt."""
-        self.side = max(window.size_yx)
-        self.bank.expect_area(area)
+    def restart(self, seed: Seed) -> None:
+        """Take the size of the object, and where it is, from a new prompt."""
+        self.side = max(seed.window.size_yx)
+        self.bank.condition(seed.memory)
+        self.bank.expect_area(seed.memory.area)
+        self._contrasts.clear()
+        if seed.region is not None and not self.present:
+            self._kalman = Kalman.start(seed.region.center_yx, seed.region.diameter)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Observation:
-    """One object on one frame before competition; `features` is None on a prompted frame."""
-
-    track: Track
-    window: Window
-    logits: "Tensor"
-    pointer: "Tensor"
-    predicted_iou: float
-    object_score: float
-    shift_yx: tuple[float, float]
-    memory_frames: tuple[int, ...]
-    features: Features | None
-
-    @classmethod
-    def of_seed(cls, track: Track, seed: Seed) -> "Observation":
-        """An object on a frame where the user prompted it."""
-        memory = seed.memory
-        return cls(
-            track, seed.window, seed.logits, memory.pointer, memory.predicted_iou, memory.object_score, STILL, (), None
-        )
-
-    @property
-    def prompted(self) -> bool:
-        """Whether the user prompted the object on this frame."""
-        return self.features is None
-
-    def consistency(self, region: Region | None) -> float:
-        """IoU of a mask with the last one moved by the motion since; NaN where there is nothing to compare."""
-        before = self.track.region
-        if self.prompted or before is None or not self.track.present:
-            return nan
-        return before.shifted(self.shift_yx).iou(region) if region is not None else 0.0
-
-    def strength(self, claim: Region | None) -> float:
-        """Prompted objects come first, then those that continue their last mask, then the lost by predicted IoU."""
-        if self.prompted:
-            return 2.0
-        consistency = self.consistency(claim)
-        return self.predicted_iou - 1 if isnan(consistency) else consistency
-
-
-def without_duplicates(observed: Sequence[Observation], shape_yx: tuple[int, int]) -> list[Observation]:
-    """Objects whose mask is another object's claim nothing; who moved there most plausibly keeps it."""
-    claims = [region_of_logits(o.logits, o.window, shape_yx) for o in observed]
-    losers = duplicates(claims, [o.strength(claim) for o, claim in zip(observed, claims, strict=True)])
-    return [
-        replace(o, logits=o.logits.new_full(o.logits.shape, NO_OBJECT)) if row in losers else o
-        for row, o in enumerate(observed)
-    ]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """One object on one frame after competition.
-
-    Attributes
-    ----------
-    observation : Observation
-    region : Region or None
-        The pixels it won.
-    consistency : float
-        See :class:`ObjectResult`.
-    remembered : bool
-        Whether the frame passes the write gate.
-    """
-
-    observation: Observation
-    region: Region | None
-    consistency: float
-    remembered: bool
-
-    @classmethod
-    def of(cls, o: Observation, region: Region | None) -> "Outcome":
-        """Judge what an object won."""
-        consistency = o.consistency(region)
-        area = region.area if region is not None else 0
-        return cls(o, region, consistency, not o.prompted and o.track.bank.accepts(area, o.object_score, consistency))
-
-    @property
-    def window(self) -> Window:
-        """Where the model looked."""
-        return self.observation.window
-
-    @property
-    def area(self) -> int:
-        """Pixels won."""
-        return self.region.area if self.region is not None else 0
-
-    def settle(self, config: WindowConfig) -> None:
-        """Move the track to where its object was found."""
-        track = self.observation.track
-        track.settle(self.region, self.window)
-        if self.observation.prompted:
-            track.restart(self.window, self.area)
-        elif self.region is not None and self.remembered:
-            track.resize(self.region.diameter, config)
-
-    def result(self) -> ObjectResult:
-        """What is reported."""
-        o = self.observation
-        return ObjectResult(
-            object_id=o.track.object_id,
-            state=ObjectState.PRESENT if self.region is not None else ObjectState.LOST,
-            window=o.window,
-            logits=np.asarray(o.logits.float().cpu().numpy(), np.float32),
-            predicted_iou=o.predicted_iou,
-            object_score=o.object_score,
-            area=self.area,
-            box=self.region.box if self.region is not None else None,
-            consistency=self.consistency,
-            shift_yx=o.shift_yx,
-            remembered=self.remembered or o.prompted,
-            prompted=o.prompted,
-            memory_frames=o.memory_frames,
-        )
+def _widening(missing: int, config: LifeConfig) -> float:
+    return min(config.widen**missing, config.max_widen)

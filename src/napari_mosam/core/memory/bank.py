@@ -1,18 +1,24 @@
 """Storage of one object's memory in one direction; which of it is read is decided in ``selection``."""
 
 from collections import deque
+from dataclasses import replace
 from statistics import median
+from typing import TYPE_CHECKING
 
 from napari_mosam.core.config import MemoryConfig
-from napari_mosam.core.memory.selection import recall_gated, recall_sam2
+from napari_mosam.core.memory.reliability import filtered, weight
+from napari_mosam.core.memory.selection import MAX_POINTERS, RULES, Now
 from napari_mosam.core.model.segmenter import MemoryFrame, Recall
 
-KEPT_FRAMES = 15
-"""Tracked frames kept; SAM 2 reads object pointers from up to 15 frames back."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEPT_FRAMES = MAX_POINTERS - 1
+"""Tracked frames kept for their pointers, which SAM 2 reads from up to 15 frames back."""
 
 
 class MemoryBank:
-    """Prompted frames (kept for good) and tracked frames (the latest few).
+    """Prompted frames (kept for good) and tracked frames (a bounded number).
 
     Parameters
     ----------
@@ -26,7 +32,7 @@ class MemoryBank:
         self._config = config
         self._n_slots = n_slots
         self._conditioning: dict[int, MemoryFrame] = {}
-        self._tracked: deque[MemoryFrame] = deque(maxlen=KEPT_FRAMES)
+        self._tracked: deque[MemoryFrame] = deque(maxlen=max(KEPT_FRAMES, config.n_candidates))
         self._areas: deque[float] = deque(maxlen=config.area_history)
 
     def condition(self, frame: MemoryFrame) -> None:
@@ -59,7 +65,9 @@ class MemoryBank:
         return median(self._areas) if self._areas else None
 
     def remember(self, frame: MemoryFrame) -> None:
-        """Keep a tracked frame; the oldest drops out."""
+        """Keep a tracked frame; the oldest drops out, and the one before unless it lies on the grid of candidates."""
+        if self._config.selection == "reliable" and self._tracked and self._tracked[-1].t % self._config.stride:
+            self._tracked.pop()
         self._tracked.append(frame)
         if frame.area > 0:
             self._areas.append(frame.area)
@@ -82,7 +90,23 @@ class MemoryBank:
         n_frames : int
             Length of the movie.
         """
-        rule = recall_sam2 if self._config.selection == "sam2" else recall_gated
-        return rule(
-            list(self._conditioning.values()), list(self._tracked), t, step, n_frames, self._n_slots, self._config
-        )
+        rule = RULES[self._config.selection]
+        now = Now(t, step, n_frames, self._n_slots)
+        return self._filtered(rule(list(self._conditioning.values()), list(self._tracked), now, self._config))
+
+    def _filtered(self, recall: Recall) -> Recall:
+        """A recall in which unsure pixels of tracked frames count less; prompted frames are never filtered."""
+        if self._config.pixels == "off":
+            return recall
+        weights = tuple(None if slot == 0 else self._weight(frame) for slot, frame in recall.frames)
+        if self._config.pixels == "bias":
+            return replace(recall, weights=weights)
+        pairs = zip(recall.frames, weights, strict=True)
+        return replace(recall, frames=tuple((slot, _damped(frame, w)) for (slot, frame), w in pairs))
+
+    def _weight(self, frame: MemoryFrame) -> "Tensor | None":
+        return None if frame.confidence is None else weight(frame.confidence, *self._config.pixel_range)
+
+
+def _damped(frame: MemoryFrame, by: "Tensor | None") -> MemoryFrame:
+    return frame if by is None else replace(frame, features=filtered(frame.features, by))

@@ -1,32 +1,26 @@
 """Which remembered frames an object attends to: pure functions over what a bank holds.
 
 Slots follow SAM 2 (arXiv 2408.00714, section 4): 0 for prompted frames, then 1 … n - 1 for tracked frames, the
-largest being the most recent.
+largest being the most recent. Rating and ranking follow MoSAM's temporal memory selection (arXiv 2505.00739); the
+constants are ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, isnan
 
-from napari_mosam.core.config import MemoryConfig
+from napari_mosam.core.config import MemoryConfig, Selection
 from napari_mosam.core.model.segmenter import MemoryFrame, Recall
 
 MAX_POINTERS = 16
 
 
-def recall_sam2(
-    conditioning: Sequence[MemoryFrame],
-    tracked: Sequence[MemoryFrame],
-    t: int,
-    step: int,
-    n_frames: int,
-    n_slots: int,
-    config: MemoryConfig,
-) -> Recall:
-    """SAM 2's rule: the frames at distance 1 … n_slots - 1, each in the slot of its distance.
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Where a run stands.
 
-    Parameters
+    Attributes
     ----------
-    conditioning, tracked : sequence of MemoryFrame
-        What the bank holds.
     t : int
         Current frame, never among those read.
     step : int
@@ -35,35 +29,94 @@ def recall_sam2(
         Length of the movie; SAM 2 limits pointers by it.
     n_slots : int
         The model's number of temporal slots.
+    """
+
+    t: int
+    step: int
+    n_frames: int
+    n_slots: int
+
+    def distance(self, frame: MemoryFrame) -> int:
+        """Frames since `frame`, along the direction of the run."""
+        return (self.t - frame.t) * self.step
+
+    @property
+    def reach(self) -> int:
+        """Object pointers read at most, plus one."""
+        return min(self.n_frames, MAX_POINTERS)
+
+
+def rate(predicted_iou: float, object_score: float, consistency: float) -> float:
+    """Reliability of a tracked frame: ``q * max(0, 2 sigmoid(o) - 1) * (0.5 + 0.5 m)``.
+
+    Parameters
+    ----------
+    predicted_iou : float
+        q, in [0, 1].
+    object_score : float
+        o, logit.
+    consistency : float
+        m, IoU with the mask that motion predicted, in [0, 1]; NaN where there was none counts as 1.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 for an absent object.
+    """
+    visible = max(0.0, 2 / (1 + exp(-max(-60.0, object_score))) - 1)
+    return predicted_iou * visible * (0.5 + 0.5 * (1.0 if isnan(consistency) else consistency))
+
+
+def recall_sam2(
+    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: Now, config: MemoryConfig
+) -> Recall:
+    """SAM 2's rule: the frames at distance 1 … n_slots - 1, each in the slot of its distance.
+
+    Parameters
+    ----------
+    conditioning, tracked : sequence of MemoryFrame
+        What the bank holds.
+    now : Now
     config : MemoryConfig
     """
-    chosen, others = nearest_conditioning(conditioning, t, config.max_conditioning)
-    by_distance = {(t - frame.t) * step: frame for frame in (*others, *tracked)}
-    slots = [(n_slots - d, by_distance[d]) for d in range(n_slots - 1, 0, -1) if d in by_distance]
-    reach = min(n_frames, MAX_POINTERS)
-    pointers = [(d, by_distance[d]) for d in range(1, reach) if d in by_distance]
-    return Recall((*((0, f) for f in chosen), *slots), (*_past(chosen, t, step), *pointers))
+    chosen, others = nearest_conditioning(conditioning, now.t, config.max_conditioning)
+    by_distance = {now.distance(frame): frame for frame in (*others, *tracked)}
+    slots = [(now.n_slots - d, by_distance[d]) for d in range(now.n_slots - 1, 0, -1) if d in by_distance]
+    pointers = [(d, by_distance[d]) for d in range(1, now.reach) if d in by_distance]
+    return Recall((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
 
 
 def recall_gated(
-    conditioning: Sequence[MemoryFrame],
-    tracked: Sequence[MemoryFrame],
-    t: int,
-    step: int,
-    n_frames: int,
-    n_slots: int,
-    config: MemoryConfig,
+    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: Now, config: MemoryConfig
 ) -> Recall:
     """The most recent frames that passed the write gate, slots without gaps however long ago they were.
 
     Same parameters as :func:`recall_sam2`.
     """
-    chosen, _ = nearest_conditioning(conditioning, t, config.max_conditioning)
-    recent = sorted((f for f in tracked if f.t != t), key=lambda f: abs(f.t - t))
-    slots = [(n_slots - 1 - rank, frame) for rank, frame in enumerate(recent[: min(config.n_frames, n_slots - 1)])]
-    reach = min(n_frames, MAX_POINTERS) - 1
-    pointers = [((t - frame.t) * step, frame) for frame in recent[:reach]]
-    return Recall((*((0, f) for f in chosen), *slots), (*_past(chosen, t, step), *pointers))
+    return _compacted(conditioning, _by_age(tracked, now)[: config.n_frames], _by_age(tracked, now), now, config)
+
+
+def recall_reliable(
+    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: Now, config: MemoryConfig
+) -> Recall:
+    """The most reliable of the latest candidates, and the latest frame whatever its rating.
+
+    Candidates lie on an absolute grid of ``stride`` frames. Without a reliable one the latest are read as they are.
+    Same parameters as :func:`recall_sam2`.
+    """
+    recent = _by_age(tracked, now)
+    grid = [f for f in recent if f.t % config.stride == 0][: config.n_candidates]
+    able = [f for f in grid if f.object_score > 0 and f.predicted_iou > config.min_iou]
+    best = sorted(able, key=lambda f: -f.rating)[: config.n_frames] or recent[: config.n_frames]
+    chosen = _by_age([*best, *(f for f in recent[:1] if f not in best)], now)
+    return _compacted(conditioning, chosen[: now.n_slots - 1], chosen, now, config)
+
+
+RULES: dict[Selection, Callable[[Sequence[MemoryFrame], Sequence[MemoryFrame], Now, MemoryConfig], Recall]] = {
+    "sam2": recall_sam2,
+    "gated": recall_gated,
+    "reliable": recall_reliable,
+}
 
 
 def nearest_conditioning(
@@ -79,5 +132,23 @@ def nearest_conditioning(
     return chosen, [f for f in ordered if f not in chosen]
 
 
-def _past(frames: Sequence[MemoryFrame], t: int, step: int) -> list[tuple[int, MemoryFrame]]:
-    return [((t - f.t) * step, f) for f in frames if (t - f.t) * step >= 0]
+def _by_age(frames: Sequence[MemoryFrame], now: Now) -> list[MemoryFrame]:
+    return sorted((f for f in frames if f.t != now.t), key=lambda f: abs(f.t - now.t))
+
+
+def _compacted(
+    conditioning: Sequence[MemoryFrame],
+    spatial: Sequence[MemoryFrame],
+    pointing: Sequence[MemoryFrame],
+    now: Now,
+    config: MemoryConfig,
+) -> Recall:
+    """Frames, nearest first, in the model's latest slots without gaps, and the pointers that go with them."""
+    chosen, _ = nearest_conditioning(conditioning, now.t, config.max_conditioning)
+    slots = [(now.n_slots - 1 - rank, frame) for rank, frame in enumerate(spatial[: now.n_slots - 1])]
+    pointers = [(now.distance(frame), frame) for frame in pointing[: now.reach - 1]]
+    return Recall((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
+
+
+def _past(frames: Sequence[MemoryFrame], now: Now) -> list[tuple[int, MemoryFrame]]:
+    return [(now.distance(f), f) for f in frames if now.distance(f) >= 0]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.device import autocast
+from napari_mosam.core.model.attention import attend_with_bias, key_bias
 from napari_mosam.core.model.segmenter import Decoded, Features, MemoryFrame, PointPrompts, Recall
 
 if TYPE_CHECKING:
@@ -157,18 +158,34 @@ class Sam2Segmenter:
         return Decoded(logits.float(), ious.float(), score.float()[:, 0], tokens.float().expand(-1, n_candidates, -1))
 
     def _attend(self, features: Features, recalls: Sequence[Recall], n_frames: int) -> Tensor:
-        n, channels, height, width = features.top.shape
         memory, positions = self._spatial_tokens(recalls)
         pointers, pointer_positions = self._pointer_tokens(recalls, n_frames)
+        tokens = self._attend_to(
+            features.top.flatten(2).transpose(1, 2),
+            torch.cat([memory, pointers], 1),
+            torch.cat([positions, pointer_positions], 1),
+            pointers.shape[1],
+            key_bias(recalls, pointers.shape[1]),
+        )
+        return tokens.transpose(1, 2).reshape(features.top.shape)
+
+    def _attend_to(
+        self, image: Tensor, memory: Tensor, positions: Tensor, n_pointers: int, bias: Tensor | None
+    ) -> Tensor:
+        """All tokens (B, tokens, channels); without a bias this is sam2's own call."""
+        attention = self.network.memory_attention
+        here = self._image_positions.transpose(0, 1).expand(len(image), -1, -1)
         with autocast(self.device, self.dtype):
-            attended = self.network.memory_attention(
-                curr=features.top.flatten(2).permute(2, 0, 1),
-                curr_pos=self._image_positions.expand(-1, n, -1),
-                memory=torch.cat([memory, pointers], 1).transpose(0, 1),
-                memory_pos=torch.cat([positions, pointer_positions], 1).transpose(0, 1),
-                num_obj_ptr_tokens=pointers.shape[1],
+            if bias is not None:
+                return attend_with_bias(attention, image, here, memory, positions, n_pointers, bias)
+            attended = attention(
+                curr=image.transpose(0, 1),
+                curr_pos=here.transpose(0, 1),
+                memory=memory.transpose(0, 1),
+                memory_pos=positions.transpose(0, 1),
+                num_obj_ptr_tokens=n_pointers,
             )
-        return torch.as_tensor(attended).permute(1, 2, 0).reshape(n, channels, height, width)
+        return torch.as_tensor(attended).transpose(0, 1)
 
     def _remember(self, top: Tensor, mask_logits: Tensor, object_score: Tensor, from_points: bool) -> Tensor:
         with autocast(self.device, self.dtype):

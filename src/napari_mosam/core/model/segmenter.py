@@ -63,6 +63,10 @@ class MemoryFrame:
         Logit, positive = visible.
     area : float
         Mask area, px of the frame.
+    confidence : Tensor or None, shape (h, w)
+        How sure the remembered mask is at each pixel of the memory grid, in [0, 1]; None: sure everywhere.
+    rating : float
+        Reliability by which frames are ranked, in [0, 1]; prompted frames have 1.
     """
 
     t: int
@@ -71,6 +75,8 @@ class MemoryFrame:
     predicted_iou: float
     object_score: float
     area: float
+    confidence: "Tensor | None" = None
+    rating: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,10 +89,21 @@ class Recall:
         Slot 0 is a prompted frame; 1..n are SAM 2's temporal slots, n being the frame just before.
     pointers : tuple of (distance, MemoryFrame)
         Distance in frames along the direction of propagation, as SAM 2's pointer encoding wants it.
+    weights : tuple of (Tensor or None)
+        For each of `frames`, how much each pixel (h, w) of its memory may contribute, in [0, 1]; None: all of it.
+        Empty: no frame is weighted.
     """
 
     frames: tuple[tuple[int, MemoryFrame], ...]
     pointers: tuple[tuple[int, MemoryFrame], ...]
+    weights: "tuple[Tensor | None, ...]" = ()
+
+    def __post_init__(self) -> None:
+        if self.weights and len(self.weights) != len(self.frames):
+            raise ValueError(
+                f"a recall of {len(self.frames)} frames got {len(self.weights)} weights; give one (or None) for each "
+                "frame, or none at all"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +157,10 @@ class Segmenter(Protocol):
         ...
 
     def condition(self, features: Features, recalls: Sequence[Recall], n_frames: int) -> "Tensor":
-        """Features (B, C, h, w) after attending to memory; `n_frames` is the length of the movie."""
+        """Features (B, C, h, w) after attending to memory; `n_frames` is the length of the movie.
+
+        A weight w in a recall adds log(w + 1e-6) to the attention logits of that pixel of memory.
+        """
         ...
 
     def unconditioned(self, features: Features) -> "Tensor":

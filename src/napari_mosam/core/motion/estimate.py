@@ -1,6 +1,8 @@
 """What moved between two frames, asked once per frame and answered per object."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +11,14 @@ from napari_mosam.core.config import MotionConfig
 from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift
 from napari_mosam.core.motion.flow import FlowField, dense_flow
 from napari_mosam.core.regions import Region
+from napari_mosam.core.results import Cue
+
+if TYPE_CHECKING:
+    import torch
 
 STILL = (0.0, 0.0)
 MIN_GAIN = 0.05
-"""How much better the surroundings of an object must correlate after its flow than after the drift alone."""
+"""How much better the surroundings of an object must correlate after its motion than after the drift alone."""
 
 MARGIN = 0.25
 """Surroundings of an object that are compared, in object diameters around its box."""
@@ -30,6 +36,8 @@ class FrameMotion:
         Verified shift of the whole frame, px.
     flow : FlowField or None
         Dense motion, drift included.
+    before, after : ndarray of float32, shape (Y, X), or None
+        The two frames; None on the first.
     """
 
     drift_yx: tuple[float, float] = STILL
@@ -37,22 +45,28 @@ class FrameMotion:
     before: NDArray[np.float32] | None = None
     after: NDArray[np.float32] | None = None
 
-    def of(self, region: Region | None) -> tuple[float, float]:
-        """Motion (dy, dx) of an object last seen at `region`, px.
+    @property
+    def drift(self) -> Cue:
+        """The shift of the whole frame, as a cue that every object has."""
+        return Cue("drift", self.drift_yx, 1.0)
 
-        The flow counts only where it is verified; else, and without a region, the answer is the drift. No velocity
-        is ever extrapolated: cells change direction too often for it to help.
-        """
-        if region is None or self.flow is None:
-            return self.drift_yx
+    def dense(self, region: Region) -> Cue | None:
+        """Median flow inside an object last seen at `region`; confidence 0 unless verified."""
+        if self.flow is None:
+            return None
         shift = self.flow.median(region.mask, region.origin_yx)
-        return shift if self._verified(shift, region) else self.drift_yx
+        return Cue("flow", shift, self.verified(shift, region))
 
-    def _verified(self, shift: tuple[float, float], region: Region) -> bool:
+    def verified(self, shift: tuple[float, float], region: Region) -> float:
+        """How alike an object's surroundings are after a shift, in [0, 1]; 0 unless clearly better than by drift."""
+        moved, still = self.likeness(region, shift), self.likeness(region, self.drift_yx)
+        return max(0.0, moved) if moved > still + MIN_GAIN else 0.0
+
+    def likeness(self, region: Region, shift: tuple[float, float]) -> float:
+        """See :func:`likeness`; -1 on the first frame."""
         if self.before is None or self.after is None:
-            return False
-        moved, still = (likeness(self.before, self.after, region, s) for s in (shift, self.drift_yx))
-        return moved > still + MIN_GAIN
+            return -1.0
+        return likeness(self.before, self.after, region, shift)
 
 
 def likeness(
@@ -93,10 +107,13 @@ class MotionEstimator:
     ----------
     config : MotionConfig
         What to estimate.
+    device : torch.device or None
+        Where the method 'torch' computes.
     """
 
-    def __init__(self, config: MotionConfig) -> None:
+    def __init__(self, config: MotionConfig, device: "torch.device | None" = None) -> None:
         self._config = config
+        self._device = device
         self._frame: NDArray[np.float32] | None = None
         self._band: BandPassed | None = None
 
@@ -111,5 +128,29 @@ class MotionEstimator:
         if self._frame is None:
             return FrameMotion()
         drift = STILL if self._band is None or band is None else estimate_drift(self._band, band)
-        flow = dense_flow(self._frame, frame, drift, self._config.flow_method) if self._config.flow else None
+        flow = None
+        if self._config.flow:
+            flow = dense_flow(self._frame, frame, drift, self._config.flow_method, self._device)
         return FrameMotion(drift, flow, self._frame, frame)
+
+
+def sparse_cues(motion: FrameMotion, regions: Sequence[Region | None], device: "torch.device") -> list[Cue | None]:
+    """Median motion of each object's key points, all objects in one batch; None without a region or a frame before.
+
+    Like the dense cue, its confidence is 0 unless the object's surroundings correlate better after it.
+    """
+    if motion.before is None or motion.after is None:
+        return [None] * len(regions)
+    import torch
+
+    from napari_mosam.core.motion.keypoints import track_keypoints
+
+    rows = [row for row, region in enumerate(regions) if region is not None]
+    seen = [region for region in regions if region is not None]
+    before, after = (torch.from_numpy(frame).to(device) for frame in (motion.before, motion.after))
+    found = track_keypoints(before, after, seen, [motion.drift_yx] * len(seen))
+    cues: list[Cue | None] = [None] * len(regions)
+    for row, region, sparse in zip(rows, seen, found, strict=True):
+        trust = sparse.confidence if motion.verified(sparse.shift_yx, region) else 0.0
+        cues[row] = Cue("keypoints", sparse.shift_yx, trust)
+    return cues

@@ -1,22 +1,26 @@
 """Dense optical flow between two frames, at reduced resolution."""
 
 import importlib.util
-from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core.config import FlowMethod
 from napari_mosam.core.motion.drift import shrink
 
-FlowMethod = Literal["auto", "ilk", "dis"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
 Flow = NDArray[np.float32]
 
 MIN_STEP = 2
 MIN_GRID = 16
 """Shortest side of a grid on which flow is computed; smaller frames move by their drift alone."""
 
-MAX_GRID = {"ilk": 512, "dis": 1024}
+MAX_GRID = {"ilk": 512, "dis": 1024, "torch": 1024}
 """Longest side of the grid on which a method computes; larger frames are shrunk further."""
 
 
@@ -56,8 +60,15 @@ class FlowField:
         return float(dy), float(dx)
 
 
-def choose_flow(method: FlowMethod) -> Literal["ilk", "dis"]:
-    """The method that 'auto' stands for here.
+def choose_flow(method: FlowMethod, device: "torch.device | None" = None) -> Literal["ilk", "dis", "torch"]:
+    """The method that 'auto' stands for: 'torch' on a CUDA device, else 'dis' where OpenCV is installed, else 'ilk'.
+
+    Parameters
+    ----------
+    method : {'auto', 'ilk', 'dis', 'torch'}
+        What is asked for.
+    device : torch.device, optional
+        Where 'torch' would compute.
 
     Raises
     ------
@@ -65,6 +76,8 @@ def choose_flow(method: FlowMethod) -> Literal["ilk", "dis"]:
         If 'dis' is asked for and OpenCV is not installed.
     """
     has_opencv = importlib.util.find_spec("cv2") is not None
+    if method == "auto" and device is not None and device.type == "cuda":
+        return "torch"
     if method == "auto":
         return "dis" if has_opencv else "ilk"
     if method == "dis" and not has_opencv:
@@ -77,6 +90,7 @@ def dense_flow(
     after: NDArray[np.float32],
     drift_yx: tuple[float, float] = (0.0, 0.0),
     method: FlowMethod = "auto",
+    device: "torch.device | None" = None,
 ) -> FlowField:
     """Motion from one frame to the next.
 
@@ -86,16 +100,24 @@ def dense_flow(
         Frames in [0, 1].
     drift_yx : tuple of float
         Shift of the whole frame, px; taken out first and added to the result.
-    method : {'auto', 'ilk', 'dis'}
-        ILK: Le Besnerais and Champagnat 2005. DIS: Kroeger et al. 2016.
+    method : {'auto', 'ilk', 'dis', 'torch'}
+        ILK: Le Besnerais and Champagnat 2005. DIS: Kroeger et al. 2016. torch: as ILK, see
+        :func:`~napari_mosam.core.motion.torch_flow.lucas_kanade_flow`. 'auto': see :func:`choose_flow`.
+    device : torch.device, optional
+        Where 'torch' computes, by default the CPU; the other methods have no choice.
+
+    Raises
+    ------
+    ValueError
+        If 'dis' is asked for and OpenCV is not installed.
     """
-    chosen = choose_flow(method)
+    chosen = choose_flow(method, device)
     step = min(max(MIN_STEP, -(-max(before.shape) // MAX_GRID[chosen])), *before.shape)
     drift = round(drift_yx[0] / step), round(drift_yx[1] / step)
     small_before, small_after = shrink(before, step), _moved_back(shrink(after, step), drift)
     vectors = np.zeros((2, *small_before.shape), np.float32) + np.asarray(drift, np.float32)[:, None, None]
     if min(small_before.shape) >= MIN_GRID:
-        vectors += _METHODS[chosen](small_before, small_after)
+        vectors += _METHODS[chosen](small_before, small_after, device)
     shape = (before.shape[0], before.shape[1])
     return FlowField(np.asarray(vectors * step, np.float32), step, shape)
 
@@ -107,13 +129,13 @@ def _moved_back(image: Flow, shift: tuple[int, int]) -> Flow:
     return image[rows[:, None], columns[None]]
 
 
-def _ilk(before: Flow, after: Flow) -> Flow:
+def _ilk(before: Flow, after: Flow, _: "torch.device | None" = None) -> Flow:
     from skimage.registration import optical_flow_ilk
 
     return np.asarray(optical_flow_ilk(before, after, radius=5), np.float32)
 
 
-def _dis(before: Flow, after: Flow) -> Flow:
+def _dis(before: Flow, after: Flow, _: "torch.device | None" = None) -> Flow:
     import cv2
 
     solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -122,4 +144,14 @@ def _dis(before: Flow, after: Flow) -> Flow:
     return np.asarray(np.moveaxis(flow_xy, -1, 0)[::-1], np.float32)
 
 
-_METHODS: dict[str, Callable[[Flow, Flow], Flow]] = {"ilk": _ilk, "dis": _dis}
+def _torch(before: Flow, after: Flow, device: "torch.device | None" = None) -> Flow:
+    import torch
+
+    from napari_mosam.core.motion.torch_flow import lucas_kanade_flow
+
+    pair = torch.from_numpy(np.stack([before, after])).to(device or torch.device("cpu"))
+    with torch.inference_mode():
+        return np.asarray(lucas_kanade_flow(pair[:1], pair[1:])[0].cpu().numpy(), np.float32)
+
+
+_METHODS: dict[str, "Callable[[Flow, Flow, torch.device | None], Flow]"] = {"ilk": _ilk, "dis": _dis, "torch": _torch}

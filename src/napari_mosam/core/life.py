@@ -1,0 +1,74 @@
+"""When an object is present, lost or ended: a small machine per object, pure functions of what was seen."""
+
+from dataclasses import dataclass, replace
+
+from napari_mosam.core.config import LifeConfig
+from napari_mosam.core.results import ObjectState
+
+FLICKER = 1
+"""Missing frames after which an object is believed again without confirmation."""
+
+SURE_IOU = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one frame says of an object, before it competes.
+
+    Attributes
+    ----------
+    visible : bool
+        The model sees it and its mask shows something.
+    plausible : bool
+        Its size and place fit what is known.
+    predicted_iou : float
+        In [0, 1].
+    """
+
+    visible: bool
+    plausible: bool
+    predicted_iou: float
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Where an object stands.
+
+    Attributes
+    ----------
+    state : ObjectState
+    missing : int
+        Frames in a row without it.
+    confirmed : int
+        Frames in a row on which a lost object was seen again and passed the gates.
+    """
+
+    state: ObjectState = ObjectState.PRESENT
+    missing: int = 0
+    confirmed: int = 0
+
+    def believes(self, seen: Sighting, config: LifeConfig) -> bool:
+        """Whether a sighting counts: always while present, after the gates once lost.
+
+        A short flicker needs no confirmation, nor does a mask that the model is sure of.
+        """
+        if not seen.visible or self.state is ObjectState.ENDED:
+            return False
+        if self.state is ObjectState.PRESENT or config.confirm == 0 or self.missing <= FLICKER:
+            return True
+        needed = 1 if seen.predicted_iou >= SURE_IOU else config.confirm
+        return seen.plausible and self.confirmed + 1 >= needed
+
+    def found(self) -> "Life":
+        """After a frame on which the object holds pixels."""
+        return Life()
+
+    def lost(self, seen: Sighting, leaving: bool, config: LifeConfig) -> "Life":
+        """After a frame without it; `leaving` says that it was last seen at the border or is expected outside."""
+        if self.state is ObjectState.ENDED:
+            return self
+        missing = self.missing + 1
+        confirmed = self.confirmed + 1 if seen.visible and seen.plausible else 0
+        if leaving and not confirmed and 0 < config.end_at_border <= missing:
+            return Life(ObjectState.ENDED, missing)
+        return replace(self, state=ObjectState.LOST, missing=missing, confirmed=confirmed)

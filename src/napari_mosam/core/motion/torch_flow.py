@@ -1,0 +1,169 @@
+"""Dense optical flow of many pairs of frames at once, in torch: for the GPU, or for what is already a tensor."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STIFFNESS = 3e-3
+"""Weight of the motion known so far, as a fraction of the mean squared gradient of an image."""
+
+LEAST_GRADIENT = 1e-4
+"""Slope (grey value per px, frames in [0, 1]) below which an image counts as flat: there nothing moves."""
+
+MAX_CORRECTION_PX = 2.0
+"""What one least-squares step may add, px of its level; larger corrections lie outside its linear model."""
+
+
+def lucas_kanade_flow(
+    before: "Tensor", after: "Tensor", *, radius: int = 5, n_warps: int = 4, min_side: int = 24
+) -> "Tensor":
+    """Motion of every pixel between two batches of images.
+
+    From coarse to fine, the later image is warped by the motion known so far and the motion is fitted again over a
+    window around every pixel, where each pixel of the window keeps its own share of the motion known so far. That
+    makes the steps converge (the iterative scheme of Le Besnerais and Champagnat, "Dense optical flow by iterative
+    local window registration", ICIP 2005). A small weight holds the motion where the window shows no detail: at that
+    of the coarser level, hence at zero where no level shows any.
+
+    Parameters
+    ----------
+    before, after : Tensor, shape (B, Y, X)
+        Images, float, in [0, 1].
+    radius : int
+        Radius of the window, px; the window is a box of 2 * radius + 1.
+    n_warps : int
+        Fits per level.
+    min_side : int
+        Shortest side, px, to which a level is shrunk.
+
+    Returns
+    -------
+    Tensor, shape (B, 2, Y, X)
+        (dy, dx) in px: a pixel of `before` moves by this much.
+
+    Raises
+    ------
+    ValueError
+        If the two batches differ in shape or are not (B, Y, X).
+    """
+    if before.ndim != 3 or before.shape != after.shape:
+        given = f"{tuple(before.shape)} and {tuple(after.shape)}"
+        raise ValueError(f"images of shape {given} given; both must have the same shape (B, Y, X)")
+    levels = [*zip(_pyramid(before[:, None], min_side), _pyramid(after[:, None], min_side), strict=True)]
+    height, width = levels[-1][0].shape[-2:]
+    flow = before.new_zeros((before.shape[0], 2, height, width))
+    for first, second in reversed(levels):
+        flow = _refine(first, second, _grown(flow, first), radius, n_warps)
+    return flow
+
+
+def read_clamped(image: "Tensor", rows: "Tensor", columns: "Tensor") -> "Tensor":
+    """Bilinear samples of images at pixel positions; beyond the outer pixels their value is repeated.
+
+    Parameters
+    ----------
+    image : Tensor, shape (B, C, Y, X)
+        Images.
+    rows, columns : Tensor, shape (B, h, w)
+        Positions, px; integers are pixel centres.
+
+    Returns
+    -------
+    Tensor, shape (B, C, h, w)
+    """
+    import torch
+    from torch.nn.functional import grid_sample
+
+    # positions are clamped here since Apple's GPU has no border mode of its own
+    height, width = image.shape[-2:]
+    y = (rows.clamp(0, height - 1) + 0.5) * (2 / height) - 1
+    x = (columns.clamp(0, width - 1) + 0.5) * (2 / width) - 1
+    return grid_sample(image, torch.stack([x, y], -1), mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def halve(image: "Tensor") -> "Tensor":
+    """Images (B, C, Y, X) averaged over blocks of 2 x 2 px; an odd last row or column is repeated first."""
+    from torch.nn.functional import avg_pool2d, pad
+
+    even = pad(image, (0, image.shape[-1] % 2, 0, image.shape[-2] % 2), mode="replicate")
+    return avg_pool2d(even, 2)
+
+
+def _pyramid(image: "Tensor", min_side: int) -> "list[Tensor]":
+    levels = [image]
+    while min(levels[-1].shape[-2:]) >= 2 * min_side:
+        levels.append(halve(_box(levels[-1], 1)))
+    return levels
+
+
+def _grown(flow: "Tensor", image: "Tensor") -> "Tensor":
+    """A level's flow on the grid of the next finer `image`; as it is where the grid is the same."""
+    from torch.nn.functional import interpolate
+
+    height, width = image.shape[-2:]
+    if flow.shape[-2:] == image.shape[-2:]:
+        return flow
+    return 2 * interpolate(flow, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+def _refine(before: "Tensor", after: "Tensor", flow: "Tensor", radius: int, n_warps: int) -> "Tensor":
+    slope_before = _gradient(before)
+    for _ in range(n_warps):
+        warped = _warped(after, flow)
+        slope = (slope_before + _gradient(warped)) / 2
+        fitted = _fit(slope, before - warped, flow, radius)
+        flow = flow + (fitted - flow).clamp(-MAX_CORRECTION_PX, MAX_CORRECTION_PX)
+    return _median3(flow)
+
+
+def _fit(slope: "Tensor", difference: "Tensor", flow: "Tensor", radius: int) -> "Tensor":
+    """The motion that explains the difference best over each window, by the normal equations of two unknowns."""
+    import torch
+
+    gy, gx = slope[:, :1], slope[:, 1:]
+    target = (slope * flow).sum(1, keepdim=True) + difference
+    sums = _box(torch.cat([gy * gy, gx * gx, gy * gx, gy * target, gx * target], 1), radius)
+    yy, xx, yx, ty, tx = (sums[:, k : k + 1] for k in range(5))
+    held = STIFFNESS * (yy + xx).mean((1, 2, 3), keepdim=True) + LEAST_GRADIENT**2
+    known = _box(flow, radius)
+    yy, xx, ty, tx = yy + held, xx + held, ty + held * known[:, :1], tx + held * known[:, 1:]
+    return torch.cat([xx * ty - yx * tx, yy * tx - yx * ty], 1) / (yy * xx - yx * yx)
+
+
+def _warped(image: "Tensor", flow: "Tensor") -> "Tensor":
+    import torch
+
+    height, width = image.shape[-2:]
+    rows = torch.arange(height, device=image.device, dtype=image.dtype)[:, None] + flow[:, 0]
+    columns = torch.arange(width, device=image.device, dtype=image.dtype) + flow[:, 1]
+    return read_clamped(image, rows, columns)
+
+
+def _gradient(image: "Tensor") -> "Tensor":
+    """Central differences (d/dy, d/dx) of images (B, 1, Y, X), shape (B, 2, Y, X)."""
+    import torch
+    from torch.nn.functional import pad
+
+    padded = pad(image, (1, 1, 1, 1), mode="replicate")
+    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    return torch.cat([dy, dx], 1)
+
+
+def _box(image: "Tensor", radius: int) -> "Tensor":
+    """Mean over the part of a box around each pixel that lies in the image; separable, hence two passes."""
+    from torch.nn.functional import avg_pool2d
+
+    side = 2 * radius + 1
+    rows = avg_pool2d(image, (side, 1), 1, (radius, 0), count_include_pad=False)
+    return avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)
+
+
+def _median3(flow: "Tensor") -> "Tensor":
+    """Median of 3 x 3 px of each component."""
+    from torch.nn.functional import pad, unfold
+
+    batch, channels, height, width = flow.shape
+    padded = pad(flow, (1, 1, 1, 1), mode="replicate").reshape(batch * channels, 1, height + 2, width + 2)
+    return unfold(padded, 3).median(1).values.reshape(batch, channels, height, width)

@@ -1,0 +1,256 @@
+"""What was seen of an object on one frame: before it competes, and after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isnan, nan
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_mosam.core.config import EngineConfig, LifeConfig
+from napari_mosam.core.labels import NO_OBJECT, duplicates
+from napari_mosam.core.life import Sighting
+from napari_mosam.core.memory.selection import rate
+from napari_mosam.core.model.segmenter import Features
+from napari_mosam.core.motion.forecast import UNMOVED, Forecast
+from napari_mosam.core.raster import region_of_logits
+from napari_mosam.core.regions import Region
+from napari_mosam.core.results import MemoryRead, ObjectResult
+from napari_mosam.core.seeding import Seed
+from napari_mosam.core.tracks import Track
+from napari_mosam.core.windows import Window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PROMPTED = 2.0
+"""Strength of a claim that is certain; those of followed objects are 1 at most."""
+
+Origin = Literal["memory", "motion", "prompt"]
+
+OVERLAP = 0.1
+"""Share of the smaller of two claims in the other from which on the two objects count as overlapping."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One object on one frame before competition.
+
+    Attributes
+    ----------
+    track : Track
+    window : Window
+    logits : Tensor, shape (s, s)
+        What it claims; NO_OBJECT everywhere where it claims nothing.
+    pointer : Tensor, shape (C,)
+    predicted_iou, object_score : float
+    forecast : Forecast
+    memory : tuple of MemoryRead
+    features : Features or None
+        Of its window; None on a frame whose memory is already written.
+    decoded_with : {'memory', 'motion', 'prompt'}
+    contrast, spread : float
+        See :func:`contrasts`.
+    division : float
+        See :class:`ObjectResult`.
+    seen : Sighting or None
+        Filled in by :func:`judged`.
+    """
+
+    track: Track
+    window: Window
+    logits: "Tensor"
+    pointer: "Tensor"
+    predicted_iou: float
+    object_score: float
+    forecast: Forecast = UNMOVED
+    memory: tuple[MemoryRead, ...] = ()
+    features: Features | None = None
+    decoded_with: Origin = "memory"
+    contrast: float = nan
+    spread: float = nan
+    division: float = 0.0
+    seen: Sighting | None = None
+
+    @classmethod
+    def of_seed(cls, track: Track, seed: Seed) -> "Observation":
+        """An object on a frame where it is already known."""
+        memory = seed.memory
+        return cls(
+            track,
+            seed.window,
+            seed.logits,
+            memory.pointer,
+            memory.predicted_iou,
+            memory.object_score,
+            decoded_with="prompt",
+        )
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the user prompted the object on this frame."""
+        return self.decoded_with == "prompt"
+
+    def claim(self, shape_yx: tuple[int, int]) -> Region | None:
+        """The frame pixels it claims."""
+        return region_of_logits(self.logits, self.window, shape_yx)
+
+    def nothing(self) -> "Observation":
+        """The same without any claim."""
+        return replace(self, logits=self.logits.new_full(self.logits.shape, NO_OBJECT))
+
+    def consistency(self, region: Region | None) -> float:
+        """IoU of a mask with the last one moved by the motion since; NaN where there is nothing to compare."""
+        before = self.track.last_region
+        if self.prompted or before is None:
+            return nan
+        return before.shifted(self.forecast.shift_yx).iou(region) if region is not None else 0.0
+
+    def strength(self, claim: Region | None) -> float:
+        """Prompted objects come first, then those that continue their last mask, then the lost by predicted IoU."""
+        if self.prompted:
+            return PROMPTED
+        consistency = self.consistency(claim)
+        return self.predicted_iou - 1 if isnan(consistency) else consistency
+
+    def stands_out(self, config: LifeConfig) -> bool:
+        """Whether the mask shows something: not where the object's usual contrast has all but gone."""
+        usual = self.track.usual_contrast
+        if config.min_contrast == 0 or usual is None or isnan(self.contrast) or abs(usual) <= self.spread:
+            return True
+        return self.contrast / usual >= config.min_contrast
+
+
+def without_claim(
+    observed: Sequence[Observation], claims: Sequence[Region | None], held: Sequence[Region | None] = ()
+) -> set[int]:
+    """Rows whose claim is another object's mask; who moved there most plausibly keeps it.
+
+    Parameters
+    ----------
+    observed : sequence of Observation
+    claims : sequence of Region or None
+        The pixels they claim.
+    held : sequence of Region or None
+        Masks of objects that are not followed again and always keep theirs.
+    """
+    strengths = [o.strength(claim) for o, claim in zip(observed, claims, strict=True)]
+    losers = duplicates([*claims, *held], [*strengths, *(PROMPTED for _ in held)])
+    return {row for row in losers if row < len(observed)}
+
+
+def judged(observed: Sequence[Observation], claims: Sequence[Region | None], config: LifeConfig) -> list[Observation]:
+    """The same with their sightings; an object that is not believed claims nothing."""
+    return [_judged(o, claim, config) for o, claim in zip(observed, claims, strict=True)]
+
+
+def _judged(o: Observation, claim: Region | None, config: LifeConfig) -> Observation:
+    if o.prompted:
+        return o
+    track = o.track
+    visible = claim is not None and o.object_score > 0 and o.stands_out(config)
+    plausible = claim is not None and track.plausible(claim, o.window, config)
+    seen = Sighting(visible, plausible, o.predicted_iou)
+    if track.life.believes(seen, config):
+        return replace(o, seen=seen)
+    if claim is not None and visible and plausible:
+        track.look_at(claim)
+    return replace(o.nothing(), seen=seen)
+
+
+def mark_overlaps(observed: Sequence[Observation], claims: Sequence[Region | None]) -> None:
+    """Tell the tracks whose claims lie partly in one another that their objects cannot be told apart by place."""
+    rows = [row for row, claim in enumerate(claims) if claim is not None]
+    boxes = np.array([claims[row].box for row in rows], float).reshape(-1, 4)  # type: ignore[union-attr]
+    meets = (boxes[:, None, :2] <= boxes[None, :, 2:]).all(2)
+    overlapping = set()
+    for i, j in np.argwhere(np.triu(meets & meets.T, 1)):
+        mine, theirs = claims[rows[i]], claims[rows[j]]
+        if mine is not None and theirs is not None and _overlap(mine, theirs):
+            overlapping |= {rows[i], rows[j]}
+    for row, o in enumerate(observed):
+        o.track.overlapping = row in overlapping
+
+
+def _overlap(one: Region, other: Region) -> bool:
+    return one.overlap(other) > OVERLAP * min(one.area, other.area)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """One object on one frame after competition.
+
+    Attributes
+    ----------
+    observation : Observation
+    region : Region or None
+        The pixels it won.
+    consistency : float
+        See :class:`ObjectResult`.
+    remembered : bool
+        Whether the frame passes the write gate.
+    """
+
+    observation: Observation
+    region: Region | None
+    consistency: float
+    remembered: bool
+
+    @classmethod
+    def of(cls, o: Observation, region: Region | None) -> "Outcome":
+        """Judge what an object won."""
+        consistency = o.consistency(region)
+        area = region.area if region is not None else 0
+        return cls(o, region, consistency, not o.prompted and o.track.bank.accepts(area, o.object_score, consistency))
+
+    @property
+    def window(self) -> Window:
+        """Where the model looked."""
+        return self.observation.window
+
+    @property
+    def area(self) -> int:
+        """Pixels won."""
+        return self.region.area if self.region is not None else 0
+
+    @property
+    def rating(self) -> float:
+        """Reliability of the frame, see :func:`rate`."""
+        o = self.observation
+        return 1.0 if o.prompted else rate(o.predicted_iou, o.object_score, self.consistency)
+
+    def settle(self, shape_yx: tuple[int, int], config: EngineConfig) -> None:
+        """Move the track to where its object was found, or note that it was not."""
+        o, track = self.observation, self.observation.track
+        if self.region is not None:
+            track.life = track.life.found()
+        elif o.seen is not None:
+            track.life = track.life.lost(o.seen, track.leaving(shape_yx), config.life)
+        if self.region is not None or track.life.confirmed == 0:
+            track.settle(self.region, self.window, o.logits)
+        if self.region is not None and self.remembered:
+            track.resize(self.region.diameter, config.window)
+            track.trust_contrast(o.contrast)
+
+    def result(self) -> ObjectResult:
+        """What is reported."""
+        o = self.observation
+        return ObjectResult(
+            object_id=o.track.object_id,
+            state=o.track.life.state,
+            window=o.window,
+            logits=np.asarray(o.logits.float().cpu().numpy(), np.float32),
+            predicted_iou=o.predicted_iou,
+            object_score=o.object_score,
+            area=self.area,
+            box=self.region.box if self.region is not None else None,
+            consistency=self.consistency,
+            shift_yx=o.forecast.shift_yx,
+            remembered=self.remembered or o.prompted,
+            prompted=o.prompted,
+            memory=o.memory,
+            cues=o.forecast.cues,
+            decoded_with=o.decoded_with,
+            contrast=o.contrast,
+            division=o.division,
+        )
