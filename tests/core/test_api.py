@@ -126,7 +126,8 @@ def test_count_steps_is_the_number_of_results(places, direction, start, stop):
     assert all(r.objects for r in results)
     assert all(start <= r.t < stop for r in results)
     found = Counter((r.t, o.object_id) for r in results for o in r.objects)
-    first, last = ({i: pick(p.frame for p in prompts if p.object_id == i) for i in inside} for pick in (min, max))
+    within = [p for p in prompts if start <= p.frame < stop]
+    first, last = ({i: pick(p.frame for p in within if p.object_id == i) for i in inside} for pick in (min, max))
     for (t, i), n in found.items():
         assert n == (2 if direction == "both" and first[i] <= t < last[i] else 1)
 

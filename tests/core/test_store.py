@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.core.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core import store
 from napari_mosam.core.api import count_steps, segment, track
 from napari_mosam.core.config import EngineConfig, MotionConfig
 from napari_mosam.core.prompts import MaskPrompt, PointPrompt
-from napari_mosam.core.results import FrameResult
-from napari_mosam.core.store import Result, merged_frame
+from napari_mosam.core.store import Result
 
 N = 6
 IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)
@@ -139,51 +136,64 @@ def test_opening_nothing(tmp_path):
 # ---- two directions meet
 
 
-def frame_result(labels, confidence, ids):
-    objects = tuple(type("Seen", (), {"object_id": i})() for i in ids)
-    return FrameResult(0, "backward", np.array(labels, np.uint16), np.array(confidence, np.float32), objects)
+def test_one_direction_alone_is_stored_as_it_was_yielded(out):
+    for direction in ("forward", "backward"):
+        results = list(segment(IMAGES, PROMPTS, model=FakeSegmenter(), config=QUICK, direction=direction))
+        stored = write(out, direction=direction, overwrite=True)
+        for result in results:
+            assert np.array_equal(stored.labels[result.t], result.labels)
+            assert np.array_equal(stored.confidence[result.t], np.ceil(result.confidence * 255))
 
 
-def test_the_more_confident_object_keeps_a_pixel():
-    stored, sure = np.array([[1, 1, 1, 0]], np.uint16), np.array([[200, 100, 200, 0]], np.uint8)
-    labels, confidence = merged_frame(stored, sure, frame_result([[2, 2, 0, 2]], [[0.5, 0.5, 0.0, 0.1]], [2]))
-    assert labels.tolist() == [[1, 2, 1, 2]]
-    assert confidence.tolist() == [[200, 128, 200, 26]]
+def test_between_prompts_both_directions_are_compared(out):
+    prompts = [MaskPrompt.from_frame(1, t, LABELS[t] == 1) for t in (1, 4)]
+    result = write(out, prompts)
+    compared = np.isfinite(result.disagreement[:, 0])
+    assert compared.tolist() == [False, True, True, True, False, False]
+    assert (result.disagreement[compared, 0] < 0.1).all()
 
 
-def test_an_objects_own_earlier_pixels_are_replaced():
-    stored, sure = np.array([[2, 2, 1]], np.uint16), np.array([[250, 250, 90]], np.uint8)
-    labels, confidence = merged_frame(stored, sure, frame_result([[0, 2, 2]], [[0, 0.5, 0.3]], [2]))
-    assert labels.tolist() == [[0, 2, 1]]
-    assert confidence.tolist() == [[0, 128, 90]]
+def test_objects_of_different_directions_share_a_frame(out):
+    result = write(out)
+    directions = [[result.record(i, t).direction for t in range(N)] for i in (1, 2)]
+    assert directions == [["forward"] * N, ["backward"] * 3 + ["forward"] * 3]
+    assert result.area.tolist() == [[int((result.labels[t] == i).sum()) for i in (1, 2)] for t in range(N)]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 2), st.floats(0.0039, 1), st.integers(0, 1), st.floats(0.0039, 1)), min_size=1)
-)
-def test_merging_keeps_labels_and_confidence_in_step(pixels):
-    stored = np.array([[p[0] for p in pixels]], np.uint32)
-    sure = np.array([[np.ceil(255 * p[1]) if p[0] else 0 for p in pixels]], np.uint8)
-    new = np.array([[3 * p[2] for p in pixels]])
-    labels, confidence = merged_frame(stored, sure, frame_result(new, [[p[3] * p[2] for p in pixels]], [3]))
-    assert labels.dtype == np.uint32
-    assert np.array_equal(labels > 0, confidence > 0)
-    assert np.all(confidence >= sure)
-    assert np.all((labels == stored) | (labels == new))
+# ---- locks
 
 
-def test_the_least_confident_pixel_is_still_an_object():
-    labels, confidence = merged_frame(
-        np.zeros((1, 1), np.uint16), np.zeros((1, 1), np.uint8), frame_result([[4]], [[1e-6]], [4])
-    )
-    assert (labels[0, 0], confidence[0, 0]) == (4, 1)
+def test_pairs_are_locked_and_unlocked(out):
+    result = write(out)
+    assert result.locked(3) == ()
+    result.lock(2, 3)
+    assert [Result.open(out).locked(t) for t in (2, 3)] == [(), (2,)]
+    result.unlock(2, 3)
+    assert result.locked(3) == ()
 
 
-def test_one_object_alone_is_stored_as_it_was_yielded(out):
-    results = list(segment(IMAGES, PROMPTS[1:], model=FakeSegmenter(), config=QUICK))
-    stored = write(out, PROMPTS[1:]).labels
-    for result in results:
-        assert np.array_equal(stored[result.t], result.labels)
+@pytest.mark.parametrize(("object_id", "t", "error"), [(7, 0, ValueError), (1, N, IndexError), (1, -1, IndexError)])
+def test_what_is_not_there_cannot_be_locked(out, object_id, t, error):
+    with pytest.raises(error, match="there is no .* it ha|there is no .* it holds 1, 2"):
+        write(out).lock(object_id, t)
+
+
+# ---- earlier layouts
+
+
+def test_a_result_without_records_still_opens(out):
+    written = write(out)
+    group = zarr.open_group(out, mode="r+")
+    for name in ("predicted_iou", "object_score", "area"):
+        group["table"].create_array(name, data=getattr(written, name))
+    del group["records"], group["table/values"], group["prompts"]
+    read = Result.open(out)
+    assert np.array_equal(read.area, written.area)
+    assert np.isnan(read.disagreement).all()
+    assert not (read.state != "").any()
+    for ask in (lambda: read.record(1, 0), lambda: read.timeline(1), lambda: read.prompts):
+        with pytest.raises(ValueError, match="earlier version; run 'mosam track' again"):
+            ask()
 
 
 # ---- where it is written
@@ -278,8 +288,8 @@ def test_missing_folders_are_made(tmp_path):
     assert write(tmp_path / "a" / "b" / "out.zarr").labels[0].any()
 
 
-def test_the_store_reads_only_the_frame_it_writes(out, monkeypatch):
-    merged, seen = store.merged_frame, []
-    monkeypatch.setattr(store, "merged_frame", lambda *a: seen.append(a[0].shape) or merged(*a))
+def test_a_frame_is_written_without_reading_another(out, monkeypatch):
+    frames, read = [], store.RecordStore.read
+    monkeypatch.setattr(store.RecordStore, "read", lambda self, t: frames.append(t) or read(self, t))
     write(out)
-    assert set(seen) == {IMAGES.shape[1:]}
+    assert frames == [2, 1, 0]  # where both directions meet

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     Progress = Callable[[FrameResult, int, int], None]
 
+LOGIT_STRIDE = 4
+"""Model pixels per mask logit."""
+
 
 def segment(
     movie: Any,
@@ -64,8 +67,8 @@ def segment(
     frames : slice or (start, stop), optional
         Half-open range of frames; everything else is neither read nor prompted.
     direction : {'both', 'forward', 'backward'}
-        'both': each object is followed forward from its earliest prompt, then backward before it. 'forward': from
-        the earliest prompt on. 'backward': from the latest prompt down.
+        'both': each object is followed forward from its earliest prompt, then backward from its latest. 'forward':
+        from the earliest prompt on. 'backward': from the latest prompt down.
     device : str or torch.device, optional
         'cuda', 'mps' or 'cpu'; the best one there is by default.
     motion, memory, compete, config
@@ -76,8 +79,8 @@ def segment(
     Yields
     ------
     FrameResult
-        With 'both', one per (direction, t): a frame between two objects' first prompts comes once in each direction,
-        with the objects of that direction. :func:`track` merges them.
+        With 'both', one per (direction, t): a frame between an object's prompts, or between those of two objects,
+        comes once in each direction, with the objects of that direction. :func:`track` fuses them.
 
     Raises
     ------
@@ -157,7 +160,8 @@ def track(
     movie, prompts
         As in :func:`segment`.
     out : path
-        Zarr group to make; it holds 'labels' (T, Y, X), 'confidence' (T, Y, X) and a table per object and frame.
+        Zarr group to make; it holds 'labels' (T, Y, X), 'confidence' (T, Y, X) and records per object and frame.
+        Where both directions followed an object, the record of the better one is kept, see :func:`fuse`.
     overwrite : bool
         Replace an existing group. Without it an existing path is refused.
     progress : callable, optional
@@ -183,7 +187,9 @@ def track(
     options["model"] = _loaded(options.get("model", "nano"), options.get("device"))
     results = segment(opened, prompts, **options)
     total = count_steps(opened.n_frames, inside, options.get("frames"), options.get("direction", "both"))
-    writer = ResultWriter.create(Path(out), opened, inside, _provenance(options), overwrite=overwrite)
+    settings = {**_provenance(options), "frames": [start, stop]}
+    side = options["model"].image_size // LOGIT_STRIDE
+    writer = ResultWriter.create(Path(out), opened, inside, settings, side=side, overwrite=overwrite)
     for done, result in enumerate(results, start=1):
         writer.write(result)
         if progress is not None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -149,8 +148,7 @@ class Decoder:
                 mask_logits=guide.prompt_masks(asked, config, self._model.image_size),
             )
             candidates = _beside(decoded, prompted, rows)
-        ambiguous = [track.overlapping and config.kalman for track in tracks]
-        weighed = [e if row in rows or ambiguous[row] else None for row, e in enumerate(expected)]
+        weighed = [e if row in rows or tracks[row].ambiguous else None for row, e in enumerate(expected)]
         best = guide.choose(candidates.logits, candidates.predicted_iou, weighed, config)
         return _taken(candidates, best), ["memory" if k < n else "motion" for k in best]
 
@@ -208,17 +206,11 @@ def _expected(
         for track, f in zip(tracks, forecasts, strict=True)
     ]
     return [
-        guide.Expected(region, window, _moved_mask(track, f), _nearest(moved, row))
+        guide.Expected(region, window, track.mask_at(region.center_yx), _nearest(moved, row))
         if region is not None and f.confidence >= guide.MIN_CONFIDENCE
         else None
         for row, (track, f, window, region) in enumerate(zip(tracks, forecasts, windows, moved, strict=True))
     ]
-
-
-def _moved_mask(track: Track, forecast: Forecast) -> "tuple[Tensor, Window]":
-    logits, window = track.mask
-    (y, x), (dy, dx) = window.center_yx, forecast.shift_yx
-    return logits, replace(window, center_yx=(y + dy, x + dx))
 
 
 def _nearest(regions: Sequence[Region | None], row: int) -> tuple[Region, ...]:

@@ -18,7 +18,7 @@ from napari_mosam.core.config import WindowConfig
 from napari_mosam.core.labels import NO_OBJECT
 from napari_mosam.core.ladder import find_scale, pixel_at, stability
 from napari_mosam.core.model.segmenter import Features, Segmenter
-from napari_mosam.core.queries import POSITIVE, Answer, Point, Query, ask, encode_windows
+from napari_mosam.core.queries import LARGEST_PROMPT_LOGIT, POSITIVE, Answer, Point, Query, ask, encode_windows
 from napari_mosam.core.raster import innermost_point, rasterise, region_of_logits
 from napari_mosam.core.regions import Region
 from napari_mosam.core.requests import Request, box_diameter, frame_window
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MASK_LOGIT = 10.0
-
-LARGEST_PROMPT_LOGIT = 32.0
-"""Logits given back to the model as a mask prompt are clamped to this, as SAM 2 does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

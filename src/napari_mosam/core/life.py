@@ -21,12 +21,15 @@ class Sighting:
         The model sees it and its mask shows something.
     plausible : bool
         Its size and place fit what is known.
+    continuous : bool
+        It overlaps where the object was expected.
     predicted_iou : float
         In [0, 1].
     """
 
     visible: bool
     plausible: bool
+    continuous: bool
     predicted_iou: float
 
 
@@ -48,16 +51,18 @@ class Life:
     confirmed: int = 0
 
     def believes(self, seen: Sighting, config: LifeConfig) -> bool:
-        """Whether a sighting counts: always while present, after the gates once lost.
+        """Whether a sighting counts: while present unless it is a leap, once lost only after the gates.
 
         A short flicker needs no confirmation, nor does a mask that the model is sure of.
         """
         if not seen.visible or self.state is ObjectState.ENDED:
             return False
-        if self.state is ObjectState.PRESENT or config.confirm == 0 or self.missing <= FLICKER:
+        if config.confirm == 0:
             return True
-        needed = 1 if seen.predicted_iou >= SURE_IOU else config.confirm
-        return seen.plausible and self.confirmed + 1 >= needed
+        if self.state is ObjectState.PRESENT:
+            return seen.plausible or seen.continuous
+        at_once = self.missing <= FLICKER or seen.predicted_iou >= SURE_IOU
+        return seen.plausible and (at_once or self.confirmed + 1 >= config.confirm)
 
     def found(self) -> "Life":
         """After a frame on which the object holds pixels."""

@@ -18,7 +18,7 @@ from napari_mosam.core.regions import Region
 from napari_mosam.core.results import MemoryRead, ObjectResult
 from napari_mosam.core.seeding import Seed
 from napari_mosam.core.tracks import Track
-from napari_mosam.core.windows import Window
+from napari_mosam.core.windows import Window, read_logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +28,11 @@ PROMPTED = 2.0
 
 Origin = Literal["memory", "motion", "prompt"]
 
-OVERLAP = 0.1
+OVERLAP = 0.2
 """Share of the smaller of two claims in the other from which on the two objects count as overlapping."""
+
+PRIOR_LOGIT = 10.0
+"""Logits of both are clamped to this where an object cannot be told from another by the model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +153,7 @@ def _judged(o: Observation, claim: Region | None, config: LifeConfig) -> Observa
     track = o.track
     visible = claim is not None and o.object_score > 0 and o.stands_out(config)
     plausible = claim is not None and track.plausible(claim, o.window, config)
-    seen = Sighting(visible, plausible, o.predicted_iou)
+    seen = Sighting(visible, plausible, o.consistency(claim) > 0, o.predicted_iou)
     if track.life.believes(seen, config):
         return replace(o, seen=seen)
     if claim is not None and visible and plausible:
@@ -158,22 +161,40 @@ def _judged(o: Observation, claim: Region | None, config: LifeConfig) -> Observa
     return replace(o.nothing(), seen=seen)
 
 
-def mark_overlaps(observed: Sequence[Observation], claims: Sequence[Region | None]) -> None:
-    """Tell the tracks whose claims lie partly in one another that their objects cannot be told apart by place."""
-    rows = [row for row, claim in enumerate(claims) if claim is not None]
-    boxes = np.array([claims[row].box for row in rows], float).reshape(-1, 4)  # type: ignore[union-attr]
-    meets = (boxes[:, None, :2] <= boxes[None, :, 2:]).all(2)
-    overlapping = set()
-    for i, j in np.argwhere(np.triu(meets & meets.T, 1)):
-        mine, theirs = claims[rows[i]], claims[rows[j]]
-        if mine is not None and theirs is not None and _overlap(mine, theirs):
-            overlapping |= {rows[i], rows[j]}
+def mark_ambiguous(observed: Sequence[Observation], claims: Sequence[Region | None]) -> None:
+    """Tell tracks that only their own motion tells them apart: claims lie in one another, and one is passing by."""
+    ambiguous = set()
+    for i, j in _overlapping(claims):
+        if observed[i].track.directed or observed[j].track.directed:
+            ambiguous |= {i, j}
     for row, o in enumerate(observed):
-        o.track.overlapping = row in overlapping
+        o.track.ambiguous = row in ambiguous and not o.prompted
 
 
-def _overlap(one: Region, other: Region) -> bool:
-    return one.overlap(other) > OVERLAP * min(one.area, other.area)
+def _overlapping(claims: Sequence[Region | None]) -> list[tuple[int, int]]:
+    """Pairs of rows whose claims overlap by more than a tolerable part."""
+    rows = [row for row, claim in enumerate(claims) if claim is not None]
+    boxes = np.array([claim.box for claim in claims if claim is not None], float).reshape(-1, 4)
+    meets = (boxes[:, None, :2] <= boxes[None, :, 2:]).all(2)
+    pairs = [(rows[i], rows[j]) for i, j in np.argwhere(np.triu(meets & meets.T, 1))]
+    return [(i, j) for i, j in pairs if _overlap(claims[i], claims[j])]
+
+
+def told_apart(o: Observation) -> Observation:
+    """An ambiguous object claims what both the model and its own motion give it.
+
+    Its logits are averaged with those of its last undisputed mask, moved to where its motion takes it. Where
+    look-alike cells pass each other the model sees one thing; the average divides it between them.
+    """
+    if not o.track.ambiguous or o.object_score <= 0:
+        return o
+    logits, made_in = o.track.mask_at(o.track.expected_yx)
+    prior = read_logits(logits, made_in, o.window, o.logits.shape[-1])[0].clamp(-PRIOR_LOGIT, PRIOR_LOGIT)
+    return replace(o, logits=(o.logits.clamp(-PRIOR_LOGIT, PRIOR_LOGIT) + prior.to(o.logits.device)) / 2)
+
+
+def _overlap(one: Region | None, other: Region | None) -> bool:
+    return one is not None and other is not None and one.overlap(other) > OVERLAP * min(one.area, other.area)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,7 +222,8 @@ class Outcome:
         """Judge what an object won."""
         consistency = o.consistency(region)
         area = region.area if region is not None else 0
-        return cls(o, region, consistency, not o.prompted and o.track.bank.accepts(area, o.object_score, consistency))
+        trusted = o.track.bank.accepts(area, o.object_score, consistency) and not o.track.ambiguous
+        return cls(o, region, consistency, trusted and not o.prompted)
 
     @property
     def window(self) -> Window:

@@ -20,7 +20,14 @@ from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.model.segmenter import Features, MemoryFrame, Segmenter
 from napari_mosam.core.motion.estimate import FrameMotion, MotionEstimator
-from napari_mosam.core.observations import Observation, Outcome, judged, mark_overlaps, without_claim
+from napari_mosam.core.observations import (
+    Observation,
+    Outcome,
+    judged,
+    mark_ambiguous,
+    told_apart,
+    without_claim,
+)
 from napari_mosam.core.raster import region_of_logits
 from napari_mosam.core.requests import Request
 from napari_mosam.core.results import FrameResult
@@ -242,7 +249,9 @@ class Propagator:
         observed = self._believed(observed, rivals, shape_yx)
         ids = [o.track.object_id for o in observed]
         windows = [*(o.window for o in observed), *(rival.window for rival in rivals)]
-        contest = compete([*(coded(o.logits) for o in observed), *(rival.logits for rival in rivals)], windows, shape_yx)
+        contest = compete(
+            [*(coded(o.logits) for o in observed), *(rival.logits for rival in rivals)], windows, shape_yx
+        )
         labels = contest.labels([*ids, *(rival.object_id for rival in rivals)], self._dtype)
         regions = regions_of(labels, ids, windows[: len(ids)])
         outcomes = [Outcome.of(o, region) for o, region in zip(observed, regions, strict=True)]
@@ -265,7 +274,10 @@ class Propagator:
     ) -> list[Observation]:
         """The same, without the claims that are another object's mask or pass no gate."""
         claims = [o.claim(shape_yx) for o in observed]
-        mark_overlaps(observed, claims)
+        if self._config.motion.kalman:
+            mark_ambiguous(observed, claims)
+            observed = [told_apart(o) for o in observed]
+            claims = [o.claim(shape_yx) if o.track.ambiguous else c for o, c in zip(observed, claims, strict=True)]
         if self._config.compete:
             held = [region_of_logits(rival.logits, rival.window, shape_yx) for rival in rivals]
             losers = without_claim(observed, claims, held)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
 
+LARGEST_PROMPT_LOGIT = 32.0
+"""Logits given back to the model as a mask prompt are clamped to this, as SAM 2 does."""
+
 Point = tuple[float, float, int]
 """(y, x, label) in frame coordinates."""
 

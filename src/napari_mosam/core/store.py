@@ -1,38 +1,42 @@
 """Results on disk: a zarr group that grows frame by frame.
 
-Layout: ``labels`` (T, Y, X) uint16 or uint32 and ``confidence`` (T, Y, X) uint8, one chunk per frame; under
-``table``, one (T, N) array per quantity, its columns the objects of ``table/object_ids``.
+Layout: ``labels`` (T, Y, X) uint16 or uint32 and ``confidence`` (T, Y, X) uint8, one chunk per frame;
+``table/object_ids`` names the objects, ``table/values`` (T, N, C) holds the numbers of each, ``table/locked`` (T, N)
+which of them may not change, ``records`` what is needed to compose and follow again, see :mod:`records`; the attribute
+``records`` of the group ``prompts`` holds the prompts.
 """
 
 import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.fusion import Locked, areas_of, as_bytes, compose, fuse
 from napari_mosam.core.labels import label_dtype
+from napari_mosam.core.prompt_records import from_records, to_records
+from napari_mosam.core.records import STATES, TABLE, FrameRecords, Record, RecordStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from napari_mosam.core.movie import Movie
     from napari_mosam.core.prompts import Prompts
     from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.timeline import Timeline
 
-TABLE_ROWS_PER_CHUNK = 64
-CONFIDENCE_MAX = 255
 RESULT_MARK = "napari_mosam"
 """Attribute of a group that holds a result: the version that wrote it."""
 
-_COLUMNS = ("predicted_iou", "object_score", "area")
+LOCK_CHUNK = (64, 64)
+_NUMBERS = TABLE[:-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """A finished run.
+    """A run on disk. Tables are read when it is opened; open it again after a change.
 
     Attributes
     ----------
@@ -44,8 +48,12 @@ class Result:
         255 x the confidence of the object that holds the pixel; 0 on background.
     object_ids : tuple of int
         Columns of the tables.
-    predicted_iou, object_score, area : ndarray of float32, shape (T, N)
-        Per frame and object; NaN where the object was not followed.
+    predicted_iou, object_score, area, consistency, division : ndarray of float32, shape (T, N)
+        Per frame and object, see :class:`ObjectResult`; NaN where the object was not followed.
+    disagreement : ndarray of float32, shape (T, N)
+        1 - IoU of the masks of both directions; NaN where only one took part.
+    state : ndarray of str, shape (T, N)
+        'present', 'lost' or 'ended'; '' where the object was not followed.
     attrs : dict
         Settings, model, normalisation and versions.
     """
@@ -57,43 +65,130 @@ class Result:
     predicted_iou: "NDArray[np.float32]"
     object_score: "NDArray[np.float32]"
     area: "NDArray[np.float32]"
+    consistency: "NDArray[np.float32]"
+    disagreement: "NDArray[np.float32]"
+    division: "NDArray[np.float32]"
+    state: "NDArray[np.str_]"
     attrs: dict[str, Any]
 
     @classmethod
     def open(cls, path: str | Path) -> "Result":
-        """Open a written group for reading.
+        """Open a written group for reading. Results without records (earlier versions) open too: columns are NaN.
 
         Raises
         ------
         FileNotFoundError
             If there is none at `path`.
         """
-        import zarr
-
-        group: Any = zarr.open_group(str(path), mode="r")
-        table = {name: np.asarray(group[f"table/{name}"][:]) for name in _COLUMNS}
+        group = open_group(path, "r")
         ids = tuple(int(i) for i in group["table/object_ids"][:])
-        return cls(Path(path), group["labels"], group["confidence"], ids, **table, attrs=dict(group.attrs))
+        values = _read_table(group["table"], (group["labels"].shape[0], len(ids)))
+        words = np.array([state or "" for state in STATES])
+        state = words[np.nan_to_num(values.pop("state")).astype(int)]
+        attrs = dict(group.attrs)
+        return cls(Path(path), group["labels"], group["confidence"], ids, **values, state=state, attrs=attrs)
 
     @property
     def n_object_frames(self) -> int:
         """Number of (object, frame) pairs that were followed."""
         return int(np.isfinite(self.predicted_iou).sum())
 
+    @property
+    def prompts(self) -> "Prompts":
+        """The prompts that it was made from."""
+        return read_prompts(open_group(self.path, "r"))
+
+    def record(self, object_id: int, t: int) -> Record | None:
+        """Everything kept of an object on a frame; None where it was not followed.
+
+        Raises
+        ------
+        ValueError
+            For an unknown object, or a result without records.
+        IndexError
+            For a frame outside the movie.
+        """
+        self._check(object_id, t)
+        return self._records().read_one(object_id, t)
+
+    def timeline(self, object_id: int, frames: slice = slice(None)) -> "Timeline":
+        """What the engine saw, decided and read of an object, over all frames or some.
+
+        Raises
+        ------
+        ValueError
+            For an unknown object, or a result without records.
+        """
+        from napari_mosam.core.timeline import Timeline
+
+        self._check(object_id)
+        return Timeline.read(self._records(), object_id, frames)
+
+    def lock(self, object_id: int, t: int) -> None:
+        """Fix an object's pixels and record on a frame; no later run changes them."""
+        self._set_lock(object_id, t, True)
+
+    def unlock(self, object_id: int, t: int) -> None:
+        """Undo :meth:`lock`."""
+        self._set_lock(object_id, t, False)
+
+    def locked(self, t: int) -> tuple[int, ...]:
+        """Objects that are locked on a frame."""
+        return _locked_ids(open_group(self.path, "r"), self.object_ids, t)
+
+    def _set_lock(self, object_id: int, t: int, value: bool) -> None:
+        self._check(object_id, t)
+        group = open_group(self.path, "r+")
+        _lock_array(group, self.labels.shape[0], len(self.object_ids))[t, self.object_ids.index(object_id)] = value
+
+    def _records(self) -> RecordStore:
+        return RecordStore.open(open_group(self.path, "r"), self.object_ids)
+
+    def _check(self, object_id: int, t: int = 0) -> None:
+        if object_id not in self.object_ids:
+            known = ", ".join(map(str, self.object_ids))
+            raise ValueError(f"there is no object {object_id} in '{self.path}'; it holds {known}")
+        if not 0 <= t < self.labels.shape[0]:
+            raise IndexError(f"there is no frame {t} in '{self.path}'; it has frames 0 to {self.labels.shape[0] - 1}")
+
 
 class ResultWriter:
-    """Writes one frame after another into a group; every frame is on disk when :meth:`write` returns."""
+    """Writes one frame after another into a group; every frame is on disk when a method returns.
 
-    def __init__(self, path: Path, group: Any, object_ids: tuple[int, ...]) -> None:
+    Attributes
+    ----------
+    records : RecordStore
+    written : ndarray of bool, shape (T, N)
+        Pairs of frame and object that this writer wrote.
+    """
+
+    def __init__(self, path: Path, group: Any, records: RecordStore) -> None:
+        self.records = records
+        self.written = np.zeros((group["labels"].shape[0], len(records.object_ids)), bool)
         self._path = path
         self._group = group
-        self._column = {object_id: column for column, object_id in enumerate(object_ids)}
+        self._shape_yx: tuple[int, int] = group["labels"].shape[1:]
+        self._dtype: type[np.unsignedinteger[Any]] = group["labels"].dtype.type
 
     @classmethod
     def create(
-        cls, path: Path, movie: "Movie", prompts: "Prompts", settings: "Mapping[str, Any]", *, overwrite: bool
+        cls,
+        path: Path,
+        movie: "Movie",
+        prompts: "Prompts",
+        settings: "Mapping[str, Any]",
+        *,
+        side: int,
+        overwrite: bool,
     ) -> "ResultWriter":
         """Make an empty group for the results of a movie.
+
+        Parameters
+        ----------
+        settings : mapping
+            Kept as attributes.
+        side : int
+            Of the model's mask logits, px.
 
         Raises
         ------
@@ -110,50 +205,149 @@ class ResultWriter:
         frame = (1, *movie.frame_shape)
         for name, dtype in (("labels", label_dtype(max(ids))), ("confidence", np.uint8)):
             group.create_array(name, shape=movie.shape, chunks=frame, dtype=dtype, fill_value=0)
-        table = group.create_group("table")
-        stored_ids = table.create_array("object_ids", shape=(len(ids),), chunks=(len(ids),), dtype="uint32")
-        stored_ids[:] = np.array(ids, np.uint32)
-        for name in _COLUMNS:
-            shape, chunks = (movie.n_frames, len(ids)), (TABLE_ROWS_PER_CHUNK, len(ids))
-            table.create_array(name, shape=shape, chunks=chunks, dtype="float32", fill_value=np.nan)
+        _write_ids(group.create_group("table"), ids)
+        records = RecordStore.create(group, ids, movie.n_frames, side)
+        write_prompts(group, prompts)
         group.attrs.update({**settings, "movie": movie.name, "limits": limits})
-        return cls(path, group, ids)
+        return cls(path, group, records)
+
+    @classmethod
+    def reopen(cls, path: Path, new_ids: Sequence[int] = ()) -> "ResultWriter":
+        """Go on with a result, with room for more objects.
+
+        Raises
+        ------
+        ValueError
+            If it has no records, or its label frames cannot hold a new id.
+        """
+        group = open_group(path, "r+")
+        ids = tuple(int(i) for i in group["table/object_ids"][:])
+        records = RecordStore.open(group, ids)
+        added = tuple(i for i in new_ids if i not in ids)
+        if added:
+            most = np.iinfo(group["labels"].dtype).max
+            if max(added) > most:
+                raise ValueError(f"object id {max(added)} does not fit this result, which holds ids up to {most}")
+            records = records.grow(added)
+            if "locked" in group["table"]:
+                group["table/locked"].resize((group["labels"].shape[0], len(records.object_ids)))
+            _write_ids(group["table"], records.object_ids)
+        return cls(path, group, records)
+
+    @property
+    def group(self) -> Any:
+        """The zarr group."""
+        return self._group
 
     def write(self, result: "FrameResult") -> None:
-        """Write a frame; where the other direction already wrote it, the more confident object keeps a pixel."""
-        labels, confidence = merged_frame(self._group["labels"][result.t], self._group["confidence"][result.t], result)
-        self._group["labels"][result.t] = labels
-        self._group["confidence"][result.t] = confidence
-        columns = [self._column[o.object_id] for o in result.objects]
-        for name in _COLUMNS:
-            row = self._group[f"table/{name}"][result.t]
-            row[columns] = [getattr(o, name) for o in result.objects]
-            self._group[f"table/{name}"][result.t] = row
+        """Write what one direction says of a frame; where the other was there before, both are fused."""
+        t = result.t
+        new = [Record.of(o, t, result.direction) for o in result.objects]
+        if self.written[t].any():
+            stored = self.records.read(t)
+            self.put(t, {r.object_id: self._fused(stored, r) for r in new}, stored)
+            return
+        frame = FrameRecords.empty(t, self.records.object_ids, self.records.side)
+        for record in new:
+            frame.put(record)
+        self._commit(frame, (r.object_id for r in new), result.labels, as_bytes(result.confidence))
+
+    def _fused(self, stored: FrameRecords, record: Record) -> Record:
+        other = stored.get(record.object_id)
+        return record if other is None else fuse(other, record, self._shape_yx)
+
+    def put(self, t: int, records: "Mapping[int, Record | None]", stored: FrameRecords | None = None) -> None:
+        """Replace records (None: forget them) and compose the frame anew; locked ones stay as they are.
+
+        Parameters
+        ----------
+        t : int
+        records : mapping of int to Record or None
+            By object id.
+        stored : FrameRecords, optional
+            All records of the frame, where they are already read.
+        """
+        frame = stored if stored is not None else self.records.read(t)
+        locked = _locked_ids(self._group, self.records.object_ids, t)
+        for object_id, record in records.items():
+            if object_id in locked:
+                continue
+            if record is None:
+                frame.clear(object_id)
+            else:
+                frame.put(record)
+        fixed = Locked(locked, self._group["labels"][t], self._group["confidence"][t]) if locked else None
+        labels, confidence = compose(frame, self._shape_yx, self._dtype, fixed)
+        frame.set_areas(areas_of(labels))
+        self._commit(frame, records, labels, confidence)
+
+    def _commit(
+        self, frame: FrameRecords, object_ids: Iterable[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"
+    ) -> None:
+        self.records.write(frame)
+        self._group["labels"][frame.t] = labels
+        self._group["confidence"][frame.t] = confidence
+        self.written[frame.t, [self.records.object_ids.index(i) for i in object_ids]] = True
 
     def finish(self) -> Result:
         """The group, opened for reading."""
         return Result.open(self._path)
 
 
-def merged_frame(
-    labels: "NDArray[Any]", confidence: "NDArray[np.uint8]", result: "FrameResult"
-) -> "tuple[NDArray[Any], NDArray[np.uint8]]":
-    """A stored frame with a result laid over it.
+# ---- parts of a group
 
-    Parameters
-    ----------
-    labels, confidence : ndarray, shape (Y, X)
-        What is stored; 0 where nothing is.
-    result : FrameResult
-        Its objects' own earlier pixels are replaced; a pixel of another object changes hands only to a more
-        confident one.
-    """
-    ids = np.array([o.object_id for o in result.objects], labels.dtype)
-    stale = np.isin(labels, ids)
-    kept, sure = np.where(stale, 0, labels), np.where(stale, 0, confidence)
-    new_sure = np.ceil(result.confidence * CONFIDENCE_MAX).astype(np.uint8)
-    wins = (result.labels > 0) & (new_sure > sure)
-    return np.where(wins, result.labels, kept).astype(labels.dtype), np.where(wins, new_sure, sure)
+
+def open_group(path: str | Path, mode: str) -> Any:
+    """The zarr group of a result."""
+    import zarr
+
+    return zarr.open_group(str(path), mode=mode)  # type: ignore[arg-type]
+
+
+def write_prompts(group: Any, prompts: "Prompts") -> None:
+    """Keep prompts in a result's group."""
+    group.require_group("prompts").attrs["records"] = to_records(prompts)
+
+
+def read_prompts(group: Any) -> "Prompts":
+    """The prompts kept in a result's group; ValueError where there are none."""
+    if "prompts" not in group:
+        raise ValueError("this result was written without its prompts, by an earlier version; run 'mosam track' again")
+    return from_records(group["prompts"].attrs["records"], group["labels"].shape[1:])
+
+
+def _write_ids(table: Any, object_ids: Sequence[int]) -> None:
+    ids = np.array(object_ids, np.uint32)
+    if "object_ids" in table:
+        table["object_ids"].resize(ids.shape)
+    else:
+        table.create_array("object_ids", shape=ids.shape, chunks=(max(len(ids), 64),), dtype="uint32")
+    table["object_ids"][:] = ids
+
+
+def _read_table(table: Any, shape: tuple[int, int]) -> "dict[str, NDArray[np.float32]]":
+    """All columns, also of results whose columns are arrays of their own."""
+    if "values" in table:
+        values = np.asarray(table["values"][:])
+        return {name: values[..., table["values"].attrs["columns"].index(name)] for name in TABLE}
+    missing = np.full(shape, np.nan, np.float32)
+    return {name: np.asarray(table[name][:]) if name in table else missing for name in TABLE}
+
+
+def _lock_array(group: Any, n_frames: int, n_objects: int) -> Any:
+    if "locked" not in group["table"]:
+        group["table"].create_array("locked", shape=(n_frames, n_objects), chunks=LOCK_CHUNK, dtype="uint8")
+    return group["table/locked"]
+
+
+def _locked_ids(group: Any, object_ids: Sequence[int], t: int) -> tuple[int, ...]:
+    if "locked" not in group["table"]:
+        return ()
+    row = np.asarray(group["table/locked"][t])
+    return tuple(object_id for object_id, locked in zip(object_ids, row, strict=True) if locked)
+
+
+# ---- where a result may be made
 
 
 def clear_place(path: Path, *, overwrite: bool) -> None:

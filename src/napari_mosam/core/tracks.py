@@ -1,6 +1,7 @@
 """Where an object is and what is known of it in one pass."""
 
 from collections import deque
+from dataclasses import replace
 from math import dist
 from statistics import median
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ DAMPING = 0.9
 WHOLE = 0.75
 """Share of the usual area above which the centre of a mask is that of its object, not of what is left to see."""
 
+KNOWN_COURSE = 4
+"""Frames on which an object must have been seen before its own motion counts."""
+
 CONTRAST_HISTORY = 10
 
 NEAR = 1.0
@@ -50,9 +54,10 @@ class Track:
         self.center_yx = seed.region.center_yx if seed.region is not None else seed.window.center_yx
         self.side = max(seed.window.size_yx)
         self.life = Life() if seed.region is not None else Life(ObjectState.LOST, missing=1)
-        self.overlapping = False
-        self.mask: tuple[Tensor, Window] = (seed.logits, seed.window)
+        self.ambiguous = False
+        self._mask = (seed.logits, seed.window, self.center_yx)
         self._kalman = Kalman.start(self.center_yx, self.diameter)
+        self._n_seen = 0
         self._last_shift = (0.0, 0.0)
         self._contrasts: deque[float] = deque(maxlen=CONTRAST_HISTORY)
 
@@ -75,6 +80,22 @@ class Track:
     def last_region(self) -> Region | None:
         """The mask on the frame before; None where the object was lost."""
         return self.region if self.present else None
+
+    @property
+    def directed(self) -> bool:
+        """Whether the object moves on a course of its own, see :class:`Kalman`."""
+        return self._n_seen >= KNOWN_COURSE and self._kalman.directed
+
+    def mask_at(self, center_yx: tuple[float, float]) -> "tuple[Tensor, Window]":
+        """The last mask logits that were the object's alone, and their window, moved to another centre."""
+        logits, window, center = self._mask
+        y, x = (w + new - old for w, new, old in zip(window.center_yx, center_yx, center, strict=True))
+        return logits, replace(window, center_yx=(y, x))
+
+    @property
+    def expected_yx(self) -> tuple[float, float]:
+        """Where the object's own motion takes it on the current frame."""
+        return self._kalman.center_yx
 
     @property
     def usual_contrast(self) -> float | None:
@@ -103,7 +124,7 @@ class Track:
         (dy, dx), own = motion.drift_yx, []
         if config.velocity:
             own.append(Cue("velocity", self._last_shift, 1.0))
-        if config.kalman and self._kalman.directed and not (self.present and not self.overlapping):
+        if config.kalman and self.directed and (self.ambiguous or not self.present):
             vy, vx = (v * DAMPING**self.life.missing for v in self._kalman.velocity_yx)
             (y, x), (cy, cx) = self._kalman.center_yx, self.center_yx
             own.append(Cue("kalman", (y - cy, x - cx) if self.present else (vy + dy, vx + dx), 1.0))
@@ -126,7 +147,7 @@ class Track:
         fits = usual is None or low * usual <= region.area <= high * usual
         offsets = zip(region.center_yx, window.center_yx, strict=True)
         distance = sum((a - b) ** 2 for a, b in offsets) ** 0.5
-        return fits and distance <= config.gate_sigmas * self._kalman.sigma_px
+        return fits and distance <= max(self.diameter, config.gate_sigmas * self._kalman.sigma_px)
 
     def leaving(self, shape_yx: tuple[int, int]) -> bool:
         """Whether the object was last seen at the border, or is expected outside the frame."""
@@ -142,13 +163,20 @@ class Track:
         """Take in where the object was found; a lost object waits where its window was."""
         center = window.center_yx if region is None else region.center_yx
         if region is not None:
-            usual = self.bank.usual_area
-            if not self.overlapping or usual is None or region.area >= WHOLE * usual:
+            if not self.ambiguous or self._is_whole(region):
                 self._kalman = self._kalman.update(center)
+                self._n_seen += 1
+            if self.ambiguous:
+                center = self._kalman.center_yx
+            else:
+                self._mask = (logits, window, center)
             self._last_shift = (center[0] - self.center_yx[0], center[1] - self.center_yx[1])
             self.region = region
-            self.mask = (logits, window)
         self.center_yx = center
+
+    def _is_whole(self, region: Region) -> bool:
+        usual = self.bank.usual_area
+        return usual is None or WHOLE * usual <= region.area <= usual / WHOLE
 
     def look_at(self, region: Region) -> None:
         """Move to where a lost object may have been seen, without believing it yet."""
@@ -171,6 +199,7 @@ class Track:
         self._contrasts.clear()
         if seed.region is not None and not self.present:
             self._kalman = Kalman.start(seed.region.center_yx, seed.region.diameter)
+            self._n_seen = 0
 
 
 def _widening(missing: int, config: LifeConfig) -> float:

@@ -148,6 +148,27 @@ def sample(image: "Tensor", window: Window, size: int, *, scale: int = 1, paddin
     return _read(image, grid, padding)[0]
 
 
+def read_logits(logits: "Tensor", made_in: Window, window: Window, size: int) -> "Tensor":
+    """Logits (h, w) over one window read in another, (1, size, size), bilinear; the outermost go on beyond the edge.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (h, w)
+    made_in : Window
+        Where they lie.
+    window : Window
+        Where they are wanted.
+    size : int
+        Side of the result.
+    """
+    side = logits.shape[-1]
+    scale_y, scale_x = (side / s for s in made_in.size_yx)
+    (y0, x0), (cy, cx) = made_in.start_yx, window.center_yx
+    center = (cy - y0) * scale_y - 0.5, (cx - x0) * scale_x - 0.5
+    local = Window(center, (window.size_yx[0] * scale_y, window.size_yx[1] * scale_x))
+    return sample(logits.clamp(min=NO_LOGIT)[None, None].float(), local, size)
+
+
 def paste(logits: "Tensor", window: Window, shape_yx: tuple[int, int]) -> "tuple[tuple[slice, slice], Tensor]":
     """Resample a window's logits to frame pixels.
 

@@ -15,7 +15,7 @@ from napari_mosam.core.model.segmenter import PointPrompts
 from napari_mosam.core.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.raster import innermost_point, rasterise
 from napari_mosam.core.regions import Region
-from napari_mosam.core.windows import NO_LOGIT, Window, sample
+from napari_mosam.core.windows import Window, read_logits
 
 if TYPE_CHECKING:
     import torch
@@ -76,9 +76,7 @@ def prompt_masks(expected: Sequence[Expected], config: MotionConfig, size: int) 
         return None
     import torch
 
-    return torch.stack([_moved_logits(*e.mask, e.window, size // 4) for e in expected]).clamp(
-        -PROMPT_LOGIT, PROMPT_LOGIT
-    )
+    return torch.stack([read_logits(*e.mask, e.window, size // 4) for e in expected]).clamp(-PROMPT_LOGIT, PROMPT_LOGIT)
 
 
 def choose(
@@ -159,15 +157,3 @@ def inner_points(region: Region, n: int) -> list[tuple[float, float]]:
         chosen.append(int(distance.argmax()))
     oy, ox = region.origin_yx
     return [(float(y[k] + oy), float(x[k] + ox)) for k in chosen]
-
-
-def _moved_logits(logits: "Tensor", made_in: Window, window: Window, size: int) -> "Tensor":
-    """Logits (h, w) over one window read in another, (1, size, size)."""
-    side = logits.shape[-1]
-    scale_y, scale_x = (side / s for s in made_in.size_yx)
-    (y0, x0), (cy, cx) = made_in.start_yx, window.center_yx
-    local = Window(
-        ((cy - y0) * scale_y - 0.5, (cx - x0) * scale_x - 0.5),
-        (window.size_yx[0] * scale_y, window.size_yx[1] * scale_x),
-    )
-    return sample(logits.clamp(min=NO_LOGIT)[None, None].float(), local, size)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core.motion.interest import choose_points
 from napari_mosam.core.motion.ncc import Levels, Matches, Patches, match
 from napari_mosam.core.regions import Region
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Shift = tuple[float, float]
@@ -27,16 +29,14 @@ MIN_AREA_PX = 9
 SAMPLES = 24
 """Samples along the diameter of an object that is followed as a whole."""
 
-HALF_WHOLE, REACH_WHOLE = 14, 18
-"""Samples from the middle to the edge of the template, and farthest motion: 0.75 diameters."""
+HALF_WHOLE, REACH_WHOLE = 13, 18
+"""Samples from the middle to the edge of an object's template, and its farthest motion: 0.75 diameters."""
 
 HALF_POINT, REACH_POINT = 10, 9
+"""The same of a key point's patch: it may move by 0.2 diameters against its object."""
 
 MASK_MARGIN = 2
 """Samples beyond the mask that still belong to the template of an object: its edge is what shows best."""
-
-EROSION = 0.1
-"""Least depth of a key point inside the mask, diameters."""
 
 MIN_PEAK = 0.2
 """Correlation below which a match is chance."""
@@ -112,20 +112,6 @@ class SparseMotion:
         return cls(np.zeros((0, 2), np.float32), (float(expected_yx[0]), float(expected_yx[1])), 0.0, 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Objects:
-    """The objects that are large enough: middles (N, 2), diameters (N,), expected shifts (N, 2), masks (N, P, P)."""
-
-    centers: "Tensor"
-    diameters: "Tensor"
-    shifts: "Tensor"
-    masks: NDArray[np.bool_]
-
-    @property
-    def steps(self) -> "Tensor":
-        return self.diameters / SAMPLES
-
-
 def track_keypoints(
     before: "Tensor",
     after: "Tensor",
@@ -169,42 +155,94 @@ def track_keypoints(
     if chosen:
         objects = _objects([regions[i] for i in chosen], [shifts[i] for i in chosen], before.device)
         with torch.inference_mode():
-            found = _track(Levels(before), Levels(after), objects, config or KeypointConfig())
-        for i, answer in zip(chosen, found, strict=True):
-            answers[i] = answer
+            votes = _vote(Levels(before), Levels(after), objects, config or KeypointConfig())
+        for row, i in enumerate(chosen):
+            answers[i] = votes.answer(row, shifts[i])
     return answers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Objects:
+    """Middles (N, 2), diameters (N,), expected shifts (N, 2) and resampled masks (N, P, P)."""
+
+    centers: "Tensor"
+    diameters: "Tensor"
+    shifts: "Tensor"
+    masks: NDArray[np.bool_]
+
+    @property
+    def steps(self) -> "Tensor":
+        return self.diameters / SAMPLES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Votes:
+    """What every object as a whole (the first rows) and every key point says of the motion."""
+
+    n_objects: int
+    owners: NDArray[np.int64]
+    places: NDArray[np.float32]
+    shifts: NDArray[np.float32]
+    peaks: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+
+    def answer(self, row: int, expected_yx: Shift) -> SparseMotion:
+        mine = np.flatnonzero(self.owners == row)
+        kept = mine[self.kept[mine]]
+        if kept.size == 0:
+            return SparseMotion.nothing(expected_yx)
+        dy, dx = np.median(self.shifts[kept], axis=0)
+        confidence = kept.size / mine.size * float(np.clip(np.median(self.peaks[kept]), 0, 1))
+        points = self.places[kept[kept >= self.n_objects]]
+        return SparseMotion(points, (float(dy), float(dx)), confidence, len(points))
 
 
 def _objects(regions: Sequence[Region], shifts: Sequence[Shift], device: "torch.device") -> _Objects:
     import torch
 
-    centers = torch.tensor([region.center_yx for region in regions], dtype=torch.float32, device=device)
-    diameters = torch.tensor([region.diameter for region in regions], dtype=torch.float32, device=device)
-    expected = torch.tensor(shifts, dtype=torch.float32, device=device)
-    return _Objects(centers, diameters, expected, np.stack([_resampled(region) for region in regions]))
+    def put(numbers: Sequence[Shift] | Sequence[float]) -> "Tensor":
+        return torch.tensor(numbers, dtype=torch.float32, device=device)
+
+    masks = np.stack([_resampled(region) for region in regions])
+    return _Objects(put([r.center_yx for r in regions]), put([r.diameter for r in regions]), put(shifts), masks)
 
 
 def _resampled(region: Region) -> NDArray[np.bool_]:
     """The mask on the grid of samples around the middle of its box."""
     offsets = np.arange(-HALF_WHOLE, HALF_WHOLE + 1) * region.diameter / SAMPLES
-    rows, columns = (np.floor(offsets + side / 2).astype(int) for side in region.mask.shape)
     height, width = region.mask.shape
+    rows, columns = (np.floor(offsets + side / 2).astype(int) for side in (height, width))
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    return region.mask[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside
+    return np.asarray(region.mask[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside)
 
 
-def _track(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> list[SparseMotion]:
+def _vote(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> _Votes:
+    import torch
+
     tolerance = (config.max_return * objects.diameters).clamp_min(config.max_return_px)
-    whole = _match_whole(before, after, objects, config)
-    found = (whole.peaks > MIN_PEAK) & (whole.misses < tolerance)
-    guess = whole.shifts.where(found[:, None], objects.shifts)
-    owners, points = _choose(before, objects, config)
+    whole = _match_wholes(before, after, objects, config)
+    guess = whole.shifts.where(_believed(whole, tolerance)[:, None], objects.shifts)
+    owners, points = _points(before, objects, config)
     parts = _match_points(before, after, points, guess[owners], objects.diameters[owners], config)
-    kept = (parts.peaks > MIN_PEAK) & (parts.misses < tolerance[owners])
-    return _answers(objects, owners, points, (whole, found), (parts, kept & _inside(points + parts.shifts, after.shape_yx)))
+    owners = torch.cat([torch.arange(len(tolerance), device=owners.device), owners])
+    both = Matches.joined([whole, parts])
+    places = torch.cat([objects.centers, points]) + both.shifts
+    kept = _believed(both, tolerance[owners]) & _inside(places, after.shape_yx)
+    arrays = (t.cpu().numpy() for t in (owners, places, both.shifts, both.peaks, kept))
+    return _Votes(len(tolerance), *arrays)
 
 
-def _match_whole(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> Matches:
+def _believed(matches: Matches, tolerance: "Tensor") -> "Tensor":
+    return (matches.peaks > MIN_PEAK) & (matches.misses < tolerance)
+
+
+def _inside(places: "Tensor", shape_yx: tuple[int, int]) -> "Tensor":
+    import torch
+
+    return ((places >= -0.5) & (places < torch.tensor(shape_yx, device=places.device) - 0.5)).all(1)
+
+
+def _match_wholes(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> Matches:
     import torch
     from torch.nn.functional import max_pool2d
 
@@ -223,79 +261,8 @@ def _match_points(
     return match(before, after, patches, REACH_POINT, config.chunk_mib)
 
 
-def _choose(frame: Levels, objects: _Objects, config: KeypointConfig) -> "tuple[Tensor, Tensor]":
-    """Key points: the object each belongs to (K,), in order, and their positions (K, 2) in px."""
-    import torch
-
+def _points(frame: Levels, objects: _Objects, config: KeypointConfig) -> "tuple[Tensor, Tensor]":
+    """Key points: the object of each (K,), and where they are (K, 2), px."""
     values, _ = frame.read(objects.centers, objects.steps, HALF_WHOLE)
-    depth = torch.from_numpy(np.stack([_depth(mask) for mask in objects.masks])).to(values)
-    deepest = depth.amax((1, 2), keepdim=True)
-    score = (1 + cornerness(values)) * (depth >= deepest.clamp_max(EROSION * SAMPLES))
-    score = score.masked_fill(depth == deepest, float("inf"))
-    picked = _spread(score, config.n_points, config.spacing * SAMPLES)
-    owners, ranks = (picked[..., 0] >= 0).nonzero(as_tuple=True)
-    offsets = (picked[owners, ranks] - HALF_WHOLE) * objects.steps[owners, None]
-    return owners, objects.centers[owners] + offsets
-
-
-def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Distance of each sample to the outside of the mask, samples."""
-    from scipy.ndimage import distance_transform_edt
-
-    return np.asarray(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1], np.float32)
-
-
-def cornerness(values: "Tensor") -> "Tensor":
-    """How well each place of patches (N, P, P) can be told from all its neighbours: Shi and Tomasi's smaller eigenvalue.
-
-    As a fraction of the largest in its patch, in [0, 1].
-    """
-    import torch
-    from torch.nn.functional import avg_pool2d
-
-    dy, dx = torch.gradient(values, dim=(1, 2))
-    yy, xx, yx = avg_pool2d(torch.stack([dy * dy, dx * dx, dy * dx]), 5, 1, 2)
-    smaller = ((yy + xx) / 2 - (((yy - xx) / 2) ** 2 + yx**2).sqrt()).clamp_min(0)
-    return smaller / smaller.amax((1, 2), keepdim=True).clamp_min(1e-12)
-
-
-def _spread(score: "Tensor", n_points: int, spacing: float) -> "Tensor":
-    """Best places (N, n_points, 2) of maps (N, P, P), none closer than `spacing`; -1 where no place above 0 is left."""
-    import torch
-
-    n, side, _ = score.shape
-    axis = torch.arange(side, device=score.device)
-    picked = []
-    for _ in range(n_points):
-        best, place = score.reshape(n, -1).max(1)
-        row, column = place // side, place % side
-        far = (axis - row[:, None])[:, :, None] ** 2 + (axis - column[:, None])[:, None] ** 2 >= spacing**2
-        score = score.where(far, 0)
-        picked.append(torch.stack([row, column], 1).where(best[:, None] > 0, -1))
-    return torch.stack(picked, 1)
-
-
-def _inside(points: "Tensor", shape_yx: tuple[int, int]) -> "Tensor":
-    import torch
-
-    limit = torch.tensor(shape_yx, device=points.device) - 0.5
-    return ((points >= -0.5) & (points < limit)).all(1)
-
-
-def _answers(objects, owners, points, whole, parts):
-    wm, wf = whole; pm, pf = parts
-    out = []
-    o = owners.cpu().numpy(); pts = (points + pm.shifts).cpu().numpy(); sh = pm.shifts.cpu().numpy(); pk = pm.peaks.cpu().numpy(); pf = pf.cpu().numpy()
-    ws, wp, wf, ex = (t.cpu().numpy() for t in (wm.shifts, wm.peaks, wf, objects.shifts))
-    for i in range(len(ws)):
-        mine = o == i; k = mine & pf
-        n = int(k.sum()) + int(wf[i])
-        if n == 0:
-            out.append(SparseMotion.nothing(tuple(ex[i]))); continue
-        peaks = np.r_[pk[k], wp[i:i+1][wf[i:i+1]]]
-        shifts = np.r_[sh[k], ws[i:i+1][wf[i:i+1]]]
-        m = SparseMotion(pts[k], tuple(np.median(shifts, 0)), n / (mine.sum() + 1) * float(np.median(peaks)), int(k.sum()))
-        out.append(m)
-        DEBUG.append((ws[i], wp[i], wf[i], sh[k], pk[k], mine.sum()))
-    return out
-DEBUG = []
+    owners, places = choose_points(values, objects.masks, SAMPLES, config.n_points, config.spacing * SAMPLES)
+    return owners, objects.centers[owners] + (places - HALF_WHOLE) * objects.steps[owners, None]

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 MIN_OVERLAP = 0.5
 """Share of a template's weight that must lie on the other frame."""
 
-MIN_VARIANCE = 1e-8
-"""Variance of grey values (frames in [0, 1]) below which a patch is flat and matches nothing."""
+MIN_VARIANCE, MIN_SHARE = 1e-7, 1e-5
+"""A patch is flat, and matches nothing, if the variance of its grey values (frames in [0, 1]) is below `MIN_VARIANCE`
+or below `MIN_SHARE` of the mean square of the search: less is the rounding of the Fourier transform."""
 
 TENSORS_PER_PATCH = 30
 """Tensors of the size of the search that are alive at once, for the size of a batch."""
@@ -65,7 +68,7 @@ class Levels:
         inside = [(r > -0.5) & (r < side - 0.5) for r, side in ((rows, height), (columns, width))]
         values = steps.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
         depths = steps.log2().add(1e-4).floor().clamp(0, 12).int()
-        for depth in depths.unique().tolist():
+        for depth in sorted(set(depths.tolist())):
             here = depths == depth
             values[here] = self._read_level(depth, rows[here], columns[here])
         return values, (inside[0][:, :, None] & inside[1][:, None]).to(values.dtype)
@@ -132,6 +135,14 @@ class Matches:
     peaks: "Tensor"
     misses: "Tensor"
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Matches]") -> "Matches":
+        """One after the other."""
+        import torch
+
+        columns = zip(*((part.shifts, part.peaks, part.misses) for part in parts), strict=True)
+        return cls(*(torch.cat(column) for column in columns))
+
 
 def match(before: Levels, after: Levels, patches: Patches, reach: int, chunk_mib: int = 64) -> Matches:
     """Follow patches from one frame to the next and back.
@@ -147,15 +158,10 @@ def match(before: Levels, after: Levels, patches: Patches, reach: int, chunk_mib
     chunk_mib : int
         Memory that a batch may take, MiB.
     """
-    import torch
-
     side = _fast_side(patches.weights.shape[-1] + 2 * reach)
     size = max(1, chunk_mib * 2**20 // (4 * TENSORS_PER_PATCH * side**2))
     starts = range(0, max(1, len(patches.steps)), size)
-    parts = [_match(before, after, patches.part(slice(start, start + size)), reach) for start in starts]
-    return Matches(
-        torch.cat([m.shifts for m in parts]), torch.cat([m.peaks for m in parts]), torch.cat([m.misses for m in parts])
-    )
+    return Matches.joined([_match(before, after, patches.part(slice(a, a + size)), reach) for a in starts])
 
 
 def _match(before: Levels, after: Levels, patches: Patches, reach: int) -> Matches:
@@ -206,9 +212,9 @@ def correlations(template: "Tensor", weights: "Tensor", search: "Tensor", known:
     total = n.clamp_min(1e-6)
     variances = (sff / total - (sf / total) ** 2).clamp_min(0), (sgg / total - (sg / total) ** 2).clamp_min(0)
     covariance = sfg / total - sf * sg / total**2
-    flat = torch.minimum(*variances) < MIN_VARIANCE
-    ncc = (covariance / (variances[0] * variances[1]).sqrt().clamp_min(MIN_VARIANCE)).clamp(-1, 1)
-    shown = n >= MIN_OVERLAP * weights.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    flat = torch.minimum(*variances) < MIN_VARIANCE + MIN_SHARE * (known * g * g).mean((1, 2), keepdim=True)
+    ncc: Tensor = (covariance / (variances[0] * variances[1]).sqrt().clamp_min(MIN_VARIANCE)).clamp(-1, 1)
+    shown = n >= MIN_OVERLAP * weights.sum((1, 2), keepdim=True).clamp_min(1)
     return ncc.masked_fill(flat, 0).masked_fill(~shown, -1)
 
 
@@ -235,5 +241,5 @@ def _peak(surface: "Tensor") -> "tuple[Tensor, Tensor]":
 
 def _vertex(left: "Tensor", top: "Tensor", right: "Tensor") -> "Tensor":
     """Where a parabola through three values one sample apart is highest, relative to the middle one."""
-    bend = (2 * top - left - right).clamp_min(1e-9)
-    return ((right - left) / (2 * bend)).clamp(-0.5, 0.5)
+    offset: Tensor = (right - left) / (2 * (2 * top - left - right).clamp_min(1e-9))
+    return offset.clamp(-0.5, 0.5)

@@ -23,8 +23,8 @@ def lucas_kanade_flow(
     From coarse to fine, the later image is warped by the motion known so far and the motion is fitted again over a
     window around every pixel, where each pixel of the window keeps its own share of the motion known so far. That
     makes the steps converge (the iterative scheme of Le Besnerais and Champagnat, "Dense optical flow by iterative
-    local window registration", ICIP 2005). A small weight holds the motion where the window shows no detail: at that
-    of the coarser level, hence at zero where no level shows any.
+    local window registration", ICIP 2005). Where a window shows no detail, a small weight keeps the motion found on
+    the coarser level, and zero where no level shows any; each level ends with a median of 3 x 3 px.
 
     Parameters
     ----------
@@ -126,8 +126,7 @@ def _fit(slope: "Tensor", difference: "Tensor", flow: "Tensor", radius: int) -> 
     sums = _box(torch.cat([gy * gy, gx * gx, gy * gx, gy * target, gx * target], 1), radius)
     yy, xx, yx, ty, tx = (sums[:, k : k + 1] for k in range(5))
     held = STIFFNESS * (yy + xx).mean((1, 2, 3), keepdim=True) + LEAST_GRADIENT**2
-    known = _box(flow, radius)
-    yy, xx, ty, tx = yy + held, xx + held, ty + held * known[:, :1], tx + held * known[:, 1:]
+    yy, xx, ty, tx = yy + held, xx + held, ty + held * flow[:, :1], tx + held * flow[:, 1:]
     return torch.cat([xx * ty - yx * tx, yy * tx - yx * ty], 1) / (yy * xx - yx * yx)
 
 
