@@ -8,12 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_mosam.core.api import preview, segment, track
+    from napari_mosam.core.api import preview, rerun, segment, track
     from napari_mosam.core.config import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
     from napari_mosam.core.model.registry import available_models, load_model
     from napari_mosam.core.movie import Movie
     from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompts, load_prompts
     from napari_mosam.core.results import FrameResult, ObjectResult
+    from napari_mosam.core.store import Result
 
 try:
     __version__ = version("napari-mosam")
@@ -31,23 +32,26 @@ __all__ = [
     "ObjectResult",
     "PointPrompt",
     "Prompts",
+    "Result",
     "WindowConfig",
     "__version__",
     "available_models",
     "load_model",
     "load_prompts",
     "preview",
+    "rerun",
     "segment",
     "track",
 ]
 
 _HOME = {
-    "api": ("preview", "segment", "track"),
+    "api": ("preview", "rerun", "segment", "track"),
     "config": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
     "model.registry": ("available_models", "load_model"),
     "movie": ("Movie",),
     "prompts": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts", "load_prompts"),
     "results": ("FrameResult", "ObjectResult"),
+    "store": ("Result",),
 }
 _MODULE_OF = {name: f"napari_mosam.core.{module}" for module, names in _HOME.items() for name in names}
 

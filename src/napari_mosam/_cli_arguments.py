@@ -34,6 +34,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     helps = {
         "track": "follow prompted objects through a movie",
         "evaluate": "compare a result with the truth",
+        "explain": "show why an object is where it is",
         "info": "describe a movie as it will be read",
         "models": "list the models and where their weights are",
     }
@@ -42,6 +43,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         subparser.set_defaults(command=commands[name])
     _add_track(added["track"])
     _add_evaluate(added["evaluate"])
+    _add_explain(added["explain"])
     _add_source(added["info"])
     return parser
 
@@ -83,6 +85,18 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--csv", type=Path, metavar="FILE", help="also write a row per object")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write everything")
     evaluate.add_argument("--overwrite", action="store_true", help="replace reports that exist")
+
+
+def _add_explain(explain: argparse.ArgumentParser) -> None:
+    explain.add_argument("result", metavar="RESULT", help="OUT.zarr of 'mosam track'")
+    explain.add_argument("--object", required=True, type=_parse_object, metavar="ID", help="which object")
+    explain.add_argument(
+        "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
+    )
+    explain.add_argument(
+        "--plot", type=Path, metavar="FILE", help="also draw it: .png, .pdf or .svg; needs napari-mosam[plot]"
+    )
+    explain.add_argument("--overwrite", action="store_true", help="replace a plot that exists")
 
 
 def _add_source(command: argparse.ArgumentParser) -> None:
@@ -131,6 +145,13 @@ def _parse_ids(text: str) -> tuple[int, ...]:
     if not all(word.isascii() and word.isdecimal() and int(word) for word in words):
         raise argparse.ArgumentTypeError(f"'{text}' are no object ids; give whole numbers from 1, such as 1,2,3")
     return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def _parse_object(text: str) -> int:
+    ids = _parse_ids(text)
+    if len(ids) > 1:
+        raise argparse.ArgumentTypeError(f"'{text}' are {len(ids)} objects; give one id")
+    return ids[0]
 
 
 def _parse_frame(text: str) -> int:

@@ -165,6 +165,12 @@ def _evaluate(arguments: argparse.Namespace, run: _Run) -> None:
     _say(evaluate_command(arguments))
 
 
+def _explain_object(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam._explain_command import explain_command
+
+    _say(explain_command(arguments))
+
+
 def _models(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.model.registry import available_models, cache_folder
 
@@ -181,4 +187,4 @@ def _info(arguments: argparse.Namespace, run: _Run) -> None:
     _say(movie.describe())
 
 
-_COMMANDS = {"track": _track, "evaluate": _evaluate, "models": _models, "info": _info}
+_COMMANDS = {"track": _track, "evaluate": _evaluate, "explain": _explain_object, "models": _models, "info": _info}

@@ -1,4 +1,4 @@
-"""The public functions: segment, preview and track."""
+"""The public functions: segment, preview, track and rerun."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -194,6 +194,88 @@ def track(
         writer.write(result)
         if progress is not None:
             progress(result, done, total)
+    return writer.finish()
+
+
+def rerun(
+    result: "Result | str | Path",
+    movie: Any,
+    prompts: Prompts | Sequence[Prompt],
+    object_ids: Sequence[int] | None = None,
+    *,
+    model: "str | Path | Segmenter | None" = None,
+    neighbours: bool = False,
+    changed_frames: Mapping[int, Sequence[int]] | None = None,
+    progress: "Progress | None" = None,
+    device: Any = None,
+    axes: str | None = None,
+    channel: int | None = None,
+    z: int | Literal["max"] | None = None,
+) -> "Result":
+    """Follow some objects of a result again after their prompts changed, and leave everything else as it is.
+
+    A correction, a removed prompt or a new object is found by comparing the prompts with those of the result. An
+    object is followed from its changed frames to its next prompts on either side, and less far where the new mask
+    agrees with the stored one for five frames. All other objects take part as they are stored: their records stay the
+    same to the bit. Label frames are composed anew, so pixels may change hands where masks meet, except those of
+    locked objects, see :meth:`Result.lock`.
+
+    Parameters
+    ----------
+    result : Result or path
+        What :func:`track` wrote; changed in place.
+    movie : Movie, array or path
+        The movie it was made from.
+    prompts : Prompts or sequence of prompts
+        All prompts of the objects, as they are now.
+    object_ids : sequence of int, optional
+        The only objects to follow. By default those of `prompts` that are new or changed. An object named here that
+        has no prompts any more is removed.
+    model : str, path or Segmenter, optional
+        By default the one that made the result.
+    neighbours : bool
+        Also follow the objects again whose masks touch theirs on the way.
+    changed_frames : mapping of int to sequence of int, optional
+        Frames to be done again by object, besides those whose prompts changed.
+    progress : callable, optional
+        Called after each frame with its result, the number of steps done and the largest possible number.
+    device : str or torch.device, optional
+    axes, channel, z
+        How to read the movie, see :meth:`Movie.open`.
+
+    Returns
+    -------
+    Result
+        Opened again; without changes nothing is done.
+
+    Raises
+    ------
+    MovieError, PromptError, ModelError, DeviceError, ValueError
+        On bad input, before anything is changed.
+    """
+    from napari_mosam.core.prompt_records import changed_frames as differing
+    from napari_mosam.core.rerun import Rerun
+    from napari_mosam.core.rerun_checks import check_changes, same_model, same_movie
+    from napari_mosam.core.store import Result, ResultWriter
+
+    stored = Result.open(result if isinstance(result, str | Path) else result.path)
+    before, attrs = stored.prompts, stored.attrs
+    opened = same_movie(stored, movie, axes=axes, channel=channel, z=z)
+    start, stop = attrs["frames"]
+    given = check_prompts(prompts, opened.shape, start, stop) if len(prompts) else Prompts()
+    ids = set(given.object_ids if object_ids is None else object_ids)
+    changes = {i: set(frames) for i, frames in differing(before, given).items() if i in ids}
+    for i, frames in (changed_frames or {}).items():
+        changes.setdefault(i, set()).update(frames)
+    check_changes(changes, ids, {*given.object_ids, *before.object_ids}, range(start, stop))
+    if not changes:
+        return stored
+    now = Prompts([*(p for p in before if p.object_id not in changes), *(p for p in given if p.object_id in changes)])
+    loaded = same_model(stored, _loaded(attrs["model"] if model is None else model, device))
+    config = EngineConfig.from_dict(attrs["config"])
+    job = Job(opened, now, loaded, config, start, stop, attrs["direction"], attrs["diameter"])
+    writer = ResultWriter.reopen(stored.path, now, sorted(changes))
+    Rerun(job, writer, before, changes, neighbours=neighbours, progress=progress).run()
     return writer.finish()
 
 

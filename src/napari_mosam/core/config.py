@@ -196,6 +196,9 @@ class LifeConfig:
     min_contrast : float
         A mask whose contrast with its surroundings falls below this share of what is usual for the object shows
         nothing, whatever the model says; 0 switches the check off.
+    hide_others : bool
+        Paint the objects that are present out of the view in which a lost one is looked for, so that it is not found
+        in one of them.
     widen : float
         Growth of the window per lost frame; 1 keeps it.
     max_widen : float
@@ -208,9 +211,10 @@ class LifeConfig:
     gate_area: tuple[float, float] = (0.4, 2.5)
     gate_sigmas: float = 4.0
     min_contrast: float = 0.3
+    hide_others: bool = True
     widen: float = 1.05
     max_widen: float = 1.5
-    end_at_border: int = 3
+    end_at_border: int = 25
 
     def __post_init__(self) -> None:
         _require(0 <= self.confirm <= 10, "life confirm", self.confirm, "0 to 10")
@@ -225,7 +229,7 @@ class LifeConfig:
     @classmethod
     def off(cls) -> Self:
         """The model's object score alone decides, as in SAM 2."""
-        return cls(confirm=0, min_contrast=0.0, widen=1.0, max_widen=1.0, end_at_border=0)
+        return cls(confirm=0, min_contrast=0.0, hide_others=False, widen=1.0, max_widen=1.0, end_at_border=0)
 
 
 @dataclass(frozen=True, slots=True)

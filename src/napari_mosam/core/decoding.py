@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.appearance import contrasts
 from napari_mosam.core.config import EngineConfig
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 LARGEST_PROMPT_LOGIT = 32.0
 """Logits given back to the model as a mask prompt are clamped to this, as SAM 2 does."""
+
+HIDDEN_MARGIN = 4
+"""Model pixels around an object that are painted over with it."""
 
 REACH = 3.0
 """Distance in object diameters within which others count as neighbours."""
@@ -82,6 +86,8 @@ class Decoder:
             track.window(f.shift_yx, pyramid.shape_yx, self._config) for track, f in zip(tracks, forecasts, strict=True)
         ]
         images = pyramid.crop(windows, model.image_size)
+        if self._config.life.hide_others:
+            images = _without_others(images, tracks, forecasts, windows)
         features = model.encode(images)
         recalls = [track.bank.recall(t, self._step, self._n_frames) for track in tracks]
         conditioned = model.condition(features, recalls, self._n_frames)
@@ -221,6 +227,22 @@ def _nearest(regions: Sequence[Region | None], row: int) -> tuple[Region, ...]:
     others = [(math.dist(own.center_yx, r.center_yx), r) for k, r in enumerate(regions) if r is not None and k != row]
     near = [(distance, r) for distance, r in others if distance < REACH * own.diameter]
     return tuple(r for _, r in sorted(near, key=lambda pair: pair[0]))
+
+
+def _without_others(
+    images: "Tensor", tracks: Sequence[Track], forecasts: Sequence[Forecast], windows: Sequence[Window]
+) -> "Tensor":
+    """Windows in which objects are searched, with everything that is present painted over by what is between."""
+    size = images.shape[-1]
+    searched = [row for row, track in enumerate(tracks) if track.searched]
+    moved = [t.last_region.shifted(f.shift_yx) for t, f in zip(tracks, forecasts, strict=True) if t.last_region]
+    shown = images.clone() if searched and moved else images
+    for row in searched if moved else ():
+        held = torch.stack([rasterise(region, windows[row], size)[0] for region in moved]).amax(0)
+        grown = max_pool2d(held[None], 2 * HIDDEN_MARGIN + 1, stride=1, padding=HIDDEN_MARGIN)[0] > 0.5
+        if not grown.all():
+            shown[row][grown] = shown[row][~grown].median()
+    return shown
 
 
 def _reads(recall: Recall, t: int) -> tuple[MemoryRead, ...]:

@@ -1,6 +1,5 @@
 """Two directions into one record, and all records of a frame into its labels: pure functions."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,8 @@ import numpy as np
 from napari_mosam.core.labels import compete
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
     from numpy.typing import NDArray
 
     from napari_mosam.core.records import Record
@@ -16,24 +17,52 @@ if TYPE_CHECKING:
 
 CONFIDENCE_MAX = 255
 
+CONTRADICTION = 0.5
+"""Disagreement from which on two masks are taken for different things."""
 
-def fuse(one: "Record", other: "Record", shape_yx: tuple[int, int]) -> "Record":
+
+def fuse(
+    one: "Record", other: "Record", shape_yx: tuple[int, int], distances: "Mapping[str, int] | None" = None
+) -> "Record":
     """What is believed of an object that was followed to a frame from both sides.
 
-    A prompted frame beats everything, an object that was seen beats one that was not, and of two masks the one with
-    the larger predicted IoU is taken (`one` where they are equal).
+    A prompted frame beats everything, an object that was seen beats one that was not. Of two masks of the same thing
+    the one with the larger predicted IoU is taken; of two that contradict each other, the one that was followed from
+    the nearer prompt: errors grow with the way. `one` wins where all is equal.
+
+    Parameters
+    ----------
+    one, other : Record
+        Of the same object and frame.
+    shape_yx : tuple of int
+        Shape of the frame.
+    distances : mapping of str to int, optional
+        Frames since the last prompt on the way of each direction, 'forward' and 'backward'.
 
     Returns
     -------
     Record
         `one` or `other`, with their disagreement.
     """
-    best = other if _strength(other) > _strength(one) else one
-    return replace(best, disagreement=disagreement(one, other, shape_yx))
+    differ = disagreement(one, other, shape_yx)
+    way = distances if distances is not None and differ > CONTRADICTION else {}
+    best = other if _strength(other, way) > _strength(one, way) else one
+    return replace(best, disagreement=differ)
 
 
-def _strength(record: "Record") -> tuple[bool, bool, float]:
-    return record.prompted, record.present, record.predicted_iou
+def _strength(record: "Record", way: "Mapping[str, int]") -> tuple[bool, bool, int, float]:
+    return record.prompted, record.present, -way.get(record.direction, 0), record.predicted_iou
+
+
+def way_since_prompt(prompted: "Collection[int]", t: int) -> dict[str, int]:
+    """Frames to the last prompt behind `t`, forward and backward; a direction without one is left out."""
+    behind, ahead = [p for p in prompted if p <= t], [p for p in prompted if p >= t]
+    found = {}
+    if behind:
+        found["forward"] = t - max(behind)
+    if ahead:
+        found["backward"] = min(ahead) - t
+    return found
 
 
 def disagreement(one: "Record", other: "Record", shape_yx: tuple[int, int]) -> float:

@@ -8,7 +8,8 @@ from napari_mosam.core.results import ObjectState
 FLICKER = 1
 """Missing frames after which an object is believed again without confirmation."""
 
-SURE_IOU = 0.85
+SURE_IOU, LEAST_IOU = 0.85, 0.5
+"""Predicted IoU from which on a lost object is believed at once, and below which it is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,15 @@ class Life:
             return True
         if self.state is ObjectState.PRESENT:
             return seen.plausible or seen.continuous
-        at_once = self.missing <= FLICKER or seen.predicted_iou >= SURE_IOU
-        return seen.plausible and (at_once or self.confirmed + 1 >= config.confirm)
+        if self.missing <= FLICKER:
+            return seen.plausible
+        at_once = seen.predicted_iou >= SURE_IOU
+        return self.accepts(seen) and (at_once or self.confirmed + 1 >= config.confirm)
+
+    @staticmethod
+    def accepts(seen: Sighting) -> bool:
+        """Whether a sighting speaks for a lost object."""
+        return seen.visible and seen.plausible and seen.predicted_iou >= LEAST_IOU
 
     def found(self) -> "Life":
         """After a frame on which the object holds pixels."""
@@ -73,7 +81,7 @@ class Life:
         if self.state is ObjectState.ENDED:
             return self
         missing = self.missing + 1
-        confirmed = self.confirmed + 1 if seen.visible and seen.plausible else 0
+        confirmed = self.confirmed + 1 if self.accepts(seen) else 0
         if leaving and not confirmed and 0 < config.end_at_border <= missing:
             return Life(ObjectState.ENDED, missing)
         return replace(self, state=ObjectState.LOST, missing=missing, confirmed=confirmed)

@@ -31,6 +31,9 @@ Origin = Literal["memory", "motion", "prompt"]
 OVERLAP = 0.2
 """Share of the smaller of two claims in the other from which on the two objects count as overlapping."""
 
+LOST_CONTRAST = 2.0
+"""How many times the contrast asked of a present object is asked of one that was lost."""
+
 PRIOR_LOGIT = 10.0
 """Logits of both are clamped to this where an object cannot be told from another by the model."""
 
@@ -121,13 +124,16 @@ class Observation:
         usual = self.track.usual_contrast
         if config.min_contrast == 0 or usual is None or isnan(self.contrast) or abs(usual) <= self.spread:
             return True
-        return self.contrast / usual >= config.min_contrast
+        least = config.min_contrast if self.track.present else min(1.0, LOST_CONTRAST * config.min_contrast)
+        return self.contrast / usual >= least
 
 
 def without_claim(
     observed: Sequence[Observation], claims: Sequence[Region | None], held: Sequence[Region | None] = ()
 ) -> set[int]:
     """Rows whose claim is another object's mask; who moved there most plausibly keeps it.
+
+    Objects that their own motion tells apart may lie in one another, and are left to the contest.
 
     Parameters
     ----------
@@ -138,7 +144,8 @@ def without_claim(
         Masks of objects that are not followed again and always keep theirs.
     """
     strengths = [o.strength(claim) for o, claim in zip(observed, claims, strict=True)]
-    losers = duplicates([*claims, *held], [*strengths, *(PROMPTED for _ in held)])
+    asked = [None if o.track.ambiguous else claim for o, claim in zip(observed, claims, strict=True)]
+    losers = duplicates([*asked, *held], [*strengths, *(PROMPTED for _ in held)])
     return {row for row in losers if row < len(observed)}
 
 
@@ -156,19 +163,23 @@ def _judged(o: Observation, claim: Region | None, config: LifeConfig) -> Observa
     seen = Sighting(visible, plausible, o.consistency(claim) > 0, o.predicted_iou)
     if track.life.believes(seen, config):
         return replace(o, seen=seen)
-    if claim is not None and visible and plausible:
+    if claim is not None and track.life.accepts(seen):
         track.look_at(claim)
     return replace(o.nothing(), seen=seen)
 
 
 def mark_ambiguous(observed: Sequence[Observation], claims: Sequence[Region | None]) -> None:
-    """Tell tracks that only their own motion tells them apart: claims lie in one another, and one is passing by."""
+    """Tell tracks that only their own motion tells them apart: claims lie in one another, and one is passing by.
+
+    An object that has just vanished on a course of its own may be behind another: it counts where it is expected.
+    """
     ambiguous = set()
-    for i, j in _overlapping(claims):
+    places = [claim or o.track.hidden_region for o, claim in zip(observed, claims, strict=True)]
+    for i, j in _overlapping(places):
         if observed[i].track.directed or observed[j].track.directed:
             ambiguous |= {i, j}
     for row, o in enumerate(observed):
-        o.track.ambiguous = row in ambiguous and not o.prompted
+        o.track.tell_ambiguous(row in ambiguous and not o.prompted)
 
 
 def _overlapping(claims: Sequence[Region | None]) -> list[tuple[int, int]]:

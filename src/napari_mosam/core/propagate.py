@@ -170,6 +170,10 @@ class Propagator:
             if result is not None:
                 yield result
 
+    def release(self, object_id: int) -> None:
+        """Follow an object no further; to be called between two frames."""
+        self._tracks.pop(object_id, None)
+
     def _step(self, t: int) -> FrameResult | None:
         frame = self._read(t)
         motion = self._motion.step(frame)
@@ -210,15 +214,16 @@ class Propagator:
             starts = self._run.starts.get(object_id) == t
             seed = by_frame.get(t) or (self._around.entries.get(object_id) if starts else None)
             if seed is not None and (object_id in self._tracks or starts):
-                found.append(Observation.of_seed(self._entered(object_id, seed), seed))
+                found.append(Observation.of_seed(self._entered(object_id, seed, prompted=t in by_frame), seed))
         return found
 
-    def _entered(self, object_id: int, seed: Seed) -> Track:
+    def _entered(self, object_id: int, seed: Seed, *, prompted: bool) -> Track:
         if object_id in self._tracks:
             track = self._tracks[object_id]
         else:
             track = self._tracks[object_id] = Track(object_id, self._new_bank(object_id), seed)
-        track.restart(seed)
+        if prompted:
+            track.restart(seed)
         return track
 
     def _new_bank(self, object_id: int) -> MemoryBank:

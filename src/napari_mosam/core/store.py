@@ -6,7 +6,6 @@ which of them may not change, ``records`` what is needed to compose and follow a
 ``records`` of the group ``prompts`` holds the prompts.
 """
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.fusion import Locked, areas_of, as_bytes, compose, fuse
+from napari_mosam.core._result_group import (
+    RESULT_MARK,
+    clear_place,
+    lock_array,
+    locked_ids,
+    mark_version,
+    new_group,
+    open_group,
+    read_prompts,
+    read_table,
+    write_ids,
+    write_prompts,
+)
+from napari_mosam.core.fusion import Locked, areas_of, as_bytes, compose, fuse, way_since_prompt
 from napari_mosam.core.labels import label_dtype
-from napari_mosam.core.prompt_records import from_records, to_records
-from napari_mosam.core.records import STATES, TABLE, FrameRecords, Record, RecordStore
+from napari_mosam.core.records import STATES, FrameRecords, Record, RecordStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,12 +37,6 @@ if TYPE_CHECKING:
     from napari_mosam.core.prompts import Prompts
     from napari_mosam.core.results import FrameResult
     from napari_mosam.core.timeline import Timeline
-
-RESULT_MARK = "napari_mosam"
-"""Attribute of a group that holds a result: the version that wrote it."""
-
-LOCK_CHUNK = (64, 64)
-_NUMBERS = TABLE[:-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +87,7 @@ class Result:
         """
         group = open_group(path, "r")
         ids = tuple(int(i) for i in group["table/object_ids"][:])
-        values = _read_table(group["table"], (group["labels"].shape[0], len(ids)))
+        values = read_table(group["table"], (group["labels"].shape[0], len(ids)))
         words = np.array([state or "" for state in STATES])
         state = words[np.nan_to_num(values.pop("state")).astype(int)]
         attrs = dict(group.attrs)
@@ -134,12 +139,12 @@ class Result:
 
     def locked(self, t: int) -> tuple[int, ...]:
         """Objects that are locked on a frame."""
-        return _locked_ids(open_group(self.path, "r"), self.object_ids, t)
+        return locked_ids(open_group(self.path, "r"), self.object_ids, t)
 
     def _set_lock(self, object_id: int, t: int, value: bool) -> None:
         self._check(object_id, t)
         group = open_group(self.path, "r+")
-        _lock_array(group, self.labels.shape[0], len(self.object_ids))[t, self.object_ids.index(object_id)] = value
+        lock_array(group, self.labels.shape[0], len(self.object_ids))[t, self.object_ids.index(object_id)] = value
 
     def _records(self) -> RecordStore:
         return RecordStore.open(open_group(self.path, "r"), self.object_ids)
@@ -162,24 +167,20 @@ class ResultWriter:
         Pairs of frame and object that this writer wrote.
     """
 
-    def __init__(self, path: Path, group: Any, records: RecordStore) -> None:
+    def __init__(self, path: Path, group: Any, records: RecordStore, prompts: "Prompts") -> None:
         self.records = records
         self.written = np.zeros((group["labels"].shape[0], len(records.object_ids)), bool)
         self._path = path
         self._group = group
+        self._prompted: dict[int, set[int]] = {}
+        for prompt in prompts:
+            self._prompted.setdefault(prompt.object_id, set()).add(prompt.frame)
         self._shape_yx: tuple[int, int] = group["labels"].shape[1:]
         self._dtype: type[np.unsignedinteger[Any]] = group["labels"].dtype.type
 
     @classmethod
     def create(
-        cls,
-        path: Path,
-        movie: "Movie",
-        prompts: "Prompts",
-        settings: "Mapping[str, Any]",
-        *,
-        side: int,
-        overwrite: bool,
+        cls, path: Path, movie: "Movie", prompts: "Prompts", settings: Mapping[str, Any], *, side: int, overwrite: bool
     ) -> "ResultWriter":
         """Make an empty group for the results of a movie.
 
@@ -199,21 +200,21 @@ class ResultWriter:
         """
         limits = [float(v) for v in movie.limits]  # the first real read: a broken movie must not cost an old result
         clear_place(path, overwrite=overwrite)
-        group = _new_group(path)
-        group.attrs[RESULT_MARK] = _version()
+        group = new_group(path)
+        group.attrs[RESULT_MARK] = mark_version()
         ids = prompts.object_ids
         frame = (1, *movie.frame_shape)
         for name, dtype in (("labels", label_dtype(max(ids))), ("confidence", np.uint8)):
             group.create_array(name, shape=movie.shape, chunks=frame, dtype=dtype, fill_value=0)
-        _write_ids(group.create_group("table"), ids)
+        write_ids(group.create_group("table"), ids)
         records = RecordStore.create(group, ids, movie.n_frames, side)
         write_prompts(group, prompts)
         group.attrs.update({**settings, "movie": movie.name, "limits": limits})
-        return cls(path, group, records)
+        return cls(path, group, records, prompts)
 
     @classmethod
-    def reopen(cls, path: Path, new_ids: Sequence[int] = ()) -> "ResultWriter":
-        """Go on with a result, with room for more objects.
+    def reopen(cls, path: Path, prompts: "Prompts", new_ids: Sequence[int] = ()) -> "ResultWriter":
+        """Go on with a result, with room for more objects and the prompts as they are now.
 
         Raises
         ------
@@ -231,8 +232,8 @@ class ResultWriter:
             records = records.grow(added)
             if "locked" in group["table"]:
                 group["table/locked"].resize((group["labels"].shape[0], len(records.object_ids)))
-            _write_ids(group["table"], records.object_ids)
-        return cls(path, group, records)
+            write_ids(group["table"], records.object_ids)
+        return cls(path, group, records, prompts)
 
     @property
     def group(self) -> Any:
@@ -245,16 +246,19 @@ class ResultWriter:
         new = [Record.of(o, t, result.direction) for o in result.objects]
         if self.written[t].any():
             stored = self.records.read(t)
-            self.put(t, {r.object_id: self._fused(stored, r) for r in new}, stored)
+            self.put(t, {r.object_id: self.fused(stored.get(r.object_id), r) for r in new}, stored)
             return
         frame = FrameRecords.empty(t, self.records.object_ids, self.records.side)
         for record in new:
             frame.put(record)
         self._commit(frame, (r.object_id for r in new), result.labels, as_bytes(result.confidence))
 
-    def _fused(self, stored: FrameRecords, record: Record) -> Record:
-        other = stored.get(record.object_id)
-        return record if other is None else fuse(other, record, self._shape_yx)
+    def fused(self, stored: Record | None, record: Record) -> Record:
+        """A new record, or the stored one of the other direction where that is better."""
+        if stored is None:
+            return record
+        way = way_since_prompt(self._prompted.get(record.object_id, ()), record.t)
+        return fuse(stored, record, self._shape_yx, way)
 
     def put(self, t: int, records: "Mapping[int, Record | None]", stored: FrameRecords | None = None) -> None:
         """Replace records (None: forget them) and compose the frame anew; locked ones stay as they are.
@@ -268,7 +272,7 @@ class ResultWriter:
             All records of the frame, where they are already read.
         """
         frame = stored if stored is not None else self.records.read(t)
-        locked = _locked_ids(self._group, self.records.object_ids, t)
+        locked = locked_ids(self._group, self.records.object_ids, t)
         for object_id, record in records.items():
             if object_id in locked:
                 continue
@@ -292,99 +296,3 @@ class ResultWriter:
     def finish(self) -> Result:
         """The group, opened for reading."""
         return Result.open(self._path)
-
-
-# ---- parts of a group
-
-
-def open_group(path: str | Path, mode: str) -> Any:
-    """The zarr group of a result."""
-    import zarr
-
-    return zarr.open_group(str(path), mode=mode)  # type: ignore[arg-type]
-
-
-def write_prompts(group: Any, prompts: "Prompts") -> None:
-    """Keep prompts in a result's group."""
-    group.require_group("prompts").attrs["records"] = to_records(prompts)
-
-
-def read_prompts(group: Any) -> "Prompts":
-    """The prompts kept in a result's group; ValueError where there are none."""
-    if "prompts" not in group:
-        raise ValueError("this result was written without its prompts, by an earlier version; run 'mosam track' again")
-    return from_records(group["prompts"].attrs["records"], group["labels"].shape[1:])
-
-
-def _write_ids(table: Any, object_ids: Sequence[int]) -> None:
-    ids = np.array(object_ids, np.uint32)
-    if "object_ids" in table:
-        table["object_ids"].resize(ids.shape)
-    else:
-        table.create_array("object_ids", shape=ids.shape, chunks=(max(len(ids), 64),), dtype="uint32")
-    table["object_ids"][:] = ids
-
-
-def _read_table(table: Any, shape: tuple[int, int]) -> "dict[str, NDArray[np.float32]]":
-    """All columns, also of results whose columns are arrays of their own."""
-    if "values" in table:
-        values = np.asarray(table["values"][:])
-        return {name: values[..., table["values"].attrs["columns"].index(name)] for name in TABLE}
-    missing = np.full(shape, np.nan, np.float32)
-    return {name: np.asarray(table[name][:]) if name in table else missing for name in TABLE}
-
-
-def _lock_array(group: Any, n_frames: int, n_objects: int) -> Any:
-    if "locked" not in group["table"]:
-        group["table"].create_array("locked", shape=(n_frames, n_objects), chunks=LOCK_CHUNK, dtype="uint8")
-    return group["table/locked"]
-
-
-def _locked_ids(group: Any, object_ids: Sequence[int], t: int) -> tuple[int, ...]:
-    if "locked" not in group["table"]:
-        return ()
-    row = np.asarray(group["table/locked"][t])
-    return tuple(object_id for object_id, locked in zip(object_ids, row, strict=True) if locked)
-
-
-# ---- where a result may be made
-
-
-def clear_place(path: Path, *, overwrite: bool) -> None:
-    """Make sure a result can be written at `path`; only an earlier result is ever removed."""
-    if not path.exists():
-        return
-    if not overwrite:
-        raise FileExistsError(f"'{path}' exists; choose another name or allow it to be overwritten (--overwrite)")
-    if not _is_result(path):
-        raise FileExistsError(
-            f"'{path}' is not a result of napari-mosam, so it is not overwritten; choose another name"
-        )
-    shutil.rmtree(path)
-
-
-def _is_result(path: Path) -> bool:
-    import zarr
-    from zarr.errors import ContainsArrayError, GroupNotFoundError
-
-    try:
-        return RESULT_MARK in zarr.open_group(str(path), mode="r").attrs
-    except (ContainsArrayError, GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError, KeyError):
-        return False
-
-
-def _new_group(path: Path) -> Any:
-    import zarr
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return zarr.open_group(str(path), mode="w-")
-    except OSError as error:
-        reason = error.strerror or error
-        raise PermissionError(f"cannot write '{path}' ({reason}); choose a folder you may write to") from error
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("napari-mosam")

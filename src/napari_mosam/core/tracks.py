@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.config import EngineConfig, LifeConfig, MotionConfig, WindowConfig
-from napari_mosam.core.life import Life
+from napari_mosam.core.life import FLICKER, Life
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.motion.estimate import FrameMotion
 from napari_mosam.core.motion.forecast import Forecast, fuse
@@ -29,6 +29,9 @@ WHOLE = 0.75
 
 KNOWN_COURSE = 4
 """Frames on which an object must have been seen before its own motion counts."""
+
+LONGEST_PASSING = 40
+"""Frames in a row for which an object may be told from another by its motion alone."""
 
 CONTRAST_HISTORY = 10
 
@@ -54,8 +57,9 @@ class Track:
         self.center_yx = seed.region.center_yx if seed.region is not None else seed.window.center_yx
         self.side = max(seed.window.size_yx)
         self.life = Life() if seed.region is not None else Life(ObjectState.LOST, missing=1)
-        self.ambiguous = False
+        self._n_ambiguous = 0
         self._mask = (seed.logits, seed.window, self.center_yx)
+        self._alone = seed.region
         self._kalman = Kalman.start(self.center_yx, self.diameter)
         self._n_seen = 0
         self._last_shift = (0.0, 0.0)
@@ -80,6 +84,24 @@ class Track:
     def last_region(self) -> Region | None:
         """The mask on the frame before; None where the object was lost."""
         return self.region if self.present else None
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether only its own motion tells the object from another; for a limited time, since cells turn."""
+        return 0 < self._n_ambiguous <= LONGEST_PASSING
+
+    @property
+    def searched(self) -> bool:
+        """Whether the object has been lost for longer than a flicker, and not behind another."""
+        return self.life.missing > FLICKER and not self.ambiguous
+
+    @property
+    def hidden_region(self) -> Region | None:
+        """Where a lost object on a course of its own is expected; None for others, and after a time."""
+        if self.present or not self.directed or self.life.missing > LONGEST_PASSING or self._alone is None:
+            return None
+        (y, x), (cy, cx) = self.expected_yx, self._alone.center_yx
+        return self._alone.shifted((y - cy, x - cx))
 
     @property
     def directed(self) -> bool:
@@ -169,7 +191,7 @@ class Track:
             if self.ambiguous:
                 center = self._kalman.center_yx
             else:
-                self._mask = (logits, window, center)
+                self._mask, self._alone = (logits, window, center), region
             self._last_shift = (center[0] - self.center_yx[0], center[1] - self.center_yx[1])
             self.region = region
         self.center_yx = center
@@ -177,6 +199,10 @@ class Track:
     def _is_whole(self, region: Region) -> bool:
         usual = self.bank.usual_area
         return usual is None or WHOLE * usual <= region.area <= usual / WHOLE
+
+    def tell_ambiguous(self, ambiguous: bool) -> None:
+        """Note whether the object's claim lies in another's on this frame."""
+        self._n_ambiguous = self._n_ambiguous + 1 if ambiguous else 0
 
     def look_at(self, region: Region) -> None:
         """Move to where a lost object may have been seen, without believing it yet."""
