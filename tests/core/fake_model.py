@@ -92,7 +92,10 @@ class FakeSegmenter:
             return (side - 1) / 2, (side - 1) / 2
         xy, labels = points.xy[row].numpy(), points.labels[row].numpy()
         boxed = xy[(labels == BOX_START) | (labels == BOX_END)]
-        x, y = boxed.mean(0) if len(boxed) else xy[labels == POSITIVE][0]
+        inside = xy[labels == POSITIVE]
+        if not len(boxed) and not len(inside):
+            return (side - 1) / 2, (side - 1) / 2
+        x, y = boxed.mean(0) if len(boxed) else inside[0]
         return (y + 0.5) / 4 - 0.5, (x + 0.5) / 4 - 0.5
 
     def _find(self, image, aim):

@@ -7,7 +7,7 @@ from tests.core.fake_model import CountingMovie, FakeSegmenter, disks, iou, midd
 
 from napari_mosam.core import propagate
 from napari_mosam.core.api import segment
-from napari_mosam.core.config import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+from napari_mosam.core.config import EngineConfig, LifeConfig, MemoryConfig, MotionConfig, WindowConfig
 from napari_mosam.core.memory.bank import KEPT_FRAMES, MemoryBank
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mosam.core.results import ObjectState
@@ -365,3 +365,100 @@ def test_the_flow_and_the_drift_of_a_frame_are_reported():
     assert results[0].flow is None
     assert all(r.flow.shape == (2, 96, 96) for r in results[1:])
     assert all(r.flow is None and r.drift_yx == (0, 0) for r in follow(images, masks(labels), motion=False))
+
+
+# ---- corrections on the way
+
+
+def test_a_click_on_a_followed_object_corrects_its_mask_with_memory(banks):
+    images, labels = disks([[(48, 40)]] * 8)
+    model = FakeSegmenter()
+    results = follow(images, [*masks(labels), PointPrompt(1, 4, (48, 42))], model, direction="forward")
+    corrected = results[4].objects[0]
+    assert corrected.prompted
+    assert corrected.decoded_with == "prompt"
+    assert corrected.memory_frames[:3] == (3, 2, 1)
+    assert 4 in results[7].objects[0].memory_frames
+    assert [f.t for f in banks[0]._conditioning.values()] == [0, 4]
+
+
+def test_a_minus_click_corrects_an_object_that_is_followed():
+    images, labels = disks([[(48, 40)]] * 8)
+    minus = PointPrompt(1, 4, (48, 60), positive=False)
+    results = follow(images, [*masks(labels), minus], direction="forward")
+    assert [r.objects[0].prompted for r in results] == [t in (0, 4) for t in range(8)]
+
+
+def test_a_minus_click_on_a_lost_object_does_nothing():
+    images, labels = vanishing(set(range(3, 10)), 10)
+    minus = PointPrompt(1, 6, (48, 44), positive=False)
+    results = follow(images, [*masks(labels), minus], direction="forward")
+    assert [r.objects[0].prompted for r in results] == [t == 0 for t in range(10)]
+
+
+def test_a_correction_is_known_to_the_backward_pass():
+    images, labels = disks([[(48, 40)]] * 12)
+    prompts = [MaskPrompt.from_frame(1, 3, labels[0] == 1), PointPrompt(1, 8, (48, 41))]
+    results = follow(images, prompts)
+    back = [r for r in results if r.direction == "backward"]
+    assert [r.t for r in back] == list(range(7, -1, -1))
+    assert {3, 8} <= set(back[-1].objects[0].memory_frames)
+
+
+# ---- motion
+
+
+def test_every_cue_tells_what_it_saw_and_whether_it_was_used():
+    images, labels = disks([[(48, 30 + 3 * t)] for t in range(8)])
+    config = EngineConfig(motion=MotionConfig(keypoints=True, velocity=True))
+    item = follow(images, masks(labels), config=config)[-1].objects[0]
+    assert {cue.name for cue in item.cues} == {"drift", "flow", "keypoints", "velocity"}
+    assert [cue.name for cue in item.cues if cue.used] == ["velocity"]
+    assert next(c for c in item.cues if c.name == "velocity").shift_yx == pytest.approx((0, 3), abs=1)
+
+
+@pytest.mark.parametrize("form", ["mask", "points", "box", "box+points"])
+def test_motion_prompts_are_a_second_decode_of_the_same_features(form):
+    images, labels = disks([[(48, 30 + 3 * t)] for t in range(6)])
+    model = FakeSegmenter()
+    config = EngineConfig(motion=MotionConfig(prompt=form))
+    results = follow(images, masks(labels), model, config=config)
+    plain = FakeSegmenter()
+    follow(images, masks(labels), plain)
+    assert model.encoded == plain.encoded
+    assert all(iou(r.labels == 1, labels[r.t] == 1) > 0.8 for r in results)
+    assert {r.objects[0].decoded_with for r in results[1:]} <= {"memory", "motion"}
+
+
+@pytest.mark.parametrize("pixels", ["off", "bias", "feature"])
+def test_remembered_frames_know_how_sure_their_pixels_are(pixels, banks):
+    images, labels = disks([[(48, 40)]] * 4)
+    follow(images, masks(labels), config=EngineConfig(memory=MemoryConfig(pixels=pixels)))
+    sure = [frame.confidence for frame in banks[0]._tracked]
+    assert all((c is None) == (pixels == "off") for c in sure)
+    assert all(0 <= c.min() <= c.max() <= 1 for c in sure if c is not None)
+
+
+def test_a_mask_that_falls_apart_is_evidence_of_a_division():
+    y, x = np.indices((96, 96))
+    one = np.hypot((y - 48) / 1.0, (x - 48) / 1.6) <= 10
+    two = one & (abs(x - 48) > 3)
+    images = np.stack([np.where(m, 1000, 100) for m in (one, one, two)]).astype(np.uint16)
+
+    class Both(FakeSegmenter):
+        def _find(self, image, aim):
+            return np.where(image > 0.5, 6.0, -6.0).astype(np.float32), 5.0
+
+    results = follow(images, [MaskPrompt.from_frame(1, 0, one)], Both())
+    assert [r.objects[0].division > 0.5 for r in results] == [False, False, True]
+
+
+def test_an_object_that_left_through_the_border_is_not_looked_for_any_more():
+    images, labels = disks([[(48, max(-30, 20 - 6 * t))] for t in range(20)])
+    config = EngineConfig(life=LifeConfig(end_at_border=3))
+    model = FakeSegmenter()
+    results = follow(images, masks(labels), model, config=config)
+    states = [r.objects[0].state for r in results]
+    assert states[-1] is ObjectState.ENDED
+    assert len(results) == 20
+    assert model.encoded == 20 - states.count(ObjectState.ENDED) + 1

@@ -111,6 +111,13 @@ def test_without_changes_nothing_is_done(done, out):
     assert bytes_of(out, 1) == before
 
 
+def test_frames_can_be_done_again_without_a_change(done, out):
+    labels, model, seen = done.labels[:], FakeSegmenter(), []
+    result = again(out, TWO, model=model, changed_frames={2: [6]}, progress=lambda r, *_: seen.append(r.t))
+    assert seen[:7] == list(range(7))
+    assert np.array_equal(result.labels[:], labels)
+
+
 def test_only_the_objects_that_are_named_are_followed(done, out):
     before = bytes_of(out, 1)
     result = again(out, [mask(1, 0), mask(1, 9), mask(2, 0), mask(2, 9)], [2])
@@ -167,6 +174,7 @@ def test_clicks_correct_the_object_as_it_comes_from_the_frame_before(done, out):
         (11, False),
     ]
     assert result.record(1, 10).memory[0].t == 9
+    assert ("backward", 9) in seen
     assert follows(result, 1, 1)
 
 
@@ -279,14 +287,15 @@ def test_neighbours_are_followed_again_on_request(out):
 
 def test_a_run_that_was_stopped_is_made_up_for(out):
     def stop(result, done, total):
-        if done == 4:
+        if done == 8:  # more than it takes to agree
             raise KeyboardInterrupt
 
     write(out, WRONG)
     with pytest.raises(KeyboardInterrupt):
         again(out, [*WRONG, mask(1, 10)], progress=stop)
     half = Result.open(out)
-    assert follows(half, 1, 1, range(10, 14))
+    assert follows(half, 1, 1, range(10, 18))
+    assert not follows(half, 1, 1, range(18, N))
     assert half.area.tolist() == [[int((half.labels[t] == i).sum()) for i in (1, 2)] for t in range(N)]
     assert follows(again(out, [*WRONG, mask(1, 10)]), 1, 1, range(10, N))
 

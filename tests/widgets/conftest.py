@@ -40,7 +40,6 @@ def frame_result(t: int, ids: list[int], shape: tuple[int, int] = (64, 64), flow
                 shift_yx=(1.0, 0.0),
                 remembered=True,
                 prompted=False,
-                memory_frames=(),
             )
         )
     field_ = np.full((2, *shape), 2.0, np.float32) if flow else None

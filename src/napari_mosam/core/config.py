@@ -293,7 +293,8 @@ SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig, LifeCon
 
 
 def _section(default: SectionT, name: str, given: Mapping[str, Any]) -> SectionT:
-    section = {key: tuple(v) if isinstance(v, list) else v for key, v in dict(given.get(name, {})).items()}
+    section: dict[str, Any] = dict(given.get(name, {}))
+    section.update({key: tuple(value) for key, value in section.items() if isinstance(value, list)})
     _refuse_unknown(name, section, {f.name for f in fields(default)})
     return replace(default, **section)
 

@@ -14,20 +14,17 @@ from napari_mosam.core.model.segmenter import Decoded, Features, Recall, Segment
 from napari_mosam.core.motion import guide
 from napari_mosam.core.motion.estimate import FrameMotion, sparse_cues
 from napari_mosam.core.motion.forecast import Forecast
-from napari_mosam.core.observations import Observation
-from napari_mosam.core.queries import Query, points_of
+from napari_mosam.core.observations import Observation, Origin
+from napari_mosam.core.queries import LARGEST_PROMPT_LOGIT, Query, encode_windows, points_of
 from napari_mosam.core.raster import rasterise
 from napari_mosam.core.regions import Region
 from napari_mosam.core.requests import Request
-from napari_mosam.core.results import MemoryRead
+from napari_mosam.core.results import Cue, MemoryRead
 from napari_mosam.core.tracks import Track
 from napari_mosam.core.windows import Pyramid, Window
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-LARGEST_PROMPT_LOGIT = 32.0
-"""Logits given back to the model as a mask prompt are clamped to this, as SAM 2 does."""
 
 HIDDEN_MARGIN = 4
 """Model pixels around an object that are painted over with it."""
@@ -86,9 +83,7 @@ class Decoder:
             track.window(f.shift_yx, pyramid.shape_yx, self._config) for track, f in zip(tracks, forecasts, strict=True)
         ]
         images = pyramid.crop(windows, model.image_size)
-        if self._config.life.hide_others:
-            images = _without_others(images, tracks, forecasts, windows)
-        features = model.encode(images)
+        features = self._encode(images, tracks, forecasts, windows, pyramid)
         recalls = [track.bank.recall(t, self._step, self._n_frames) for track in tracks]
         conditioned = model.condition(features, recalls, self._n_frames)
         decoded = model.decode(features, conditioned)
@@ -119,9 +114,25 @@ class Decoder:
             for row in rows
         ]
 
+    def _encode(
+        self,
+        images: "Tensor",
+        tracks: Sequence[Track],
+        forecasts: Sequence[Forecast],
+        windows: Sequence[Window],
+        pyramid: Pyramid,
+    ) -> Features:
+        """Features of the windows; those in which a lost object is searched do not show the others."""
+        searched = self._config.life.hide_others and any(track.searched for track in tracks)
+        if searched:
+            return self._model.encode(_without_others(images, tracks, forecasts, windows))
+        if self._config.window.mode == "full":
+            return encode_windows(self._model, pyramid, windows)
+        return self._model.encode(images)
+
     def _forecasts(self, tracks: Sequence[Track], motion: FrameMotion) -> list[Forecast]:
         config = self._config.motion
-        sparse = [None] * len(tracks)
+        sparse: list[Cue | None] = [None] * len(tracks)
         if config.keypoints:
             sparse = sparse_cues(motion, [track.last_region for track in tracks], self._model.device)
         return [track.forecast(motion, cue, config) for track, cue in zip(tracks, sparse, strict=True)]
@@ -136,7 +147,7 @@ class Decoder:
         features: Features,
         conditioned: "Tensor",
         decoded: Decoded,
-    ) -> tuple[Decoded, list[str]]:
+    ) -> tuple[Decoded, list[Origin]]:
         """The best candidate of each row, (B, 1, …), and which decode it came from.
 
         The object score is always that of the decode without prompts: a prompt makes the model see what is not there.

@@ -92,6 +92,13 @@ class Observation:
             decoded_with="prompt",
         )
 
+    @classmethod
+    def of_ended(cls, track: Track) -> "Observation":
+        """An object that left for good and is not looked at any more."""
+        logits, window = track.mask_at(track.center_yx)
+        empty = logits.new_full(logits.shape, NO_OBJECT)
+        return cls(track, window, empty, empty.new_zeros(0), 0.0, NO_OBJECT)
+
     @property
     def prompted(self) -> bool:
         """Whether the user prompted the object on this frame."""

@@ -237,12 +237,14 @@ class Propagator:
     def _followed(self, t: int, pyramid: Pyramid, motion: FrameMotion) -> list[Observation]:
         known = {i for i, by_frame in self._knowledge.seeds.items() if t in by_frame}
         starting = {i for i, start in self._run.starts.items() if start == t}
-        tracks = [track for i, track in sorted(self._tracks.items()) if i not in known | starting and not track.ended]
+        others = [track for i, track in sorted(self._tracks.items()) if i not in known | starting]
+        ended = [Observation.of_ended(track) for track in others if track.ended]
+        tracks = [track for track in others if not track.ended]
         if not tracks:
-            return []
+            return ended
         asked = [self._knowledge.correction(track.object_id, t) for track in tracks]
         requests = [r if r is not None and track.covers(r) else None for r, track in zip(asked, tracks, strict=True)]
-        return self._decoder.observe(t, tracks, requests, pyramid, motion)
+        return [*self._decoder.observe(t, tracks, requests, pyramid, motion), *ended]
 
     # ---- who gets which pixel
 

@@ -98,7 +98,11 @@ class Rerun:
             touched = {i: t for i, t in self._account.touched.items() if i not in self._changes}
             self._carry_out({i: plan_touched(self._past(i), t, self._span) for i, t in touched.items()})
         write_prompts(self._writer.group, self._job.prompts)
-        attrs[UNFINISHED] = sorted(self._half_new - set(self._changes))
+        left = sorted(self._half_new - set(self._changes))
+        if left:
+            attrs[UNFINISHED] = left
+        else:
+            del attrs[UNFINISHED]
 
     def _past(self, object_id: int) -> Past:
         now = {t: r for t in self._job.prompts.frames for r in self._requests(t, [object_id])}

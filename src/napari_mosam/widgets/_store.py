@@ -8,8 +8,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.results import FrameResult, ObjectResult
     from napari_mosam.widgets._source import MovieSource
+
+
+PROMPTED = 2.0
+"""Quality of a mask on a prompted frame, above every predicted IoU."""
 
 
 class PaintLocks:
@@ -116,10 +120,24 @@ class LabelWriter:
         self.array = array
         self.locks = PaintLocks(source.shape[1:], source.time_axis)
         self._source = source
+        self._quality: dict[int, NDArray[np.float16]] = {}
 
     def write(self, result: "FrameResult") -> None:
-        """Put the followed objects of `result` on their frame, except where the user painted."""
+        """Put the followed objects of `result` on their frame, except where the user painted.
+
+        Between two prompts an object comes once in each direction; the better of its masks stays.
+        """
         index = self._source.index(result.t)
-        ids = {o.object_id for o in result.objects} - self.locks.ids(result.t)
+        ids = {o.object_id for o in result.objects if self._is_better(result.t, o)} - self.locks.ids(result.t)
         stored = np.asarray(self.array[index] if index else self.array[...])
         self.array[index or ...] = merge_frame(stored, result.labels, sorted(ids), self.locks.pixels(result.t))
+
+    def _is_better(self, t: int, item: "ObjectResult") -> bool:
+        """Whether a mask is better than what is there of its object; it is then taken to be there."""
+        n_frames = self._source.shape[0]
+        known = self._quality.setdefault(item.object_id, np.full(n_frames, -1, np.float16))
+        quality = PROMPTED if item.prompted else item.predicted_iou if item.area else 0.0
+        if quality <= known[t]:
+            return False
+        known[t] = quality
+        return True
