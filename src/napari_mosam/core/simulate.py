@@ -110,6 +110,7 @@ STRESS_CASES: dict[str, Callable[..., SimulatedMovie]] = {
     for hard in (
         long_occlusion,
         under_bar,
+        two_disks_cross,
         twins_cross,
         crowd,
         stage_leaps,
@@ -125,7 +126,6 @@ CASES: dict[str, Callable[..., SimulatedMovie]] = {
     for named in (
         disk_moves,
         disk_vanishes,
-        two_disks_cross,
         disk_divides,
         touching_cells,
         stage_jumps,
