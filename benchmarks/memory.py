@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py --frames 50,500,2000 --out memory.csv
 
-Simulated 512-px zarr movies with 8 cells are followed from their first frame; each length runs in a process of its
-own and reports its peak resident memory, the results streaming to a zarr on disk.
+Simulated zarr movies (512 px and 8 cells by default) are followed from their first frame; each length runs in a process
+of its own and reports its peak resident memory, the results streaming to a zarr on disk.
 """
 
 import argparse
@@ -15,18 +15,16 @@ import tempfile
 import time
 from pathlib import Path
 
-SIDE, N_CELLS = 512, 8
 
-
-def make_movie(path: Path, n_frames: int) -> None:
+def make_movie(path: Path, n_frames: int, side: int, n_cells: int) -> None:
     """Simulate a movie into a zarr array, one chunk per frame, and its first labels beside it."""
     import numpy as np
     import zarr
 
     from napari_mosam.core.simulate import SimulationConfig, Simulator
 
-    shape = (SIDE, SIDE)
-    simulator = Simulator(SimulationConfig(seed=1, n_frames=n_frames, shape=shape, n_cells=N_CELLS, diameter=40))
+    shape = (side, side)
+    simulator = Simulator(SimulationConfig(seed=1, n_frames=n_frames, shape=shape, n_cells=n_cells, diameter=40))
     array = zarr.create_array(str(path), shape=(n_frames, *shape), chunks=(1, *shape), dtype="uint16")
     for t in range(n_frames):
         array[t] = simulator.render(t)[0]
@@ -51,6 +49,8 @@ def main() -> None:
     """Run every length and write a CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", default="50,500,2000")
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--cells", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path("memory.csv"))
     parser.add_argument("--follow", nargs=2, type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -62,7 +62,7 @@ def main() -> None:
         writer.writerow(["frames", "object_frames", "seconds", "peak_rss_mib"])
         for n_frames in map(int, given.frames.split(",")):
             movie = Path(folder) / f"movie_{n_frames}.zarr"
-            make_movie(movie, n_frames)
+            make_movie(movie, n_frames, given.side, given.cells)
             command = [sys.executable, __file__, "--follow", str(movie), str(movie.with_suffix(".out.zarr"))]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             row = [n_frames, *done.stdout.split()]

@@ -12,7 +12,9 @@ import zarr
 
 from napari_mosam import cli
 from napari_mosam.core._label_files import open_labels
+from napari_mosam.core._result_group import write_prompts
 from napari_mosam.core.export.ctc import export_ctc
+from napari_mosam.core.prompts import PointPrompt
 from napari_mosam.core.simulate import disk_divides, two_disks_cross
 
 
@@ -101,7 +103,9 @@ def test_prompted_frames_are_not_scored(job, capsys):
 
 
 def test_a_result_that_knows_its_prompts_and_frames_needs_no_options(job, capsys):
-    write_result(job.folder / "out.zarr", job.labels, prompted_frames={"1": [0], "2": [0, 1]}, frames=[0, 4])
+    write_result(job.folder / "out.zarr", job.labels, frames=[0, 4])
+    prompts = [PointPrompt(1, 0, (5, 5)), PointPrompt(2, 0, (5, 5)), PointPrompt(2, 1, (5, 5))]
+    write_prompts(zarr.open_group(job.folder / "out.zarr", mode="r+"), prompts)
     assert [row[1] for row in run("out.zarr truth.tif", capsys)[1:3]] == ["3", "2"]
 
 

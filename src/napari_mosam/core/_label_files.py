@@ -120,8 +120,12 @@ def _stored_ids(group: Any) -> tuple[int, ...] | None:
 
 
 def _stored_prompts(group: Any) -> dict[int, list[int]] | None:
-    stored = group.attrs.get("prompted_frames")
-    return None if stored is None else {int(i): [int(t) for t in frames] for i, frames in stored.items()}
+    if "prompts" not in group:
+        return None
+    frames: dict[int, list[int]] = {}
+    for record in group["prompts"].attrs["records"]:
+        frames.setdefault(int(record["object"]), []).append(int(record["frame"]))
+    return frames
 
 
 # --- Cell Tracking Challenge -----------------------------------------------------------------------------------------
