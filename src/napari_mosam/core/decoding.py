@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,6 +32,42 @@ HIDDEN_MARGIN = 4
 
 REACH = 3.0
 """Distance in object diameters within which others count as neighbours."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """What is asked of the model about one frame, one row per object.
+
+    Attributes
+    ----------
+    tracks : sequence of Track
+    requests : sequence of Request or None
+        The user's corrections.
+    forecasts : sequence of Forecast
+    windows : sequence of Window
+    images : Tensor, shape (B, S, S)
+    """
+
+    tracks: Sequence[Track]
+    requests: Sequence[Request | None]
+    forecasts: Sequence[Forecast]
+    windows: Sequence[Window]
+    images: "Tensor"
+
+    @property
+    def moved(self) -> list[Region | None]:
+        """The last mask of each object, moved to where it is expected; None where it was lost."""
+        pairs = zip(self.tracks, self.forecasts, strict=True)
+        return [t.last_region.shifted(f.shift_yx) if t.last_region is not None else None for t, f in pairs]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the model sees there: its features, before and after attending to memory, and one candidate per row."""
+
+    features: Features
+    conditioned: "Tensor"
+    decoded: Decoded
 
 
 class Decoder:
@@ -77,33 +114,26 @@ class Decoder:
         list of Observation
             In the order of the tracks.
         """
-        model, rows = self._model, range(len(tracks))
-        forecasts = self._forecasts(tracks, motion)
-        windows = [
-            track.window(f.shift_yx, pyramid.shape_yx, self._config) for track, f in zip(tracks, forecasts, strict=True)
-        ]
-        images = pyramid.crop(windows, model.image_size)
-        features = self._encode(images, tracks, forecasts, windows, pyramid)
+        model = self._model
+        looks = self._look(tracks, requests, pyramid, motion)
         recalls = [track.bank.recall(t, self._step, self._n_frames) for track in tracks]
+        features = self._encode(looks, pyramid)
         conditioned = model.condition(features, recalls, self._n_frames)
-        decoded = model.decode(features, conditioned)
-        chosen, origins = self._guided(tracks, forecasts, windows, features, conditioned, decoded)
-        chosen = self._corrected(requests, windows, features, conditioned, chosen)
+        chosen, origins = self._guided(looks, Seen(features, conditioned, model.decode(features, conditioned)))
+        chosen = self._corrected(looks, Seen(features, conditioned, chosen))
         pointers = model.pointers(chosen.tokens[:, 0], chosen.object_score)
-        masks = [
-            self._mask(tracks[row], windows[row], forecasts[row], chosen, row, requests[row] is not None)
-            for row in rows
-        ]
-        contrast, spread = contrasts(images, torch.stack([mask for mask, _ in masks]))
+        moved = looks.moved
+        masks = [self._mask(looks, row, chosen, moved[row]) for row in range(len(tracks))]
+        contrast, spread = contrasts(looks.images, torch.stack([logits for logits, _ in masks]))
         return [
             Observation(
-                tracks[row],
-                windows[row],
+                track,
+                looks.windows[row],
                 masks[row][0],
                 pointers[row],
                 float(chosen.predicted_iou[row, 0]),
                 float(chosen.object_score[row]),
-                forecasts[row],
+                looks.forecasts[row],
                 _reads(recalls[row], t),
                 features.take([row]),
                 "prompt" if requests[row] is not None else origins[row],
@@ -111,122 +141,93 @@ class Decoder:
                 float(spread[row]),
                 masks[row][1],
             )
-            for row in rows
+            for row, track in enumerate(tracks)
         ]
 
-    def _encode(
-        self,
-        images: "Tensor",
-        tracks: Sequence[Track],
-        forecasts: Sequence[Forecast],
-        windows: Sequence[Window],
-        pyramid: Pyramid,
-    ) -> Features:
-        """Features of the windows; those in which a lost object is searched do not show the others."""
-        searched = self._config.life.hide_others and any(track.searched for track in tracks)
-        if searched:
-            return self._model.encode(_without_others(images, tracks, forecasts, windows))
-        if self._config.window.mode == "full":
-            return encode_windows(self._model, pyramid, windows)
-        return self._model.encode(images)
-
-    def _forecasts(self, tracks: Sequence[Track], motion: FrameMotion) -> list[Forecast]:
-        config = self._config.motion
+    def _look(
+        self, tracks: Sequence[Track], requests: Sequence[Request | None], pyramid: Pyramid, motion: FrameMotion
+    ) -> Looks:
+        """Where to look for each object."""
+        config, shape = self._config, pyramid.shape_yx
         sparse: list[Cue | None] = [None] * len(tracks)
-        if config.keypoints:
+        if config.motion.keypoints:
             sparse = sparse_cues(motion, [track.last_region for track in tracks], self._model.device)
-        return [track.forecast(motion, cue, config) for track, cue in zip(tracks, sparse, strict=True)]
+        forecasts = [track.forecast(motion, cue, config.motion) for track, cue in zip(tracks, sparse, strict=True)]
+        windows = [track.window(f.shift_yx, shape, config) for track, f in zip(tracks, forecasts, strict=True)]
+        return Looks(tracks, requests, forecasts, windows, pyramid.crop(windows, self._model.image_size))
 
-    # ---- motion-guided prompting
+    def _encode(self, looks: Looks, pyramid: Pyramid) -> Features:
+        """Features of the windows; those in which a lost object is searched do not show the others."""
+        if self._config.life.hide_others and any(track.searched for track in looks.tracks):
+            return self._model.encode(_without_others(looks))
+        if self._config.window.mode == "full":
+            return encode_windows(self._model, pyramid, looks.windows)
+        return self._model.encode(looks.images)
 
-    def _guided(
-        self,
-        tracks: Sequence[Track],
-        forecasts: Sequence[Forecast],
-        windows: Sequence[Window],
-        features: Features,
-        conditioned: "Tensor",
-        decoded: Decoded,
-    ) -> tuple[Decoded, list[Origin]]:
+    def _guided(self, looks: Looks, seen: Seen) -> tuple[Decoded, list[Origin]]:
         """The best candidate of each row, (B, 1, …), and which decode it came from.
 
         The object score is always that of the decode without prompts: a prompt makes the model see what is not there.
         """
-        config, n = self._config.motion, decoded.logits.shape[1]
-        expected = _expected(tracks, forecasts, windows)
-        rows = [row for row, e in enumerate(expected) if e is not None and config.prompt != "off"]
-        candidates = decoded
+        model, config, n = self._model, self._config.motion, seen.decoded.logits.shape[1]
+        prompting = config.prompt != "off"
+        expected = _expected(looks, [prompting or track.ambiguous for track in looks.tracks])
+        rows = [row for row, e in enumerate(expected) if e is not None and prompting]
+        candidates = seen.decoded
         if rows:
             asked = [e for row in rows if (e := expected[row]) is not None]
-            prompted = self._model.decode(
-                features.take(rows),
-                conditioned[rows],
-                points=guide.prompt_points(asked, config, self._model.image_size, self._model.device),
-                mask_logits=guide.prompt_masks(asked, config, self._model.image_size),
+            prompted = model.decode(
+                seen.features.take(rows),
+                seen.conditioned[rows],
+                points=guide.prompt_points(asked, config, model.image_size, model.device),
+                mask_logits=guide.prompt_masks(asked, config, model.image_size),
             )
-            candidates = _beside(decoded, prompted, rows)
-        weighed = [e if row in rows or tracks[row].ambiguous else None for row, e in enumerate(expected)]
-        best = guide.choose(candidates.logits, candidates.predicted_iou, weighed, config)
+            candidates = _beside(seen.decoded, prompted, rows)
+        best = guide.choose(candidates.logits, candidates.predicted_iou, expected, config)
         return _taken(candidates, best), ["memory" if k < n else "motion" for k in best]
 
-    # ---- corrections
-
-    def _corrected(
-        self,
-        requests: Sequence[Request | None],
-        windows: Sequence[Window],
-        features: Features,
-        conditioned: "Tensor",
-        chosen: Decoded,
-    ) -> Decoded:
-        """The same with the rows that the user clicked on decoded again, with the clicks and their own logits."""
-        for row, request in enumerate(requests):
-            if request is None:
-                continue
-            query = Query(request.object_id, windows[row], request.clicks)
-            logits = chosen.logits[row]
-            if chosen.object_score[row] <= 0:
-                logits = logits.new_full(logits.shape, NO_OBJECT)
-            answer = self._model.decode(
-                features.take([row]),
-                conditioned[[row]],
-                points=points_of([query], self._model),
-                mask_logits=logits[None].clamp(-LARGEST_PROMPT_LOGIT, LARGEST_PROMPT_LOGIT),
-                multimask=len(request.clicks) == 1,
-            )
-            answer = _taken(answer, [int(answer.predicted_iou.argmax())])
-            for name in Decoded.__slots__:
-                getattr(chosen, name)[row] = getattr(answer, name)[0]
+    def _corrected(self, looks: Looks, seen: Seen) -> Decoded:
+        """The candidates, those of rows that the user clicked on decoded again with the clicks and their own logits."""
+        chosen = seen.decoded
+        for row, request in enumerate(looks.requests):
+            if request is not None:
+                answer = self._answer(request, looks.windows[row], seen, row)
+                for name in Decoded.__slots__:
+                    getattr(chosen, name)[row] = getattr(answer, name)[0]
         return chosen
 
-    # ---- masks
+    def _answer(self, request: Request, window: Window, seen: Seen, row: int) -> Decoded:
+        logits = seen.decoded.logits[[row]]
+        if seen.decoded.object_score[row] <= 0:
+            logits = logits.new_full(logits.shape, NO_OBJECT)
+        answer = self._model.decode(
+            seen.features.take([row]),
+            seen.conditioned[[row]],
+            points=points_of([Query(request.object_id, window, request.clicks)], self._model),
+            mask_logits=logits.clamp(-LARGEST_PROMPT_LOGIT, LARGEST_PROMPT_LOGIT),
+            multimask=len(request.clicks) == 1,
+        )
+        return _taken(answer, [int(answer.predicted_iou.argmax())])
 
-    def _mask(
-        self, track: Track, window: Window, forecast: Forecast, chosen: Decoded, row: int, corrected: bool
-    ) -> "tuple[Tensor, float]":
+    def _mask(self, looks: Looks, row: int, chosen: Decoded, moved: Region | None) -> "tuple[Tensor, float]":
         """Logits without the pieces that do not continue the last mask, and the evidence of a division."""
         logits = chosen.logits[row, 0]
         if chosen.object_score[row] <= 0:
             return logits.new_full(logits.shape, NO_OBJECT), 0.0
-        last = track.last_region
-        inside = rasterise(last.shifted(forecast.shift_yx), window, logits.shape[-1])[0] if last is not None else None
+        inside = rasterise(moved, looks.windows[row], logits.shape[-1])[0] if moved is not None else None
         evidence = division_evidence(logits, inside)
-        return (prune(logits, inside) if self._config.prune and not corrected else logits), evidence
+        pruning = self._config.prune and looks.requests[row] is None
+        return (prune(logits, inside) if pruning else logits), evidence
 
 
-def _expected(
-    tracks: Sequence[Track], forecasts: Sequence[Forecast], windows: Sequence[Window]
-) -> list[guide.Expected | None]:
-    """What motion expects of each row; None where it abstains: the object is lost, or nothing there looks like it."""
-    moved = [
-        track.last_region.shifted(f.shift_yx) if track.last_region is not None else None
-        for track, f in zip(tracks, forecasts, strict=True)
-    ]
+def _expected(looks: Looks, wanted: Sequence[bool]) -> list[guide.Expected | None]:
+    """What motion expects of the wanted rows; None where the object is lost, or nothing there looks like it."""
+    moved = looks.moved
     return [
-        guide.Expected(region, window, track.mask_at(region.center_yx), _nearest(moved, row))
-        if region is not None and f.confidence >= guide.MIN_CONFIDENCE
+        guide.Expected(region, looks.windows[row], looks.tracks[row].mask_at(region.center_yx), _nearest(moved, row))
+        if wanted[row] and region is not None and looks.forecasts[row].confidence >= guide.MIN_CONFIDENCE
         else None
-        for row, (track, f, window, region) in enumerate(zip(tracks, forecasts, windows, moved, strict=True))
+        for row, region in enumerate(moved)
     ]
 
 
@@ -240,19 +241,18 @@ def _nearest(regions: Sequence[Region | None], row: int) -> tuple[Region, ...]:
     return tuple(r for _, r in sorted(near, key=lambda pair: pair[0]))
 
 
-def _without_others(
-    images: "Tensor", tracks: Sequence[Track], forecasts: Sequence[Forecast], windows: Sequence[Window]
-) -> "Tensor":
+def _without_others(looks: Looks) -> "Tensor":
     """Windows in which objects are searched, with everything that is present painted over by what is between."""
-    size = images.shape[-1]
-    searched = [row for row, track in enumerate(tracks) if track.searched]
-    moved = [t.last_region.shifted(f.shift_yx) for t, f in zip(tracks, forecasts, strict=True) if t.last_region]
-    shown = images.clone() if searched and moved else images
-    for row in searched if moved else ():
-        held = torch.stack([rasterise(region, windows[row], size)[0] for region in moved]).amax(0)
+    shown, present = looks.images.clone(), [region for region in looks.moved if region is not None]
+    for row, track in enumerate(looks.tracks):
+        inside = [region for region in present if track.searched and looks.windows[row].meets(region.box)]
+        if not inside:
+            continue
+        held = torch.stack([rasterise(region, looks.windows[row], shown.shape[-1])[0] for region in inside]).amax(0)
         grown = max_pool2d(held[None], 2 * HIDDEN_MARGIN + 1, stride=1, padding=HIDDEN_MARGIN)[0] > 0.5
-        if not grown.all():
-            shown[row][grown] = shown[row][~grown].median()
+        hidden = grown.to(shown.device)
+        if not hidden.all():
+            shown[row] = torch.where(hidden, shown[row][~hidden].median(), shown[row])
     return shown
 
 
@@ -264,9 +264,10 @@ def _reads(recall: Recall, t: int) -> tuple[MemoryRead, ...]:
 def _taken(decoded: Decoded, best: Sequence[int]) -> Decoded:
     """One candidate of each row, (B, 1, …)."""
     rows = list(range(len(best)))
-    picked = (getattr(decoded, name)[rows, list(best)][:, None] for name in ("logits", "predicted_iou"))
-    logits, ious = picked
-    return Decoded(logits, ious, decoded.object_score.clone(), decoded.tokens[rows, list(best)][:, None])
+    logits, ious, tokens = (
+        getattr(decoded, n)[rows, list(best)][:, None] for n in ("logits", "predicted_iou", "tokens")
+    )
+    return Decoded(logits, ious, decoded.object_score.clone(), tokens)
 
 
 def _beside(decoded: Decoded, prompted: Decoded, rows: Sequence[int]) -> Decoded:

@@ -69,6 +69,11 @@ class Window:
             spans.append(slice(low, max(low, high)))
         return spans[0], spans[1]
 
+    def meets(self, box: tuple[int, int, int, int]) -> bool:
+        """Whether an inclusive box (y0, x0, y1, x1) of frame pixels lies partly in the window."""
+        (y0, x0), (height, width) = self.start_yx, self.size_yx
+        return box[2] >= y0 and box[0] <= y0 + height and box[3] >= x0 and box[1] <= x0 + width
+
 
 class Pyramid:
     """A frame and its halved copies, so that large windows are averaged instead of aliased.
