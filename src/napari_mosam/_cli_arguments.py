@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from napari_mosam import __version__
-from napari_mosam.core.config import DIRECTIONS
+from napari_mosam.core.config import DIRECTIONS, SELECTIONS
 
 Command = Callable[..., None]
 Frames = tuple[int | None, int | None]
@@ -116,7 +116,7 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--diameter", type=float, metavar="PX", help="cell diameter; sizes the view around a click")
     command.add_argument("--config", type=Path, metavar="FILE", help="settings, .json or .toml; the options below win")
     command.add_argument("--motion", choices=("on", "off"), help="follow the motion of the image")
-    command.add_argument("--memory", choices=("sam2", "gated"), help="which frames are remembered")
+    command.add_argument("--memory", choices=SELECTIONS, help="which frames are remembered and read")
     command.add_argument("--compete", choices=("on", "off"), help="objects compete for pixels")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_mosam.core.config import Direction, EngineConfig, MemoryConfig, MotionConfig
+from napari_mosam.core.config import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
 from napari_mosam.core.jobs import (
     Frames,
     Job,
@@ -45,7 +45,7 @@ def segment(
     direction: Direction = "both",
     device: Any = None,
     motion: MotionConfig | bool | None = None,
-    memory: MemoryConfig | Literal["gated", "sam2"] | None = None,
+    memory: MemoryConfig | Selection | None = None,
     compete: bool | None = None,
     config: EngineConfig | None = None,
     axes: str | None = None,

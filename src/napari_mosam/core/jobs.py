@@ -195,7 +195,7 @@ def merged_config(
     chosen = replace(
         given,
         motion=_of_type(MotionConfig, "motion", motion, given.motion, "True, False or a MotionConfig"),
-        memory=_of_type(MemoryConfig, "memory", memory, given.memory, "'gated', 'sam2' or a MemoryConfig"),
+        memory=_of_type(MemoryConfig, "memory", memory, given.memory, "'gated', 'reliable', 'sam2' or a MemoryConfig"),
         compete=_of_type(bool, "compete", compete, given.compete, "True or False"),
     )
     if chosen.motion.flow:
