@@ -195,7 +195,7 @@ def refuse(error, match, prompts=(CLICK,), images=IMAGES, **options):
         ([MaskPrompt.from_frame(1, 0, np.zeros((96, 96)))], "mask is empty"),
         ([MaskPrompt.from_frame(1, 0, np.ones((50, 50)))], "does not fit"),
         ([PointPrompt(1, 0, (30, 30), positive=False)], "negative points only"),
-        ([PointPrompt(1, 2, (30, 30), positive=False), CLICK_LATER], "only negative points on frame 2, its first"),
+        ([PointPrompt(1, 2, (30, 30), positive=False), CLICK_LATER], "only negative points on frame 2"),
         ([PointPrompt(0, 0, (30, 30))], "1 or more"),
         ([mask(1, 0), mask(1, 0, 2)], "2 masks"),
         (["click"], "is no prompt"),

@@ -166,6 +166,15 @@ def test_unsure_frames_are_read_only_where_nothing_better_is_left():
     assert slots(recall_reliable(memories([0]), [memory(2), *unsure], now, config)) == {(0, 0), (6, 5), (5, 2)}
 
 
+def test_the_worst_rated_frame_makes_room_for_the_latest():
+    ratings = {1: 1.0, 2: 0.5, 3: 0.5, 4: 0.5, 5: 0.5, 6: 0.6, 7: 0.1}
+    tracked = [memory(t, rating=r) for t, r in ratings.items()]
+    read = recall_reliable(memories([0]), tracked, Now(8, 1, LENGTH, SLOTS), MemoryConfig(n_frames=6))
+    chosen = {f.t for slot, f in read.frames if slot}
+    assert {1, 6, 7} <= chosen
+    assert len(chosen) == 6
+
+
 def test_candidates_lie_on_an_absolute_grid():
     bank = MemoryBank(MemoryConfig(selection="reliable", stride=4, n_frames=5), SLOTS)
     bank.condition(memory(0))

@@ -462,3 +462,84 @@ def test_an_object_that_left_through_the_border_is_not_looked_for_any_more():
     assert states[-1] is ObjectState.ENDED
     assert len(results) == 20
     assert model.encoded == 20 - states.count(ObjectState.ENDED) + 1
+
+
+# ---- corners
+
+
+FULL = WindowConfig(mode="full")
+
+
+@pytest.mark.parametrize("window", [WindowConfig(), FULL])
+@pytest.mark.parametrize("gone", [{2}, {2, 3}])
+def test_an_object_far_from_the_middle_of_the_frame_is_found_again(window, gone):
+    images, labels = disks([[None if t in gone else (20, 20)] for t in range(10)])
+    config = EngineConfig(window=window, motion=MotionConfig.off())
+    results = follow(images, masks(labels), FakeSegmenter(reach=1.0), config=config)
+    assert "".join(r.objects[0].state.value[0] for r in results[5:]) == "ppppp"
+
+
+def test_sam2s_memory_does_not_remember_what_has_ended():
+    images, labels = disks([[(48, 5)]] * 3 + [[None]] * 12)
+    config = EngineConfig(memory=MemoryConfig(selection="sam2"), life=LifeConfig(end_at_border=3))
+    assert follow(images, masks(labels), config=config)[-1].objects[0].state is ObjectState.ENDED
+
+
+@pytest.mark.parametrize("config", [EngineConfig(), EngineConfig.plain()])
+def test_an_object_that_is_not_on_its_prompted_frame_is_lost_there(config):
+    images, labels = disks([[(48, 40)]] * 3 + [[None]] + [[(48, 40)]] * 3)
+    nowhere = BoxPrompt(1, 3, (40, 32, 56, 48))
+    results = follow(images, [*masks(labels), nowhere], config=config, direction="forward")
+    assert [r.objects[0].state.value[0] for r in results] == list("ppplppp")
+
+
+def test_an_object_lost_in_the_middle_of_the_frame_never_ends():
+    images, labels = disks([[(48, 20 + 2 * t)] for t in range(12)] + [[None]] * 40)
+    results = follow(images, masks(labels), motion=MotionConfig(flow=False))
+    assert results[-1].objects[0].state is ObjectState.LOST
+
+
+def test_plain_remembers_the_logits_as_they_are():
+    class Unsure(FakeSegmenter):
+        def _find(self, image, aim):
+            return np.full(image.shape, -0.5, np.float32), 5.0
+
+    images, labels = disks([[(48, 40)]] * 3)
+    results = follow(images, masks(labels), Unsure(), config=EngineConfig.plain())
+    assert results[1].objects[0].logits.max() == np.float32(-0.5)
+
+
+def test_prompts_on_the_way_do_not_change_the_course_of_an_object():
+    images, labels = disks([[(48, 20 + 4 * t)] for t in range(12)], (96, 120))
+
+    def shift(prompts):
+        velocities = []
+
+        class Watched(propagate.Track):
+            def settle(self, *args):
+                super().settle(*args)
+                velocities.append(self._kalman.velocity_yx[1])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(propagate, "Track", Watched)
+            follow(images, prompts, direction="forward")
+        return velocities[-1]
+
+    later = MaskPrompt.from_frame(1, 6, labels[6] == 1)
+    assert shift(masks(labels)) == pytest.approx(4, abs=0.3)
+    assert shift([*masks(labels), later]) == pytest.approx(4, abs=0.3)
+
+
+def test_what_a_consumer_does_to_a_result_does_not_reach_the_engine():
+    images, labels = disks([[(48, 40)]] * 6)
+    prompts = [MaskPrompt.from_frame(1, t, labels[t] == 1) for t in (0, 3)]
+    for result in segment(images, prompts, model=FakeSegmenter()):
+        result.objects[0].logits[:] = -5
+        assert result.objects[0].area > 100
+
+
+def test_a_window_stops_growing():
+    images, labels = disks([[(48, 40)]] + [[None]] * 1100, (64, 64), radius=6)
+    config = EngineConfig(life=LifeConfig(widen=2.0, max_widen=2.0), motion=MotionConfig.off())
+    *_, last = segment(images, masks(labels), model=FakeSegmenter(), config=config)
+    assert last.objects[0].window.size_yx[0] == pytest.approx(2 * 5 * 12, rel=0.1)

@@ -90,8 +90,8 @@ def segment(
     merged = merged_config(config, motion, memory, compete)
     opened = Movie.open(movie, axes=axes, channel=channel, z=z)
     start, stop = frame_range(frames, opened.n_frames)
-    inside = check_prompts(prompts, opened.shape, start, stop)
     check_options(direction, diameter)
+    inside = check_prompts(prompts, opened.shape, start, stop, direction)
     loaded = _loaded(model, device)
     return run(Job(opened, inside, loaded, merged, start, stop, direction, diameter))
 
@@ -183,7 +183,7 @@ def track(
 
     opened = Movie.open(movie, axes=axes, channel=channel, z=z)
     start, stop = frame_range(options.get("frames"), opened.n_frames)
-    inside = check_prompts(prompts, opened.shape, start, stop)
+    inside = check_prompts(prompts, opened.shape, start, stop, options.get("direction", "both"))
     options["model"] = _loaded(options.get("model", "nano"), options.get("device"))
     results = segment(opened, prompts, **options)
     total = count_steps(opened.n_frames, inside, options.get("frames"), options.get("direction", "both"))
@@ -262,7 +262,7 @@ def rerun(
     before, attrs = stored.prompts, stored.attrs
     opened = same_movie(stored, movie, axes=axes, channel=channel, z=z)
     start, stop = attrs["frames"]
-    given = check_prompts(prompts, opened.shape, start, stop) if len(prompts) else Prompts()
+    given = check_prompts(prompts, opened.shape, start, stop, attrs["direction"]) if len(prompts) else Prompts()
     ids = set(given.object_ids if object_ids is None else object_ids)
     changes = {i: set(frames) for i, frames in differing(before, given).items() if i in ids}
     for i, frames in (changed_frames or {}).items():

@@ -91,7 +91,7 @@ class MotionConfig:
     drift: bool = True
     flow: bool = True
     flow_method: FlowMethod = "auto"
-    keypoints: bool = False
+    keypoints: bool = True
     kalman: bool = True
     velocity: bool = False
     prompt: MotionPrompt = "off"
@@ -116,7 +116,7 @@ class MotionConfig:
     @classmethod
     def off(cls) -> Self:
         """No motion at all: the window stays at the centre of the last mask."""
-        return cls(drift=False, flow=False, kalman=False)
+        return cls(drift=False, flow=False, keypoints=False, kalman=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,8 @@ class LifeConfig:
         A mask whose contrast with its surroundings falls below this share of what is usual for the object shows
         nothing, whatever the model says; 0 switches the check off.
     hide_others : bool
-        Paint the objects that are present out of the view in which a lost one is looked for, so that it is not found
-        in one of them.
+        Paint the objects that are present out of the window in which a lost one is looked for, so that it is not
+        found in one of them; not in full-frame mode, where all objects share one view.
     widen : float
         Growth of the window per lost frame; 1 keeps it.
     max_widen : float

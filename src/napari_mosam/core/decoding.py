@@ -158,7 +158,8 @@ class Decoder:
 
     def _encode(self, looks: Looks, pyramid: Pyramid) -> Features:
         """Features of the windows; those in which a lost object is searched do not show the others."""
-        if self._config.life.hide_others and any(track.searched for track in looks.tracks):
+        hiding = self._config.life.hide_others and self._config.window.mode == "object"
+        if hiding and any(track.searched for track in looks.tracks):
             return self._model.encode(_without_others(looks))
         if self._config.window.mode == "full":
             return encode_windows(self._model, pyramid, looks.windows)

@@ -142,7 +142,11 @@ def frame_range(frames: Frames, n_frames: int) -> tuple[int, int]:
 
 
 def check_prompts(
-    prompts: Prompts | Sequence[Prompt], shape_tyx: tuple[int, int, int], start: int, stop: int
+    prompts: Prompts | Sequence[Prompt],
+    shape_tyx: tuple[int, int, int],
+    start: int,
+    stop: int,
+    direction: Direction = "both",
 ) -> Prompts:
     """The prompts inside a range of frames, or a :class:`PromptError` that says what is wrong with them."""
     given = prompts if isinstance(prompts, Prompts) else Prompts(prompts)
@@ -154,11 +158,11 @@ def check_prompts(
             f"object {listed(left)} has no prompt in frames {start}:{stop}; prompt it there or widen the range"
         )
     for object_id in inside.object_ids:
-        t = inside.first_frame(object_id)
+        t = inside.last_frame(object_id) if direction == "backward" else inside.first_frame(object_id)
         if all(_only_negative(p) for p in inside.at(t)[object_id]):
             raise PromptError(
-                f"object {object_id} has only negative points on frame {t}, its first; add a positive point, box or "
-                "mask there"
+                f"object {object_id} has only negative points on frame {t}, from which it is followed; add a positive "
+                "point, box or mask there"
             )
     return inside
 

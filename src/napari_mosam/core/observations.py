@@ -11,7 +11,7 @@ from napari_mosam.core.config import EngineConfig, LifeConfig
 from napari_mosam.core.labels import NO_OBJECT, duplicates
 from napari_mosam.core.life import Sighting
 from napari_mosam.core.memory.selection import rate
-from napari_mosam.core.model.segmenter import Features
+from napari_mosam.core.model.segmenter import Features, MemoryFrame
 from napari_mosam.core.motion.forecast import UNMOVED, Forecast
 from napari_mosam.core.raster import region_of_logits
 from napari_mosam.core.regions import Region
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PROMPTED = 2.0
 """Strength of a claim that is certain; those of followed objects are 1 at most."""
+
+UNSEEN = Sighting(visible=False, plausible=False, continuous=False, predicted_iou=0.0)
 
 Origin = Literal["memory", "motion", "prompt"]
 
@@ -166,13 +168,13 @@ def _judged(o: Observation, claim: Region | None, config: LifeConfig) -> Observa
         return o
     track = o.track
     visible = claim is not None and o.object_score > 0 and o.stands_out(config)
-    plausible = claim is not None and track.plausible(claim, o.window, config)
+    plausible = claim is not None and track.plausible(claim, config)
     seen = Sighting(visible, plausible, o.consistency(claim) > 0, o.predicted_iou)
     if track.life.believes(seen, config):
         return replace(o, seen=seen)
     if claim is not None and track.life.accepts(seen):
         track.look_at(claim)
-    return replace(o.nothing(), seen=seen)
+    return replace(o if claim is None else o.nothing(), seen=seen)
 
 
 def mark_ambiguous(observed: Sequence[Observation], claims: Sequence[Region | None]) -> None:
@@ -240,8 +242,8 @@ class Outcome:
         """Judge what an object won."""
         consistency = o.consistency(region)
         area = region.area if region is not None else 0
-        trusted = o.track.bank.accepts(area, o.object_score, consistency) and not o.track.ambiguous
-        return cls(o, region, consistency, trusted and not o.prompted)
+        tracked = o.features is not None and not o.prompted and not o.track.ambiguous
+        return cls(o, region, consistency, tracked and o.track.bank.accepts(area, o.object_score, consistency))
 
     @property
     def window(self) -> Window:
@@ -259,13 +261,27 @@ class Outcome:
         o = self.observation
         return 1.0 if o.prompted else rate(o.predicted_iou, o.object_score, self.consistency)
 
+    def memory(self, t: int, features: "Tensor", confidence: "Tensor | None") -> MemoryFrame:
+        """What is kept of frame `t`; copies, since what is given are rows of a batch."""
+        o = self.observation
+        return MemoryFrame(
+            t,
+            features.clone(),
+            o.pointer.clone(),
+            o.predicted_iou,
+            o.object_score,
+            float(self.area),
+            confidence.clone() if confidence is not None else None,
+            self.rating,
+        )
+
     def settle(self, shape_yx: tuple[int, int], config: EngineConfig) -> None:
         """Move the track to where its object was found, or note that it was not."""
         o, track = self.observation, self.observation.track
         if self.region is not None:
             track.life = track.life.found()
-        elif o.seen is not None:
-            track.life = track.life.lost(o.seen, track.leaving(shape_yx), config.life)
+        else:
+            track.life = track.life.lost(o.seen or UNSEEN, track.leaving(shape_yx), config.life)
         if self.region is not None or track.life.confirmed == 0:
             track.settle(self.region, self.window, o.logits)
         if self.region is not None and self.remembered:
@@ -279,7 +295,7 @@ class Outcome:
             object_id=o.track.object_id,
             state=o.track.life.state,
             window=o.window,
-            logits=np.asarray(o.logits.float().cpu().numpy(), np.float32),
+            logits=np.array(o.logits.float().cpu().numpy(), np.float32),
             predicted_iou=o.predicted_iou,
             object_score=o.object_score,
             area=self.area,

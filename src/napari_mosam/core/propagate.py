@@ -179,7 +179,7 @@ class Propagator:
         motion = self._motion.step(frame)
         pyramid = Pyramid.of(frame, self._model.device)
         self._seed_corrections(t, frame)
-        observed = [*self._known(t), *self._followed(t, pyramid, motion)]
+        observed = [*self._known(t, motion), *self._followed(t, pyramid, motion)]
         return self._reported(self._conclude(t, observed, pyramid.shape_yx, motion)) if observed else None
 
     def _reported(self, result: FrameResult) -> FrameResult | None:
@@ -207,13 +207,15 @@ class Propagator:
         for object_id, seed in seeds.items():
             self._knowledge.seeds[object_id][t] = seed
 
-    def _known(self, t: int) -> list[Observation]:
+    def _known(self, t: int, motion: FrameMotion) -> list[Observation]:
         """Objects whose result on this frame is known before it is looked at."""
         found = []
         for object_id, by_frame in self._knowledge.seeds.items():
             starts = self._run.starts.get(object_id) == t
             seed = by_frame.get(t) or (self._around.entries.get(object_id) if starts else None)
             if seed is not None and (object_id in self._tracks or starts):
+                if object_id in self._tracks:
+                    self._tracks[object_id].forecast(motion, None, self._config.motion)
                 found.append(Observation.of_seed(self._entered(object_id, seed, prompted=t in by_frame), seed))
         return found
 
@@ -322,8 +324,9 @@ class Propagator:
         scores = torch.tensor([o.object_score for o in seen], device=logits.device)
         features = Features.join([o.features for o in seen if o.features is not None])
         memories = self._model.remember(features, logits[:, None], scores, from_points=from_points)
-        sure = pixel_confidence(logits[:, None]) if self._config.memory.pixels != "off" else [None] * len(seen)
+        filtering = self._config.memory.pixels != "off"
+        sure = pixel_confidence(logits[:, None]) if filtering else [None] * len(seen)
         return [
-            MemoryFrame(t, memory, o.pointer, o.predicted_iou, o.object_score, float(outcome.area), c, outcome.rating)
-            for outcome, o, memory, c in zip((outcomes[row] for row in rows), seen, memories, sure, strict=True)
+            outcome.memory(t, memory, c)
+            for outcome, memory, c in zip((outcomes[row] for row in rows), memories, sure, strict=True)
         ]

@@ -52,7 +52,7 @@ class Seed:
             object_id=self.object_id,
             state=ObjectState.PRESENT if region is not None else ObjectState.LOST,
             window=self.window,
-            logits=np.asarray(self.logits.float().cpu().numpy(), np.float32),
+            logits=np.array(self.logits.float().cpu().numpy(), np.float32),
             predicted_iou=self.memory.predicted_iou,
             object_score=self.memory.object_score,
             area=region.area if region is not None else 0,

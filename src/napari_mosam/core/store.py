@@ -60,7 +60,7 @@ class Result:
     state : ndarray of str, shape (T, N)
         'present', 'lost' or 'ended'; '' where the object was not followed.
     attrs : dict
-        Settings, model, normalisation and versions.
+        Settings, model, normalisation and versions; 'complete' is false where a run was stopped before its end.
     """
 
     path: Path
@@ -209,7 +209,7 @@ class ResultWriter:
         write_ids(group.create_group("table"), ids)
         records = RecordStore.create(group, ids, movie.n_frames, side)
         write_prompts(group, prompts)
-        group.attrs.update({**settings, "movie": movie.name, "limits": limits})
+        group.attrs.update({**settings, "movie": movie.name, "limits": limits, "complete": False})
         return cls(path, group, records, prompts)
 
     @classmethod
@@ -294,5 +294,6 @@ class ResultWriter:
         self.written[frame.t, [self.records.object_ids.index(i) for i in object_ids]] = True
 
     def finish(self) -> Result:
-        """The group, opened for reading."""
+        """The group, marked as complete and opened for reading."""
+        self._group.attrs["complete"] = True
         return Result.open(self._path)

@@ -27,6 +27,9 @@ DAMPING = 0.9
 WHOLE = 0.75
 """Share of the usual area above which the centre of a mask is that of its object, not of what is left to see."""
 
+LONGEST_WIDENING = 500
+"""Lost frames after which no window grows any more, whatever its rate."""
+
 KNOWN_COURSE = 4
 """Frames on which an object must have been seen before its own motion counts."""
 
@@ -55,6 +58,7 @@ class Track:
         self.bank = bank
         self.region: Region | None = seed.region
         self.center_yx = seed.region.center_yx if seed.region is not None else seed.window.center_yx
+        self._looked_at = self.center_yx
         self.side = max(seed.window.size_yx)
         self.life = Life() if seed.region is not None else Life(ObjectState.LOST, missing=1)
         self._n_ambiguous = 0
@@ -154,36 +158,33 @@ class Track:
 
     def window(self, shift_yx: tuple[float, float], shape_yx: tuple[int, int], config: EngineConfig) -> Window:
         """Around the last box centre, moved by the motion since then, wider the longer the object is lost."""
-        if config.window.mode == "full":
-            return Window.full(shape_yx)
         limits = zip(self.center_yx, shift_yx, shape_yx, strict=True)
         y, x = (min(max(c + s, 0.0), side - 1.0) for c, s, side in limits)
+        self._looked_at = (y, x)
+        if config.window.mode == "full":
+            return Window.full(shape_yx)
         return Window.square((y, x), self.side * _widening(self.life.missing, config.life))
 
     # ---- after a frame
 
-    def plausible(self, region: Region, window: Window, config: LifeConfig) -> bool:
+    def plausible(self, region: Region, config: LifeConfig) -> bool:
         """Whether a mask has the size of this object and lies where it may have gone."""
         low, high = config.gate_area
         usual = self.bank.usual_area
         fits = usual is None or low * usual <= region.area <= high * usual
-        offsets = zip(region.center_yx, window.center_yx, strict=True)
-        distance = sum((a - b) ** 2 for a, b in offsets) ** 0.5
+        distance = dist(region.center_yx, self._looked_at)
         return fits and distance <= max(self.diameter, config.gate_sigmas * self._kalman.sigma_px)
 
     def leaving(self, shape_yx: tuple[int, int]) -> bool:
-        """Whether the object was last seen at the border, or is expected outside the frame."""
+        """Whether the object was last seen at the border of the frame."""
         if self.region is None:
             return False
         y0, x0, y1, x1 = self.region.box
-        height, width = shape_yx
-        y, x = self._kalman.center_yx
-        touching = y0 <= 0 or x0 <= 0 or y1 >= height - 1 or x1 >= width - 1
-        return touching or not (0 <= y < height and 0 <= x < width)
+        return y0 <= 0 or x0 <= 0 or y1 >= shape_yx[0] - 1 or x1 >= shape_yx[1] - 1
 
     def settle(self, region: Region | None, window: Window, logits: "Tensor") -> None:
         """Take in where the object was found; a lost object waits where its window was."""
-        center = window.center_yx if region is None else region.center_yx
+        center = self._looked_at if region is None else region.center_yx
         if region is not None:
             if not self.ambiguous or self._is_whole(region):
                 self._kalman = self._kalman.update(center)
@@ -191,7 +192,7 @@ class Track:
             if self.ambiguous:
                 center = self._kalman.center_yx
             else:
-                self._mask, self._alone = (logits, window, center), region
+                self._mask, self._alone = (logits.clone(), window, center), region
             self._last_shift = (center[0] - self.center_yx[0], center[1] - self.center_yx[1])
             self.region = region
         self.center_yx = center
@@ -229,4 +230,4 @@ class Track:
 
 
 def _widening(missing: int, config: LifeConfig) -> float:
-    return min(config.widen**missing, config.max_widen)
+    return min(config.widen ** min(missing, LONGEST_WIDENING), config.max_widen)

@@ -70,7 +70,8 @@ class Engine:
         from napari_mosam.core.api import count_steps
         from napari_mosam.core.jobs import check_prompts, frame_range
 
-        inside = check_prompts(prompts, shape_tyx, *frame_range(settings.frames, shape_tyx[0]))
+        start, stop = frame_range(settings.frames, shape_tyx[0])
+        inside = check_prompts(prompts, shape_tyx, start, stop, settings.direction)
         return count_steps(shape_tyx[0], inside, settings.frames, settings.direction)
 
     def open(self, source: "MovieSource") -> "Movie":

@@ -107,9 +107,12 @@ def recall_reliable(
     recent = _by_age(tracked, now)
     grid = [f for f in recent if f.t % config.stride == 0][: config.n_candidates]
     able = [f for f in grid if f.object_score > 0 and f.predicted_iou > config.min_iou]
-    best = sorted(able, key=lambda f: -f.rating)[: config.n_frames] or recent[: config.n_frames]
-    chosen = _by_age([*best, *(f for f in recent[:1] if f not in best)], now)
-    return _compacted(conditioning, chosen[: now.n_slots - 1], chosen, now, config)
+    ranked = sorted(able, key=lambda f: -f.rating) or recent
+    best = ranked[: config.n_frames]
+    if recent and recent[0] not in best:
+        best = [*best[: now.n_slots - 2], recent[0]]
+    chosen = _by_age(best, now)
+    return _compacted(conditioning, chosen, chosen, now, config)
 
 
 RULES: dict[Selection, Callable[[Sequence[MemoryFrame], Sequence[MemoryFrame], Now, MemoryConfig], Recall]] = {
