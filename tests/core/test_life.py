@@ -9,7 +9,7 @@ from napari_mosam.core.life import Life, Sighting
 from napari_mosam.core.results import ObjectState
 
 CONFIG = LifeConfig(confirm=2, end_at_border=3)
-GOOD = Sighting(True, True, True, 0.7)
+GOOD = Sighting(True, True, True, 0.6)
 SURE = Sighting(True, True, False, 0.95)
 NOTHING = Sighting(False, False, False, 0.1)
 LEAP = Sighting(True, False, False, 0.9)

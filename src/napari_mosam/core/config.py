@@ -208,13 +208,13 @@ class LifeConfig:
     """
 
     confirm: int = 2
-    gate_area: tuple[float, float] = (0.4, 2.5)
+    gate_area: tuple[float, float] = (0.6, 1.7)
     gate_sigmas: float = 4.0
     min_contrast: float = 0.3
     hide_others: bool = True
     widen: float = 1.05
     max_widen: float = 1.5
-    end_at_border: int = 25
+    end_at_border: int = 50
 
     def __post_init__(self) -> None:
         _require(0 <= self.confirm <= 10, "life confirm", self.confirm, "0 to 10")

@@ -8,7 +8,7 @@ from napari_mosam.core.results import ObjectState
 FLICKER = 1
 """Missing frames after which an object is believed again without confirmation."""
 
-SURE_IOU, LEAST_IOU = 0.85, 0.5
+SURE_IOU, LEAST_IOU = 0.7, 0.5
 """Predicted IoU from which on a lost object is believed at once, and below which it is never."""
 
 

@@ -155,7 +155,14 @@ def without_claim(
     strengths = [o.strength(claim) for o, claim in zip(observed, claims, strict=True)]
     asked = [None if o.track.ambiguous else claim for o, claim in zip(observed, claims, strict=True)]
     losers = duplicates([*asked, *held], [*strengths, *(PROMPTED for _ in held)])
-    return {row for row in losers if row < len(observed)}
+    return {row for row in losers if row < len(observed)} | _taken_from_others(observed, claims)
+
+
+def _taken_from_others(observed: Sequence[Observation], claims: Sequence[Region | None]) -> set[int]:
+    """Rows of lost objects that would come back out of a part of an object that is present."""
+    lost = {row for row, o in enumerate(observed) if o.track.searched and not o.prompted}
+    pairs = _overlapping(claims) if lost else []
+    return {i for pair in pairs for i, j in (pair, pair[::-1]) if i in lost and j not in lost}
 
 
 def judged(observed: Sequence[Observation], claims: Sequence[Region | None], config: LifeConfig) -> list[Observation]:
@@ -283,7 +290,7 @@ class Outcome:
         else:
             track.life = track.life.lost(o.seen or UNSEEN, track.leaving(shape_yx), config.life)
         if self.region is not None or track.life.confirmed == 0:
-            track.settle(self.region, self.window, o.logits)
+            track.settle(self.region, self.window, o.logits, o.predicted_iou)
         if self.region is not None and self.remembered:
             track.resize(self.region.diameter, config.window)
             track.trust_contrast(o.contrast)

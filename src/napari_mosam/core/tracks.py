@@ -30,8 +30,9 @@ WHOLE = 0.75
 LONGEST_WIDENING = 500
 """Lost frames after which no window grows any more, whatever its rate."""
 
-KNOWN_COURSE = 4
-"""Frames on which an object must have been seen before its own motion counts."""
+KNOWN_COURSE, SURE_IOU = 5, 0.8
+"""Frames on which an object must have been seen before its own motion counts, and the predicted IoU that makes one:
+masks that bleed and shrink seem to move."""
 
 LONGEST_PASSING = 40
 """Frames in a row for which an object may be told from another by its motion alone."""
@@ -165,6 +166,10 @@ class Track:
             return Window.full(shape_yx)
         return Window.square((y, x), self.side * _widening(self.life.missing, config.life))
 
+    def _reach(self, config: LifeConfig) -> float:
+        """How far from where it is expected the object may be, px."""
+        return max(self.diameter, config.gate_sigmas * self._kalman.sigma_px)
+
     # ---- after a frame
 
     def plausible(self, region: Region, config: LifeConfig) -> bool:
@@ -173,7 +178,7 @@ class Track:
         usual = self.bank.usual_area
         fits = usual is None or low * usual <= region.area <= high * usual
         distance = dist(region.center_yx, self._looked_at)
-        return fits and distance <= max(self.diameter, config.gate_sigmas * self._kalman.sigma_px)
+        return fits and distance <= self._reach(config)
 
     def leaving(self, shape_yx: tuple[int, int]) -> bool:
         """Whether the object was last seen at the border of the frame."""
@@ -182,13 +187,13 @@ class Track:
         y0, x0, y1, x1 = self.region.box
         return y0 <= 0 or x0 <= 0 or y1 >= shape_yx[0] - 1 or x1 >= shape_yx[1] - 1
 
-    def settle(self, region: Region | None, window: Window, logits: "Tensor") -> None:
+    def settle(self, region: Region | None, window: Window, logits: "Tensor", predicted_iou: float) -> None:
         """Take in where the object was found; a lost object waits where its window was."""
         center = self._looked_at if region is None else region.center_yx
         if region is not None:
             if not self.ambiguous or self._is_whole(region):
                 self._kalman = self._kalman.update(center)
-                self._n_seen += 1
+                self._n_seen += predicted_iou >= SURE_IOU
             if self.ambiguous:
                 center = self._kalman.center_yx
             else:
