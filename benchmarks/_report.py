@@ -28,6 +28,8 @@ COLUMNS = {
 }
 """Table -> its columns -> the movies over which they average."""
 
+PANELS_ACROSS = 5
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
@@ -215,9 +217,13 @@ def draw(name: str, cells: Sequence[Cell], path: Path) -> None:
 
     columns = list(dict.fromkeys(cell.column for cell in cells))
     lines = list(dict.fromkeys(cell.line for cell in cells))
-    size = (3 + 2 * len(columns), 1.2 + 0.24 * len(lines))
-    figure, axes = plt.subplots(1, len(columns), figsize=size, sharey=True, squeeze=False, layout="constrained")
-    for axis, column in zip(axes[0], columns, strict=True):
+    across = min(len(columns), PANELS_ACROSS)
+    down = -(-len(columns) // across)
+    size = (3 + 2 * across, down * (1.2 + 0.24 * len(lines)))
+    figure, axes = plt.subplots(down, across, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis in axes.flat[len(columns) :]:
+        axis.set_axis_off()
+    for axis, column in zip(axes.flat, columns, strict=False):
         shown = [cell for cell in cells if cell.column == column and not math.isnan(cell.difference)]
         for cell in shown:
             y = lines.index(cell.line)
@@ -228,6 +234,7 @@ def draw(name: str, cells: Sequence[Cell], path: Path) -> None:
         axis.set_title(column, fontsize=9)
         axis.grid(axis="y", color="0.93")
     axes[0, 0].set_yticks(range(len(lines)), lines, fontsize=8)
+    axes[0, 0].set_ylim(-0.5, len(lines) - 0.5)
     axes[0, 0].invert_yaxis()
     figure.supxlabel("J minus plain's, points, 95 % interval", fontsize=9)
     figure.suptitle(name, fontsize=10)
