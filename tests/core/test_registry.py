@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 import napari_mosam
 from napari_mosam.core.device import DeviceError
 from napari_mosam.core.model import registry
-from napari_mosam.core.model.build import ModelError, build_official, read_weights
+from napari_mosam.core.model.build import ModelError, read_weights
 from napari_mosam.core.model.registry import available_models, cache_folder, load_model, model_info
+from napari_mosam.core.model.sam2_configs import build_official
 from napari_mosam.core.model.segmenter import PointPrompts
 
 SHIPPED = Path(napari_mosam.__file__).parent / "models"
