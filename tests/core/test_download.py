@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.weights_server import Answer, serving
 
-from napari_mosam.core.model import catalogue
 from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.catalogue import download_url, model_info
 from napari_mosam.core.model.download import DownloadCancelled, DownloadError, download_model
@@ -32,39 +31,16 @@ CONTENT = random.Random(0).randbytes(300_000)
 QUICK = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=2)
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("MOSAM_MODELS_URL", raising=False)
-
-
 @pytest.fixture
-def server():
+def server(local_mirror):
     with serving(files={TINY: CONTENT}) as running:
         yield running
 
 
 @pytest.fixture
-def publish(monkeypatch):
-    """A function that makes `content` what the catalogue expects of sam2.1-tiny."""
-
-    def published(content=CONTENT, *, known=True):
-        entry = model_info("sam2.1-tiny")
-        changed = replace(
-            entry, sha256=hashlib.sha256(content).hexdigest() if known else None, size=len(content) if known else None
-        )
-        monkeypatch.setattr(
-            catalogue, "_MODELS", tuple(changed if m.name == entry.name else m for m in catalogue._MODELS)
-        )
-        return changed
-
-    return published
-
-
-@pytest.fixture
 def get(server, publish, tmp_path):
     """A function that downloads sam2.1-tiny from the server into a folder of its own."""
-    publish()
+    publish(CONTENT)
 
     def download(**options):
         return download_model("sam2.1-tiny", **{"folder": tmp_path, "url": server.url, "patience": QUICK, **options})
@@ -448,7 +424,7 @@ def test_a_process_that_dies_leaves_no_lock(server, get, tmp_path):
 
 
 def test_an_unknown_hash_is_recorded_and_compared(server, get, publish, tmp_path, caplog):
-    publish(known=False)
+    publish(CONTENT, known=False)
     with caplog.at_level(logging.WARNING):
         path = get()
     assert f"no SHA-256 is published for '{TINY}'" in caplog.text
@@ -467,7 +443,7 @@ def test_an_unknown_hash_is_recorded_and_compared(server, get, publish, tmp_path
 
 
 def test_other_bytes_than_recorded_are_refused(server, get, publish, tmp_path):
-    publish(known=False)
+    publish(CONTENT, known=False)
     get().unlink()
     server.files[TINY] = CONTENT[::-1]
     with pytest.raises(DownloadError, match=r"SHA-256 differs.*remove '.*\.sha256\.json' and try again"):
@@ -485,6 +461,6 @@ def test_verify_tells_every_case_apart(server, get, publish, tmp_path):
     assert verdicts()["sam2.1-tiny"] == "ok"
     get.file.write_bytes(b"other")
     assert verdicts()["sam2.1-tiny"] == "damaged"
-    publish(known=False)
+    publish(CONTENT, known=False)
     (tmp_path / "mine.pt").write_bytes(b"")
     assert verdicts()["sam2.1-tiny"] == verdicts()["mine.pt"] == "unknown"
