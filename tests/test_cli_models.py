@@ -17,6 +17,7 @@ import zarr
 from tests.weights_server import Answer, serving
 
 from napari_mosam import cli
+from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.catalogue import model_info
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2_configs import build_official
@@ -204,6 +205,18 @@ def test_an_official_size_from_the_mirror_to_masks(server, mosam, tmp_path, publ
     results = list(segment(images, [MaskPrompt.from_frame(1, 0, labels[0] == 1)], model=model))
     assert [result.t for result in results] == [0, 1]
     assert all(np.isfinite(o.logits).all() for result in results for o in result.objects)
+
+
+def test_a_script_downloads_only_where_it_says_so(server, publish, tmp_path):
+    publish(CONTENT)
+    with pytest.raises(ModelError, match="run 'mosam models download sam2.1-tiny'"):
+        load_model("sam2.1-tiny")
+    assert server.requests == []
+    with pytest.raises(
+        ModelError, match=f"'{TINY}' is damaged or not a tensors-only file"
+    ):  # which these bytes are not
+        load_model("sam2.1-tiny", download=True, image_size=64)
+    assert (tmp_path / "cache" / TINY).read_bytes() == CONTENT
 
 
 @pytest.mark.slow

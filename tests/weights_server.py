@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,7 +42,9 @@ class WeightsServer:
     ranges, conditions : bool
         Whether Range and If-Range are understood.
     validators : bool
-        Whether ETag and Last-Modified are sent.
+        Whether an ETag is sent.
+    weak, dated : bool
+        Whether the ETag is a weak one, and whether a date is sent instead.
     lengths : bool
         Whether Content-Length is sent; without it the end of the connection is the end of the file.
     """
@@ -53,12 +56,15 @@ class WeightsServer:
     conditions: bool = True
     validators: bool = True
     weak: bool = False
+    dated: bool = False
     lengths: bool = True
     requests: list[dict[str, str]] = field(default_factory=list)
     sent: int = 0
     url: str = ""
 
     def etag(self, content: bytes) -> str:
+        if self.dated:
+            return f"Wed, 25 Nov 2026 13:{zlib.crc32(content) % 60:02}:00 GMT"
         return ("W/" if self.weak else "") + f'"{hashlib.md5(content).hexdigest()}"'
 
 
@@ -97,7 +103,7 @@ def handler_of(server: WeightsServer) -> type[BaseHTTPRequestHandler]:
             if server.lengths:
                 self.send_header("Content-Length", str(len(content) - start))
             if server.validators:
-                self.send_header("ETag", server.etag(content))
+                self.send_header("Last-Modified" if server.dated else "ETag", server.etag(content))
             self.end_headers()
             self._send(content[start:], answer)
             self.close_connection = True

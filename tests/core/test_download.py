@@ -182,6 +182,12 @@ def test_a_part_longer_than_the_file_is_dropped(server, get):
     assert get().read_bytes() == CONTENT
 
 
+def test_a_date_is_as_good_as_an_etag(server, get):
+    server.dated, server.answers = True, [Answer(cut=100_000)]
+    assert get().read_bytes() == CONTENT
+    assert server.requests[1]["range"] == "bytes=100000-" and "GMT" in server.requests[1]["if-range"]
+
+
 def test_a_weak_etag_continues_nothing(server, get):
     server.weak, server.answers = True, [Answer(cut=100_000)]
     assert get().read_bytes() == CONTENT

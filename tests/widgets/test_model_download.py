@@ -59,10 +59,10 @@ def test_the_menu_says_which_models_need_a_download(widget, choose):
     menu = widget.controls.model
     assert [menu.itemText(i) for i in range(menu.count())] == [
         "nano (built in)",
-        "sam2.1-tiny (download, 2 MB)",
-        "sam2.1-small (download, 184 MB)",
-        "sam2.1-base-plus (download, 324 MB)",
-        "sam2.1-large (download, 898 MB)",
+        "sam2.1-tiny ↓ 2 MB",
+        "sam2.1-small ↓ 184 MB",
+        "sam2.1-base+ ↓ 324 MB",
+        "sam2.1-large ↓ 898 MB",
     ]
     assert row(widget).isHidden()
     choose("sam2.1-tiny")

@@ -155,7 +155,8 @@ class Controls(QWidget):
         box = QWidget()
         form = make_form(box)
         self.model = make_menu(
-            (("nano (built in)", "nano"),), "The network. 'nano' comes with the plugin and runs on any computer."
+            (("nano (built in)", "nano"),),
+            "The network. 'nano' comes with the plugin and runs on any computer; those with ↓ are downloaded first.",
         )
         self.device = make_menu(
             (("Automatic", None),), "Where to compute. Automatic takes the graphics card if there is one."

@@ -159,9 +159,10 @@ def _choice(model: "ModelInfo") -> ModelChoice:
     place = model.place()
     if place == "shipped":
         return ModelChoice(model.name, f"{model.name} (built in)")
+    label = model.name.replace("-plus", "+")  # or the size would not fit into a narrow dock
     if place == "present":
-        return ModelChoice(model.name, model.name)
+        return ModelChoice(model.name, label)
     part = model.part()
     there = part.stat().st_size if part.is_file() else 0
-    size = f", {model.size / 1e6:.0f} MB" if model.size else ""
-    return ModelChoice(model.name, f"{model.name} (download{size})", True, model.size, there)
+    size = f"{model.size / 1e6:.0f} MB" if model.size else "download"
+    return ModelChoice(model.name, f"{label} ↓ {size}", True, model.size, there)

@@ -64,6 +64,7 @@ class DownloadRow(QWidget):
         self.bar.setToolTip("How much of the weights is here.")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop the download. What came is kept and will be continued.")
+        self.bar.setMinimumHeight(self.cancel.sizeHint().height())
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.download)
         self._stack.addWidget(make_boxed(make_row((self.bar, 1), self.cancel)))
@@ -201,6 +202,7 @@ class ModelDownload:
         if transfer.error is None:
             self._say(f"{transfer.choice.name} is ready.")
         elif transfer.stopped():
-            self._say(f"Download cancelled. {transfer.done / 1e6:.0f} MB are kept and will be continued.")
+            kept = self._choices[transfer.choice.name].there
+            self._say(f"Download cancelled. {kept / 1e6:.0f} MB are kept and will be continued.")
         else:
             self._fail(transfer.error)

@@ -85,7 +85,7 @@ def load_model(
     from napari_mosam.core.model.sam2_adapter import CPU_CHUNK, Sam2Segmenter
 
     where = choose_device(device)
-    if Path(model).suffix in WEIGHTS_SUFFIXES:
+    if Path(model).suffix.lower() in WEIGHTS_SUFFIXES:
         name, network = _own_network(Path(model), config, image_size)
     else:
         _refuse_config(model, config)
