@@ -212,9 +212,7 @@ def test_a_script_downloads_only_where_it_says_so(server, publish, tmp_path):
     with pytest.raises(ModelError, match="run 'mosam models download sam2.1-tiny'"):
         load_model("sam2.1-tiny")
     assert server.requests == []
-    with pytest.raises(
-        ModelError, match=f"'{TINY}' is damaged or not a tensors-only file"
-    ):  # which these bytes are not
+    with pytest.raises(ModelError, match=f"'{TINY}' is damaged or not a tensors-only file"):
         load_model("sam2.1-tiny", download=True, image_size=64)
     assert (tmp_path / "cache" / TINY).read_bytes() == CONTENT
 

@@ -131,19 +131,16 @@ def _blocks() -> Blocks:
     from sam2.modeling.sam2_base import SAM2Base
 
     return {
-        f"{block.__module__}.{block.__qualname__}": block
-        for block in (
-            SAM2Base,
-            ImageEncoder,
-            Hiera,
-            FpnNeck,
-            PositionEmbeddingSine,
-            MemoryAttention,
-            MemoryAttentionLayer,
-            RoPEAttention,
-            MemoryEncoder,
-            MaskDownSampler,
-            Fuser,
-            CXBlock,
-        )
+        "sam2.modeling.sam2_base.SAM2Base": SAM2Base,
+        "sam2.modeling.backbones.image_encoder.ImageEncoder": ImageEncoder,
+        "sam2.modeling.backbones.hieradet.Hiera": Hiera,
+        "sam2.modeling.backbones.image_encoder.FpnNeck": FpnNeck,
+        "sam2.modeling.position_encoding.PositionEmbeddingSine": PositionEmbeddingSine,
+        "sam2.modeling.memory_attention.MemoryAttention": MemoryAttention,
+        "sam2.modeling.memory_attention.MemoryAttentionLayer": MemoryAttentionLayer,
+        "sam2.modeling.sam.transformer.RoPEAttention": RoPEAttention,
+        "sam2.modeling.memory_encoder.MemoryEncoder": MemoryEncoder,
+        "sam2.modeling.memory_encoder.MaskDownSampler": MaskDownSampler,
+        "sam2.modeling.memory_encoder.Fuser": Fuser,
+        "sam2.modeling.memory_encoder.CXBlock": CXBlock,
     }
