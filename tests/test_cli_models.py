@@ -114,6 +114,20 @@ def test_a_download_shows_its_progress_and_prints_the_path(server, mosam, tmp_pa
     assert len(server.requests) == 1
 
 
+def test_a_hash_that_nobody_published_is_told_on_a_line_of_its_own(server, publish, tmp_path):
+    """In a process of its own, since pytest takes the log."""
+    code = (
+        "import sys; from dataclasses import replace; from napari_mosam import cli;"
+        "from napari_mosam.core.model import catalogue as c;"
+        "c._MODELS = tuple(replace(m, sha256=None, size=None) for m in c._MODELS);"
+        "sys.exit(cli.main(['models', 'download', 'sam2.1-tiny']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"no SHA-256 is published for '{TINY}'; that of this first download")
+    assert done.stdout == f"{tmp_path / 'cache' / TINY}\n"
+
+
 def test_a_wrong_file_is_exit_code_2(server, mosam, tmp_path, publish):
     publish(CONTENT[::-1])
     code, _, err = mosam("download", "sam2.1-tiny")

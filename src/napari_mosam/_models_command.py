@@ -119,7 +119,7 @@ def _state(info: "ModelInfo", folder: Path | None) -> str:
 
 @contextmanager
 def _bar(info: "ModelInfo") -> "Iterator[Progress]":
-    """A progress bar that appears with the first byte."""
+    """A progress bar that appears with the first byte, and ends with the last so that a warning gets its own line."""
     from tqdm import tqdm
 
     bar: Any = None
@@ -130,6 +130,8 @@ def _bar(info: "ModelInfo") -> "Iterator[Progress]":
             bar = tqdm(desc=info.name, unit="B", unit_scale=True, initial=done, dynamic_ncols=True, file=sys.stderr)
         bar.total = total
         bar.update(done - bar.n)
+        if done == total:
+            bar.close()
 
     try:
         yield show
