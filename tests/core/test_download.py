@@ -271,7 +271,7 @@ def test_other_bytes_are_removed(server, get, tmp_path):
 
 
 def test_a_file_of_another_length_is_refused_before_it_is_downloaded(server, get, tmp_path):
-    server.files[TINY] = CONTENT * 10
+    server.files[TINY], server.usual = CONTENT * 10, Answer(seconds_per_mb=2)
     with pytest.raises(DownloadError, match="is 3000000 bytes long instead of 300000, so it is another file"):
         get()
     assert left_in(tmp_path) == []
@@ -314,12 +314,14 @@ def test_http_is_for_this_machine_and_chosen_mirrors():
     check_url("https://anywhere.org/x", chosen=False)
 
 
-def test_a_password_in_an_address_is_not_shown(server, get):
+def test_a_password_in_an_address_is_neither_shown_nor_stored(server, get, tmp_path):
     assert shown("https://me:secret@host:8/x?y") == "https://host:8/x?y"
-    server.files.clear()
+    server.answers = [Answer(cut=100_000), Answer(404)]
     with pytest.raises(DownloadError) as caught:
         get(url=server.url.replace("//", "//me:secret@"))
+    assert server.requests[0]["authorization"].startswith("Basic ")
     assert "secret" not in str(caught.value)
+    assert not any(b"secret" in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_a_redirect_is_followed(server, get):
@@ -335,7 +337,7 @@ def test_a_redirect_is_followed(server, get):
 def test_a_full_disk_is_reported(server, get, monkeypatch):
     monkeypatch.setattr(Part, "discard", lambda self: None)  # which would take the way to the full disk away
     get.part.symlink_to("/dev/full")
-    with pytest.raises(DownloadError, match=r"cannot write .*the disk is full; make room, or choose another folder"):
+    with pytest.raises(DownloadError, match=r"the download to .* failed: the disk is full; make room"):
         get()
 
 

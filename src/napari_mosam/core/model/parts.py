@@ -17,7 +17,7 @@ class Origin:
     Attributes
     ----------
     url : str
-        Where it is.
+        Where it is, without a password.
     validator : str or None
         Strong ETag or date by which the server knows this version; None where it gives neither.
     total : int or None
@@ -78,8 +78,9 @@ class Part:
         fits = origin.url == url and origin.validator and (origin.total is None or self.size <= origin.total)
         return origin if fits else None
 
-    def note(self, origin: Origin) -> None:
-        """Write down what the part is of."""
+    def begin(self, origin: Origin) -> None:
+        """Write down what the part will be of; bytes of another version must not stand under this note."""
+        self.discard()
         content = {"url": origin.url, "validator": origin.validator, "total": origin.total}
         self._note.write_text(json.dumps(content) + "\n", encoding="utf-8")
 

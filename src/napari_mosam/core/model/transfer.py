@@ -115,19 +115,19 @@ class ResumingDownloader:
     def _attempt(self, url: str) -> None:
         """Get what is missing, or all of it where the part cannot be continued."""
         self._check_cancelled()
-        origin = self._part.origin_at(url)
+        origin = self._part.origin_at(shown(url))
         if origin is None:
             self._part.discard()
         elif origin.total == self._part.size:
             return
         with Talking(), self._open(url, origin) as response:
             check_status(response, url)
-            offered = Origin.of(url, response, self._size)
+            offered = Origin.of(shown(url), response, self._size)
             self._check_size(offered)
             start = _start_of(response, origin, offered, self._part)
             self._check_room(offered, start)
             if not start:
-                self._part.note(offered)
+                self._part.begin(offered)
             self._copy(response, start, offered.total)
         self._check_end(offered)
 
@@ -156,7 +156,7 @@ class ResumingDownloader:
         if None not in (self._size, offered.total) and self._size != offered.total:
             self._part.discard()
             raise DownloadError(
-                f"{shown(offered.url)} is {offered.total} bytes long instead of {self._size}, so it is another file; "
+                f"{offered.url} is {offered.total} bytes long instead of {self._size}, so it is another file; "
                 "check the address of the mirror"
             )
 
@@ -187,7 +187,7 @@ class ResumingDownloader:
 
     def _gave_up(self, url: str, reason: str) -> str:
         there = self._part.size
-        kept = f"; {in_megabytes(there)} are kept, and the next download continues there" if there else ""
+        kept = f"; {in_megabytes(there)} are kept for the next download" if there else ""
         folder = self._part.path.parent
         return (
             f"{shown(url)} cannot be downloaded ({reason}){kept}. Check the connection; without one, get this file on "
@@ -208,7 +208,7 @@ def _start_of(response: "Response", origin: Origin | None, offered: Origin, part
 def _cannot_write(error: OSError, path: Path) -> DownloadError:
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
     what = "the disk is full" if full else os.strerror(error.errno) if error.errno else str(error)
-    return DownloadError(f"cannot write '{path}': {what}; make room, or choose another folder")
+    return DownloadError(f"the download to '{path}' failed: {what}; make room, or choose another folder")
 
 
 def _nobody(done: int, total: int | None) -> None:
