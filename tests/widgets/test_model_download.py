@@ -100,7 +100,7 @@ def test_a_download_shows_its_progress_and_makes_the_model_usable(widget, choose
 
 
 def test_the_viewer_is_not_held_up(widget, choose, server, qtbot, hands):
-    server.usual = Answer(seconds_per_mb=0.5)
+    server.usual = Answer(seconds_per_mb=1)  # 2 s in all
     choose("sam2.1-tiny")
     longest, last = 0.0, time.perf_counter()
     started(qtbot, widget, server)
@@ -109,7 +109,7 @@ def test_the_viewer_is_not_held_up(widget, choose, server, qtbot, hands):
     while widget.model_download.busy:
         qtbot.wait(5)
         longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
-    assert longest < 0.5, longest
+    assert longest < 1, longest
     assert widget.prompts.ids() == {1}
 
 
