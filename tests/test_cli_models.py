@@ -124,7 +124,7 @@ def test_a_hash_that_nobody_published_is_told_on_a_line_of_its_own(server, publi
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"no SHA-256 is published for '{TINY}'; that of this first download")
+    assert done.stderr.splitlines()[-1].startswith(f"no SHA-256 is known for '{TINY}'; that of this first download")
     assert done.stdout == f"{tmp_path / 'cache' / TINY}\n"
 
 

@@ -435,7 +435,7 @@ def test_an_unknown_hash_is_recorded_and_compared(server, get, publish, tmp_path
     publish(CONTENT, known=False)
     with caplog.at_level(logging.WARNING):
         path = get()
-    assert f"no SHA-256 is published for '{TINY}'" in caplog.text
+    assert f"no SHA-256 is known for '{TINY}'" in caplog.text
     record = json.loads(record_path(path).read_text())
     assert record == {
         "sha256": hashlib.sha256(CONTENT).hexdigest(),

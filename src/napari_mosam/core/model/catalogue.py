@@ -87,6 +87,8 @@ class ModelInfo:
         return "part" if self.part(folder).is_file() else "missing"
 
 
+# The makers publish no hashes of the official files; these, and the sizes, are what several independent projects have
+# recorded of them, and agree on.
 _MODELS = (
     ModelInfo(
         "nano",

@@ -114,7 +114,7 @@ def _retrieve(info: ModelInfo, url: str, home: Path, downloader: ResumingDownloa
     if known is None and new:
         found = record_sha256(path, shown(url))
         logger.warning(
-            "no SHA-256 is published for '%s'; that of this first download is kept to compare with: %s",
+            "no SHA-256 is known for '%s'; that of this first download is kept to compare with: %s",
             path.name,
             found,
         )

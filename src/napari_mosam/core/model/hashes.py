@@ -23,7 +23,7 @@ class Verification:
     path : Path
         Where the weights are or should be.
     verdict : str
-        'ok': the published SHA-256. 'as recorded': the one of the first download. 'unknown': nothing to compare with.
+        'ok': the known SHA-256. 'as recorded': the one of the first download. 'unknown': nothing to compare with.
         'damaged': another one. 'incomplete': a download to be continued. 'missing': no file.
     sha256 : str or None
         What was found, where a file was read.
@@ -65,12 +65,12 @@ def file_sha256(path: Path) -> str:
 
 
 def known_sha256(info: ModelInfo, folder: Path) -> str | None:
-    """What a model's weights should have: as published, else as recorded in `folder`, else None."""
+    """What a model's weights should have: as known to the catalogue, else as recorded in `folder`, else None."""
     return info.sha256 or _recorded(folder / info.file)
 
 
 def record_path(path: Path) -> Path:
-    """Where the hash of a weights file is recorded whose makers published none."""
+    """Where the hash of a weights file is recorded of which none is known."""
     return path.with_name(f"{path.name}.sha256.json")
 
 
