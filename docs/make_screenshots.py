@@ -1,24 +1,34 @@
-"""Take the pictures of the widget for README and docs: before, during and after a run, on sample data only.
+"""Take the pictures of the widget for README and docs: before, during and after a run, and of a download.
+
+Sample data only; the download comes from a slow server on this machine, which sends zeros.
 
 Run it with a display, or with ``xvfb-run -a -s "-screen 0 1600x1100x24" python docs/make_screenshots.py``.
 """
 
 import argparse
+import os
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import napari
 import numpy as np
 from napari.layers import Layer
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 from skimage.measure import regionprops
 
 from napari_mosam._sample_data import LayerData, scratch_assay, simulated_cells
+from napari_mosam.core.model.catalogue import model_info
 from napari_mosam.widgets import MosamWidget
 
 IMAGES = Path(__file__).parent / "images"
+DOWNLOAD = "model_download"
 SAMPLES: dict[str, tuple[Callable[[], list[LayerData]], str, str, int]] = {
     "scratch_assay": (scratch_assay, "nuclei", "nuclei, single frames", 8),
     "simulated_cells": (simulated_cells, "simulated cells", "truth", 6),
@@ -77,9 +87,9 @@ def show(widget: MosamWidget, folder: Path, name: str, frame: int | None = None)
     widget.viewer.screenshot(str(folder / f"{name}.png"), canvas_only=False, flash=False)
 
 
-def photograph(name: str, folder: Path) -> None:
-    """Before, preview, during and after, for one sample."""
-    load, image, truth, n_cells = SAMPLES[name]
+def open_widget(name: str) -> MosamWidget:
+    """A viewer with a sample and the widget."""
+    load, image, _, _ = SAMPLES[name]
     viewer = napari.Viewer(show=True, title="napari")
     viewer.window.resize(1440, 960)
     open_sample(viewer, load(), image)
@@ -87,6 +97,14 @@ def photograph(name: str, folder: Path) -> None:
     viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
     widget.controls.image.layer = viewer.layers[image]
     wait_until(lambda: widget.controls.device.count() > 1)
+    return widget
+
+
+def photograph(name: str, folder: Path) -> None:
+    """Before, preview, during and after, for one sample."""
+    _, _, truth, n_cells = SAMPLES[name]
+    widget = open_widget(name)
+    viewer = widget.viewer
     show(widget, folder, f"{name}_1_before", 0)
     mark(widget, np.asarray(viewer.layers[truth].data[0]), n_cells)
     widget.controls.preview.click()
@@ -100,15 +118,53 @@ def photograph(name: str, folder: Path) -> None:
     viewer.close()
 
 
+class Slow(BaseHTTPRequestHandler):
+    """Sends as many zeros as the smallest official model has bytes, 20 MB a second."""
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        """Answer every request in the same way."""
+        n_bytes = model_info("sam2.1-tiny").size or 0
+        self.send_response(200)
+        self.send_header("Content-Length", str(n_bytes))
+        self.end_headers()
+        with suppress(OSError):  # the download was cancelled
+            for _ in range(0, n_bytes, 1_000_000):
+                self.wfile.write(bytes(1_000_000))
+                time.sleep(0.05)
+
+
+def photograph_download(folder: Path) -> None:
+    """The settings of the widget while a model is being downloaded."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ |= {"MOSAM_CACHE": cache, "MOSAM_MODELS_URL": f"http://127.0.0.1:{server.server_port}"}
+        widget = open_widget("simulated_cells")
+        row, menu = widget.controls.model_download, widget.controls.model
+        menu.setCurrentIndex(menu.findData("sam2.1-tiny"))
+        row.download.click()
+        wait_until(lambda: row.bar.value() > 350)
+        show(widget, folder, "model_download", 0)
+        row.cancel.click()
+        wait_until(lambda: not widget.model_download.busy)
+        widget.viewer.close()
+    server.shutdown()
+    whole = Image.open(folder / "model_download.png")
+    whole.crop((whole.width - 335, 20, whole.width, 700)).save(folder / "model_download.png")
+
+
 def main(given: Iterable[str] | None = None) -> None:
     """Photograph the samples named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("samples", nargs="*", default=list(SAMPLES), help=", ".join(SAMPLES))
+    parser.add_argument("samples", nargs="*", default=[*SAMPLES, DOWNLOAD], help=", ".join([*SAMPLES, DOWNLOAD]))
     parser.add_argument("--folder", type=Path, default=IMAGES)
     options = parser.parse_args(given)
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.samples:
-        photograph(name, options.folder)
+        photograph_download(options.folder) if name == DOWNLOAD else photograph(name, options.folder)
 
 
 if __name__ == "__main__":

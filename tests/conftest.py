@@ -1,10 +1,16 @@
 """What all tests share."""
 
+import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from napari_mosam.core.model import catalogue
+from napari_mosam.core.model.catalogue import ModelInfo, model_info
 
 # Deadlines would measure how busy the machine is.
 settings.register_profile("mosam", deadline=None)
@@ -21,3 +27,24 @@ def mosam_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"MOSAM_DATA = {given} is no folder")
     return folder
+
+
+@pytest.fixture
+def local_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to this machine go there, whatever proxy and mirror the environment names."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("MOSAM_MODELS_URL", raising=False)
+
+
+@pytest.fixture
+def publish(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModelInfo]:
+    """A function that makes `content` what the catalogue expects of sam2.1-tiny, by its hash unless not `known`."""
+
+    def published(content: bytes, *, known: bool = True) -> ModelInfo:
+        sha256, size = (hashlib.sha256(content).hexdigest(), len(content)) if known else (None, None)
+        entry = replace(model_info("sam2.1-tiny"), sha256=sha256, size=size)
+        others = (entry if info.name == entry.name else info for info in catalogue._MODELS)
+        monkeypatch.setattr(catalogue, "_MODELS", tuple(others))
+        return entry
+
+    return published

@@ -344,13 +344,6 @@ def test_info_describes_the_movie(job, capsys):
     assert "10 frames of 96 x 96" in capsys.readouterr().out
 
 
-def test_models_lists_the_embedded_one(capsys):
-    assert cli.main(["models"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"nano +256 +7\.6 M +shipped", lines[1])
-    assert any(line.startswith("sam2.1-large") for line in lines)
-
-
 def test_track_follows_a_simulated_cell(job):
     """From a click on the first frame to label frames, CTC files and an animation, in a process of its own."""
     centre = np.argwhere(job.truth.labels[0] == 1).mean(axis=0)

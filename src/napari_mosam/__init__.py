@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_mosam.core.api import preview, rerun, segment, track
     from napari_mosam.core.config import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+    from napari_mosam.core.model.download import download_model
     from napari_mosam.core.model.registry import available_models, load_model
     from napari_mosam.core.movie import Movie
     from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompts, load_prompts
@@ -36,6 +37,7 @@ __all__ = [
     "WindowConfig",
     "__version__",
     "available_models",
+    "download_model",
     "load_model",
     "load_prompts",
     "preview",
@@ -47,6 +49,7 @@ __all__ = [
 _HOME = {
     "api": ("preview", "rerun", "segment", "track"),
     "config": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
+    "model.download": ("download_model",),
     "model.registry": ("available_models", "load_model"),
     "movie": ("Movie",),
     "prompts": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts", "load_prompts"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from napari_mosam import __version__
+from napari_mosam._models_command import ACTIONS
 from napari_mosam.core.config import DIRECTIONS, SELECTIONS
 
 Command = Callable[..., None]
@@ -36,7 +37,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
         "info": "describe a movie as it will be read",
-        "models": "list the models and where their weights are",
+        "models": "list, download and verify the models",
     }
     added = {name: subparsers.add_parser(name, parents=[common], help=text) for name, text in helps.items()}
     for name, subparser in added.items():
@@ -45,6 +46,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
     _add_source(added["info"])
+    _add_models(added["models"])
     return parser
 
 
@@ -106,8 +108,31 @@ def _add_source(command: argparse.ArgumentParser) -> None:
     command.add_argument("--z", type=_parse_z, metavar="INDEX|max", help="plane from 0, or 'max' for the projection")
 
 
+def _add_models(models: argparse.ArgumentParser) -> None:
+    models.description = (
+        "list: names, sizes, licences, and what is here. download NAME...: get weights, or go on with what was cut "
+        "off. path NAME: where weights lie. verify [NAME...]: hash weights again and compare."
+    )
+    models.add_argument("action", nargs="?", default="list", choices=ACTIONS, metavar="list|download|path|verify")
+    models.add_argument("names", nargs="*", metavar="NAME", help="of a model")
+    models.add_argument(
+        "--folder", type=Path, metavar="FOLDER", help="of downloaded weights (default: $MOSAM_CACHE, or your cache)"
+    )
+    models.add_argument(
+        "--url", metavar="URL", help="folder of a mirror (default: $MOSAM_MODELS_URL, or the makers' own address)"
+    )
+
+
 def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default="nano", help="name from 'mosam models' or path of weights (default: nano)")
+    command.add_argument(
+        "--model-config",
+        metavar="CONFIG",
+        help="of a checkpoint given by its path: .yaml, .json, or sam2.1_hiera_t",
+    )
+    command.add_argument(
+        "--model-folder", type=Path, metavar="FOLDER", help="of downloaded weights (default: see 'mosam models')"
+    )
     command.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     command.add_argument(
         "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"

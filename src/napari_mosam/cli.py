@@ -1,7 +1,7 @@
 """The command ``mosam``: follow prompted cells through a movie, compare results with the truth, describe a movie.
 
 Exit codes: 0 done, 1 something unexpected went wrong, 2 wrong usage or input that cannot be used, 130 stopped with
-Ctrl-C (finished frames are kept).
+Ctrl-C (finished frames are kept, and so is what came of a download).
 """
 
 import argparse
@@ -80,7 +80,12 @@ class _Run:
         self.done = self.total = 0
         self.frames: set[int] = set()
         self.out: Path | None = None
+        self._kept = "no frame was finished"
         self._bar: Any = None
+
+    def note(self, kept: str) -> None:
+        """Remember what is kept if the command is stopped before any frame."""
+        self._kept = kept
 
     def start_bar(self) -> Any:
         from tqdm import tqdm
@@ -97,7 +102,7 @@ class _Run:
 
     def kept(self) -> str:
         if not self.done:
-            return "no frame was finished"
+            return self._kept
         return f"{self.done} of {self.total} frames were finished and are kept in {self.out}"
 
 
@@ -138,10 +143,22 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("model", "device", "direction", "diameter", "memory")
+    names = ("device", "direction", "diameter", "memory")
     frames = slice(*arguments.frames) if arguments.frames else None
     switches = {name: _switch(getattr(arguments, name)) for name in ("motion", "compete")}
-    return {name: getattr(arguments, name) for name in names} | {"frames": frames} | switches
+    model = {"model": _model(arguments)}
+    return {name: getattr(arguments, name) for name in names} | {"frames": frames} | switches | model
+
+
+def _model(arguments: argparse.Namespace) -> Any:
+    """The model's name or path where that says it all, else the loaded model."""
+    if arguments.model_config is None and arguments.model_folder is None:
+        return arguments.model
+    from napari_mosam.core.model.registry import load_model
+
+    return load_model(
+        arguments.model, config=arguments.model_config, folder=arguments.model_folder, device=arguments.device
+    )
 
 
 def _switch(word: str | None) -> bool | None:
@@ -172,12 +189,9 @@ def _explain_object(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _models(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.core.model.registry import available_models, cache_folder
+    from napari_mosam._models_command import models_command
 
-    _say(f"{'name':<18}{'input px':>8}{'parameters':>12}  weights")
-    for model in available_models():
-        place = "shipped" if model.shipped else model.path or f"not here: put {model.file} into {cache_folder()}"
-        _say(f"{model.name:<18}{model.image_size:>8}{model.parameters:>10.1f} M  {place}")
+    models_command(arguments, _say, run.note)
 
 
 def _info(arguments: argparse.Namespace, run: _Run) -> None:

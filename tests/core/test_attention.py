@@ -8,9 +8,9 @@ from sam2.modeling.sam import transformer
 
 from napari_mosam.core.model import attention
 from napari_mosam.core.model.attention import attend_with_bias, cross_attention_with_bias, key_bias
-from napari_mosam.core.model.build import build_official
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
+from napari_mosam.core.model.sam2_configs import build_official
 from napari_mosam.core.model.segmenter import MemoryFrame, Recall
 
 SIDE = 16

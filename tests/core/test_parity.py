@@ -15,9 +15,10 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config import EngineConfig, WindowConfig
-from napari_mosam.core.model.build import build_from_file, build_official, load_weights
+from napari_mosam.core.model.build import build_from_file, load_weights
 from napari_mosam.core.model.registry import model_info
 from napari_mosam.core.model.sam2_adapter import IMAGENET_MEAN, IMAGENET_STD, Sam2Segmenter
+from napari_mosam.core.model.sam2_configs import build_official
 from napari_mosam.core.movie import Movie
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mosam.core.seeding import PAINTED_CLAIM

@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 import napari_mosam
 from napari_mosam.core.device import DeviceError
-from napari_mosam.core.model import registry
-from napari_mosam.core.model.build import ModelError, build_official, read_weights
+from napari_mosam.core.model import catalogue
+from napari_mosam.core.model.build import ModelError, read_weights
 from napari_mosam.core.model.registry import available_models, cache_folder, load_model, model_info
+from napari_mosam.core.model.sam2_configs import build_official
 from napari_mosam.core.model.segmenter import PointPrompts
 
 SHIPPED = Path(napari_mosam.__file__).parent / "models"
@@ -62,8 +63,15 @@ def test_an_unknown_name_lists_the_known():
 
 def test_weights_that_are_not_here_say_where_to_put_them(monkeypatch, tmp_path):
     monkeypatch.setenv("MOSAM_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=f"put 'sam2.1_hiera_tiny.pt' into '{tmp_path}'.*nano"):
+    expected = (
+        r"run 'mosam models download sam2.1-tiny' \(156 MB\), or put 'sam2.1_hiera_tiny.pt' from "
+        f"https://dl.fbaipublicfiles.com/.* into '{tmp_path}'.*nano"
+    )
+    with pytest.raises(ModelError, match=expected):
         load_model("sam2.1-tiny")
+    other = tmp_path / "offline"
+    with pytest.raises(ModelError, match=f"into '{other}'"):
+        load_model("sam2.1-tiny", folder=other)
 
 
 # ---- weights that cannot be used
@@ -88,9 +96,18 @@ def test_the_shipped_weights_are_checked_by_their_hash(copy, monkeypatch, tmp_pa
     spoiled = bytearray(copy.read_bytes())
     spoiled[-1] ^= 1
     (tmp_path / "nano.safetensors").write_bytes(spoiled)
-    monkeypatch.setattr(registry, "_SHIPPED", tmp_path)
-    with pytest.raises(ModelError, match="SHA-256 differs"):
+    monkeypatch.setattr(catalogue, "_SHIPPED", tmp_path)
+    with pytest.raises(ModelError, match="SHA-256 differs.*reinstall"):
         load_model("nano")
+    (tmp_path / "nano.safetensors").unlink()
+    with pytest.raises(ModelError, match="missing from the package; reinstall"):
+        load_model("nano")
+
+
+def test_the_weights_of_a_known_name_are_checked_by_their_hash(tiny, monkeypatch, tmp_path):
+    (tmp_path / tiny.name).symlink_to(tiny)
+    with pytest.raises(ModelError, match="not the one of 'sam2.1-tiny'.*mosam models download sam2.1-tiny"):
+        load_model("sam2.1-tiny", folder=tmp_path, image_size=64)
 
 
 def test_weights_of_another_network(copy):
@@ -99,7 +116,17 @@ def test_weights_of_another_network(copy):
     weights["stranger"] = weights.pop(first)
     weights[second] = torch.zeros(3, 3, 3)
     save_file(weights, copy)
-    with pytest.raises(ModelError, match=r"1 \(.*missing, 1 \(stranger …\) unexpected, 1 \(.*another shape"):
+    expected = rf"1 \({first}\) missing, 1 \(stranger\) unexpected, 1 \({second} \(3, 3, 3\) instead of .*another shape"
+    with pytest.raises(ModelError, match=expected):
+        load_model(copy)
+
+
+def test_of_many_weights_that_do_not_fit_the_first_are_named(copy):
+    weights = load_file(copy)
+    names = sorted(weights)[:5]
+    save_file({f"x.{name}" if name in names else name: tensor for name, tensor in weights.items()}, copy)
+    listed = ", ".join(names[:3])
+    with pytest.raises(ModelError, match=rf"5 \({listed} …\) missing, 5 \(x.{names[0]}, .* …\) unexpected, 0 of"):
         load_model(copy)
 
 
@@ -148,7 +175,7 @@ def test_a_damaged_checkpoint(tmp_path, content):
 
 def test_a_checkpoint_of_something_else(tmp_path):
     torch.save({"model": {"layer.weight": torch.zeros(2)}}, tmp_path / "other.pt")
-    with pytest.raises(ModelError, match=r"do not fit this model: .* missing, 1 \(layer.weight …\) unexpected"):
+    with pytest.raises(ModelError, match=r"do not fit this model: .* missing, 1 \(layer.weight\) unexpected"):
         load_model("nano", weights=tmp_path / "other.pt", image_size=64)
 
 
@@ -156,6 +183,9 @@ def test_a_checkpoint_without_tensors(tmp_path):
     torch.save({"model": 5}, tmp_path / "five.pt")
     with pytest.raises(ModelError, match=r"five.pt"):
         load_model("nano", weights=tmp_path / "five.pt", image_size=64)
+    torch.save({"epoch": 5, "loss": 0.1}, tmp_path / "log.pt")
+    with pytest.raises(ModelError, match=r"'log.pt' holds no weights: 2 \(epoch, loss\) are no tensors"):
+        load_model("nano", weights=tmp_path / "log.pt", image_size=64)
 
 
 # ---- sizes and devices
@@ -237,9 +267,12 @@ def test_an_official_checkpoint_loads_by_its_path(tiny):
     assert load_model(tiny, image_size=256).name == "sam2.1-tiny"
 
 
-def test_a_checkpoint_of_another_name_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="'mine.pt' is no file name of an official checkpoint.*sam2.1_hiera_tiny.pt"):
+def test_a_checkpoint_of_another_name_needs_a_configuration(tmp_path):
+    (tmp_path / "mine.pt").touch()
+    with pytest.raises(ModelError, match="'mine.pt' needs its build parameters in 'mine.json' beside it, or a config"):
         load_model(tmp_path / "mine.pt")
+    with pytest.raises(ModelError, match="no weights at .*gone.pt"):
+        load_model(tmp_path / "gone.pt")
 
 
 def test_an_official_checkpoint_is_read_without_its_wrapping(tiny):
@@ -248,7 +281,7 @@ def test_an_official_checkpoint_is_read_without_its_wrapping(tiny):
 
 
 def test_a_checkpoint_of_another_size_is_refused(tiny):
-    with pytest.raises(ModelError, match="do not fit this model.*choose the model they were made for"):
+    with pytest.raises(ModelError, match="do not fit this model.*choose the model or the configuration they were"):
         load_model("nano", weights=tiny)
 
 

@@ -59,7 +59,7 @@ class FakeEngine:
     threads: set[str] = field(default_factory=set)
 
     def models(self) -> list[ModelChoice]:
-        return [ModelChoice("nano", "nano (built in)"), ModelChoice("tiny", "tiny (needs a download)")]
+        return [ModelChoice("nano", "nano (built in)"), ModelChoice("tiny", "tiny")]
 
     def devices(self) -> list[str]:
         return ["cpu"]

@@ -27,6 +27,7 @@ from napari_mosam.widgets._builders import (
     make_spin,
     make_tool,
 )
+from napari_mosam.widgets._model_download import DownloadRow
 from napari_mosam.widgets._settings import RunSettings
 
 MAX_ID = 2**31 - 1
@@ -100,7 +101,8 @@ class Controls(QWidget):
         self.propagate.setEnabled(not cancelling)
         self.preview.setEnabled(not busy)
         self.image.setEnabled(not busy)
-        self.settings_box.setEnabled(not busy)
+        for control in (self.model, self.device, self.diameter, self.draw, self.advanced):
+            control.setEnabled(not busy)  # a download may go on, and be cancelled
         self.range_box.setEnabled(not busy)
 
     def say(self, text: str, error: bool = False) -> None:
@@ -150,10 +152,11 @@ class Controls(QWidget):
 
     def _build_settings(self) -> None:
         self._heading("3  Settings")
-        self.settings_box = QWidget()
-        form = make_form(self.settings_box)
+        box = QWidget()
+        form = make_form(box)
         self.model = make_menu(
-            (("nano (built in)", "nano"),), "The network. 'nano' comes with the plugin and runs on any computer."
+            (("nano (built in)", "nano"),),
+            "The network. 'nano' comes with the plugin and runs on any computer; those with ↓ are downloaded first.",
         )
         self.device = make_menu(
             (("Automatic", None),), "Where to compute. Automatic takes the graphics card if there is one."
@@ -169,11 +172,13 @@ class Controls(QWidget):
             "Measure a typical cell: draw a line across it, or switch to the ellipse tool for a circle."
         )
         self.diameter_note = make_note()
+        self.model_download = DownloadRow()
         form.addRow("Model", self.model)
+        form.addRow(self.model_download)
         form.addRow("Compute on", self.device)
         form.addRow("Cell diameter", make_boxed(make_row((self.diameter, 1), self.draw)))
         form.addRow("", self.diameter_note)
-        self._column.addWidget(self.settings_box)
+        self._column.addWidget(box)
         form.addRow(self._build_advanced())
 
     def _build_advanced(self) -> QCollapsible:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from napari_mosam.widgets._source import image_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from napari_mosam.core.model.catalogue import ModelInfo, Progress
     from napari_mosam.core.movie import Movie
     from napari_mosam.core.prompts import Prompts
     from napari_mosam.core.results import FrameResult
@@ -18,10 +19,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """One entry of the model menu."""
+    """One entry of the model menu.
+
+    Attributes
+    ----------
+    name : str
+        Of the registry.
+    label : str
+        What the menu says.
+    missing : bool
+        Whether the weights have to be downloaded first.
+    size : int or None
+        Bytes to download, where known.
+    there : int
+        Bytes of them that an earlier download has brought.
+    """
 
     name: str
     label: str
+    missing: bool = False
+    size: int | None = None
+    there: int = 0
+
+    @property
+    def offer(self) -> str:
+        """What the download button says."""
+        size = f" {self.size / 1e6:.0f} MB" if self.size else ""
+        if not self.there:
+            return f"Download{size}"
+        return f"Continue download ({self.there / 1e6:.0f} of{size})" if size else "Continue download"
 
 
 class Engine:
@@ -35,9 +61,15 @@ class Engine:
 
     def models(self) -> list[ModelChoice]:
         """Models that can be chosen, the shipped one first."""
-        from napari_mosam.core.model.registry import available_models
+        from napari_mosam.core.model.catalogue import available_models
 
-        return [ModelChoice(m.name, _model_label(m)) for m in available_models()]
+        return [_choice(model) for model in available_models()]
+
+    def download(self, name: str, progress: "Progress", cancelled: "Callable[[], bool]") -> None:
+        """Get the weights of a model; see :func:`napari_mosam.download_model`."""
+        from napari_mosam.core.model.download import download_model
+
+        download_model(name, progress=progress, cancelled=cancelled)
 
     def devices(self) -> list[str]:
         """Devices of this machine, best first. Imports torch."""
@@ -123,7 +155,14 @@ class Engine:
             return self._segmenter
 
 
-def _model_label(model: Any) -> str:
-    if model.shipped:
-        return f"{model.name} (built in)"
-    return model.name if model.path else f"{model.name} (needs a download)"
+def _choice(model: "ModelInfo") -> ModelChoice:
+    place = model.place()
+    if place == "shipped":
+        return ModelChoice(model.name, f"{model.name} (built in)")
+    label = model.name.replace("-plus", "+")  # or the size would not fit into a narrow dock
+    if place == "present":
+        return ModelChoice(model.name, label)
+    part = model.part()
+    there = part.stat().st_size if part.is_file() else 0
+    size = f"{model.size / 1e6:.0f} MB" if model.size else "download"
+    return ModelChoice(model.name, f"{label} ↓ {size}", True, model.size, there)

@@ -14,6 +14,7 @@ from napari_mosam.widgets._diameter import DiameterTool
 from napari_mosam.widgets._engine import Engine
 from napari_mosam.widgets._jobs import Jobs
 from napari_mosam.widgets._label_ids import LabelIds
+from napari_mosam.widgets._model_download import ModelDownload
 from napari_mosam.widgets._prompt_layers import PromptLayers
 from napari_mosam.widgets._session import Session
 from napari_mosam.widgets._source import MovieSource, SourceError
@@ -53,6 +54,7 @@ class MosamWidget(QWidget):
         self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._sync_tools, self._max_label)
         engine = engine or Engine()
         self.jobs = Jobs(napari_viewer, self.controls, engine, session or Session(), self.label_ids, self._fail)
+        self.model_download = ModelDownload(self.controls, engine, self._fail)
         self.diameter_tool = DiameterTool(napari_viewer, self.controls.diameter.setValue)
         self._image_link = ViewerLink(napari_viewer)
         self._closed = False
@@ -118,12 +120,14 @@ class MosamWidget(QWidget):
         """Outline the objects prompted on the frame shown."""
         with self._reporting():
             source = self.source
+            self.model_download.require()
             self.jobs.preview(source, self.prompts.prompts(source), self.frame)
 
     def propagate(self, *_: Any) -> None:
         """Follow the prompted objects through the movie, in a thread."""
         with self._reporting():
             source = self.source
+            self.model_download.require()
             only = self.prompts.object_id if self.controls.only_current.isChecked() else None
             self.jobs.propagate(source, self.prompts.prompts(source, only))
 
@@ -154,6 +158,7 @@ class MosamWidget(QWidget):
             return
         self._closed = True
         self.jobs.close()
+        self.model_download.close()
         self.prompts.close()
         self._image_link.close()
         self._link.close()
@@ -292,5 +297,5 @@ class MosamWidget(QWidget):
     def _fill_menus(self, found: Any) -> None:
         if not self._closed:
             models, devices = found
-            fill_menu(self.controls.model, [(m.label, m.name) for m in models])
+            self.model_download.set_choices(models)
             fill_menu(self.controls.device, [("Automatic", None), *((d, d) for d in devices)])

@@ -1,4 +1,4 @@
-"""Networks from their build parameters, and weights into networks; nothing is unpickled.
+"""Networks from their build parameters, and weights into networks; nothing in either is executed.
 
 sam2's networks bake the input size in, so one network is built per input size.
 """
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SIZE_STEP = 32
 """Input sizes are multiples of this: Hiera halves the stride-4 grid three times."""
 
+
+NOT_A_MODEL = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
+"""What wrong parameters make sam2's constructors raise."""
 
 _UNREADABLE = (UnpicklingError, RuntimeError, EOFError, AttributeError, OSError, ValueError, TypeError)
 
@@ -52,26 +55,6 @@ def build_from_parameters(parameters: Mapping[str, Any], image_size: int | None 
     )
 
 
-def build_official(config_name: str, image_size: int) -> "SAM2Base":
-    """A network of one of the official sizes, from the configuration inside the sam2 package.
-
-    sam2's video builder binarises the masks of prompted frames before they are remembered, so that is set here too.
-    """
-    import sam2
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
-
-    size = check_size(image_size)
-    path = Path(sam2.__file__).parent / "configs" / "sam2.1" / config_name
-    model = OmegaConf.load(path).model
-    model.image_size = size
-    model.binarize_mask_from_pts_for_mem_enc = True
-    for name in ("self_attention", "cross_attention"):
-        model.memory_attention.layer[name].feat_sizes = [size // 16, size // 16]
-    network: SAM2Base = instantiate(model, _recursive_=True)
-    return network
-
-
 def load_weights(network: "SAM2Base", path: Path) -> None:
     """Load a safetensors file or an official ``.pt`` checkpoint (tensors only) strictly.
 
@@ -85,15 +68,19 @@ def load_weights(network: "SAM2Base", path: Path) -> None:
     missing, unexpected = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
     misfits = sorted(k for k in set(expected) & set(weights) if expected[k].shape != weights[k].shape)
     if missing or unexpected or misfits:
+        shapes = [f"{k} {_shape(weights[k])} instead of {_shape(expected[k])}" for k in misfits]
         raise ModelError(
             f"the weights in '{path.name}' do not fit this model: {_few(missing)} missing, {_few(unexpected)} "
-            f"unexpected, {_few(misfits)} of another shape; choose the model they were made for"
+            f"unexpected, {_few(shapes)} of another shape; choose the model or the configuration they were made for"
         )
     network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=True)
 
 
 def read_weights(path: Path) -> "dict[str, Tensor]":
-    """The tensors of a weights file, without executing anything in it."""
+    """The tensors of a weights file, without executing anything in it.
+
+    A checkpoint may hold them itself, or under 'model' (as the official ones do) or 'state_dict'.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -104,11 +91,15 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(stored.get("model", stored))
+        weights = dict(stored.get("model", stored.get("state_dict", stored)))
     except _UNREADABLE as error:
         raise _damaged(path) from error
     except SafetensorError as error:
         raise _damaged(path) from error
+    odd = [str(name) for name, value in weights.items() if not isinstance(value, torch.Tensor)]
+    if odd:
+        raise ModelError(f"'{path.name}' holds no weights: {_few(odd)} are no tensors; give a SAM 2 checkpoint")
+    return weights
 
 
 def build_from_file(path: Path, image_size: int | None = None) -> "SAM2Base":
@@ -123,11 +114,8 @@ def build_from_file(path: Path, image_size: int | None = None) -> "SAM2Base":
         return build_from_parameters(json.loads(path.read_text()), image_size)
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
-        raise ModelError(
-            f"the build parameters in '{path.name}' do not describe a model ({type(error).__name__}: {error}); use the "
-            "file that came with the weights"
-        ) from error
+    except NOT_A_MODEL as error:
+        raise not_a_model(path.name, error) from error
 
 
 def check_size(size: int) -> int:
@@ -137,6 +125,23 @@ def check_size(size: int) -> int:
     return size
 
 
+def not_a_model(name: str, error: Exception) -> ModelError:
+    """The error about a file of build parameters from which no network can be built."""
+    return ModelError(
+        f"the build parameters in '{name}' do not describe a model ({type(error).__name__}: {error}); use the file "
+        "that came with the weights"
+    )
+
+
+def refuse_weights_path(trunk: Mapping[str, Any]) -> None:
+    """Refuse a trunk that would have sam2 unpickle another file while it is being built."""
+    if trunk.get("weights_path") is not None:
+        raise ModelError(
+            "build parameters may not name a file of weights ('weights_path'), which would be read unsafely; take that "
+            "line out: all weights come from the checkpoint"
+        )
+
+
 def _damaged(path: Path) -> ModelError:
     return ModelError(
         f"the weights file '{path.name}' is damaged or not a tensors-only file; get it again (expected .safetensors, "
@@ -144,8 +149,13 @@ def _damaged(path: Path) -> ModelError:
     )
 
 
-def _few(names: list[str]) -> str:
-    return f"{len(names)} ({names[0]} …)" if names else "0"
+def _few(names: list[str], shown: int = 3) -> str:
+    more = " …" if len(names) > shown else ""
+    return f"{len(names)} ({', '.join(names[:shown])}{more})" if names else "0"
+
+
+def _shape(tensor: "Tensor") -> str:
+    return f"({', '.join(str(n) for n in tensor.shape)})"
 
 
 def _rope(parameters: Mapping[str, Any], size: int) -> Any:
@@ -165,6 +175,7 @@ def _image_encoder(parameters: Mapping[str, Any]) -> Any:
     from sam2.modeling.backbones.hieradet import Hiera
     from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 
+    refuse_weights_path(parameters["trunk"])
     neck = dict(parameters["neck"])
     scalp, positions = neck.pop("scalp"), _positions(neck.pop("pos_enc"))
     trunk = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters["trunk"].items()}

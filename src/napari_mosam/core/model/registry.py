@@ -1,129 +1,72 @@
-"""Which models there are, and how one is loaded."""
+"""How a model is loaded, by its name or by its weights."""
 
-import hashlib
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.device import choose_device, choose_dtype
-from napari_mosam.core.model.build import (
-    ModelError,
-    build_from_file,
-    build_official,
-    load_weights,
+from napari_mosam.core.model.build import ModelError, build_from_file, load_weights
+from napari_mosam.core.model.catalogue import (
+    CACHE_VARIABLE,
+    ModelInfo,
+    available_models,
+    cache_folder,
+    download_url,
+    in_megabytes,
+    model_folder,
+    model_info,
 )
+from napari_mosam.core.model.hashes import file_sha256, known_sha256
+from napari_mosam.core.model.sam2_configs import YAML_SUFFIXES, build_from_yaml, build_official, official_config
 
 if TYPE_CHECKING:
     from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
 
-__all__ = ["ModelError", "ModelInfo", "available_models", "cache_folder", "load_model", "model_info"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "ModelError",
+    "ModelInfo",
+    "available_models",
+    "cache_folder",
+    "load_model",
+    "model_info",
+]
 
-CACHE_VARIABLE = "MOSAM_CACHE"
-"""Environment variable that names another folder for weights."""
-
-_SHIPPED = Path(__file__).parents[2] / "models"
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
 _GPU_CHUNK = 64
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """A model that can be asked for by name.
-
-    Attributes
-    ----------
-    name : str
-        What to pass as ``model=`` or ``--model``.
-    image_size : int
-        Side of its input by default, px.
-    parameters : float
-        Size of the network, millions.
-    shipped : bool
-        Whether the weights come with the package.
-    file : str
-        Name of the weights file.
-    config : str
-        Name of its build parameters or sam2 configuration.
-    sha256 : str or None
-        Checked before the weights are used, where known.
-    """
-
-    name: str
-    image_size: int
-    parameters: float
-    shipped: bool
-    file: str
-    config: str
-    sha256: str | None = None
-
-    @property
-    def path(self) -> Path | None:
-        """Where the weights are on this machine; None if they are not."""
-        path = (_SHIPPED if self.shipped else cache_folder()) / self.file
-        return path if path.is_file() else None
-
-
-_MODELS = (
-    ModelInfo(
-        "nano",
-        256,
-        7.6,
-        True,
-        "nano.safetensors",
-        "nano.json",
-        "eb5291d699de2ff49c8be295813b33891cd71248b82da38b4cddd3bb048343b5",
-    ),
-    ModelInfo("sam2.1-tiny", 512, 38.9, False, "sam2.1_hiera_tiny.pt", "sam2.1_hiera_t.yaml"),
-    ModelInfo("sam2.1-small", 512, 46.0, False, "sam2.1_hiera_small.pt", "sam2.1_hiera_s.yaml"),
-    ModelInfo("sam2.1-base-plus", 512, 80.8, False, "sam2.1_hiera_base_plus.pt", "sam2.1_hiera_b+.yaml"),
-    ModelInfo("sam2.1-large", 512, 224.4, False, "sam2.1_hiera_large.pt", "sam2.1_hiera_l.yaml"),
-)
-
-
-def available_models() -> list[ModelInfo]:
-    """Every model known by name, the shipped one first."""
-    return list(_MODELS)
-
-
-def cache_folder() -> Path:
-    """Folder of weights that do not come with the package: ``$MOSAM_CACHE``, or the user's cache."""
-    from platformdirs import user_cache_path
-
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given) if given else user_cache_path("napari-mosam") / "models"
-
-
-def model_info(name: str) -> ModelInfo:
-    """The model called `name`.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
-    for info in _MODELS:
-        if info.name == name:
-            return info
-    raise ModelError(f"there is no model '{name}'; choose one of {', '.join(m.name for m in _MODELS)}")
 
 
 def load_model(
     model: str | Path = "nano",
     *,
     weights: str | Path | None = None,
+    config: str | Path | None = None,
+    folder: str | Path | None = None,
+    download: bool = False,
     device: Any = None,
     dtype: str | None = None,
     image_size: int | None = None,
 ) -> "Sam2Segmenter":
     """Build a network, load its weights and put it on a device.
 
+    Nothing is downloaded unless `download` says so: a script that runs on a cluster or a train should fail at once and
+    say what is missing.
+
     Parameters
     ----------
     model : str or Path
-        A name of :func:`available_models`; the path of an official checkpoint under its own file name; or the path of
-        a ``.safetensors`` file with its build parameters in a ``.json`` beside it.
+        A name of :func:`available_models`; or the path of any SAM 2 checkpoint (``.safetensors``, or a ``.pt`` that
+        holds tensors only).
     weights : str or Path, optional
         Weights of the named model that lie elsewhere.
+    config : str or Path, optional
+        What the network of a checkpoint given by its path looks like: a YAML file in sam2's form, the name of a
+        configuration of the sam2 package ('sam2.1_hiera_s'), the name of a model, or a ``.json`` of build parameters.
+        By default a ``.json`` of the same name beside the checkpoint, or, for a checkpoint under an official file
+        name, the official one.
+    folder : str or Path, optional
+        Where downloaded weights lie; by default :func:`cache_folder`.
+    download : bool
+        Download the weights of a named model if they are not here, see :func:`download_model`.
     device : str, torch.device or None
         None chooses cuda > mps > cpu.
     dtype : {'float32', 'bfloat16'} or None
@@ -135,72 +78,110 @@ def load_model(
     Raises
     ------
     ModelError
-        Unknown name, missing, damaged or unfitting weights, impossible size.
+        Unknown name, missing, damaged or unfitting weights, impossible configuration or size.
     DeviceError
         The device is not available.
     """
     from napari_mosam.core.model.sam2_adapter import CPU_CHUNK, Sam2Segmenter
 
     where = choose_device(device)
-    name, network = _loaded_network(model, weights, image_size)
+    if Path(model).suffix.lower() in WEIGHTS_SUFFIXES:
+        name, network = _own_network(Path(model), config, image_size)
+    else:
+        _refuse_config(model, config)
+        name, network = _named_network(model_info(str(model)), weights, folder, image_size, download)
     chunk = CPU_CHUNK if where.type == "cpu" else _GPU_CHUNK
     return Sam2Segmenter(network.to(where), name, dtype=choose_dtype(where, dtype), chunk=chunk)
 
 
-def _loaded_network(model: str | Path, weights: str | Path | None, image_size: int | None) -> tuple[str, Any]:
-    if str(model).endswith(".safetensors"):
-        path = Path(model)
-        network = build_from_file(_parameters_beside(path), image_size)
-        load_weights(network, path)
-        return path.stem, network
-    info = _official_file(Path(model)) or model_info(str(model))
-    if weights is None and Path(model).suffix == ".pt":
-        weights = model
-    path = Path(weights) if weights is not None else _weights_of(info)
-    if weights is None and info.sha256 is not None:
-        _check_hash(path, info.sha256)
+def _named_network(
+    info: ModelInfo, weights: str | Path | None, folder: str | Path | None, image_size: int | None, download: bool
+) -> tuple[str, Any]:
+    if weights is None and download and not info.shipped:
+        from napari_mosam.core.model.download import download_model
+
+        download_model(info.name, folder=folder)
+    path = Path(weights) if weights is not None else _weights_of(info, folder)
+    if weights is None:
+        _check_hash(info, path)
     network = _network(info, image_size)
     load_weights(network, path)
     return info.name, network
 
 
-def _official_file(path: Path) -> ModelInfo | None:
-    """The model whose official checkpoint a file is, by its name; None for anything but a ``.pt``."""
-    if path.suffix != ".pt":
-        return None
-    for info in _MODELS:
-        if info.file == path.name:
-            return info
+def _own_network(path: Path, config: str | Path | None, image_size: int | None) -> tuple[str, Any]:
+    """The name and the network of a checkpoint that is given by its path."""
+    if not path.is_file():
+        raise ModelError(f"no weights at '{path}'; give the path of a {' or '.join(WEIGHTS_SUFFIXES)} file")
+    official = next((info for info in available_models() if not info.shipped and info.file == path.name), None)
+    if config is not None:
+        network = _configured(config, image_size)
+    elif path.with_suffix(".json").is_file():
+        network = build_from_file(path.with_suffix(".json"), image_size)
+    elif official is not None:
+        network = _network(official, image_size)
+    else:
+        raise ModelError(
+            f"'{path.name}' needs its build parameters in '{path.with_suffix('.json').name}' beside it, or a "
+            "configuration: config='my.yaml' or config='sam2.1_hiera_t' (--model-config on the command line)"
+        )
+    load_weights(network, path)
+    return official.name if official is not None and config is None else path.stem, network
+
+
+def _configured(config: str | Path, image_size: int | None) -> Any:
+    path = Path(config)
+    if path.is_file():
+        if path.suffix == ".json":
+            return build_from_file(path, image_size)
+        if path.suffix in YAML_SUFFIXES:
+            return build_from_yaml(path, image_size)
+        raise ModelError(f"the configuration '{config}' is of no known kind; give a .yaml, .yml or .json file")
+    found = official_config(str(config))
+    if found is not None:
+        return build_from_yaml(found, image_size)
+    named = next((info for info in available_models() if info.name == str(config)), None)
+    if named is not None:
+        return _network(named, image_size)
     raise ModelError(
-        f"'{path.name}' is no file name of an official checkpoint; give it its own name again: "
-        f"{', '.join(m.file for m in _MODELS[1:])}"
+        f"there is no configuration '{config}'; give a .yaml or .json file that exists, the name of a model, or that "
+        "of a configuration of the sam2 package such as 'sam2.1_hiera_t'"
     )
 
 
 def _network(info: ModelInfo, image_size: int | None) -> Any:
     if info.shipped:
-        return build_from_file(_SHIPPED / info.config, image_size)
+        return build_from_file(info.home().with_name(info.config), image_size)
     return build_official(info.config, image_size or info.image_size)
 
 
-def _parameters_beside(path: Path) -> Path:
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
-        raise ModelError(f"'{path.name}' needs its build parameters in '{beside.name}' beside it")
-    return beside
-
-
-def _weights_of(info: ModelInfo) -> Path:
-    if info.path is None:
+def _refuse_config(model: str | Path, config: str | Path | None) -> None:
+    if config is not None:
         raise ModelError(
-            f"the weights of '{info.name}' are not on this machine; put '{info.file}' into '{cache_folder()}' or use "
-            "the model 'nano', which comes with the package"
+            f"a configuration goes with the path of a checkpoint ({', '.join(WEIGHTS_SUFFIXES)}), not with '{model}'"
         )
-    return info.path
 
 
-def _check_hash(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+def _weights_of(info: ModelInfo, folder: str | Path | None) -> Path:
+    found = info.find(folder)
+    if found is not None:
+        return found
+    if info.shipped:
+        raise ModelError(f"the weights of '{info.name}' are missing from the package; reinstall napari-mosam")
+    size = f" ({in_megabytes(info.size)})" if info.size else ""
+    raise ModelError(
+        f"the weights of '{info.name}' are not on this machine: run 'mosam models download {info.name}'{size}, or put "
+        f"'{info.file}' from {download_url(info)} into '{model_folder(folder)}'; the model 'nano' needs no download"
+    )
+
+
+def _check_hash(info: ModelInfo, path: Path) -> None:
+    known = known_sha256(info, path.parent)
+    if known is None or file_sha256(path) == known:
+        return
+    if info.shipped:
         raise ModelError(f"the weights file '{path.name}' is damaged (its SHA-256 differs); reinstall napari-mosam")
+    raise ModelError(
+        f"the weights file '{path}' is damaged or not the one of '{info.name}' (its SHA-256 differs): run 'mosam "
+        f"models download {info.name}' to get it again; weights of your own are loaded by their path"
+    )
