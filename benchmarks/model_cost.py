@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_mosam.core.model.build import build_from_parameters, build_official
+from napari_mosam.core.model.build import build_from_parameters
 from napari_mosam.core.model.registry import available_models, model_info
 from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
+from napari_mosam.core.model.sam2_configs import build_official
 from napari_mosam.core.model.segmenter import MemoryFrame, Recall
 
 PARTS = ("encode", "attend", "decode", "remember")
