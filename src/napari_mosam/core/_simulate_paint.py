@@ -25,9 +25,9 @@ GRAIN = {
     "dic": 0.05,
     "cytoplasm": 0.03,
     "membrane": 0.03,
-    "zernike": 0.04,
-    "nomarski": 0.04,
-    "brightfield": 0.03,
+    "zernike": 0.025,
+    "nomarski": 0.02,
+    "brightfield": 0.02,
 }
 OCCLUDER = {"fluorescence": -0.1, "phase": -0.5}
 SKIRT = {"fluorescence": 0.12, "phase": 0.75}
@@ -95,7 +95,7 @@ def _optical_height(xp: ModuleType, matter: Matter, optics: Any) -> Any:
 def _body(xp: ModuleType, matter: Matter, optics: Any) -> Any:
     """Thickness from a dome to a plateau, 0 at the outline."""
     inside = xp.clip(matter.reach, 0, 1)
-    return xp.sqrt(1 - inside ** (2 + 12 * optics.flatness))
+    return (1 - inside ** (2 + 12 * optics.flatness)) ** 0.75
 
 
 def _granules(xp: ModuleType, matter: Matter) -> Any:
@@ -117,7 +117,7 @@ def _outlined(xp: ModuleType, matter: Matter, optics: Any) -> Any:
 def _thickness(xp: ModuleType, matter: Matter, optics: Any) -> Any:
     body = _body(xp, matter, optics) * (1 + 1.2 * matter.rounding)
     nucleus = 0.4 * optics.nucleus * matter.tiles[4] + 0.3 * abs(optics.nucleus) * matter.tiles[1] * matter.tiles[4]
-    inside = 0.15 * optics.granules * _granules(xp, matter) + 0.6 * optics.droplets * matter.tiles[5]
+    inside = 0.22 * optics.granules * _granules(xp, matter) + 0.6 * optics.droplets * matter.tiles[5]
     return matter.brightness * body * (1 + nucleus + 0.3 * optics.grain * matter.tiles[0] + inside)
 
 
