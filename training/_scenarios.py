@@ -38,7 +38,10 @@ def _transmitted(rng: Rng) -> Settings:
 
 def _nuclei(rng: Rng) -> Settings:
     optics = {"flatness": rng.uniform(0.2, 0.8), "grain": rng.uniform(0.1, 0.8), "granules": rng.uniform(0, 0.5)}
-    looks = {"modality": str(rng.choice(["fluorescence", "cytoplasm"])), "optics": optics | {"nucleus": 0, "seam": -0.1}}
+    looks = {
+        "modality": str(rng.choice(["fluorescence", "cytoplasm"])),
+        "optics": optics | {"nucleus": 0, "seam": -0.1},
+    }
     shape = {"cell_shape": str(rng.choice(["ellipse", "lobed", "round"])), "deformation": rng.uniform(0.03, 0.12)}
     return looks | shape | _stained(rng)
 
@@ -127,7 +130,11 @@ def _layout(rng: Rng, shape: tuple[int, int], looks: Settings) -> Settings:
     """Size and number of cells: from a few that stand alone to a closed sheet."""
     high = max(min(shape) / 3.2, 9.0)
     diameter = _log_uniform(rng, min(12.0, high / 2), high)
-    confluent = looks.get("confluent", False) or (not looks.get("solid") and _chance(rng, 0.6 if looks["modality"] == "nomarski" else 0.35))
+    confluent = looks.get("confluent", False) or (
+        not looks.get("solid")
+        and not looks.get("spikes")
+        and _chance(rng, 0.6 if looks["modality"] == "nomarski" else 0.35)
+    )
     margin = diameter * rng.uniform(0.3, 1)
     room = (shape[0] + 2 * margin) * (shape[1] + 2 * margin) / (np.pi / 4 * diameter**2)
     cover = rng.uniform(0.8, 1.3) if confluent else rng.uniform(0.05, 0.6)
@@ -138,6 +145,7 @@ def _layout(rng: Rng, shape: tuple[int, int], looks: Settings) -> Settings:
     touching = _chance(rng, 0.3)
     return {
         "diameter": diameter,
+        "blur": min(looks["blur"], 0.06 * diameter),
         "n_cells": n_cells,
         "margin": margin,
         "confluent": confluent,
@@ -191,7 +199,7 @@ def _camera(rng: Rng, modality: str) -> Settings:
     camera = Camera(
         photons=_log_uniform(rng, 200, 10000) if _chance(rng, 0.4) else None,
         flicker=rng.uniform(0, 0.06) if _chance(rng, 0.3) else 0.0,
-        stretch=(rng.uniform(0, 1.5), rng.uniform(98.5, 100)),
+        stretch=(rng.uniform(0, 1.5), rng.uniform(98.5, 99.9)),
         gamma=_log_uniform(rng, 0.5, 1.8),
         inverted=_chance(rng, 0.1),
         grey_range=(low, low + rng.uniform(0.4, 1) * (1 - low)) if low or _chance(rng, 0.3) else (0.0, 1.0),
@@ -229,7 +237,11 @@ def random_config(
         raise ValueError(f"kind = {kind!r} is not known; allowed: {KINDS}")
     looks = _LOOKS[kind](rng)
     looks |= _layout(rng, shape, looks)
-    shared = {"angle": rng.uniform(0, 2 * np.pi), "churn": _log_uniform(rng, 0.02, 0.6), "litter": rng.exponential(0.15)}
+    shared = {
+        "angle": rng.uniform(0, 2 * np.pi),
+        "churn": _log_uniform(rng, 0.02, 0.6),
+        "litter": rng.exponential(0.15),
+    }
     shared |= {"shading": rng.uniform(0, 0.6) * _chance(rng, 0.5), "defocus": rng.exponential(0.6) * _chance(rng, 0.3)}
     shared["litter"] = min(shared["litter"], 1.0)
     motion = _motion(rng, kind, looks["diameter"], n_frames)

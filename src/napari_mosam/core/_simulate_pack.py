@@ -7,7 +7,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _N_DISKS = 5
-_FIRST_ROUNDS, _ROUNDS = 40, 6
+_GATHERING_ROUNDS, _PULL = 15, 0.08
 _GAP = 0.98
 
 
@@ -26,11 +26,19 @@ class Chains:
         self._width = np.repeat(half_width, _N_DISKS)
         self._inertia = (self._along**2).sum(axis=1) + half_width**2
 
-    def settle(self, centres: Floats, angles: Floats, present: Bools, *, first: bool) -> tuple[Floats, Floats]:
+    def gather(self, centres: Floats, angles: Floats, present: Bools) -> tuple[Floats, Floats]:
+        """Centres (N, 2) and angles (N,) of the cells that are `present` after they have been drawn into one cluster."""
+        middle = centres[present].mean(axis=0)
+        for _ in range(_GATHERING_ROUNDS):
+            drawn = np.where(present[:, None], centres + _PULL * (middle - centres), centres)
+            centres, angles = self.settle(drawn, angles, present, n_rounds=2)
+        return centres, angles
+
+    def settle(self, centres: Floats, angles: Floats, present: Bools, *, n_rounds: int = 6) -> tuple[Floats, Floats]:
         """Centres (N, 2) and angles (N,) after the cells that are `present` have pushed each other apart."""
         rows = np.flatnonzero(present)
         centres, angles = centres.copy(), angles.copy()
-        for _ in range(_FIRST_ROUNDS if first else _ROUNDS):
+        for _ in range(n_rounds):
             shift, turn = self._pushes(centres[rows], angles[rows], rows)
             centres[rows] += shift
             angles[rows] += turn

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from napari_mosam.core._simulate_texture import TILE_REACH
+
 BACKGROUND = {
     "fluorescence": 0.08,
     "phase": 0.5,
@@ -66,6 +68,15 @@ class Matter:
 def skirt_width(modality: str, diameter: float) -> float:
     """How far a cell shines beyond its outline, px."""
     return max(1.5, _SKIRT_WIDTH.get(modality, 0.0) * diameter)
+
+
+def on_tile(position: Any) -> Any:
+    """Positions in radii, wrapped onto the square that textures cover.
+
+    Textures of the later modalities lie on the cell as it is on the first frame, in radii: they are not stretched with
+    the outline, and move with the matter.
+    """
+    return (position + TILE_REACH) % (2 * TILE_REACH) - TILE_REACH
 
 
 # --- signal ---------------------------------------------------------------------------------------------------------

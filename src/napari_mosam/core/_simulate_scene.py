@@ -127,7 +127,7 @@ def build_scene(config: SimulationConfig) -> Scene:
     angles = rng.uniform(0, 2 * np.pi, n) + np.cumsum(turns, axis=0)
     depth = rng.permutation(n)
     if config.identical:
-        _make_alike(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, angles.T)
+        _make_alike(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, *(() if config.solid else (angles.T,)))
     axes = rng.uniform(0, 2 * np.pi, len(config.divisions))
     for mother, daughters in config.daughters.items():
         rows = np.array(daughters) - 1
@@ -230,12 +230,14 @@ class _Walk:
         """Let cells push each other by their outlines on every frame; changes centres, angles and division axes."""
         walked, turned = centres.copy(), self.angles.copy()
         chains = Chains(self.radius, self.aspect)
-        for t in range(self.config.n_frames):
-            if t:
-                centres[t] = centres[t - 1] + walked[t] - walked[t - 1]
-                self.angles[t] = self.angles[t - 1] + turned[t] - turned[t - 1]
-                self._solid_births(t, centres)
-            centres[t], self.angles[t] = chains.settle(centres[t], self.angles[t], self.present[t], first=t == 0)
+        if self.config.touching and self.present[0].any():
+            centres[0], self.angles[0] = chains.gather(centres[0], self.angles[0], self.present[0])
+        centres[0], self.angles[0] = chains.settle(centres[0], self.angles[0], self.present[0], n_rounds=30)
+        for t in range(1, self.config.n_frames):
+            centres[t] = centres[t - 1] + walked[t] - walked[t - 1]
+            self.angles[t] = self.angles[t - 1] + turned[t] - turned[t - 1]
+            self._solid_births(t, centres)
+            centres[t], self.angles[t] = chains.settle(centres[t], self.angles[t], self.present[t])
 
     def _solid_births(self, t: int, centres: Floats) -> None:
         """Daughters are the two halves of the mother along her long axis; a bud leaves from where it grew."""

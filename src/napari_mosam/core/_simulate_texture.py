@@ -173,8 +173,10 @@ def ground_tile(config: SimulationConfig) -> Floats32:
 def litter(xp: ModuleType, pieces: Any, y: Any, x: Any) -> Any:
     """Sum of round pieces, seamless over axes `y` and `x`: (Y, X); `pieces` as in :class:`GroundDraws`."""
     rows, columns = (
-        xp.exp(-(((axis - pieces[:, k, None] + len(axis) / 2) % len(axis) - len(axis) / 2) ** 2)
-               / (2 * pieces[:, 2, None] ** 2))
+        xp.exp(
+            -(((axis - pieces[:, k, None] + len(axis) / 2) % len(axis) - len(axis) / 2) ** 2)
+            / (2 * pieces[:, 2, None] ** 2)
+        )
         for k, axis in ((0, y), (1, x))
     )
     return xp.einsum("k,ky,kx->yx", pieces[:, 3], rows, columns)
