@@ -60,7 +60,8 @@ def render_batch(scenes: Sequence[Scene], device: torch.device | str, *, with_fl
     Returns
     -------
     SimulatedBatch
-        A movie depends on its own scene only: bit for bit the same on one device, whatever else is in the batch.
+        The same batch is bit for bit the same on one device. A movie depends on its own scene only, up to the last
+        bit of a float: among other movies its labels stay, its grey values may differ by 1e-6.
 
     Raises
     ------

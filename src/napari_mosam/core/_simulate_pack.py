@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_N_DISKS = 5
+_N_DISKS = 7
 _GATHERING_ROUNDS, _PULL = 15, 0.08
 _GAP = 0.98
 
@@ -27,7 +27,7 @@ class Chains:
         self._inertia = (self._along**2).sum(axis=1) + half_width**2
 
     def gather(self, centres: Floats, angles: Floats, present: Bools) -> tuple[Floats, Floats]:
-        """Centres (N, 2) and angles (N,) of the cells that are `present` after they have been drawn into one cluster."""
+        """Centres (N, 2) and angles (N,) of the cells that are `present` after they were drawn into a cluster."""
         middle = centres[present].mean(axis=0)
         for _ in range(_GATHERING_ROUNDS):
             drawn = np.where(present[:, None], centres + _PULL * (middle - centres), centres)
