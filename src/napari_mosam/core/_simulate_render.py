@@ -198,7 +198,7 @@ def _noisy(scene: Scene, t: int, lit: Floats32) -> Floats32:
     if config.noise:
         noise = np.float32(config.contrast * config.noise) * rng.standard_normal(config.shape, dtype=np.float32)
     if photons is not None:
-        shot = np.sqrt(np.maximum(lit, 0) / np.float32(photons))
+        shot: Floats32 = np.sqrt(np.maximum(lit, 0) / photons).astype(np.float32)
         noise = noise + shot * rng.standard_normal(config.shape, dtype=np.float32)
     return np.asarray(lit + noise, dtype=np.float32)
 
