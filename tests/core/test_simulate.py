@@ -15,6 +15,8 @@ from napari_mosam.core.simulate import SimulationConfig, Simulator, simulate
 
 MODALITIES = ("fluorescence", "phase", "dic")
 SHAPES = ("round", "ellipse", "lobed", "rod")
+LATER_MODALITIES = ("cytoplasm", "membrane", "zernike", "nomarski", "brightfield")
+LATER_SHAPES = ("amoeboid", "yeast")
 
 WITH_FIXED_PATHS = (sim.two_disks_cross, sim.twins_cross, sim.stage_leaps, sim.under_bar)
 
@@ -26,8 +28,12 @@ configs = st.builds(
     n_cells=st.integers(0, 5),
     diameter=st.floats(12, 24),
     speed=st.floats(0, 3),
-    cell_shape=st.sampled_from(SHAPES),
-    modality=st.sampled_from(MODALITIES),
+    cell_shape=st.sampled_from(SHAPES + LATER_SHAPES),
+    modality=st.sampled_from(MODALITIES + LATER_MODALITIES),
+    bend=st.sampled_from([0.0, 0.2]),
+    spikes=st.sampled_from([0.0, 0.8]),
+    margin=st.floats(0, 20),
+    solid=st.booleans(),
     touching=st.booleans(),
     stage_drift=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
     bleaching=st.floats(0, 0.8),
