@@ -17,9 +17,9 @@ from training._render_cells import Canvas, flow_of, labels_of, stack_cells
 from training._render_light import cell_tiles, expose, light
 from training._scenarios import KINDS, random_config
 
-__all__ = ["KINDS", "SimulatedBatch", "random_batch", "random_config", "render_batch"]
+__all__ = ["KINDS", "SimulatedBatch", "random_batch", "random_config", "random_scenes", "render_batch"]
 
-_PX_AT_ONCE = 2**25
+_PX_AT_ONCE = 2**23
 
 
 @dataclass(frozen=True, slots=True, eq=False)
