@@ -1,18 +1,19 @@
 """What happens in a simulated movie: every cell's path and shape over time, before anything is drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core import _simulate_life as life
 from napari_mosam.core._simulate_config import SimulationConfig
+from napari_mosam.core._simulate_shape import LOBES
+from napari_mosam.core._simulate_walk import Bodies, Walk
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_CANDIDATES = 30
-_COHESION = 0.02
-_SPACING = 0.97
 _DAUGHTER_SIZE = 0.75
 _ROUNDING_FRAMES = 3
 _ASPECTS: dict[str, tuple[float, float]] = {
@@ -20,9 +21,12 @@ _ASPECTS: dict[str, tuple[float, float]] = {
     "ellipse": (1.2, 1.7),
     "lobed": (1.0, 1.35),
     "rod": (2.6, 3.4),
+    "amoeboid": (1.0, 1.8),
+    "yeast": (1.0, 1.25),
 }
-_WOBBLE: dict[str, float] = {"round": 0.0, "ellipse": 0.25, "lobed": 1.0, "rod": 0.0}
-LOBES = np.array([2, 3, 4, 5])
+_WOBBLE: dict[str, float] = {"round": 0.0, "ellipse": 0.25, "lobed": 1.0, "rod": 0.0, "amoeboid": 2.5, "yeast": 0.0}
+_AMOEBOID_HASTE = 2.5
+_BUD_SIZE = 0.95
 _LOBE_WEIGHTS = np.array([0.6, 1.0, 0.55, 0.35])
 
 
@@ -41,7 +45,7 @@ class Scene:
     drift : ndarray of float64, shape (T, 2)
         (dy, dx) of the stage between ``t - 1`` and t, px; zero on the first frame.
     radius, aspect, brightness : ndarray of float64, shape (N,)
-        Of the disk of equal area, px; length over width; 0.6 to 1.
+        Of the disk of equal area, px; length over width; 0 to 1.
     lobe_depth, lobe_phase, lobe_speed : ndarray of float64, shape (N, 4)
         Waves of 2, 3, 4, 5 lobes around the outline: fraction of the radius, rad, rad per frame.
     depth : ndarray of int, shape (N,)
@@ -50,6 +54,16 @@ class Scene:
         Row of a mother -> (frame of her daughters' birth, angle of the line between them).
     parents : dict of int to int
         Daughter id -> mother id.
+    size : ndarray of float64, shape (T, N)
+        Multiplies the radius.
+    bend : ndarray of float64, shape (T, N)
+        Curvature of the long axis, 1/px.
+    spikes, spike_angle : ndarray of float64, shape (T, N, J)
+        Thin processes: length in radii, direction in the cell's own frame (rad).
+    owner : ndarray of int, shape (T, N)
+        The id that the row's pixels are labelled with: its own, or the mother's while it is a bud.
+    gain, focus : ndarray of float64, shape (T,)
+        Brightness of each frame, around 1; extra blur, px.
     """
 
     config: SimulationConfig
@@ -66,13 +80,27 @@ class Scene:
     depth: NDArray[np.intp]
     division: dict[int, tuple[int, float]]
     parents: dict[int, int]
+    size: Floats
+    bend: Floats
+    spikes: Floats
+    spike_angle: Floats
+    owner: NDArray[np.intp]
+    gain: Floats
+    focus: Floats
 
-    def rounding(self, t: int, row: int) -> float:
-        """How far a mother is on her way to divide on frame t, 0 to 1."""
-        if row not in self.division:
+    def rounding(self, t: Any, row: Any) -> Any:
+        """How far a mother is on her way to divide on frame t, 0 to 1; for arrays of frames and rows, arrays."""
+        if self.config.solid or not np.any(np.isin(row, list(self.division))):
             return 0.0
-        frames_left = self.division[row][0] - 1 - t
-        return float(np.clip(1 - frames_left / _ROUNDING_FRAMES, 0, 1))
+        due = np.full(len(self.radius), np.inf)
+        due[list(self.division)] = [born for born, _ in self.division.values()]
+        return np.clip(1 - (due[row] - 1 - t) / _ROUNDING_FRAMES, 0, 1)
+
+    def division_axis(self, row: Any) -> Any:
+        """Angle of the line between the daughters, rad; 0 for a cell that does not divide."""
+        axes = np.zeros(len(self.radius))
+        axes[list(self.division)] = [axis for _, axis in self.division.values()]
+        return axes[row]
 
     @property
     def stage(self) -> Floats:
@@ -83,42 +111,45 @@ class Scene:
 def build_scene(config: SimulationConfig) -> Scene:
     """Draw every random number that decides where the cells go and how they look, in a fixed order."""
     rng = np.random.default_rng([config.seed, 0])
+    bodies = _drawn_bodies(config, rng)
+    drift = _stage_steps(config)
+    centres = Walk(config, bodies, rng).centres() + np.cumsum(drift, axis=0)[:, None]
+    spikes, spike_angle = life.spikes(config)
+    return Scene(
+        config=config,
+        centres=centres,
+        visible=life.alive(config, with_buds=True) & ~life.vanished(config),
+        drift=drift,
+        parents=_parents(config),
+        size=life.sizes(config),
+        bend=life.bends(config, bodies.radius * np.sqrt(bodies.aspect)),
+        spikes=spikes,
+        spike_angle=spike_angle,
+        owner=life.owners(config),
+        gain=life.flicker(config),
+        focus=life.focus(config),
+        **{field.name: getattr(bodies, field.name) for field in fields(bodies)},
+    )
+
+
+def _drawn_bodies(config: SimulationConfig, rng: np.random.Generator) -> Bodies:
     n, n_frames = config.n_total, config.n_frames
+    haste = _AMOEBOID_HASTE if config.cell_shape == "amoeboid" else 1.0
     radius = config.diameter / 2 * np.clip(1 + config.diameter_spread * rng.standard_normal(n), 0.6, 1.5)
-    aspect = rng.uniform(*_ASPECTS[config.cell_shape], n)
-    brightness = rng.uniform(0.6, 1.0, n)
+    aspect = rng.uniform(*(config.aspect or _ASPECTS[config.cell_shape]), n)
+    brightness = rng.uniform(*config.brightness, n)
     lobes = config.deformation * _WOBBLE[config.cell_shape] * _LOBE_WEIGHTS * rng.uniform(0.4, 1, (n, len(LOBES)))
     lobe_phase = rng.uniform(0, 2 * np.pi, (n, len(LOBES)))
-    lobe_speed = rng.uniform(-0.12, 0.12, (n, len(LOBES)))
+    lobe_speed = haste * rng.uniform(-0.12, 0.12, (n, len(LOBES)))
     turns = config.rotation * rng.standard_normal((n_frames, n))
     angles = rng.uniform(0, 2 * np.pi, n) + np.cumsum(turns, axis=0)
     depth = rng.permutation(n)
     if config.identical:
-        _make_alike(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, angles.T)
+        _make_alike(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, *(() if config.solid else (angles.T,)))
     axes = rng.uniform(0, 2 * np.pi, len(config.divisions))
-    for mother, daughters in config.daughters.items():
-        rows = np.array(daughters) - 1
-        radius[rows], brightness[rows] = _DAUGHTER_SIZE * radius[mother[0] - 1], brightness[mother[0] - 1]
-        aspect[rows] = np.sqrt(aspect[rows])
     division = {cell - 1: (t, float(axis)) for (cell, t), axis in zip(config.divisions, axes, strict=True)}
-    drift = _stage_steps(config)
-    centres = _Walk(config, radius, division, rng).centres() + np.cumsum(drift, axis=0)[:, None]
-    return Scene(
-        config=config,
-        centres=centres,
-        angles=angles,
-        visible=_alive(config) & ~_vanished(config),
-        drift=drift,
-        radius=radius,
-        aspect=aspect,
-        brightness=brightness,
-        lobe_depth=lobes,
-        lobe_phase=lobe_phase,
-        lobe_speed=lobe_speed,
-        depth=depth,
-        division=division,
-        parents={d: mother for (mother, _), pair in config.daughters.items() for d in pair},
-    )
+    _inherit(config, radius, aspect, brightness)
+    return Bodies(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, angles, depth, division)
 
 
 def _make_alike(*drawn: Floats) -> None:
@@ -127,124 +158,30 @@ def _make_alike(*drawn: Floats) -> None:
         rows[:] = rows[:1]
 
 
+def _inherit(config: SimulationConfig, radius: Floats, aspect: Floats, brightness: Floats) -> None:
+    """Give daughters what they have from their mothers, in place."""
+    for (mother, _), daughters in config.daughters.items():
+        rows = np.array(daughters) - 1
+        radius[rows], brightness[rows] = _DAUGHTER_SIZE * radius[mother - 1], brightness[mother - 1]
+        aspect[rows] = _half(aspect[mother - 1]) if config.solid else np.sqrt(aspect[rows])
+    for daughter, (mother, _, _) in config.budding.items():
+        radius[daughter - 1], brightness[daughter - 1] = _BUD_SIZE * radius[mother - 1], brightness[mother - 1]
+
+
+def _half(aspect: float) -> float:
+    """Length over width of half a rod that is as wide as the whole."""
+    return max(1 + ((aspect - 1) - np.pi / 4) / 2, 1.0)
+
+
+def _parents(config: SimulationConfig) -> dict[int, int]:
+    divided = {daughter: mother for (mother, _), pair in config.daughters.items() for daughter in pair}
+    budded = {daughter: mother for daughter, (mother, _, end) in config.budding.items() if end < config.n_frames}
+    return divided | budded
+
+
 def _stage_steps(config: SimulationConfig) -> Floats:
     steps = np.tile(np.array(config.stage_drift, dtype=float), (config.n_frames, 1))
     steps[0] = 0
     for t, dy, dx in config.stage_jumps:
         steps[t] += dy, dx
     return steps
-
-
-def _alive(config: SimulationConfig) -> Bools:
-    alive = np.zeros((config.n_frames, config.n_total), bool)
-    alive[:, : config.n_cells] = True
-    for (mother, t), daughters in config.daughters.items():
-        alive[t:, mother - 1] = False
-        alive[t:, np.array(daughters) - 1] = True
-    return alive
-
-
-def _vanished(config: SimulationConfig) -> Bools:
-    vanished = np.zeros((config.n_frames, config.n_total), bool)
-    for cell, first, last in config.absences:
-        vanished[first : last + 1, cell - 1] = True
-    return vanished
-
-
-class _Walk:
-    """Random walks with persistence inside the frame, of cells that push each other apart."""
-
-    def __init__(
-        self,
-        config: SimulationConfig,
-        radius: Floats,
-        division: dict[int, tuple[int, float]],
-        rng: np.random.Generator,
-    ) -> None:
-        self.config, self.radius, self.division, self.rng = config, radius, division, rng
-        self.alive = _alive(config)
-        self.present = self.alive & ~_vanished(config)
-        self.high = np.maximum(np.array(config.shape) - 1 - radius[:, None], radius[:, None])
-
-    def centres(self) -> Floats:
-        """Centres (T, N, 2) without the stage; a cell outside its life stays where it was born or last seen."""
-        config = self.config
-        fixed = None if config.tracks is None else np.array(config.tracks, dtype=float).reshape(-1, config.n_frames, 2)
-        centres = np.zeros((config.n_frames, config.n_total, 2))
-        here = self._start() if fixed is None else self._with_founders(np.zeros((config.n_total, 2)), fixed, 0)
-        velocity = config.speed / np.sqrt(2) * self.rng.standard_normal(here.shape)
-        centres[0] = here
-        for t in range(1, config.n_frames):
-            here, velocity = self._step(t, here, velocity)
-            if fixed is not None:
-                here = self._with_founders(here, fixed, t)
-            here = self._births(t, centres[t - 1], here, velocity)
-            centres[t] = here
-        return centres
-
-    @staticmethod
-    def _with_founders(here: Floats, fixed: Floats, t: int) -> Floats:
-        return np.concatenate([fixed[:, t], here[len(fixed) :]])
-
-    def _step(self, t: int, here: Floats, velocity: Floats) -> tuple[Floats, Floats]:
-        config, alive = self.config, self.alive[t - 1][:, None]
-        kick = np.sqrt((1 - config.persistence**2) / 2) * config.speed * self.rng.standard_normal(here.shape)
-        velocity = config.persistence * velocity + kick
-        there = here + np.where(alive, velocity + self._push(t, here), 0)
-        inside = np.clip(there, self.radius[:, None], self.high)
-        return np.where(alive, inside, here), np.where(inside == there, velocity, -velocity)
-
-    def _push(self, t: int, here: Floats) -> Floats:
-        rows = np.flatnonzero(self.present[t - 1])
-        push = np.zeros_like(here)
-        if len(rows) < 2:
-            return push
-        gap = here[rows][:, None] - here[rows]
-        distance = np.hypot(gap[..., 0], gap[..., 1]) + np.eye(len(rows))
-        overlap = np.maximum(_SPACING * (self.radius[rows][:, None] + self.radius[rows]) - distance, 0)
-        np.fill_diagonal(overlap, 0)
-        push[rows] = self.config.repulsion / 2 * np.einsum("ij,ijk->ik", overlap / np.maximum(distance, 1e-6), gap)
-        if self.config.touching:
-            push[rows] += _COHESION * (here[rows].mean(axis=0) - here[rows])
-        return push
-
-    def _births(self, t: int, before: Floats, here: Floats, velocity: Floats) -> Floats:
-        for (mother, frame), daughters in self.config.daughters.items():
-            if frame != t:
-                continue
-            angle = self.division[mother - 1][1]
-            along = np.array([np.sin(angle), np.cos(angle)])
-            for sign, row in zip((1, -1), np.array(daughters) - 1, strict=True):
-                here[row] = before[mother - 1] + sign * self.radius[row] * along
-                velocity[row] = sign * max(self.config.speed, 1.0) * along
-            here[mother - 1] = before[mother - 1]
-        return here
-
-    def _start(self) -> Floats:
-        """First positions: the best of some candidates per cell, the roomiest or, for a cluster, the closest fit."""
-        config = self.config
-        middle = (np.array(config.shape) - 1) / 2
-        here = np.tile(middle, (config.n_total, 1))
-        for row in range(config.n_cells):
-            low, high = np.full(2, self.radius[row]), self.high[row]
-            candidates = self.rng.uniform(low, high, (_CANDIDATES, 2))
-            if config.touching:
-                candidates = np.clip(self._neighbouring(here, row), low, high)
-            here[row] = candidates[np.argmin(self._cost(candidates, here, row, middle))]
-        return here
-
-    def _neighbouring(self, here: Floats, row: int) -> Floats:
-        if row == 0:
-            return here[:1]
-        anchor = self.rng.integers(0, row, 4 * _CANDIDATES)
-        angle = self.rng.uniform(0, 2 * np.pi, 4 * _CANDIDATES)
-        reach = _SPACING * (self.radius[row] + self.radius[anchor])
-        return np.asarray(here[anchor] + reach[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1))
-
-    def _cost(self, candidates: Floats, here: Floats, row: int, middle: Floats) -> Floats:
-        reach = _SPACING * (self.radius[row] + self.radius[:row]) - 1e-6
-        room = np.linalg.norm(candidates[:, None] - here[:row], axis=2) - reach
-        if self.config.touching:
-            overlap = np.maximum(-room, 0).sum(axis=1)
-            return np.asarray(1e3 * overlap + np.linalg.norm(candidates - middle, axis=1))
-        return np.asarray(-room.min(axis=1, initial=np.inf))
