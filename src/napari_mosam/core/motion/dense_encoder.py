@@ -16,21 +16,24 @@ from torch.nn.functional import grid_sample, interpolate, normalize, pad
 from napari_mosam.core.model.segmenter import Features
 from napari_mosam.core.windows import NO_LOGIT, Window
 
-LOG_VAR_RANGE = (-6.0, 6.0)
+FIELD = 0.5
+"""Share of the window's side, around its middle, in which motion is found: the object and its surroundings."""
+
+LOG_SCALE_RANGE = (-3.0, 3.0)
 MASK_SCALE = 4.0
 """Logits are divided by this and squashed before they are read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseFlow:
-    """Motion beyond what was expected, on the stride-4 grid of the window on the coming frame.
+    """Motion beyond what was expected, on the stride-4 grid of the middle of the window on the coming frame.
 
     Attributes
     ----------
     flow : Tensor, shape (B, 2, s, s)
         (dy, dx) in grid cells: what lies here moved by this much more than expected since the frame before.
-    log_var : Tensor, shape (B, 1, s, s)
-        Log variance of each component.
+    log_scale : Tensor, shape (B, 1, s, s)
+        Log of the mean absolute error of each component.
     mask : Tensor, shape (B, 1, s, s)
         The last mask's logits, warped to where they are now.
     coarse : Tensor, shape (B, 2, s / 2, s / 2)
@@ -38,16 +41,16 @@ class DenseFlow:
     """
 
     flow: Tensor
-    log_var: Tensor
+    log_scale: Tensor
     mask: Tensor
     coarse: Tensor
 
     @property
     def sigma(self) -> Tensor:
-        """Standard deviation of each component inside the mask, as a fraction of the window's side, (B,)."""
+        """Expected absolute error of each component inside the mask, as a fraction of the window's side, (B,)."""
         inside = self.mask.sigmoid()
-        variance = (self.log_var.exp() * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1e-6)
-        return variance.sqrt() / self.flow.shape[-1]
+        mean = (self.log_scale.exp() * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1e-6)
+        return mean * FIELD / self.flow.shape[-1]
 
 
 def placement(before: Window, after: Window, shift_yx: tuple[float, float]) -> tuple[float, float, float, float]:
@@ -95,7 +98,7 @@ class DenseMotionEncoder(nn.Module):
         self.middle = nn.Conv2d(middle, width, 1)
         self.fine = nn.Conv2d(fine, width, 1)
         self.down = nn.Conv2d(width, width, 1)
-        self.first = _Match(radius[0], 4, hidden[0])
+        self.first = _Match(radius[0], 2, hidden[0])
         self.second = _Match(radius[1], 5, hidden[1])
         self.parameters_json: dict[str, Any] = {
             "widths": list(widths),
@@ -121,18 +124,17 @@ class DenseMotionEncoder(nn.Module):
             See :func:`placement`.
         """
         a8, a4 = self._embedded(before)
-        b8, b4 = self._embedded(after)
-        fine, coarse = _grid(placements, a4.shape[-1]), _grid(placements, a8.shape[-1])
+        b8, b4 = (middle(level) for level in self._embedded(after))
+        fine, coarse = _grid(placements, b4.shape[-1]), _grid(placements, b8.shape[-1])
         a8, a4, there8, there4 = _read(a8, coarse), _read(a4, fine), _inside(coarse), _inside(fine)
         placed = grid_sample(mask.float().clamp(min=NO_LOGIT), fine, padding_mode="border", align_corners=False)
         small = interpolate(placed, size=a8.shape[-2:], mode="area")
-        rough, unsure = self.first(a8, b8, torch.cat([_squashed(small), there8, small.new_zeros(len(small), 2, 1, 1)
-                                                      .expand(-1, -1, *small.shape[-2:])], 1))
+        rough, unsure = self.first(a8, b8, torch.cat([_squashed(small), there8], 1))
         flow = 2 * _doubled(rough)
         warped = torch.cat([_squashed(warp(placed, flow)), there4, flow / 8, _doubled(unsure)], 1)
-        finer, log_var = self.second(warp(a4, flow), b4, warped)
+        finer, log_scale = self.second(warp(a4, flow), b4, warped)
         flow = flow + finer
-        return DenseFlow(flow, log_var.clamp(*LOG_VAR_RANGE), warp(placed, flow), rough)
+        return DenseFlow(flow, log_scale.clamp(*LOG_SCALE_RANGE), warp(placed, flow), rough)
 
     def _embedded(self, features: Features) -> tuple[Tensor, Tensor]:
         """Unit vectors at stride 8 and 4."""
@@ -142,7 +144,7 @@ class DenseMotionEncoder(nn.Module):
 
 
 class _Match(nn.Module):
-    """Correlation within a radius, and what a small network makes of it: flow (B, 2, h, w), log variance."""
+    """Correlation within a radius, and what a small network makes of it: flow (B, 2, h, w), log scale of its error."""
 
     def __init__(self, radius: int, n_more: int, hidden: int) -> None:
         super().__init__()
@@ -185,12 +187,18 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def _grid(placements: Tensor, side: int) -> Tensor:
-    """Sampling places (B, side, side, 2), (x, y) in [-1, 1], of windows placed in another."""
-    axis = (torch.arange(side, device=placements.device, dtype=torch.float32) + 0.5) * (2 / side) - 1
+    """Sampling places (B, side, side, 2), (x, y) in [-1, 1], of the middle of windows placed in another."""
+    axis = FIELD * ((torch.arange(side, device=placements.device, dtype=torch.float32) + 0.5) * (2 / side) - 1)
     y = placements[:, 0, None] * axis + placements[:, 2, None]
     x = placements[:, 1, None] * axis + placements[:, 3, None]
     shape = (len(placements), side, side)
     return torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], -1)
+
+
+def middle(image: Tensor) -> Tensor:
+    """The part of images (B, C, h, w) over a window in which motion is found."""
+    margin = round(image.shape[-1] * (1 - FIELD) / 2)
+    return image[..., margin : image.shape[-2] - margin, margin : image.shape[-1] - margin]
 
 
 def _inside(grid: Tensor) -> Tensor:
