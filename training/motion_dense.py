@@ -4,7 +4,8 @@
 
 An example is one cell on two frames: the features of both windows, placed as the engine places them, the last mask,
 right or wrong, the exact motion of everything that is visible on both frames, and the true next mask. Losses:
-negative log likelihood of the flow under a Laplace distribution (inside the cell it counts most), and cross-entropy and dice of the warped mask. The
+negative log likelihood of the flow under a Laplace distribution, mostly inside the cell, and cross-entropy and dice of
+the warped mask. The
 features are kept in half precision. The same seed and number of steps give the same weights.
 """
 
@@ -102,8 +103,12 @@ def place(region: Region, rng: np.random.Generator, errors: Errors) -> Placed:
 
 
 def scatter_flow(
-    flow: NDArray[np.float32], labels: tuple[NDArray[np.integer], NDArray[np.integer]], after: Window,
-    shift: tuple[float, float], object_id: int, size: int,
+    flow: NDArray[np.float32],
+    labels: tuple[NDArray[np.integer], NDArray[np.integer]],
+    after: Window,
+    shift: tuple[float, float],
+    object_id: int,
+    size: int,
 ) -> NDArray[np.float32]:
     """Motion beyond `shift` and weights on the grid of the window after, (3, size, size), in cells.
 
@@ -129,7 +134,9 @@ def scatter_flow(
     for k in (0, 1):
         grid[k].flat[known] = np.bincount(at, weight * moved[k], size * size)[known] / total[known]
     near = np.abs(grid[:2]).max(0).ravel() <= FARTHEST
-    grid[2].flat[known & near] = np.minimum(total / np.maximum(np.bincount(at, minlength=size * size), 1), 1)[known & near]
+    grid[2].flat[known & near] = np.minimum(total / np.maximum(np.bincount(at, minlength=size * size), 1), 1)[
+        known & near
+    ]
     return grid
 
 

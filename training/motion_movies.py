@@ -55,7 +55,9 @@ def random_settings(rng: np.random.Generator, n_frames: int, largest: float) -> 
     diameter = float(np.exp(rng.uniform(np.log(12), np.log(largest))))
     side = int(rng.uniform(4.5, 7) * max(diameter, 24))
     slow, usual, fastest = SPEEDS
-    speed = rng.uniform(usual, fastest) if rng.random() < SHARE_FAST else np.exp(rng.uniform(np.log(slow), np.log(usual)))
+    speed = (
+        rng.uniform(usual, fastest) if rng.random() < SHARE_FAST else np.exp(rng.uniform(np.log(slow), np.log(usual)))
+    )
     return SimulationConfig(
         seed=int(rng.integers(2**31)),
         n_frames=n_frames,

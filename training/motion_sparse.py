@@ -72,7 +72,9 @@ class Rows:
                 return vectors.flip(-1)
             return vectors * torch.tensor([-1.0, 1.0] if kind == "y" else [1.0, -1.0])
 
-        frames[..., :2], candidates[..., :2], targets[..., :2] = (turn(v[..., :2]) for v in (frames, candidates, targets))
+        frames[..., :2], candidates[..., :2], targets[..., :2] = (
+            turn(v[..., :2]) for v in (frames, candidates, targets)
+        )
         if kind == "swap":
             frames[..., 2:4], targets[..., 2:4] = frames[..., 2:4].flip(-1), targets[..., 2:4].flip(-1)
         for numbers, first in ((frames, 5), (targets, 4)):

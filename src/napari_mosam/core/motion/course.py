@@ -42,7 +42,9 @@ def key_points(region: Region) -> Floats:
     corner = 2 * (y > cy) + (x > cx)
     counts = np.bincount(corner, minlength=4)
     sums = [np.bincount(corner, axis, minlength=4) for axis in (y, x)]
-    quarters = np.stack([np.where(counts > 0, s / np.maximum(counts, 1), c) for s, c in zip(sums, (cy, cx))], 1)
+    quarters = np.stack(
+        [np.where(counts > 0, s / np.maximum(counts, 1), c) for s, c in zip(sums, (cy, cx), strict=True)], 1
+    )
     return np.asarray(np.vstack([[cy, cx], quarters]) + region.origin_yx, np.float32)
 
 
@@ -99,12 +101,17 @@ class Course:
         self._sights[-1] = Sight(region, predicted_iou, self._moved)
 
     @property
+    def sight(self) -> Sight | None:
+        """The object on the current frame; None where it was not seen."""
+        return self._sights[-1]
+
+    @property
     def last(self) -> Region | None:
         """The mask on the current frame; None where there is none."""
-        return self._sights[-1].region if self._sights[-1] is not None else None
+        return self.sight.region if self.sight is not None else None
 
     def velocity(self) -> Shift | None:
-        """The last displacement of the centre without that of the stage, px; None unless the last two frames show it."""
+        """The last displacement of the centre without the stage's, px; None unless the last two frames show it."""
         if len(self._sights) < 2:
             return None
         before, now = self._sights[-2], self._sights[-1]
@@ -157,5 +164,3 @@ def describe(course: Course, motion: FrameMotion, cues: Sequence[Cue | None]) ->
         own = ((shift[0] - dy) / diameter, (shift[1] - dx) / diameter)
         rows[CANDIDATES.index(name)] = (*own, confidence, motion.likeness(region, shift), scale)
     return course.rows(region.center_yx, diameter), rows
-
-
