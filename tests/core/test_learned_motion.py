@@ -255,15 +255,24 @@ def test_the_dense_encoder_abstains_where_it_is_unsure(encoders, nano, cells, mo
 
 
 @pytest.mark.parametrize(
-    ("prompt", "digest", "path_px"),
-    [("off", "429d39acd5624800", 425.842), ("box+points", "6696aa3888144fee", 423.469)],
+    ("n_frames", "settings", "digest", "path_px"),
+    [
+        (10, {"prompt": "off"}, "3bb7684c76bb6833", 95.1204),
+        (30, {"prompt": "box+points", "flow": False}, "25f4154a3cea4582", 435.8649),
+    ],
 )
-def test_the_classical_engine_is_what_it_was(prompt, digest, path_px):
+def test_the_classical_engine_is_what_it_was(n_frames, settings, digest, path_px):
     """Label frames and shifts of a run before the trained encoders came in."""
-    movie, labels = sample_movie(0), hashlib.sha256()
-    config, shifts = EngineConfig(motion=MotionConfig(prompt=prompt, flow_method="torch")), []
-    prompts = Prompts.from_labels(movie.labels[0], frame=0)
-    for result in segment(movie.images, prompts, model=FakeSegmenter(), config=config):
+    movie, labels, shifts = sample_movie(0), hashlib.sha256(), []
+    results = segment(
+        movie.images,
+        Prompts.from_labels(movie.labels[0], frame=0),
+        model=FakeSegmenter(),
+        config=EngineConfig(motion=MotionConfig(flow_method="torch", **settings)),
+        direction="forward",
+        frames=(0, n_frames),
+    )
+    for result in results:
         labels.update(np.ascontiguousarray(result.labels).tobytes())
         shifts += [o.shift_yx for o in result.objects]
     assert np.abs(np.array(shifts)).sum() == pytest.approx(path_px, abs=0.01)
