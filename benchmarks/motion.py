@@ -37,7 +37,7 @@ from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
 from napari_mosam.core.motion.course import Course
 from napari_mosam.core.motion.estimate import FrameMotion, MotionEstimator, sparse_cues
 from napari_mosam.core.motion.forecast import fuse
-from napari_mosam.core.motion.learned import LearnedMotion, Step, View
+from napari_mosam.core.motion.learned import Deformed, LearnedMotion, Step, View
 from napari_mosam.core.movie import Movie
 from napari_mosam.core.queries import encode_windows
 from napari_mosam.core.raster import rasterise, region_of_logits
@@ -175,7 +175,7 @@ def center_miss(a: Box, b: Box) -> float:
 
 
 def mask_scores(clip: Clip, learned: LearnedMotion, model: Sam2Segmenter) -> Iterator[Found]:
-    """IoU of the last mask, moved or warped, with the true next one; where flow is known, its error inside the mask."""
+    """IoU of the last mask, moved or warped, with the true next one; endpoint error (diameters) where flow is known."""
     size, before_windows = model.image_size // 4, {}
     for t, motion, cells, _ in steps_of(clip):
         windows = {c.object_id: _window(c) for c in cells}
@@ -211,11 +211,26 @@ def _compared(clip, t, motion, cells, windows, tools) -> Iterator[Found]:
     full = motion.flow.full()
     for cell, found in zip(cells, learned.deform(steps), strict=True):
         head, plain = (clip.movie, clip.cluster, cell.object_id), cell.last.shifted(cell.classical)
-        warped = region_of_logits(*found, shape) if found is not None else None
+        warped = region_of_logits(found.logits, found.window, shape) if found is not None else None
         masks = {"moved": plain, "flow": warped_by(full, cell.last), "learned": warped or plain}
         yield Found(*head, "answers", "learned", float(warped is not None))
         for method, mask in masks.items():
             yield Found(*head, "mask IoU", method, mask.iou(cell.now) if mask is not None else 0.0)
+        if clip.flow is not None:
+            for method, miss in endpoint_errors(clip, t, cell, full, found).items():
+                yield Found(*head, "endpoint error", method, miss / cell.last.diameter)
+
+
+def endpoint_errors(clip: Clip, t: int, cell: Cell, full: NDArray, found: Deformed | None) -> dict[str, float]:
+    """Median distance between where the pixels of a mask go and where they are said to go, px."""
+    y, x = np.nonzero((clip.labels[t - 1] == cell.object_id) & (clip.labels[t - 1] > 0))
+    true, shift = clip.flow[t - 1][:, y, x], np.array(cell.classical)[:, None]
+    said = {"moved": shift, "flow": full[:, y, x], "learned": shift}
+    if found is not None:
+        side = found.flow.shape[-1]
+        there = np.rint(found.window.to_model(np.stack([y, x], 1) + true.T, side)).astype(int).clip(0, side - 1)
+        said["learned"] = found.flow.numpy()[:, there[:, 0], there[:, 1]]
+    return {method: float(np.median(np.hypot(*(flow - true)))) for method, flow in said.items()}
 
 
 def warped_by(flow: NDArray[np.float32], region: Region) -> Region | None:
@@ -291,7 +306,8 @@ def main() -> int:
     text = table(boxes, "box IoU", BOXES, "classical") + "\n" + table(boxes, "centre error", BOXES, "classical")
     text += answers(boxes)
     if masks:
-        text += "\n" + table(masks, "mask IoU", MASKS, "moved") + answers(masks)
+        text += "\n" + table(masks, "mask IoU", MASKS, "moved") + "\n" + table(masks, "endpoint error", MASKS, "moved")
+        text += answers(masks)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "tables.md").write_text(text)
     (given.out / "scores.json").write_text(

@@ -17,7 +17,6 @@ from napari_mosam.core.api import segment, track
 from napari_mosam.core.config import EngineConfig, MotionConfig
 from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.segmenter import Features
 from napari_mosam.core.motion import learned as module
 from napari_mosam.core.motion.course import CANDIDATES, CUE_WIDTH, N_FRAMES, SIGHT_WIDTH, Course
 from napari_mosam.core.motion.dense_encoder import DenseMotionEncoder, correlations, placement, warp
@@ -193,8 +192,7 @@ def test_the_dense_encoder_reads_only_its_model(nano, caplog):
         other = LearnedMotion.shipped(nano.device, "another model")
     assert not other.sees
     assert "cannot read" in caplog.text
-    features = Features(torch.zeros(1, 4, 16, 16), (torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 32, 32)))
-    assert not load_encoder(DenseMotionEncoder, SHIPPED / "motion_dense")[0].fits(features)
+    assert load_model("nano", device="cpu", image_size=128).fingerprint != nano.fingerprint
 
 
 def stepped(nano, frames, regions, shift, side=150.0):
@@ -229,7 +227,9 @@ def test_known_shifts_of_a_frame_are_found(encoders, nano, cells, motion):
     after, there = (np.roll(image, motion, (0, 1)) for image in (frame, labels))
     regions = [Region.from_mask(image == i) for image in (labels, there)]
     (found,) = encoders.deform([stepped(nano, (frame, after), regions, (0.0, 0.0))])
-    warped = region_of_logits(*found, frame.shape)
+    warped = region_of_logits(found.logits, found.window, frame.shape)
+    inside = found.logits > 0
+    assert found.flow[:, inside].median(1).values.tolist() == pytest.approx(motion, abs=2.5)
     assert np.subtract(warped.center_yx, regions[1].center_yx) == pytest.approx((0, 0), abs=2.5)
     assert warped.iou(regions[1]) > 0.85
 
@@ -240,7 +240,7 @@ def test_windows_that_follow_change_nothing(encoders, nano, cells):
     after, there = (np.roll(image, motion, (0, 1)) for image in (frame, labels))
     regions = [Region.from_mask(image == i) for image in (labels, there)]
     (found,) = encoders.deform([stepped(nano, (frame, after), regions, tuple(map(float, motion)))])
-    assert region_of_logits(*found, frame.shape).iou(regions[1]) > 0.9
+    assert region_of_logits(found.logits, found.window, frame.shape).iou(regions[1]) > 0.9
 
 
 def test_the_dense_encoder_abstains_where_it_is_unsure(encoders, nano, cells, monkeypatch):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from training.motion_dense import loss_of as dense_loss
-from training.motion_dense import make_pairs, run, scatter_flow
+from training.motion_dense import run
 from training.motion_dense import train as train_dense
 from training.motion_movies import Errors, scenes
-from training.motion_sparse import make_rows, target
+from training.motion_pairs import make_pairs, scatter_flow
+from training.motion_sparse import Rows, make_rows, target
 from training.motion_sparse import train as train_sparse
 from training.motion_steps import Schedule, save_encoder
 
@@ -69,8 +70,6 @@ def test_reflected_rows_are_those_of_the_reflected_cells():
 
     def transposed(r):
         return Region(r.origin_yx[::-1], r.mask.T)
-
-    from training.motion_sparse import Rows
 
     given = torch.from_numpy(target(region, after, (0.0, 0.0)))[None]
     swapped = Rows(torch.zeros(1, 8, 15), torch.zeros(1, 4, 5), given).reflected("swap").targets[0]

@@ -8,7 +8,7 @@ from napari_mosam.core.config import EngineConfig
 from napari_mosam.core.model.segmenter import Segmenter
 from napari_mosam.core.motion.estimate import FrameMotion
 from napari_mosam.core.motion.forecast import Forecast, SparseGuess
-from napari_mosam.core.motion.learned import LearnedMotion, Step, View
+from napari_mosam.core.motion.learned import Deformed, LearnedMotion, Step, View
 from napari_mosam.core.queries import encode_windows
 from napari_mosam.core.raster import region_of_logits
 from napari_mosam.core.regions import Region
@@ -131,6 +131,6 @@ def _followed(tracks: Sequence[Track]) -> list[int]:
     return [row for row, track in enumerate(tracks) if track.last_region is not None and not track.ambiguous]
 
 
-def _warped(found: "tuple[Tensor, Window] | None", shape_yx: tuple[int, int]) -> Warped | None:
-    region = region_of_logits(*found, shape_yx) if found is not None else None
-    return Warped(*found, region) if found is not None and region is not None else None
+def _warped(found: Deformed | None, shape_yx: tuple[int, int]) -> Warped | None:
+    region = region_of_logits(found.logits, found.window, shape_yx) if found is not None else None
+    return Warped(found.logits, found.window, region) if found is not None and region is not None else None

@@ -57,8 +57,8 @@ class Sam2Segmenter:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the weights that make image features: what was trained to read some fits only these."""
-        digest = hashlib.sha256()
+        """SHA-256 of the weights and the input size that make image features: what reads them is trained for these."""
+        digest = hashlib.sha256(str(self.image_size).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             if name.startswith(FEATURE_WEIGHTS):
                 digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())

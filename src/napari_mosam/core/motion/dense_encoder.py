@@ -93,7 +93,6 @@ class DenseMotionEncoder(nn.Module):
     ) -> None:
         super().__init__()
         fine, middle, top = widths
-        self.widths = tuple(widths)
         self.top = nn.Conv2d(top, width, 1)
         self.middle = nn.Conv2d(middle, width, 1)
         self.fine = nn.Conv2d(fine, width, 1)
@@ -106,10 +105,6 @@ class DenseMotionEncoder(nn.Module):
             "hidden": list(hidden),
             "radius": list(radius),
         }
-
-    def fits(self, features: Features) -> bool:
-        """Whether features have the channels that the encoder reads."""
-        return len(features.high) == 2 and self.widths == tuple(f.shape[1] for f in (*features.high, features.top))
 
     def forward(self, before: Features, after: Features, mask: Tensor, placements: Tensor) -> DenseFlow:
         """Find the motion of a batch.

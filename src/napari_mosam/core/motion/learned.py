@@ -14,7 +14,7 @@ import torch
 from napari_mosam.core.model.build import ModelError, read_weights
 from napari_mosam.core.model.segmenter import Features
 from napari_mosam.core.motion.course import Course, describe
-from napari_mosam.core.motion.dense_encoder import FIELD, DenseMotionEncoder, placement
+from napari_mosam.core.motion.dense_encoder import FIELD, DenseFlow, DenseMotionEncoder, placement
 from napari_mosam.core.motion.estimate import FrameMotion
 from napari_mosam.core.motion.forecast import SparseGuess
 from napari_mosam.core.motion.sparse_encoder import SparseForecast, SparseMotionEncoder
@@ -107,6 +107,25 @@ class Step:
     shift_yx: tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Deformed:
+    """How an object moved and deformed.
+
+    Attributes
+    ----------
+    logits : Tensor, shape (s, s)
+        Its last mask where and as it is now.
+    window : Window
+        Where they lie: the middle of what the model is shown.
+    flow : Tensor, shape (2, s, s)
+        Motion (dy, dx) since the frame before of what lies there now, px.
+    """
+
+    logits: "Tensor"
+    window: Window
+    flow: "Tensor"
+
+
 class LearnedMotion:
     """Both encoders, on the model's device.
 
@@ -178,8 +197,8 @@ class LearnedMotion:
         return guesses
 
     @torch.no_grad()
-    def deform(self, steps: Sequence[Step]) -> "list[tuple[Tensor, Window] | None]":
-        """Last mask logits (s, s) where they are now, and the part of the window they lie over; None where unsure."""
+    def deform(self, steps: Sequence[Step]) -> list[Deformed | None]:
+        """How objects moved and deformed; None where the encoder is unsure, or cannot read the model."""
         if not steps or self._dense is None:
             return [None] * len(steps)
         before, after = (
@@ -190,13 +209,15 @@ class LearnedMotion:
         places = [placement(step.before.window, step.after.window, step.shift_yx) for step in steps]
         found = self._dense(before, after, masks.to(self._device), torch.tensor(places, device=self._device))
         sure = (found.sigma <= MAX_MASK_SIGMA).tolist()
-        return [
-            (found.mask[row, 0], _middle(step.after.window)) if sure[row] else None for row, step in enumerate(steps)
-        ]
+        return [_deformed(found, row, step) if sure[row] else None for row, step in enumerate(steps)]
 
 
-def _middle(window: Window) -> Window:
-    return Window(window.center_yx, (FIELD * window.size_yx[0], FIELD * window.size_yx[1]))
+def _deformed(found: DenseFlow, row: int, step: Step) -> Deformed:
+    window = step.after.window
+    middle = Window(window.center_yx, (FIELD * window.size_yx[0], FIELD * window.size_yx[1]))
+    flow = found.flow[row]
+    cell_px, shift = (flow.new_tensor(pair)[:, None, None] for pair in (middle.size_yx, step.shift_yx))
+    return Deformed(found.mask[row, 0], middle, flow * cell_px / flow.shape[-1] + shift)
 
 
 def _guess(found: SparseForecast, row: int, course: Course, drift_yx: tuple[float, float]) -> SparseGuess | None:
