@@ -29,6 +29,7 @@ from napari_mosam.core.raster import rasterise, region_of_logits
 from napari_mosam.core.regions import Region
 from napari_mosam.core.results import Cue
 from napari_mosam.core.simulate import sample_movie
+from napari_mosam.core.store import Result
 from napari_mosam.core.windows import Pyramid, Window
 
 LEARNED = MotionConfig(encoder="learned")
@@ -310,13 +311,15 @@ def test_learned_motion_prompts_nano_from_the_command_line(encoders, tmp_path):
     movie = sample_movie(0, n_frames=4, n_cells=3, shape=(160, 160), vanish=())
     tifffile.imwrite(tmp_path / "movie.tif", movie.images)
     tifffile.imwrite(tmp_path / "masks.tif", movie.labels[0])
-    (tmp_path / "config.json").write_text(json.dumps({"motion": {"encoder": "learned", "prompt": "mask"}}))
+    (tmp_path / "config.json").write_text(json.dumps({"motion": {"prompt": "mask"}}))
     paths = [str(tmp_path / name) for name in ("movie.tif", "masks.tif", "out.zarr", "config.json")]
     arguments = ["track", paths[0], "-p", paths[1], "-o", paths[2], "--config", paths[3], "--direction", "forward"]
-    assert main([*arguments, "--device", "cpu"]) == 0
-    import zarr
-
-    labels = zarr.open_group(paths[2], mode="r")["labels"][:]
+    assert main([*arguments, "--motion", "learned", "--device", "cpu"]) == 0
+    result = Result.open(paths[2])
+    cues = [cue.name for i in (1, 2, 3) for row in result.timeline(i).cues for cue in row if cue.used]
+    assert cues.count("learned") >= 6
+    assert EngineConfig.from_dict(result.attrs["config"]).motion == MotionConfig(encoder="learned", prompt="mask")
+    labels = result.labels[:]
     for i in (1, 2, 3):
         last, truth = labels[-1] == i, movie.labels[-1] == i
         assert (last & truth).sum() / (last | truth).sum() > 0.7

@@ -226,10 +226,10 @@ def _guess(found: SparseForecast, row: int, course: Course, drift_yx: tuple[floa
     if sight is None:
         return None
     region, drift = sight.region, np.array(drift_yx)
-    shift = found.shift[row].cpu().numpy() * region.diameter + drift
-    center, size = region.center_yx + shift, np.array(region.mask.shape) * found.growth[row].exp().cpu().numpy()
+    shift = found.shift[row].numpy() * region.diameter + drift
+    center, size = region.center_yx + shift, np.array(region.mask.shape) * found.growth[row].exp().numpy()
     (y0, x0), (y1, x1) = center - (size - 1) / 2, center + (size - 1) / 2
-    points = sight.points + found.points[row].cpu().numpy() * region.diameter + drift
+    points = sight.points + found.points[row].numpy() * region.diameter + drift
     sure = max(0.0, 1 - float(found.sigma[row]) / MAX_SIGMA)
     cue = Cue("learned", (float(shift[0]), float(shift[1])), sure)
     return SparseGuess(
