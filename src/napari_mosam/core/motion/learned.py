@@ -188,10 +188,8 @@ class LearnedMotion:
         rows = [row for row, one in enumerate(described) if one is not None]
         guesses: list[SparseGuess | None] = [None] * len(courses)
         if rows:
-            frames, candidates = (np.stack(part) for part in zip(*filter(None, described), strict=True))
-            found = self._sparse(
-                torch.from_numpy(frames).to(self._device), torch.from_numpy(candidates).to(self._device)
-            )
+            batch = (np.stack(part) for part in zip(*filter(None, described), strict=True))
+            found = self._sparse(*(torch.from_numpy(part).to(self._device) for part in batch)).cpu()
             for k, row in enumerate(rows):
                 guesses[row] = _guess(found, k, courses[row], motion.drift_yx)
         return guesses

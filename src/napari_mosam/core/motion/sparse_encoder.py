@@ -39,6 +39,10 @@ class SparseForecast:
     points: Tensor
     log_var: Tensor
 
+    def cpu(self) -> "SparseForecast":
+        """The same in main memory."""
+        return SparseForecast(self.shift.cpu(), self.growth.cpu(), self.points.cpu(), self.log_var.cpu())
+
     @property
     def sigma(self) -> Tensor:
         """Standard deviation of the centre along an axis, (B,), diameters."""
