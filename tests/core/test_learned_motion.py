@@ -33,6 +33,8 @@ from napari_mosam.core.store import Result
 from napari_mosam.core.windows import Pyramid, Window
 
 LEARNED = MotionConfig(encoder="learned")
+NEAR_PX = 3.0
+"""How well motion is found in a window of 150 px, whose finest features lie 2.3 px apart."""
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +232,9 @@ def test_known_shifts_of_a_frame_are_found(encoders, nano, cells, motion):
     (found,) = encoders.deform([stepped(nano, (frame, after), regions, (0.0, 0.0))])
     warped = region_of_logits(found.logits, found.window, frame.shape)
     inside = found.logits > 0
-    assert found.flow[:, inside].median(1).values.tolist() == pytest.approx(motion, abs=2.5)
-    assert np.subtract(warped.center_yx, regions[1].center_yx) == pytest.approx((0, 0), abs=2.5)
-    assert warped.iou(regions[1]) > 0.85
+    assert found.flow[:, inside].median(1).values.tolist() == pytest.approx(motion, abs=NEAR_PX)
+    assert np.subtract(warped.center_yx, regions[1].center_yx) == pytest.approx((0, 0), abs=NEAR_PX)
+    assert warped.iou(regions[1]) > 0.8
 
 
 def test_windows_that_follow_change_nothing(encoders, nano, cells):
@@ -318,7 +320,7 @@ def test_learned_motion_prompts_nano_from_the_command_line(encoders, tmp_path):
     import tifffile
 
     movie = sample_movie(0, n_frames=4, n_cells=3, shape=(160, 160), vanish=())
-    tifffile.imwrite(tmp_path / "movie.tif", movie.images)
+    tifffile.imwrite(tmp_path / "movie.tif", movie.images, metadata={"axes": "TYX"})
     tifffile.imwrite(tmp_path / "masks.tif", movie.labels[0])
     (tmp_path / "config.json").write_text(json.dumps({"motion": {"prompt": "mask"}}))
     paths = [str(tmp_path / name) for name in ("movie.tif", "masks.tif", "out.zarr", "config.json")]
