@@ -5,7 +5,8 @@
 An example is one cell on two frames: the features of both windows, placed as the engine places them, the last mask,
 right or wrong, the exact motion of everything that is visible on both frames, and the true next mask. Losses: the
 negative log likelihood of the flow under a Laplace distribution, mostly inside the cell, and cross-entropy and dice of
-the warped mask. The features are kept in half precision. The same seed and number of steps give the same weights.
+the warped mask. The features are kept in half precision. The same seeds and numbers of
+examples and steps give the same weights; where time runs out first, they are fewer.
 """
 
 import argparse
@@ -109,7 +110,13 @@ def main() -> None:
     pairs = make_pairs(model, seed, n_pairs, budget, given.out / "pairs.pt")
     held_out = make_pairs(model, seed + 1, n_pairs // 20, budget / 20, given.out / "held_out.pt")
     encoder, losses = train(pairs, held_out, schedule, settings["batch"])
-    record = {"schedule": asdict(schedule), "data": settings, "steps": len(losses), **errors_of(encoder, held_out)}
+    record = {
+        "schedule": asdict(schedule),
+        "data": settings,
+        "examples": len(pairs),
+        "steps": len(losses),
+        **errors_of(encoder, held_out),
+    }
     made_for = {"model": model.name, "features": model.fingerprint}
     save_encoder(encoder, given.out / "motion_dense", record, **made_for)
 

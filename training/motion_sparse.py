@@ -4,7 +4,8 @@
 
 Examples are made with what the engine has on a frame: the latest masks, right or wrong, drift, flow and key points. The
 targets are the box and the key points of the true next mask. Loss: Gaussian negative log likelihood of the centre, of
-the growth of the box, and of the key points. The same seed and number of steps give the same weights.
+the growth of the box, and of the key points. The same seeds and numbers of examples and
+steps give the same weights; where time runs out first, they are fewer.
 """
 
 import argparse
@@ -202,7 +203,13 @@ def main() -> None:
     rows = make_rows(seed, n_rows, budget, given.out / "rows.pt")
     held_out = make_rows(seed + 1, n_rows // 10, budget / 10, given.out / "held_out.pt")
     encoder, losses = train(rows, held_out, schedule, settings["batch"])
-    record = {"schedule": asdict(schedule), "data": settings, "steps": len(losses), **errors_of(encoder, held_out)}
+    record = {
+        "schedule": asdict(schedule),
+        "data": settings,
+        "examples": len(rows),
+        "steps": len(losses),
+        **errors_of(encoder, held_out),
+    }
     save_encoder(encoder, given.out / "motion_sparse", record)
 
 
