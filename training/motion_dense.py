@@ -97,7 +97,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="nano", help="name or path of the weights whose features are read")
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "motion_dense.json")
-    parser.add_argument("--seconds", type=float, help="of training; examples take as long again at most")
+    parser.add_argument(
+        "--seconds", type=float, help="of training; making examples has its own limit in the configuration"
+    )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     settings = json.loads(given.config.read_text())

@@ -191,7 +191,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "motion_sparse.json")
-    parser.add_argument("--seconds", type=float, help="of training; examples take as long again at most")
+    parser.add_argument(
+        "--seconds", type=float, help="of training; making examples has its own limit in the configuration"
+    )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     settings = json.loads(given.config.read_text())
