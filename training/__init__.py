@@ -1,1 +1,1 @@
-"""How the shipped weights are made; not part of the installed package. Run from the root of the repository."""
+"""How the networks that ship with napari-mosam are made; not part of the installed package."""
