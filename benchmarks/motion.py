@@ -233,18 +233,27 @@ def endpoint_errors(clip: Clip, t: int, cell: Cell, full: NDArray, found: Deform
     return {method: float(np.median(np.hypot(*(flow - true)))) for method, flow in said.items()}
 
 
+def pixels_of(region: Region) -> tuple[slice, slice]:
+    """The box of a region."""
+    y0, x0, y1, x1 = region.box
+    return slice(y0, y1 + 1), slice(x0, x1 + 1)
+
+
 def warped_by(flow: NDArray[np.float32], region: Region) -> Region | None:
     """A mask warped by a flow that is given where things start, by its inverse around the mask."""
     from scipy.ndimage import map_coordinates
 
+    reach = int(np.abs(flow[:, *pixels_of(region)]).max() + 2 * region.diameter)
+    starts = [max(0, low - reach) for low in region.box[:2]]
+    flow = flow[:, starts[0] : region.box[2] + reach, starts[1] : region.box[3] + reach]
     y, x = np.indices(flow.shape[1:], np.float32)
     source = np.stack([y, x])
     for _ in range(4):
         source = np.stack([y, x]) - np.stack([map_coordinates(part, source, order=1, mode="nearest") for part in flow])
     mask = np.zeros(flow.shape[1:], np.float32)
-    (oy, ox), (height, width) = region.origin_yx, region.mask.shape
+    (oy, ox), (height, width) = np.subtract(region.origin_yx, starts), region.mask.shape
     mask[oy : oy + height, ox : ox + width] = region.mask
-    return Region.from_mask(map_coordinates(mask, source, order=1) > 0.5)
+    return Region.from_mask(map_coordinates(mask, source, order=1) > 0.5, tuple(starts))
 
 
 def table(found: Sequence[Found], measure: str, methods: Sequence[str], baseline: str) -> str:
