@@ -16,7 +16,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all lint format typecheck clean
+.PHONY: help setup display demo test test-all lint format typecheck train-motion clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -44,6 +44,12 @@ format: setup  ## apply style and format
 
 typecheck: setup  ## check types
 	@$(BIN)/mypy
+
+train-motion: setup  ## train both motion encoders on simulated cells, about half an hour of one idle core each
+	@for kind in sparse dense; do \
+	  $(BIN)/python -m training.motion_$$kind --out runs/motion_$$kind && \
+	  cp runs/motion_$$kind/motion_$$kind.safetensors runs/motion_$$kind/motion_$$kind.json src/napari_mosam/models/ || exit 1; \
+	done
 
 clean:  ## remove caches and the demo's results; keeps .venv
 	@rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

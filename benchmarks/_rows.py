@@ -74,6 +74,15 @@ def engine_rows() -> dict[str, EngineConfig]:
     rows = ladder_rows() | {"default": default} | single_changes(default)
     rows["default, ST-MS and life off"] = without_stms(default)
     rows["everything on"] = everything(default)
+    return rows | learned_rows(default)
+
+
+def learned_rows(default: EngineConfig) -> dict[str, EngineConfig]:
+    """The default with the trained encoders, without and with prompts from motion."""
+    learned = motion(encoder="learned")(default)
+    rows = {"default, learned motion": learned}
+    for name in ("prompt mask", "prompt box+points, negatives"):
+        rows[f"default, {name}, learned motion"] = CHOICES[name](learned)
     return rows
 
 

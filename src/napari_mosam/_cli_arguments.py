@@ -140,7 +140,11 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--direction", choices=DIRECTIONS, default="both", help="which way in time (default: both)")
     command.add_argument("--diameter", type=float, metavar="PX", help="cell diameter; sizes the view around a click")
     command.add_argument("--config", type=Path, metavar="FILE", help="settings, .json or .toml; the options below win")
-    command.add_argument("--motion", choices=("on", "off"), help="follow the motion of the image")
+    command.add_argument(
+        "--motion",
+        choices=("on", "off", "learned"),
+        help="follow the motion of the image; learned: by trained networks",
+    )
     command.add_argument("--memory", choices=SELECTIONS, help="which frames are remembered and read")
     command.add_argument("--compete", choices=("on", "off"), help="objects compete for pixels")
 

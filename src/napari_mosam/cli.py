@@ -161,8 +161,9 @@ def _model(arguments: argparse.Namespace) -> Any:
     )
 
 
-def _switch(word: str | None) -> bool | None:
-    return None if word is None else word == "on"
+def _switch(word: str | None) -> bool | str | None:
+    """None, a word of its own, or whether the word is 'on'."""
+    return {"on": True, "off": False}.get(word, word) if word is not None else None
 
 
 def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, frames: Sequence[int]) -> None:

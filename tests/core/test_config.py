@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from napari_mosam.core.config import (
     FLOW_METHODS,
+    MOTION_ENCODERS,
     MOTION_PROMPTS,
     PIXEL_FILTERS,
     SELECTIONS,
@@ -27,6 +28,7 @@ CONFIGS = st.builds(
     ),
     motion=st.builds(
         MotionConfig,
+        encoder=st.sampled_from(MOTION_ENCODERS),
         drift=st.booleans(),
         flow=st.booleans(),
         flow_method=st.sampled_from(FLOW_METHODS),
@@ -114,6 +116,7 @@ def test_what_cannot_be_read_is_named(given, message):
         (MemoryConfig, {"min_iou": 1}, "min_iou = 1"),
         (MemoryConfig, {"pixels": "on"}, "pixels = 'on'.*'off', 'bias' or 'feature'"),
         (MemoryConfig, {"pixel_range": (0.6, 0.2)}, "pixel_range"),
+        (MotionConfig, {"encoder": "neural"}, "motion encoder = 'neural'.*'classical' or 'learned'"),
         (MotionConfig, {"prompt": "circle"}, "motion prompt = 'circle'"),
         (MotionConfig, {"negatives": -1}, "negatives = -1"),
         (MotionConfig, {"box_weight": 0.8, "mask_weight": 0.3}, r"box_weight \+ mask_weight"),

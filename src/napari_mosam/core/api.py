@@ -44,7 +44,7 @@ def segment(
     frames: Frames = None,
     direction: Direction = "both",
     device: Any = None,
-    motion: MotionConfig | bool | None = None,
+    motion: MotionConfig | bool | Literal["classical", "learned"] | None = None,
     memory: MemoryConfig | Selection | None = None,
     compete: bool | None = None,
     config: EngineConfig | None = None,
@@ -72,7 +72,8 @@ def segment(
     device : str or torch.device, optional
         'cuda', 'mps' or 'cpu'; the best one there is by default.
     motion, memory, compete, config
-        Engine settings; the first three override those in `config`.
+        Engine settings; the first three override those in `config`. ``motion="learned"`` keeps the other motion
+        settings and uses the trained encoders.
     axes, channel, z
         How to read a movie with more than (T, Y, X), see :meth:`Movie.open`.
 

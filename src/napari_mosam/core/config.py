@@ -10,12 +10,13 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
+MotionEncoder = Literal["classical", "learned"]
 FlowMethod = Literal["auto", "ilk", "dis", "torch"]
 MotionPrompt = Literal["off", "mask", "points", "box", "box+points"]
 Selection = Literal["gated", "reliable", "sam2"]
 PixelFilter = Literal["off", "bias", "feature"]
-FLOW_METHODS, MOTION_PROMPTS, SELECTIONS, PIXEL_FILTERS = map(
-    get_args, (FlowMethod, MotionPrompt, Selection, PixelFilter)
+MOTION_ENCODERS, FLOW_METHODS, MOTION_PROMPTS, SELECTIONS, PIXEL_FILTERS = map(
+    get_args, (MotionEncoder, FlowMethod, MotionPrompt, Selection, PixelFilter)
 )
 
 
@@ -63,6 +64,10 @@ class MotionConfig:
 
     Parameters
     ----------
+    encoder : {'classical', 'learned'}
+        'learned': trained networks read the cues below and the object's past, and say where it is expected; with a
+        motion prompt they also find how its mask moved and deformed. Where they are unsure of an object, and for a
+        deformation seen by another model than the one they were trained with, the classical rule holds.
     drift : bool
         Estimate and verify a shift common to the whole frame (a stage that jumps).
     flow : bool
@@ -88,6 +93,7 @@ class MotionConfig:
         Penalty on the share of a candidate that lies in other objects' predicted masks.
     """
 
+    encoder: MotionEncoder = "classical"
     drift: bool = True
     flow: bool = True
     flow_method: FlowMethod = "auto"
@@ -101,6 +107,7 @@ class MotionConfig:
     overlap_weight: float = 0.5
 
     def __post_init__(self) -> None:
+        _require_choice("motion encoder", self.encoder, MOTION_ENCODERS)
         _require_choice("flow_method", self.flow_method, FLOW_METHODS)
         _require_choice("motion prompt", self.prompt, MOTION_PROMPTS)
         _require(0 <= self.negatives <= 8, "negatives", self.negatives, "0 to 8")

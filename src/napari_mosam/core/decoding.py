@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,11 +10,13 @@ from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.appearance import contrasts
 from napari_mosam.core.config import EngineConfig
+from napari_mosam.core.foresight import Foresight, Warped
 from napari_mosam.core.labels import NO_OBJECT, division_evidence, prune
 from napari_mosam.core.model.segmenter import Decoded, Features, Recall, Segmenter
 from napari_mosam.core.motion import guide
 from napari_mosam.core.motion.estimate import FrameMotion, sparse_cues
-from napari_mosam.core.motion.forecast import Forecast
+from napari_mosam.core.motion.forecast import Forecast, SparseGuess
+from napari_mosam.core.motion.learned import View
 from napari_mosam.core.observations import Observation, Origin
 from napari_mosam.core.queries import LARGEST_PROMPT_LOGIT, Query, encode_windows, points_of
 from napari_mosam.core.raster import rasterise
@@ -46,6 +48,8 @@ class Looks:
     forecasts : sequence of Forecast
     windows : sequence of Window
     images : Tensor, shape (B, S, S)
+    warped : sequence of Warped or None
+        The last masks where and as the trained encoder finds them; empty where it is not asked.
     """
 
     tracks: Sequence[Track]
@@ -53,12 +57,26 @@ class Looks:
     forecasts: Sequence[Forecast]
     windows: Sequence[Window]
     images: "Tensor"
+    warped: Sequence[Warped | None] = ()
 
     @property
     def moved(self) -> list[Region | None]:
-        """The last mask of each object, moved to where it is expected; None where it was lost."""
-        pairs = zip(self.tracks, self.forecasts, strict=True)
-        return [t.last_region.shifted(f.shift_yx) if t.last_region is not None else None for t, f in pairs]
+        """The last mask of each object where it is expected; None where it was lost."""
+        moved = [
+            track.last_region.shifted(forecast.shift_yx) if track.last_region is not None else None
+            for track, forecast in zip(self.tracks, self.forecasts, strict=True)
+        ]
+        warped = [self.warp(row) for row in range(len(moved))]
+        return [w.region if w is not None else m for w, m in zip(warped, moved, strict=True)]
+
+    def warp(self, row: int) -> Warped | None:
+        """What the trained encoder finds of one object."""
+        return self.warped[row] if self.warped else None
+
+    def mask(self, row: int, region: Region) -> "tuple[Tensor, Window]":
+        """The last mask logits of an object that is expected at `region`, and where they lie."""
+        warp = self.warp(row)
+        return (warp.logits, warp.window) if warp is not None else self.tracks[row].mask_at(region.center_yx)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +106,7 @@ class Decoder:
         self._config = config
         self._step = step
         self._n_frames = n_frames
+        self._foresight = Foresight(model, config, step) if config.motion.encoder == "learned" else None
 
     def observe(
         self,
@@ -118,6 +137,7 @@ class Decoder:
         looks = self._look(tracks, requests, pyramid, motion)
         recalls = [track.bank.recall(t, self._step, self._n_frames) for track in tracks]
         features = self._encode(looks, pyramid)
+        looks = self._warped(t, looks, features, motion, pyramid.shape_yx)
         conditioned = model.condition(features, recalls, self._n_frames)
         chosen, origins = self._guided(looks, Seen(features, conditioned, model.decode(features, conditioned)))
         chosen = self._corrected(looks, Seen(features, conditioned, chosen))
@@ -140,6 +160,7 @@ class Decoder:
                 float(contrast[row]),
                 float(spread[row]),
                 masks[row][1],
+                expected=warp.region if (warp := looks.warp(row)) is not None else None,
             )
             for row, track in enumerate(tracks)
         ]
@@ -152,9 +173,21 @@ class Decoder:
         sparse: list[Cue | None] = [None] * len(tracks)
         if config.motion.keypoints:
             sparse = sparse_cues(motion, [track.last_region for track in tracks], self._model.device)
-        forecasts = [track.forecast(motion, cue, config.motion) for track, cue in zip(tracks, sparse, strict=True)]
+        unknown: list[SparseGuess | None] = [None] * len(tracks)
+        guesses = unknown if self._foresight is None else self._foresight.guesses(tracks, motion, sparse)
+        forecasts = [
+            track.forecast(motion, cue, config.motion, guess)
+            for track, cue, guess in zip(tracks, sparse, guesses, strict=True)
+        ]
         windows = [track.window(f.shift_yx, shape, config) for track, f in zip(tracks, forecasts, strict=True)]
         return Looks(tracks, requests, forecasts, windows, pyramid.crop(windows, self._model.image_size))
+
+    def _warped(self, t: int, looks: Looks, features: Features, motion: FrameMotion, shape: tuple[int, int]) -> Looks:
+        """The same with the last masks as the trained encoder finds them now."""
+        if self._foresight is None:
+            return looks
+        views = [View(features.take([row]), window) for row, window in enumerate(looks.windows)]
+        return replace(looks, warped=self._foresight.warps(t, looks.tracks, looks.forecasts, views, motion, shape))
 
     def _encode(self, looks: Looks, pyramid: Pyramid) -> Features:
         """Features of the windows; those in which a lost object is searched do not show the others."""
@@ -225,7 +258,9 @@ def _expected(looks: Looks, wanted: Sequence[bool]) -> list[guide.Expected | Non
     """What motion expects of the wanted rows; None where the object is lost, or nothing there looks like it."""
     moved = looks.moved
     return [
-        guide.Expected(region, looks.windows[row], looks.tracks[row].mask_at(region.center_yx), _nearest(moved, row))
+        guide.Expected(
+            region, looks.windows[row], looks.mask(row, region), _nearest(moved, row), looks.forecasts[row].sparse
+        )
         if wanted[row] and region is not None and looks.forecasts[row].confidence >= guide.MIN_CONFIDENCE
         else None
         for row, region in enumerate(moved)

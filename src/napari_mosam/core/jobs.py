@@ -186,19 +186,23 @@ def check_options(direction: str, diameter: float | None) -> None:
 
 def merged_config(
     config: EngineConfig | None,
-    motion: MotionConfig | bool | None,
+    motion: MotionConfig | bool | str | None,
     memory: MemoryConfig | str | None,
     compete: bool | None,
 ) -> EngineConfig:
     """A configuration with the settings that were given beside it."""
+    given = config or EngineConfig()
     if isinstance(motion, bool):
         motion = MotionConfig() if motion else MotionConfig.off()
-    given = config or EngineConfig()
+    elif isinstance(motion, str):
+        motion = replace(given.motion, encoder=motion)  # type: ignore[arg-type]  # the dataclass refuses others
     if isinstance(memory, str):
         memory = replace(given.memory, selection=memory)  # type: ignore[arg-type]  # the dataclass refuses others
     chosen = replace(
         given,
-        motion=_of_type(MotionConfig, "motion", motion, given.motion, "True, False or a MotionConfig"),
+        motion=_of_type(
+            MotionConfig, "motion", motion, given.motion, "True, False, 'learned', 'classical' or a MotionConfig"
+        ),
         memory=_of_type(MemoryConfig, "memory", memory, given.memory, "'gated', 'reliable', 'sam2' or a MemoryConfig"),
         compete=_of_type(bool, "compete", compete, given.compete, "True or False"),
     )

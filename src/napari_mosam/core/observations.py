@@ -63,6 +63,8 @@ class Observation:
         See :class:`ObjectResult`.
     seen : Sighting or None
         Filled in by :func:`judged`.
+    expected : Region or None
+        The last mask where and as a trained encoder expects it; None: it is only moved by the forecast.
     """
 
     track: Track
@@ -79,6 +81,7 @@ class Observation:
     spread: float = nan
     division: float = 0.0
     seen: Sighting | None = None
+    expected: Region | None = None
 
     @classmethod
     def of_seed(cls, track: Track, seed: Seed) -> "Observation":
@@ -119,7 +122,8 @@ class Observation:
         before = self.track.last_region
         if self.prompted or before is None:
             return nan
-        return before.shifted(self.forecast.shift_yx).iou(region) if region is not None else 0.0
+        moved = self.expected or before.shifted(self.forecast.shift_yx)
+        return moved.iou(region) if region is not None else 0.0
 
     def strength(self, claim: Region | None) -> float:
         """Prompted objects come first, then those that continue their last mask, then the lost by predicted IoU."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("forward", "backward")
 ORIGINS = ("memory", "motion", "prompt")
-CUES = ("drift", "flow", "keypoints", "kalman", "velocity")
+CUES = ("drift", "flow", "keypoints", "kalman", "velocity", "learned")
 STATES = (None, ObjectState.PRESENT, ObjectState.LOST, ObjectState.ENDED)
 """By code; 0 where an object was not followed."""
 

@@ -54,6 +54,12 @@ class Region:
         """See :func:`mask_diameter`."""
         return mask_diameter(self.area, self.box)
 
+    def holds(self, yx: tuple[float, float]) -> bool:
+        """Whether a place (y, x) lies in the region."""
+        row, column = (round(place) - start for place, start in zip(yx, self.origin_yx, strict=True))
+        height, width = self.mask.shape
+        return 0 <= row < height and 0 <= column < width and bool(self.mask[row, column])
+
     def shifted(self, shift_yx: tuple[float, float]) -> "Region":
         """The region moved by whole pixels."""
         dy, dx = (round(s) for s in shift_yx)

@@ -23,7 +23,7 @@ class Cue:
 
     Attributes
     ----------
-    name : {'drift', 'flow', 'keypoints', 'kalman', 'velocity'}
+    name : {'drift', 'flow', 'keypoints', 'kalman', 'velocity', 'learned'}
     shift_yx : tuple of float
         Motion since the previous frame, px.
     confidence : float

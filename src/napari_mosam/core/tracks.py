@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from napari_mosam.core.config import EngineConfig, LifeConfig, MotionConfig, WindowConfig
 from napari_mosam.core.life import FLICKER, Life
 from napari_mosam.core.memory.bank import MemoryBank
+from napari_mosam.core.motion.course import Course
 from napari_mosam.core.motion.estimate import FrameMotion
-from napari_mosam.core.motion.forecast import Forecast, fuse
+from napari_mosam.core.motion.forecast import Forecast, SparseGuess, fuse
 from napari_mosam.core.motion.kalman import Kalman
 from napari_mosam.core.regions import Region
 from napari_mosam.core.requests import Request
@@ -69,6 +70,9 @@ class Track:
         self._n_seen = 0
         self._last_shift = (0.0, 0.0)
         self._contrasts: deque[float] = deque(maxlen=CONTRAST_HISTORY)
+        self.course = Course()
+        if seed.region is not None:
+            self.course.see(seed.region, seed.memory.predicted_iou)
 
     @property
     def present(self) -> bool:
@@ -120,6 +124,11 @@ class Track:
         return logits, replace(window, center_yx=(y, x))
 
     @property
+    def last_mask(self) -> "tuple[Tensor, Window]":
+        """The last mask logits that were the object's alone, and the window they were made in."""
+        return self._mask[:2]
+
+    @property
     def expected_yx(self) -> tuple[float, float]:
         """Where the object's own motion takes it on the current frame."""
         return self._kalman.center_yx
@@ -137,15 +146,19 @@ class Track:
 
     # ---- before a frame
 
-    def forecast(self, motion: FrameMotion, sparse: Cue | None, config: MotionConfig) -> Forecast:
+    def forecast(
+        self, motion: FrameMotion, sparse: Cue | None, config: MotionConfig, learned: SparseGuess | None = None
+    ) -> Forecast:
         """Where to expect the object, from the motion of the image and, while it cannot be told, from its own."""
         self._kalman = self._kalman.predict(motion.drift_yx)
+        self.course.advance(motion.drift_yx)
         region = self.last_region
-        dense = motion.dense(region) if region is not None else None
-        observed = [cue for cue in (dense, sparse) if cue is not None]
+        guessed = learned.cue if learned is not None else None
+        observed = [cue for cue in (motion.dense(region), sparse, guessed) if cue is not None]
         shift, cues = fuse([motion.drift, *self._own_motion(motion, config), *observed], self.diameter)
         confidence = max(0.0, motion.likeness(region, shift)) if region is not None else 0.0
-        return Forecast(shift, cues, confidence)
+        used = learned is not None and any(cue.used and cue.name == "learned" for cue in cues)
+        return Forecast(shift, cues, confidence, learned if used else None)
 
     def _own_motion(self, motion: FrameMotion, config: MotionConfig) -> list[Cue]:
         (dy, dx), own = motion.drift_yx, []
@@ -200,6 +213,7 @@ class Track:
                 self._mask, self._alone = (logits.clone(), window, center), region
             self._last_shift = (center[0] - self.center_yx[0], center[1] - self.center_yx[1])
             self.region = region
+            self.course.see(region, predicted_iou)
         self.center_yx = center
 
     def _is_whole(self, region: Region) -> bool:

@@ -4,8 +4,10 @@ The parts are sam2's own modules; only their order of calls is decided here, bec
 predicted IoU and ties prompts to memory (Ravi et al. 2024, arXiv 2408.00714, section 4).
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CPU_CHUNK = 16
+FEATURE_WEIGHTS = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 
 
 class Sam2Segmenter:
@@ -51,6 +54,15 @@ class Sam2Segmenter:
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
         self._image_positions, self._memory_positions = self._fixed_positions()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and the input size that make image features: what reads them is trained for these."""
+        digest = hashlib.sha256(str(self.image_size).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            if name.startswith(FEATURE_WEIGHTS):
+                digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     # ---- the five steps -------------------------------------------------------------------------------------
 

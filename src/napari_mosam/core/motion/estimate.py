@@ -50,9 +50,9 @@ class FrameMotion:
         """The shift of the whole frame, as a cue that every object has."""
         return Cue("drift", self.drift_yx, 1.0)
 
-    def dense(self, region: Region) -> Cue | None:
+    def dense(self, region: Region | None) -> Cue | None:
         """Median flow inside an object last seen at `region`; confidence 0 unless verified."""
-        if self.flow is None:
+        if self.flow is None or region is None:
             return None
         shift = self.flow.median(region.mask, region.origin_yx)
         return Cue("flow", shift, self.verified(shift, region))

@@ -11,7 +11,29 @@ MAX_DISAGREEMENT = 0.25
 
 MIN_DISAGREEMENT_PX = 2.0
 
+FORECASTS = (("kalman", "velocity"), ("learned",))
+"""Cues that decide alone, the first before the second."""
+
 Shift = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseGuess:
+    """Where a trained encoder expects an object.
+
+    Attributes
+    ----------
+    cue : Cue
+        Motion of the centre of its box; confidence 0 where the encoder is unsure.
+    box : tuple of float
+        (y0, x0, y1, x1), the centres of the outermost pixels, px.
+    points : tuple of (y, x)
+        The key points of its mask, px.
+    """
+
+    cue: Cue
+    box: tuple[float, float, float, float]
+    points: tuple[Shift, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +48,14 @@ class Forecast:
         Everything that was asked; those that made the shift are marked as used.
     confidence : float
         How alike the object's surroundings are after the shift, in [0, 1]; 0 for an object that is not present.
+    sparse : SparseGuess or None
+        What the trained encoder says beyond the shift, where that made the shift.
     """
 
     shift_yx: Shift = (0.0, 0.0)
     cues: tuple[Cue, ...] = ()
     confidence: float = 0.0
+    sparse: "SparseGuess | None" = None
 
 
 UNMOVED = Forecast()
@@ -39,8 +64,9 @@ UNMOVED = Forecast()
 def fuse(cues: Sequence[Cue], diameter: float) -> tuple[Shift, tuple[Cue, ...]]:
     """One shift from several cues.
 
-    A forecast by filter or repeated velocity decides alone where there is one. Else the verified observations are
-    averaged by their confidence; where they contradict each other, or none is verified, only the drift is left.
+    A forecast by filter or repeated velocity decides alone where there is one, and else that of the trained encoder
+    where it is sure. Else the verified observations are averaged by their confidence; where they contradict each
+    other, or none is verified, only the drift is left.
 
     Parameters
     ----------
@@ -57,7 +83,7 @@ def fuse(cues: Sequence[Cue], diameter: float) -> tuple[Shift, tuple[Cue, ...]]:
         The same cues, those used marked.
     """
     drift, *others = cues
-    forced = [cue for cue in others if cue.name in ("kalman", "velocity") and cue.confidence > 0]
+    forced = [cue for name in FORECASTS for cue in others if cue.name in name and cue.confidence > 0]
     observed = [cue for cue in others if cue not in forced and cue.confidence > 0]
     agreed = observed if _agree(observed, diameter) else []
     used = forced[:1] or agreed or [drift]

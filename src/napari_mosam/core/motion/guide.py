@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_mosam.core.config import MotionConfig
 from napari_mosam.core.model.segmenter import PointPrompts
+from napari_mosam.core.motion.forecast import SparseGuess
 from napari_mosam.core.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.raster import innermost_point, rasterise
 from napari_mosam.core.regions import Region
@@ -44,12 +45,26 @@ class Expected:
         The last mask logits and the window they were made in, moved.
     rivals : tuple of Region
         The moved masks of the other objects, nearest first.
+    guess : SparseGuess or None
+        Box and key points where the trained encoder expects them.
     """
 
     region: Region
     window: Window
     mask: "tuple[Tensor, Window]"
     rivals: tuple[Region, ...]
+    guess: SparseGuess | None = None
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1), inclusive."""
+        return self.guess.box if self.guess is not None else self.region.box
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """Points inside the object, (y, x)."""
+        guessed = [yx for yx in self.guess.points if self.region.holds(yx)] if self.guess is not None else []
+        return guessed or inner_points(self.region, N_POINTS)
 
 
 def prompt_points(
@@ -133,12 +148,12 @@ def _filled(cross: "Tensor") -> "Tensor":
 
 
 def _points_of(expected: Expected, config: MotionConfig) -> list[Point]:
-    y0, x0, y1, x1 = expected.region.box
+    y0, x0, y1, x1 = expected.box
     points: list[Point] = []
     if "box" in config.prompt:
         points += [(y0 - 0.5, x0 - 0.5, BOX_START), (y1 + 0.5, x1 + 0.5, BOX_END)]
     if "points" in config.prompt:
-        points += [(*yx, POSITIVE) for yx in inner_points(expected.region, N_POINTS)]
+        points += [(*yx, POSITIVE) for yx in expected.points]
     negatives = expected.rivals[: config.negatives]
     return points + [(*innermost_point(region), NEGATIVE) for region in negatives]
 

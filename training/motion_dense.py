@@ -1,0 +1,127 @@
+"""Train the dense motion encoder on simulated cells, seen by a frozen SAM 2.
+
+    python -m training.motion_dense --seconds 900 --out runs/motion_dense
+
+An example is one cell on two frames: the features of both windows, placed as the engine places them, the last mask,
+right or wrong, the exact motion of everything that is visible on both frames, and the true next mask. Losses: the
+negative log likelihood of the flow under a Laplace distribution, mostly inside the cell, and cross-entropy and dice of
+the warped mask. The features are kept in half precision. The same seeds and numbers of
+examples and steps give the same weights; where time runs out first, they are fewer.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy, interpolate
+
+from napari_mosam.core.model.registry import load_model
+from napari_mosam.core.motion.dense_encoder import DenseFlow, DenseMotionEncoder
+from training.motion_pairs import Pairs, make_pairs
+from training.motion_steps import Schedule, fit, save_encoder
+
+log = logging.getLogger("training.motion")
+
+
+def loss_of(found: DenseFlow, pairs: Pairs) -> Tensor:
+    """Flow and mask, mean over the batch."""
+    wanted, weight, target = pairs.flows[:, :2].float(), pairs.flows[:, 2:].float(), pairs.targets.float()
+    total = weight.sum().clamp(min=1)
+    likelihood = (found.flow - wanted).abs() * (-found.log_scale).exp() + found.log_scale
+    coarse = (2 * interpolate(found.coarse, scale_factor=2.0, mode="bilinear", align_corners=False) - wanted).abs()
+    probability = (found.mask / 2).sigmoid().clamp(1e-4, 1 - 1e-4)
+    crossed = 2 * (probability * target).sum((1, 2, 3)) + 1
+    dice = 1 - crossed / (probability.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)
+    entropy = binary_cross_entropy(probability, target, reduction="none").mean((1, 2, 3)) * 10
+    flow = (weight * likelihood).sum() / total + 0.3 * (weight * coarse).sum() / total
+    return flow + dice.mean() + entropy.mean()
+
+
+def batches(pairs: Pairs, size: int, seed: int) -> Iterator[Pairs]:
+    """Random examples without end."""
+    rng = torch.Generator().manual_seed(seed)
+    while True:
+        yield pairs.take(torch.randint(len(pairs), (size,), generator=rng))
+
+
+def run(encoder: DenseMotionEncoder, pairs: Pairs) -> DenseFlow:
+    """The encoder on a batch; in bfloat16 while it is trained, which is quicker and blurs nothing that matters."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=encoder.training):
+        found = encoder(pairs.features(0), pairs.features(1), pairs.masks, pairs.placements)
+    return DenseFlow(*(getattr(found, name).float() for name in DenseFlow.__slots__))
+
+
+def train(pairs: Pairs, held_out: Pairs, schedule: Schedule, size: int = 12) -> tuple[DenseMotionEncoder, list[float]]:
+    """A trained encoder and the loss at every step."""
+    torch.manual_seed(schedule.seed)
+    fine, middle, top = (level.shape[1] for level in pairs.levels)
+    encoder = DenseMotionEncoder((fine, middle, top))
+
+    def check() -> dict[str, float]:
+        return errors_of(encoder, held_out)
+
+    losses = fit(
+        encoder, batches(pairs, size, schedule.seed), lambda some: loss_of(run(encoder, some), some), schedule, check
+    )
+    return encoder, losses
+
+
+@torch.no_grad()
+def errors_of(encoder: DenseMotionEncoder, pairs: Pairs, size: int = 16, most: int = 96) -> dict[str, float]:
+    """Endpoint error inside the cells (grid cells), of the encoder and of no motion; IoU of the masks, likewise."""
+    encoder.eval()
+    misses, still, ious = [], [], []
+    for start in range(0, min(len(pairs), most), size):
+        some = pairs.take(torch.arange(start, min(start + size, len(pairs))))
+        found, wanted, inside = run(encoder, some), some.flows[:, :2].float(), some.flows[:, 2:] > 0.5
+        per_pair = inside.sum((1, 2, 3)).clamp(min=1)
+        misses.append(((found.flow - wanted).norm(dim=1, keepdim=True) * inside).sum((1, 2, 3)) / per_pair)
+        still.append((wanted.norm(dim=1, keepdim=True) * inside).sum((1, 2, 3)) / per_pair)
+        ious.append(_ious(found.mask > 0, some.targets > 0.5))
+    encoder.train()
+    return {name: float(torch.cat(v).mean()) for name, v in (("epe", misses), ("still", still), ("iou", ious))}
+
+
+def _ious(one: Tensor, other: Tensor) -> Tensor:
+    return (one & other).sum((1, 2, 3)) / (one | other).sum((1, 2, 3)).clamp(min=1)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="nano", help="name or path of the weights whose features are read")
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "motion_dense.json")
+    parser.add_argument(
+        "--seconds", type=float, help="of training; making examples has its own limit in the configuration"
+    )
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings = json.loads(given.config.read_text())
+    schedule = Schedule(**settings["schedule"])
+    if given.seconds is not None:
+        schedule = replace(schedule, seconds=given.seconds)
+    given.out.mkdir(parents=True, exist_ok=True)
+    model = load_model(given.model, device="cpu")
+    seed, n_pairs, budget = settings["data_seed"], settings["n_pairs"], settings["data_seconds"]
+    pairs = make_pairs(model, seed, n_pairs, budget, given.out / "pairs.pt")
+    held_out = make_pairs(model, seed + 1, n_pairs // 20, budget / 20, given.out / "held_out.pt")
+    encoder, losses = train(pairs, held_out, schedule, settings["batch"])
+    record = {
+        "schedule": asdict(schedule),
+        "data": settings,
+        "examples": len(pairs),
+        "steps": len(losses),
+        **errors_of(encoder, held_out),
+    }
+    made_for = {"model": model.name, "features": model.fingerprint}
+    save_encoder(encoder, given.out / "motion_dense", record, **made_for)
+
+
+if __name__ == "__main__":
+    main()
