@@ -1,0 +1,102 @@
+"""Movies with their truth, and where they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from training.config import DataConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MovieBatch:
+    """Movies of equal size.
+
+    Attributes
+    ----------
+    images : Tensor of float32, shape (B, T, Y, X)
+        In [0, 1].
+    labels : Tensor of int32, shape (B, T, Y, X)
+        Ids of the visible pixels, 0 = background.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @classmethod
+    def join(cls, parts: "Sequence[MovieBatch]") -> "MovieBatch":
+        """The movies of several batches in one."""
+        return cls(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+
+
+class MovieSource(Protocol):
+    """Where movies come from; the same seed gives the same movies."""
+
+    def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
+        """`n` movies of `n_frames` frames of `side` x `side` px."""
+        ...
+
+
+class SimulatedMovies:
+    """Movies of the batched simulator.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        Its modalities; empty: all.
+    """
+
+    def __init__(self, kinds: tuple[str, ...] = ()) -> None:
+        self._kinds = kinds
+
+    def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
+        """See :class:`MovieSource`."""
+        from training.randomness import generator
+        from training.simulator import random_batch
+
+        number = int(torch.randint(0, 2**31 - 1, (1,), generator=generator(seed, "simulated")))
+        kinds = self._kinds or None
+        batch = random_batch(number, n, n_frames=n_frames, shape=(side, side), device=device, kinds=kinds)
+        return MovieBatch(batch.images, batch.labels)
+
+
+class Mixed:
+    """Movies of two sources, the second with a given share.
+
+    Parameters
+    ----------
+    first, second : MovieSource
+    share : float
+        Of the second, in [0, 1].
+    """
+
+    def __init__(self, first: MovieSource, second: MovieSource, share: float) -> None:
+        self._first = first
+        self._second = second
+        self._share = share
+
+    def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
+        """See :class:`MovieSource`; a fraction of a movie is settled by chance."""
+        from training.randomness import generator, happens
+
+        whole, rest = divmod(n * self._share, 1)
+        n_second = int(whole) + happens(generator(seed, "mixed"), rest)
+        counts = ((self._first, n - n_second), (self._second, n_second))
+        return MovieBatch.join([s.movies(seed, k, n_frames, side, device) for s, k in counts if k])
+
+
+def source_of(config: DataConfig, stills: Path | None) -> MovieSource:
+    """Simulated movies, mixed with those made from the training part of the stills in a folder, if there is one."""
+    from training.pseudo import PseudoMovies
+    from training.stills import load_stills
+
+    simulated = SimulatedMovies(config.kinds)
+    if stills is None or config.stills == 0:
+        return simulated
+    return Mixed(simulated, PseudoMovies(load_stills(stills, "train")), config.stills)
