@@ -19,9 +19,9 @@ def change_appearance(images: Tensor, seed: str) -> Tensor:
     n, device = len(images), images.device
     rng, noise = generator(seed, "appearance"), generator(seed, "noise", device=device)
     changed = images ** _each(log_uniform(rng, (n,), 0.6, 1.5), device)
-    changed = torch.where(_each(chance(rng, (n,), 0.6), device), blurred(changed, log_uniform(rng, (n,), 0.3, 1.8)), changed)
-    changed = torch.where(_each(chance(rng, (n,), 0.15), device), 1 - changed, changed)
-    changed = torch.where(_each(chance(rng, (n,), 0.15), device), shaded(changed, rng), changed)
+    for probability, change in ((0.6, _refocused), (0.15, _inverted), (0.15, shaded)):
+        chosen = _each(chance(rng, (n,), probability), device)
+        changed = torch.where(chosen, change(changed, rng), changed)
     changed = changed * _lamp(rng, images.shape).to(device) + _uneven(rng, images.shape).to(device)
     spread = changed.flatten(1).std(1).clamp(min=1e-3) * log_uniform(rng, (n,), 0.01, 0.4).to(device)
     changed = changed + normal(noise, images.shape) * spread[:, None, None, None]
@@ -57,6 +57,14 @@ def stretched(images: Tensor, u: Tensor) -> Tensor:
     high = sample.gather(1, ((0.995 + 0.004 * u[:, 1:]) * last).long())
     spread = (high - low).clamp(min=1e-3)
     return ((images - low[..., None, None]) / spread[..., None, None]).clamp(0, 1)
+
+
+def _refocused(images: Tensor, rng: torch.Generator) -> Tensor:
+    return blurred(images, log_uniform(rng, (len(images),), 0.3, 1.8))
+
+
+def _inverted(images: Tensor, rng: torch.Generator) -> Tensor:
+    return 1 - images
 
 
 def _lamp(rng: torch.Generator, shape: torch.Size) -> Tensor:

@@ -74,7 +74,9 @@ def first_prompts(clip: ClipBatch, config: PromptConfig, rng: torch.Generator) -
     scene = Scene(clip.masks(0), clip.others(0))
     kinds = kind_of_rows(clip.n_rows, config, rng)
     centred = _centred_rows(clip)
-    kinds = ["click" if c and kind in ("inner_click", "two_clicks") else kind for c, kind in zip(centred, kinds, strict=True)]
+    kinds = [
+        "click" if c and kind in ("inner_click", "two_clicks") else kind for c, kind in zip(centred, kinds, strict=True)
+    ]
     found = []
     for kind in KINDS:
         chosen = [row for row, own in enumerate(kinds) if own == kind]

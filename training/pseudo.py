@@ -92,12 +92,16 @@ def _balanced(targets: Sequence[Target], stills: Sequence[Still]) -> np.ndarray:
     """Weights of targets such that each source has its share, and each image of it the same."""
     sources = [stills[target.still].source for target in targets]
     per_image = np.bincount([target.still for target in targets], [t.weight for t in targets], minlength=len(stills))
-    images = {folder: len({s for s, still in enumerate(stills) if still.source.folder == folder and per_image[s] > 0})
-              for folder in {source.folder for source in sources}}
-    return np.array([
-        source.share / images[source.folder] * target.weight / per_image[target.still]
-        for target, source in zip(targets, sources, strict=True)
-    ])
+    images = {
+        folder: len({s for s, still in enumerate(stills) if still.source.folder == folder and per_image[s] > 0})
+        for folder in {source.folder for source in sources}
+    }
+    return np.array(
+        [
+            source.share / images[source.folder] * target.weight / per_image[target.still]
+            for target, source in zip(targets, sources, strict=True)
+        ]
+    )
 
 
 def _zooms(diameters: Tensor, side: int, rng: torch.Generator) -> Tensor:

@@ -164,9 +164,7 @@ class Rollout:
             answer = best_of(decoded)
         return answer
 
-    def _pointers_of_first(
-        self, groups: list[Prompted], answer: Answer, features: Features, masks: Tensor
-    ) -> Tensor:
+    def _pointers_of_first(self, groups: list[Prompted], answer: Answer, features: Features, masks: Tensor) -> Tensor:
         pointers = self._parts.pointers(answer.tokens, answer.object_score)
         painted = [g.rows for g in groups if g.points is None]
         if not painted:
@@ -274,7 +272,8 @@ def replaced(answer: Answer, rows: Tensor, other: Answer) -> Answer:
     taken = (other.predicted_iou > answer.predicted_iou[rows]).nonzero()[:, 0]
     better = rows[taken]
     logits, tokens, ious = (
-        getattr(answer, n).index_copy(0, better, getattr(other, n)[taken]) for n in ("logits", "tokens", "predicted_iou")
+        getattr(answer, n).index_copy(0, better, getattr(other, n)[taken])
+        for n in ("logits", "tokens", "predicted_iou")
     )
     return Answer(logits, tokens, answer.object_score, ious)
 
@@ -304,4 +303,3 @@ def rivals(logits: Tensor, ids: Tensor) -> Tensor:
 
 def _select(features: Features, rows: Tensor) -> Features:
     return Features(features.top.index_select(0, rows), tuple(h.index_select(0, rows) for h in features.high))
-
