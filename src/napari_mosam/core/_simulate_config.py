@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Modality = Literal["fluorescence", "phase", "dic"]
-CellShape = Literal["round", "ellipse", "lobed", "rod"]
+from napari_mosam.core._simulate_light import Camera, Optics
+from napari_mosam.core._simulate_light import require as _require
 
-_MODALITIES = ("fluorescence", "phase", "dic")
-_SHAPES = ("round", "ellipse", "lobed", "rod")
+Modality = Literal["fluorescence", "phase", "dic", "cytoplasm", "membrane", "zernike", "nomarski", "brightfield"]
+CellShape = Literal["round", "ellipse", "lobed", "rod", "amoeboid", "yeast"]
 
-
-def _require(ok: bool, name: str, given: object, allowed: str) -> None:
-    if not ok:
-        raise ValueError(f"{name} = {given!r} is not possible; allowed: {allowed}")
+_MODALITIES = get_args(Modality)
+_SHAPES = get_args(CellShape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class SimulationConfig:
     """Settings of a simulated movie; the same settings give the same movie, bit for bit.
 
     Cells are numbered from 1: the founders first, then two daughters per division, in the order of the divisions'
-    frames. Positions are (y, x) in px, pixel centres at integers, in the view of a stage that does not move.
+    frames, then one daughter per bud. Positions are (y, x) in px, pixel centres at integers, in the view of a stage that does not move.
 
     Parameters
     ----------
@@ -48,10 +46,12 @@ class SimulationConfig:
         Standard deviation of the rotation, rad per frame.
     deformation : float
         Depth of the lobes as a fraction of the radius, 0 to 0.3; scaled down for ellipses, unused for disks and rods.
-    cell_shape : {'lobed', 'ellipse', 'round', 'rod'}
-        Outline; lobes travel smoothly around the cell.
-    modality : {'fluorescence', 'phase', 'dic'}
-        Bright textured nuclei; grey cells with a bright halo; shaded relief.
+    cell_shape : {'lobed', 'ellipse', 'round', 'rod', 'amoeboid', 'yeast'}
+        Outline; lobes travel smoothly around the cell, deep ones around an amoeboid one.
+    modality : {'fluorescence', 'phase', 'dic', 'cytoplasm', 'membrane', 'zernike', 'nomarski', 'brightfield'}
+        Bright textured nuclei; grey cells with a drawn halo; relief of domes. The later ones follow `optics`: stained
+        cell bodies; stained outlines; phase contrast as the optics make it (the phase less its own wide blur);
+        DIC of granular cells (slope of the phase); transmitted light out of focus.
     touching : bool
         Start as one cluster of touching cells that holds together loosely.
     repulsion : float
@@ -82,6 +82,27 @@ class SimulationConfig:
         Standard deviation of the optical blur, px.
     dtype : {'uint16', 'uint8'}
         Of the images. The camera's range is 12 bits in uint16.
+    aspect : tuple of float, optional
+        Range of a cell's length over its width, 1 to 12; by default what suits the shape.
+    bend : float
+        Standard deviation of the sag of a cell's tips as a fraction of its half length, 0 to 0.5.
+    spikes : float
+        Length of a few thin processes as a multiple of the radius, 0 to 4; they grow, shrink and turn.
+    margin : float
+        How far beyond the frame cells may wander, px: they leave and enter.
+    confluent : bool
+        Where cells overlap, each pixel belongs to the cell that it lies deepest in, so that they share borders.
+    solid : bool
+        Cells push each other by their true outlines and turn as they do, so that long ones lie side by side.
+    deaths : sequence of (id, frame)
+        The cell shrinks over three frames and is gone from ``frame`` on.
+    buds : sequence of (id, first, division)
+        A daughter grows on the cell from frame ``first`` as part of it and is a cell of her own from ``division`` on
+        (never, where that is no frame of the movie); the mother lives on.
+    optics : Optics
+        The microscope.
+    camera : Camera
+        The camera.
 
     Raises
     ------
@@ -116,6 +137,16 @@ class SimulationConfig:
     background: float | None = None
     blur: float = 0.8
     dtype: Literal["uint16", "uint8"] = "uint16"
+    aspect: tuple[float, float] | None = None
+    bend: float = 0.0
+    spikes: float = 0.0
+    margin: float = 0.0
+    confluent: bool = False
+    solid: bool = False
+    deaths: Sequence[tuple[int, int]] = ()
+    buds: Sequence[tuple[int, int, int]] = ()
+    optics: Optics = Optics()
+    camera: Camera = Camera()
 
     def __post_init__(self) -> None:
         self._normalise()
@@ -136,6 +167,9 @@ class SimulationConfig:
         put("stage_jumps", tuple((int(t), float(dy), float(dx)) for t, dy, dx in self.stage_jumps))
         put("vanish", tuple((int(cell), int(first), int(last)) for cell, first, last in vanish))
         put("divisions", tuple(sorted(((int(c), int(t)) for c, t in self.divisions), key=lambda d: (d[1], d[0]))))
+        put("deaths", tuple((int(cell), int(t)) for cell, t in self.deaths))
+        put("buds", tuple((int(cell), int(first), int(end)) for cell, first, end in self.buds))
+        put("aspect", None if self.aspect is None else (float(self.aspect[0]), float(self.aspect[1])))
         put("occluders", tuple((int(y0), int(x0), int(y1), int(x1)) for y0, x0, y1, x1 in self.occluders))
         if self.tracks is not None:
             put("tracks", tuple(tuple((float(y), float(x)) for y, x in track) for track in self.tracks))
@@ -159,6 +193,11 @@ class SimulationConfig:
         _require(self.blur >= 0, "blur", self.blur, "0 px or more")
         _require(0 < self.contrast <= 1, "contrast", self.contrast, "above 0 to 1")
         _require(self.background is None or 0 <= self.background <= 1, "background", self.background, "0 to 1, or None")
+        low, high = self.aspect or (1, 1)
+        _require(1 <= low <= high <= 12, "aspect", self.aspect, "1 <= low <= high <= 12, or None")
+        _require(0 <= self.bend <= 0.5, "bend", self.bend, "0 to 0.5")
+        _require(0 <= self.spikes <= 4, "spikes", self.spikes, "0 to 4")
+        _require(self.margin >= 0, "margin", self.margin, "0 px or more")
         _require(self.cell_shape in _SHAPES, "cell_shape", self.cell_shape, f"one of {_SHAPES}")
         _require(self.modality in _MODALITIES, "modality", self.modality, f"one of {_MODALITIES}")
         _require(self.dtype in ("uint16", "uint8"), "dtype", self.dtype, "'uint16' or 'uint8'")
@@ -173,6 +212,13 @@ class SimulationConfig:
         for cell, first, end in self.absences:
             _require(1 <= cell <= self.n_total, "vanishing cell", cell, f"1 to {self.n_total}")
             _require(0 <= first <= end <= last, "vanishing frames", (first, end), f"0 <= first <= last <= {last}")
+        for cell, t in self.deaths:
+            _require(1 <= cell <= self.n_total, "dying cell", cell, f"1 to {self.n_total}")
+            _require(1 <= t <= last, "frame of death", t, f"1 to {last}")
+        for cell, first, division in self.buds:
+            _require(cell in births and cell <= self.n_cells, "budding cell", cell, "a founder that does not divide")
+            _require(0 <= first <= last, "first frame of a bud", first, f"0 to {last}")
+            _require(division > first, "frame on which a bud divides", division, f"after its first, {first}")
         for t, _, _ in self.stage_jumps:
             _require(1 <= t <= last, "stage jump frame", t, f"1 to {last}")
         for y0, x0, y1, x1 in self.occluders:
@@ -189,10 +235,16 @@ class SimulationConfig:
     @property
     def n_total(self) -> int:
         """Founders and daughters together."""
-        return self.n_cells + 2 * len(self.divisions)
+        return self.n_cells + 2 * len(self.divisions) + len(self.buds)
 
     @property
     def daughters(self) -> dict[tuple[int, int], tuple[int, int]]:
         """The ids of the two daughters of each (mother, frame)."""
         first = self.n_cells + 1
         return {division: (first + 2 * k, first + 2 * k + 1) for k, division in enumerate(self.divisions)}
+
+    @property
+    def budding(self) -> dict[int, tuple[int, int, int]]:
+        """`buds` by the id of the daughter."""
+        first = self.n_cells + 2 * len(self.divisions) + 1
+        return {first + k: bud for k, bud in enumerate(self.buds)}

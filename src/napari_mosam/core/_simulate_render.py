@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core._simulate_config import SimulationConfig
-from napari_mosam.core._simulate_scene import LOBES, Floats, Scene
+from napari_mosam.core._simulate_scene import Floats, Scene
+from napari_mosam.core._simulate_shape import from_cell, outline, to_cell
 
 Floats32 = NDArray[np.float32]
 Labels = NDArray[np.uint16]
@@ -15,7 +16,6 @@ Slices = tuple[slice, slice]
 
 _TILE = 64
 _TILE_REACH = 1.25
-_EDGE_BUMP = 0.3
 _CAMERA_RANGE = {"uint16": 4095, "uint8": 255}
 _BACKGROUND = {"fluorescence": 0.08, "phase": 0.5, "dic": 0.5}
 _GRAIN = {"fluorescence": 0.03, "phase": 0.05, "dic": 0.05}
@@ -46,38 +46,14 @@ class Patch:
 # --- geometry -------------------------------------------------------------------------------------------------------
 
 
-def outline(scene: Scene, t: int, row: int, phi: Floats) -> Floats:
-    """Distance from a cell's centre to its outline in its own direction `phi` (rad), px."""
-    rounding = scene.rounding(t, row)
-    aspect = scene.aspect[row] ** (1 - rounding)
-    base = _capsule(aspect, phi) if scene.config.cell_shape == "rod" else _ellipse(aspect, phi)
-    waves = np.ones_like(phi)
-    if scene.lobe_depth[row].any():
-        phases = scene.lobe_phase[row] + scene.lobe_speed[row] * t
-        for k, depth, phase in zip(LOBES, scene.lobe_depth[row], phases, strict=True):
-            waves += (1 - rounding) * depth * np.cos(k * phi + phase)
-    if rounding:
-        waves += _EDGE_BUMP * rounding * np.cos(2 * (phi + scene.angles[t, row] - scene.division[row][1]))
-    return np.asarray(scene.radius[row] * base * waves)
-
-
-def _ellipse(aspect: float, phi: Floats) -> Floats:
-    return np.asarray(1 / np.sqrt(np.cos(phi) ** 2 / aspect + np.sin(phi) ** 2 * aspect))
-
-
-def _capsule(aspect: float, phi: Floats) -> Floats:
-    """Outline a stadium of the unit disk's area, length over width = `aspect`."""
-    half_width = np.sqrt(np.pi / (np.pi + 4 * (aspect - 1)))
-    half_side = half_width * (aspect - 1)
-    cos, sin = np.abs(np.cos(phi)), np.abs(np.sin(phi))
-    cap = half_side * cos + np.sqrt(np.maximum(half_width**2 - (half_side * sin) ** 2, 0))
-    return np.asarray(np.where(half_width * cos >= half_side * sin, cap, half_width / np.maximum(sin, 1e-9)))
-
-
 def _polar(scene: Scene, t: int, row: int, y: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Distance from the cell's centre (px) and direction in the cell's own frame (rad)."""
     dy, dx = y - scene.centres[t, row, 0], x - scene.centres[t, row, 1]
-    return np.hypot(dy, dx), np.arctan2(dy, dx) - scene.angles[t, row]
+    return to_cell(np, dy, dx, scene.angles[t, row], _bend(scene, t, row))
+
+
+def _bend(scene: Scene, t: int, row: int) -> Floats | None:
+    return scene.bend[t, row] if scene.config.bend else None
 
 
 def _box(scene: Scene, t: int, row: int, margin: float) -> Slices | None:
@@ -94,9 +70,9 @@ def displacement(scene: Scene, t: int, row: int, y: Floats, x: Floats) -> tuple[
         return _split_displacement(scene, t, row, y, x)
     distance, phi = _polar(scene, t, row, y, x)
     distance = distance * outline(scene, t + 1, row, phi) / outline(scene, t, row, phi)
-    angle = phi + scene.angles[t + 1, row]
+    dy, dx = from_cell(np, distance, phi, scene.angles[t + 1, row], _bend(scene, t + 1, row))
     centre = scene.centres[t + 1, row]
-    return centre[0] + distance * np.sin(angle) - y, centre[1] + distance * np.cos(angle) - x
+    return centre[0] + dy - y, centre[1] + dx - x
 
 
 def _split_displacement(scene: Scene, t: int, row: int, y: Floats, x: Floats) -> tuple[Floats, Floats]:

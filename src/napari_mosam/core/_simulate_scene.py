@@ -1,11 +1,14 @@
 """What happens in a simulated movie: every cell's path and shape over time, before anything is drawn."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core import _simulate_life as life
 from napari_mosam.core._simulate_config import SimulationConfig
+from napari_mosam.core._simulate_shape import LOBES
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -20,9 +23,12 @@ _ASPECTS: dict[str, tuple[float, float]] = {
     "ellipse": (1.2, 1.7),
     "lobed": (1.0, 1.35),
     "rod": (2.6, 3.4),
+    "amoeboid": (1.0, 1.8),
+    "yeast": (1.0, 1.25),
 }
-_WOBBLE: dict[str, float] = {"round": 0.0, "ellipse": 0.25, "lobed": 1.0, "rod": 0.0}
-LOBES = np.array([2, 3, 4, 5])
+_WOBBLE: dict[str, float] = {"round": 0.0, "ellipse": 0.25, "lobed": 1.0, "rod": 0.0, "amoeboid": 2.5, "yeast": 0.0}
+_AMOEBOID_HASTE = 2.5
+_BUD_DEPTHS = (0.92, 0.7)
 _LOBE_WEIGHTS = np.array([0.6, 1.0, 0.55, 0.35])
 
 
@@ -50,6 +56,16 @@ class Scene:
         Row of a mother -> (frame of her daughters' birth, angle of the line between them).
     parents : dict of int to int
         Daughter id -> mother id.
+    size : ndarray of float64, shape (T, N)
+        Multiplies the radius.
+    bend : ndarray of float64, shape (T, N)
+        Curvature of the long axis, 1/px.
+    spikes, spike_angle : ndarray of float64, shape (T, N, J)
+        Thin processes: length in radii, direction in the cell's own frame (rad).
+    owner : ndarray of int, shape (T, N)
+        The id that the row's pixels are labelled with: its own, or the mother's while it is a bud.
+    gain, focus : ndarray of float64, shape (T,)
+        Brightness of each frame, around 1; extra blur, px.
     """
 
     config: SimulationConfig
@@ -66,13 +82,27 @@ class Scene:
     depth: NDArray[np.intp]
     division: dict[int, tuple[int, float]]
     parents: dict[int, int]
+    size: Floats
+    bend: Floats
+    spikes: Floats
+    spike_angle: Floats
+    owner: NDArray[np.intp]
+    gain: Floats
+    focus: Floats
 
-    def rounding(self, t: int, row: int) -> float:
-        """How far a mother is on her way to divide on frame t, 0 to 1."""
-        if row not in self.division:
+    def rounding(self, t: Any, row: Any) -> Any:
+        """How far a mother is on her way to divide on frame t, 0 to 1; for arrays of frames and rows, arrays."""
+        if not np.any(np.isin(row, list(self.division))):
             return 0.0
-        frames_left = self.division[row][0] - 1 - t
-        return float(np.clip(1 - frames_left / _ROUNDING_FRAMES, 0, 1))
+        due = np.full(len(self.radius), np.inf)
+        due[list(self.division)] = [t for t, _ in self.division.values()]
+        return np.clip(1 - (due[row] - 1 - t) / _ROUNDING_FRAMES, 0, 1)
+
+    def division_axis(self, row: Any) -> Any:
+        """Angle of the line between the daughters, rad; 0 for a cell that does not divide."""
+        axes = np.zeros(len(self.radius))
+        axes[list(self.division)] = [axis for _, axis in self.division.values()]
+        return axes[row]
 
     @property
     def stage(self) -> Floats:
@@ -85,11 +115,13 @@ def build_scene(config: SimulationConfig) -> Scene:
     rng = np.random.default_rng([config.seed, 0])
     n, n_frames = config.n_total, config.n_frames
     radius = config.diameter / 2 * np.clip(1 + config.diameter_spread * rng.standard_normal(n), 0.6, 1.5)
-    aspect = rng.uniform(*_ASPECTS[config.cell_shape], n)
+    aspect = rng.uniform(*(config.aspect or _ASPECTS[config.cell_shape]), n)
     brightness = rng.uniform(0.6, 1.0, n)
     lobes = config.deformation * _WOBBLE[config.cell_shape] * _LOBE_WEIGHTS * rng.uniform(0.4, 1, (n, len(LOBES)))
     lobe_phase = rng.uniform(0, 2 * np.pi, (n, len(LOBES)))
     lobe_speed = rng.uniform(-0.12, 0.12, (n, len(LOBES)))
+    if config.cell_shape == "amoeboid":
+        lobe_speed *= _AMOEBOID_HASTE
     turns = config.rotation * rng.standard_normal((n_frames, n))
     angles = rng.uniform(0, 2 * np.pi, n) + np.cumsum(turns, axis=0)
     depth = rng.permutation(n)
@@ -102,12 +134,17 @@ def build_scene(config: SimulationConfig) -> Scene:
         aspect[rows] = np.sqrt(aspect[rows])
     division = {cell - 1: (t, float(axis)) for (cell, t), axis in zip(config.divisions, axes, strict=True)}
     drift = _stage_steps(config)
-    centres = _Walk(config, radius, division, rng).centres() + np.cumsum(drift, axis=0)[:, None]
+    for daughter, (mother, _, _) in config.budding.items():
+        radius[daughter - 1], brightness[daughter - 1] = 0.95 * radius[mother - 1], brightness[mother - 1]
+    walk = _Walk(config, radius, division, rng, angles)
+    centres = walk.centres() + np.cumsum(drift, axis=0)[:, None]
+    spikes, spike_angle = life.spikes(config)
+    parents = {d: mother for (mother, _), pair in config.daughters.items() for d in pair}
     return Scene(
         config=config,
         centres=centres,
         angles=angles,
-        visible=_alive(config) & ~_vanished(config),
+        visible=life.alive(config, with_buds=True) & ~life.vanished(config),
         drift=drift,
         radius=radius,
         aspect=aspect,
@@ -117,7 +154,14 @@ def build_scene(config: SimulationConfig) -> Scene:
         lobe_speed=lobe_speed,
         depth=depth,
         division=division,
-        parents={d: mother for (mother, _), pair in config.daughters.items() for d in pair},
+        parents=parents | {d: mother for d, (mother, _, end) in config.budding.items() if end < config.n_frames},
+        size=life.sizes(config),
+        bend=life.bends(config, radius * np.sqrt(aspect)),
+        spikes=spikes,
+        spike_angle=spike_angle,
+        owner=life.owners(config),
+        gain=life.flicker(config),
+        focus=life.focus(config),
     )
 
 
@@ -135,22 +179,6 @@ def _stage_steps(config: SimulationConfig) -> Floats:
     return steps
 
 
-def _alive(config: SimulationConfig) -> Bools:
-    alive = np.zeros((config.n_frames, config.n_total), bool)
-    alive[:, : config.n_cells] = True
-    for (mother, t), daughters in config.daughters.items():
-        alive[t:, mother - 1] = False
-        alive[t:, np.array(daughters) - 1] = True
-    return alive
-
-
-def _vanished(config: SimulationConfig) -> Bools:
-    vanished = np.zeros((config.n_frames, config.n_total), bool)
-    for cell, first, last in config.absences:
-        vanished[first : last + 1, cell - 1] = True
-    return vanished
-
-
 class _Walk:
     """Random walks with persistence inside the frame, of cells that push each other apart."""
 
@@ -160,11 +188,14 @@ class _Walk:
         radius: Floats,
         division: dict[int, tuple[int, float]],
         rng: np.random.Generator,
+        angles: Floats,
     ) -> None:
-        self.config, self.radius, self.division, self.rng = config, radius, division, rng
-        self.alive = _alive(config)
-        self.present = self.alive & ~_vanished(config)
-        self.high = np.maximum(np.array(config.shape) - 1 - radius[:, None], radius[:, None])
+        self.config, self.radius, self.division, self.rng, self.angles = config, radius, division, rng, angles
+        self.alive = life.alive(config, with_buds=False)
+        self.present = self.alive & ~life.vanished(config)
+        self.size = life.sizes(config)
+        self.low = radius[:, None] - config.margin
+        self.high = np.maximum(np.array(config.shape) - 1 - radius[:, None] + config.margin, radius[:, None])
 
     def centres(self) -> Floats:
         """Centres (T, N, 2) without the stage; a cell outside its life stays where it was born or last seen."""
@@ -180,7 +211,16 @@ class _Walk:
                 here = self._with_founders(here, fixed, t)
             here = self._births(t, centres[t - 1], here, velocity)
             centres[t] = here
+        for daughter, (mother, _, division) in config.budding.items():
+            for t in range(min(division, config.n_frames)):
+                centres[t, daughter - 1] = self._bud(t, centres[t, mother - 1], mother - 1, daughter - 1)
         return centres
+
+    def _bud(self, t: int, mother_at: Floats, mother: int, bud: int) -> Floats:
+        """Where a bud sits: on its mother's outline, half sunk into it, and turning with her."""
+        angle = self.angles[t, mother] + self.angles[0, bud]
+        reach = _BUD_DEPTHS[0] * self.radius[mother] + _BUD_DEPTHS[1] * self.radius[bud] * self.size[t, bud]
+        return np.asarray(mother_at + reach * np.array([np.sin(angle), np.cos(angle)]))
 
     @staticmethod
     def _with_founders(here: Floats, fixed: Floats, t: int) -> Floats:
@@ -191,7 +231,7 @@ class _Walk:
         kick = np.sqrt((1 - config.persistence**2) / 2) * config.speed * self.rng.standard_normal(here.shape)
         velocity = config.persistence * velocity + kick
         there = here + np.where(alive, velocity + self._push(t, here), 0)
-        inside = np.clip(there, self.radius[:, None], self.high)
+        inside = np.clip(there, self.low, self.high)
         return np.where(alive, inside, here), np.where(inside == there, velocity, -velocity)
 
     def _push(self, t: int, here: Floats) -> Floats:
@@ -218,6 +258,10 @@ class _Walk:
                 here[row] = before[mother - 1] + sign * self.radius[row] * along
                 velocity[row] = sign * max(self.config.speed, 1.0) * along
             here[mother - 1] = before[mother - 1]
+        for daughter, (mother, _, division) in self.config.budding.items():
+            if division == t:
+                here[daughter - 1] = self._bud(t, here[mother - 1], mother - 1, daughter - 1)
+                velocity[daughter - 1] = velocity[mother - 1]
         return here
 
     def _start(self) -> Floats:
@@ -226,7 +270,7 @@ class _Walk:
         middle = (np.array(config.shape) - 1) / 2
         here = np.tile(middle, (config.n_total, 1))
         for row in range(config.n_cells):
-            low, high = np.full(2, self.radius[row]), self.high[row]
+            low, high = np.full(2, self.low[row]), self.high[row]
             candidates = self.rng.uniform(low, high, (_CANDIDATES, 2))
             if config.touching:
                 candidates = np.clip(self._neighbouring(here, row), low, high)
