@@ -117,7 +117,7 @@ def places_of(rng: torch.Generator, n: int, n_frames: int, side: int, zooms: Ten
     """
     axis = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
     yx = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
-    offset = 0.15 * side * normal(rng, (n, 1, 2)).clamp(-2, 2)
+    offset = 0.08 * side * normal(rng, (n, 1, 2)).clamp(-2, 2)
     shift = offset + _walk(rng, n, n_frames, 2) * log_uniform(rng, (n, 1, 1), 0.1, 0.02 * side)
     turned = _turned(yx + elastic(rng, n, n_frames, side) - shift[:, :, None, None], _angles(rng, n, n_frames))
     mirrored = torch.where(chance(rng, (n, 2), 0.5), -1.0, 1.0)
