@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from napari_mosam.core import _simulate_render as render
 from napari_mosam.core._simulate_config import SimulationConfig
 from napari_mosam.core._simulate_scene import Scene, build_scene
+from napari_mosam.core._simulate_texture import cell_tiles, ground_tile
 
 Image = NDArray[np.uint16] | NDArray[np.uint8]
 Labels = NDArray[np.uint16]
@@ -29,7 +30,7 @@ class SimulatedMovie:
         visible there or not. The background moves with the stage. Where a cell divides next, each half of the
         mother moves as a whole onto its daughter.
     parents : dict of int to int
-        Daughter id -> mother id.
+        Daughter id -> mother id. A mother that buds lives on; one that divides does not.
     drift : ndarray of float64, shape (T, 2)
         (dy, dx) in px of the stage's share of the motion between ``t - 1`` and t; zero on the first frame.
     config : SimulationConfig
@@ -57,8 +58,9 @@ class Simulator:
 
     def __init__(self, config: SimulationConfig) -> None:
         self.scene: Scene = build_scene(config)
-        self._textures = render.cell_textures(config)
-        self._background = render.background_grain(config)
+        self._tiles = cell_tiles(config)
+        self._ground = ground_tile(config)
+        self._levels = self._measured_levels()
 
     @property
     def config(self) -> SimulationConfig:
@@ -102,13 +104,27 @@ class Simulator:
             For a frame outside the movie.
         """
         self._check_frame(t, len(self))
-        signal, labels = render.draw_cells(self.scene, t, self._textures)
-        return render.expose(self.scene, t, signal, self._background), labels
+        signal, rows = render.draw_cells(self.scene, t, self._tiles)
+        lit = render.light(self.scene, t, signal, rows, self._ground)
+        return render.expose(self.scene, t, lit, self._levels), self._owned(t, rows)
 
     def labels(self, t: int) -> Labels:
         """Visible pixels of each cell on frame t, uint16 (Y, X); IndexError outside the movie."""
         self._check_frame(t, len(self))
-        return render.draw_cells(self.scene, t, self._textures)[1]
+        return self._owned(t, render.draw_cells(self.scene, t, self._tiles)[1])
+
+    def _owned(self, t: int, rows: Labels) -> Labels:
+        """The ids of the rows: a bud is labelled as its mother."""
+        return np.concatenate([[0], self.scene.owner[t]]).astype(np.uint16)[rows]
+
+    def _measured_levels(self) -> tuple[float, float]:
+        """Light of the first frame at the percentiles that become black and white."""
+        stretch = self.config.camera.stretch
+        if stretch is None:
+            return 0.0, 1.0
+        lit = render.light(self.scene, 0, *render.draw_cells(self.scene, 0, self._tiles), self._ground)
+        low, high = (float(level) for level in np.percentile(lit, stretch))
+        return low, max(high, low + 1e-6)
 
     def flow(self, t: int, labels: Labels | None = None) -> NDArray[np.float32]:
         """Motion of every pixel of frame t until ``t + 1``.
@@ -131,11 +147,12 @@ class Simulator:
             For a frame without a successor.
         """
         self._check_frame(t, len(self) - 1)
-        labels = self.labels(t) if labels is None else labels
+        known = labels is not None and not self.config.buds
+        rows = labels if known else render.draw_cells(self.scene, t, self._tiles)[1]
         flow = np.empty((2, *self.config.shape), np.float32)
         flow[:] = self.scene.drift[t + 1][:, None, None]
-        for cell in np.unique(labels[labels > 0]):
-            y, x = np.nonzero(labels == cell)
+        for cell in np.unique(rows[rows > 0]):
+            y, x = np.nonzero(rows == cell)
             flow[:, y, x] = render.displacement(self.scene, t, int(cell) - 1, y.astype(float), x.astype(float))
         return flow
 
