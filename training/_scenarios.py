@@ -221,7 +221,11 @@ def random_config(
         raise ValueError(f"kind = {kind!r} is not known; allowed: {KINDS}")
     looks = _LOOKS[kind](rng)
     looks |= _layout(rng, shape, looks)
-    shared = {"angle": rng.uniform(0, 2 * np.pi), "churn": _log_uniform(rng, 0.02, 0.6), "litter": rng.exponential(0.15)}
+    shared = {
+        "angle": rng.uniform(0, 2 * np.pi),
+        "churn": _log_uniform(rng, 0.02, 0.6),
+        "litter": rng.exponential(0.15),
+    }
     shared |= {"shading": rng.uniform(0, 0.6) * _chance(rng, 0.5), "defocus": rng.exponential(0.6) * _chance(rng, 0.3)}
     shared["litter"] = min(shared["litter"], 1.0)
     motion = _motion(rng, kind, looks["diameter"], n_frames)

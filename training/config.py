@@ -78,6 +78,8 @@ class DataConfig:
         Share of pseudo-movies made from real stills, where those are at hand.
     kinds : tuple of str
         Modalities of the simulator; empty: all of them.
+    per_movie : int
+        Clips cut from each movie, around different objects.
     queue : int
         Batches prepared ahead, in a thread of their own; 0 prepares each when it is needed.
     """
@@ -85,11 +87,13 @@ class DataConfig:
     side: int = 256
     stills: float = 0.5
     kinds: tuple[str, ...] = ()
+    per_movie: int = 1
     queue: int = 2
 
     def __post_init__(self) -> None:
         _require(self.side >= 64, "side", self.side, "64 or more")
         _require_share(self, "stills")
+        _require(self.per_movie >= 1, "per_movie", self.per_movie, "1 or more")
         _require(self.queue >= 0, "queue", self.queue, "0 or more")
 
 

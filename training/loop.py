@@ -1,5 +1,6 @@
 """The training loop: batches in, better weights out; stops and resumes anywhere."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -142,9 +143,10 @@ class Trainer:
         step = index // self.config.optimiser.accumulate
         stage = self.config.stage_at(self._budget.progress(step, self.elapsed if self._budget.seconds else 0.0))
         seed, data = f"{self.config.seed}/{index}", self.config.data
-        movies = self._source.movies(seed, stage.clips, stage.frames, data.side, self._place.device)
-        size = self.network.image_size
-        return index, cut_clips(movies, stage, self.config.window, size, seed)
+        n_movies = math.ceil(stage.clips / data.per_movie)
+        movies = self._source.movies(seed, n_movies, stage.frames, data.side, self._place.device)
+        movies = movies.repeated(data.per_movie, stage.clips)
+        return index, cut_clips(movies, stage, self.config.window, self.network.image_size, seed)
 
     def _update(self, batches: list[tuple[int, ClipBatch]]) -> None:
         rate = learning_rate(self.step, self.progress, self.config.optimiser)

@@ -31,6 +31,11 @@ class MovieBatch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def repeated(self, times: int, n: int) -> "MovieBatch":
+        """Each movie `times` times in a row, the first `n` of all these."""
+        rows = torch.arange(len(self), device=self.images.device).repeat_interleave(times)[:n]
+        return self if times == 1 else MovieBatch(self.images[rows], self.labels[rows])
+
     @classmethod
     def join(cls, parts: "Sequence[MovieBatch]") -> "MovieBatch":
         """The movies of several batches in one."""

@@ -45,9 +45,7 @@ class SimulatedBatch:
 
 
 @torch.no_grad()
-def render_batch(
-    scenes: Sequence[Scene], device: torch.device | str, *, with_flow: bool = False
-) -> SimulatedBatch:
+def render_batch(scenes: Sequence[Scene], device: torch.device | str, *, with_flow: bool = False) -> SimulatedBatch:
     """Draw movies.
 
     Parameters
@@ -128,7 +126,9 @@ def random_batch(
     -------
     SimulatedBatch
     """
-    return render_batch(random_scenes(seed, n, n_frames=n_frames, shape=shape, kinds=kinds), device, with_flow=with_flow)
+    return render_batch(
+        random_scenes(seed, n, n_frames=n_frames, shape=shape, kinds=kinds), device, with_flow=with_flow
+    )
 
 
 def random_scenes(
