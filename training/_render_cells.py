@@ -25,11 +25,10 @@ class Cells:
 
     Attributes
     ----------
-    movie, frame, tile, rank, following : Tensor of int64, shape (Q,)
-        Movie; frame; which texture; place in depth from the lowest; the same cell's entry on the next frame.
-    first : Tensor of int64, shape (B, T)
-        Entry of each movie's and frame's first cell.
-    centre, angle, bend, brightness, rounding, churn : Tensor of float32, shape (Q, 2) or (Q,)
+    movie, frame, tile, rank, following, at_rest : Tensor of int64, shape (Q,)
+        Movie; frame; which texture; place in depth from the lowest; the same cell's entries on the next and on the
+        first frame.
+    radius, centre, angle, bend, brightness, rounding, churn : Tensor of float32, shape (Q, 2) or (Q,)
         As in `Scene` and `Matter`.
     outline : Tensor of float32, shape (Q, K)
         Distance to the outline at K directions, px.
@@ -47,7 +46,8 @@ class Cells:
     tile: Tensor
     rank: Tensor
     following: Tensor
-    first: Tensor
+    at_rest: Tensor
+    radius: Tensor
     centre: Tensor
     angle: Tensor
     bend: Tensor
@@ -65,13 +65,11 @@ class Cells:
 
 def stack_cells(scenes: Sequence[Scene], device: torch.device) -> Cells:
     """Tensors of all cells of scenes of one modality and one shape."""
-    parts, first, n_before, n_tiles = [], [], 0, 0
+    parts, n_before, n_tiles = [], 0, 0
     for movie, scene in enumerate(scenes):
         parts.append(_cells_of(scene, movie, n_before, n_tiles))
-        n_frames, n = scene.visible.shape
-        first.append(n_before + n * np.arange(n_frames))
-        n_before, n_tiles = n_before + n_frames * n, n_tiles + n
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | {"first": np.stack(first)}
+        n_before, n_tiles = n_before + scene.visible.size, n_tiles + len(scene.radius)
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Cells(**{name: _tensor(values, device) for name, values in joined.items()})
 
 
@@ -91,6 +89,8 @@ def _cells_of(scene: Scene, movie: int, n_before: int, n_tiles: int) -> dict[str
         "tile": n_tiles + row,
         "rank": np.broadcast_to(scene.depth, t.shape),
         "following": n_before + np.minimum(t + 1, n_frames - 1) * n + row,
+        "at_rest": n_before + row,
+        "radius": scene.radius * np.broadcast_to(scene.size[0], t.shape),
         "centre": scene.centres,
         "angle": scene.angles,
         "bend": scene.bend,
@@ -211,8 +211,13 @@ class Canvas:
 
     def _matter(self, entry: Tensor, phi: Tensor, distance: Tensor, radius: Tensor) -> paint.Matter:
         reach, cells = distance / radius, self.cells
-        tiles = _sample(self.tiles, cells.tile[entry], reach * torch.sin(phi), reach * torch.cos(phi))
-        tiles = tiles * (reach <= TILE_REACH)
+        at_rest = reach
+        if self.modality in paint.OPTICAL:
+            at_rest = reach * _lookup(cells.outline, cells.at_rest[entry], phi) / cells.radius[entry]
+        v, u = (paint.on_tile(at_rest * way(phi)) for way in (torch.sin, torch.cos))
+        tiles = _sample(self.tiles, cells.tile[entry], v, u)
+        if self.modality not in paint.OPTICAL:
+            tiles = tiles * (reach <= TILE_REACH)
         lasting = (cells.brightness[entry], cells.rounding[entry], cells.churn[entry])
         return paint.Matter(reach, radius - distance, tiles, *lasting)
 

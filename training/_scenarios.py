@@ -27,7 +27,8 @@ def _chance(rng: Rng, share: float) -> bool:
 
 def _stained(rng: Rng) -> Settings:
     """Light of a fluorescence microscope."""
-    return {"background": rng.uniform(0.02, 0.25), "contrast": rng.uniform(0.2, 0.7), "blur": _log_uniform(rng, 0.6, 2)}
+    light = {"background": rng.uniform(0.02, 0.25), "contrast": rng.uniform(0.2, 0.7)}
+    return light | {"blur": _log_uniform(rng, 0.6, 2), "brightness": (rng.uniform(0.25, 0.8), 1.0)}
 
 
 def _transmitted(rng: Rng) -> Settings:
@@ -36,8 +37,13 @@ def _transmitted(rng: Rng) -> Settings:
 
 
 def _nuclei(rng: Rng) -> Settings:
-    shape = str(rng.choice(["ellipse", "lobed", "round"]))
-    return {"modality": "fluorescence", "cell_shape": shape, "deformation": rng.uniform(0.03, 0.12), **_stained(rng)}
+    optics = {"flatness": rng.uniform(0.2, 0.8), "grain": rng.uniform(0.1, 0.8), "granules": rng.uniform(0, 0.5)}
+    looks = {
+        "modality": str(rng.choice(["fluorescence", "cytoplasm"])),
+        "optics": optics | {"nucleus": 0, "seam": -0.1},
+    }
+    shape = {"cell_shape": str(rng.choice(["ellipse", "lobed", "round"])), "deformation": rng.uniform(0.03, 0.12)}
+    return looks | shape | _stained(rng)
 
 
 def _cytoplasm(rng: Rng) -> Settings:
@@ -54,7 +60,7 @@ def _membranes(rng: Rng) -> Settings:
 
 
 def _phase(rng: Rng) -> Settings:
-    optics = {"flatness": rng.uniform(0.1, 0.7), "grain": rng.uniform(0.3, 1), "granules": rng.uniform(0.3, 1.6)}
+    optics = {"flatness": rng.uniform(0.1, 0.7), "grain": rng.uniform(0.3, 1), "granules": rng.uniform(0.4, 2)}
     optics |= {"nucleus": rng.uniform(-0.3, 0.5), "seam": rng.uniform(0.1, 0.9), "halo": rng.uniform(0.6, 1.4)}
     optics |= {"halo_width": rng.uniform(0.08, 0.3), "droplets": rng.uniform(0, 0.8)}
     looks = {"modality": "zernike", "cell_shape": str(rng.choice(["lobed", "amoeboid"])), "optics": optics}
@@ -62,14 +68,14 @@ def _phase(rng: Rng) -> Settings:
 
 
 def _dic(rng: Rng) -> Settings:
-    optics = {"flatness": rng.uniform(0.1, 1), "grain": rng.uniform(0.2, 0.8), "granules": rng.uniform(0.3, 1.5)}
+    optics = {"flatness": rng.uniform(0.1, 1), "grain": rng.uniform(0.2, 0.8), "granules": rng.uniform(0.4, 2)}
     optics |= {"nucleus": rng.uniform(-0.4, 0.4), "seam": rng.uniform(-0.6, 0.8), "droplets": rng.uniform(0, 1.5)}
     looks = {"modality": "nomarski", "cell_shape": str(rng.choice(["lobed", "amoeboid"])), "optics": optics}
     return looks | {"deformation": rng.uniform(0.06, 0.16)} | _transmitted(rng)
 
 
 def _brightfield(rng: Rng) -> Settings:
-    optics = {"flatness": rng.uniform(0.3, 1), "grain": rng.uniform(0.2, 0.8), "granules": rng.uniform(0.3, 1.5)}
+    optics = {"flatness": rng.uniform(0.3, 1), "grain": rng.uniform(0.2, 0.8), "granules": rng.uniform(0.4, 2)}
     optics |= {"nucleus": rng.uniform(-0.3, 0.5), "seam": rng.uniform(-0.8, 0.8), "halo_width": rng.uniform(0.03, 0.1)}
     looks = {"modality": "brightfield", "cell_shape": str(rng.choice(["round", "ellipse", "lobed"])), "optics": optics}
     return looks | {"deformation": rng.uniform(0.03, 0.12)} | _transmitted(rng)
@@ -91,7 +97,7 @@ def _yeast(rng: Rng) -> Settings:
 
 def _thin(rng: Rng) -> Settings:
     looks = (_phase, _cytoplasm, _dic)[rng.choice(3, p=[0.5, 0.35, 0.15])](rng)
-    shape = {"cell_shape": str(rng.choice(["ellipse", "lobed", "amoeboid"])), "spikes": _log_uniform(rng, 0.4, 2.5)}
+    shape = {"cell_shape": str(rng.choice(["ellipse", "lobed", "amoeboid"])), "spikes": _log_uniform(rng, 0.5, 3.5)}
     return looks | shape | {"aspect": (1.0, rng.uniform(1.2, 4)), "bend": rng.uniform(0, 0.25)}
 
 
@@ -113,6 +119,7 @@ _LOOKS: Mapping[str, Callable[[Rng], Settings]] = {
     "amoeboid": _amoeboid,
 }
 KINDS: tuple[str, ...] = tuple(_LOOKS)
+_STAINED = ("fluorescence", "cytoplasm", "membrane")
 _SLOW = ("membranes", "rods", "yeast")
 
 
@@ -123,20 +130,28 @@ def _layout(rng: Rng, shape: tuple[int, int], looks: Settings) -> Settings:
     """Size and number of cells: from a few that stand alone to a closed sheet."""
     high = max(min(shape) / 3.2, 9.0)
     diameter = _log_uniform(rng, min(12.0, high / 2), high)
-    confluent = looks.get("confluent", False) or (not looks.get("solid") and _chance(rng, 0.35))
+    confluent = looks.get("confluent", False) or (
+        not looks.get("solid")
+        and not looks.get("spikes")
+        and _chance(rng, 0.6 if looks["modality"] == "nomarski" else 0.35)
+    )
     margin = diameter * rng.uniform(0.3, 1)
     room = (shape[0] + 2 * margin) * (shape[1] + 2 * margin) / (np.pi / 4 * diameter**2)
     cover = rng.uniform(0.8, 1.3) if confluent else rng.uniform(0.05, 0.6)
+    if confluent and cover * room > _MAX_CELLS:
+        diameter = min(diameter * np.sqrt(cover * room / _MAX_CELLS), high)
+        room = (shape[0] + 2 * margin) * (shape[1] + 2 * margin) / (np.pi / 4 * diameter**2)
     n_cells = int(np.clip(round(cover * room), 1, _MAX_CELLS))
     touching = _chance(rng, 0.3)
     return {
         "diameter": diameter,
+        "blur": min(looks["blur"], 0.06 * diameter),
         "n_cells": n_cells,
         "margin": margin,
         "confluent": confluent,
         "touching": touching and not confluent,
         "repulsion": rng.uniform(0.3, 0.9),
-        "identical": _chance(rng, 0.1),
+        "identical": looks["cell_shape"] in ("round", "yeast", "rod") and _chance(rng, 0.15),
     }
 
 
@@ -179,18 +194,19 @@ def _befall(rng: Rng, events: Settings, cell: int, n_frames: int, *, can_divide:
         events["divisions"].append((cell, t))
 
 
-def _camera(rng: Rng) -> Settings:
+def _camera(rng: Rng, modality: str) -> Settings:
     low = rng.uniform(0, 0.6) if _chance(rng, 0.3) else 0.0
     camera = Camera(
-        photons=_log_uniform(rng, 30, 3000) if _chance(rng, 0.4) else None,
+        photons=_log_uniform(rng, 200, 10000) if _chance(rng, 0.4) else None,
         flicker=rng.uniform(0, 0.06) if _chance(rng, 0.3) else 0.0,
-        stretch=(rng.uniform(0, 1.5), rng.uniform(98.5, 100)),
+        stretch=(rng.uniform(0, 1.5), rng.uniform(98.5, 99.9)),
         gamma=_log_uniform(rng, 0.5, 1.8),
         inverted=_chance(rng, 0.1),
         grey_range=(low, low + rng.uniform(0.4, 1) * (1 - low)) if low or _chance(rng, 0.3) else (0.0, 1.0),
     )
     bleaching = rng.uniform(0, 0.5) if _chance(rng, 0.3) else 0.0
-    return {"camera": camera, "noise": _log_uniform(rng, 0.01, 0.3), "bleaching": bleaching}
+    strongest = 0.2 if modality in _STAINED else 0.08
+    return {"camera": camera, "noise": _log_uniform(rng, 0.005, strongest), "bleaching": bleaching}
 
 
 def random_config(
@@ -229,6 +245,6 @@ def random_config(
     shared |= {"shading": rng.uniform(0, 0.6) * _chance(rng, 0.5), "defocus": rng.exponential(0.6) * _chance(rng, 0.3)}
     shared["litter"] = min(shared["litter"], 1.0)
     motion = _motion(rng, kind, looks["diameter"], n_frames)
-    rest = motion | looks | _events(rng, kind, looks["n_cells"], n_frames) | _camera(rng)
+    rest = motion | looks | _events(rng, kind, looks["n_cells"], n_frames) | _camera(rng, looks["modality"])
     rest["optics"] = Optics(**(looks.get("optics", {}) | shared))
     return SimulationConfig(seed=int(rng.integers(2**31)), n_frames=n_frames, shape=shape, **rest)
