@@ -84,6 +84,8 @@ class SimulationConfig:
         Of the images. The camera's range is 12 bits in uint16.
     aspect : tuple of float, optional
         Range of a cell's length over its width, 1 to 12; by default what suits the shape.
+    brightness : tuple of float
+        Range of the cells' brightness or thickness, above 0 to 1.
     bend : float
         Standard deviation of the sag of a cell's tips as a fraction of its half length, 0 to 0.5.
     spikes : float
@@ -138,6 +140,7 @@ class SimulationConfig:
     blur: float = 0.8
     dtype: Literal["uint16", "uint8"] = "uint16"
     aspect: tuple[float, float] | None = None
+    brightness: tuple[float, float] = (0.6, 1.0)
     bend: float = 0.0
     spikes: float = 0.0
     margin: float = 0.0
@@ -170,6 +173,7 @@ class SimulationConfig:
         put("deaths", tuple((int(cell), int(t)) for cell, t in self.deaths))
         put("buds", tuple((int(cell), int(first), int(end)) for cell, first, end in self.buds))
         put("aspect", None if self.aspect is None else (float(self.aspect[0]), float(self.aspect[1])))
+        put("brightness", (float(self.brightness[0]), float(self.brightness[1])))
         put("occluders", tuple((int(y0), int(x0), int(y1), int(x1)) for y0, x0, y1, x1 in self.occluders))
         if self.tracks is not None:
             put("tracks", tuple(tuple((float(y), float(x)) for y, x in track) for track in self.tracks))
@@ -195,6 +199,8 @@ class SimulationConfig:
         _require(self.background is None or 0 <= self.background <= 1, "background", self.background, "0 to 1, or None")
         low, high = self.aspect or (1, 1)
         _require(1 <= low <= high <= 12, "aspect", self.aspect, "1 <= low <= high <= 12, or None")
+        dim, bright = self.brightness
+        _require(0 < dim <= bright <= 1, "brightness", self.brightness, "0 < low <= high <= 1")
         _require(0 <= self.bend <= 0.5, "bend", self.bend, "0 to 0.5")
         _require(0 <= self.spikes <= 4, "spikes", self.spikes, "0 to 4")
         _require(self.margin >= 0, "margin", self.margin, "0 px or more")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from napari_mosam.core._simulate_texture import TILE_REACH
+
 BACKGROUND = {
     "fluorescence": 0.08,
     "phase": 0.5,
@@ -25,9 +27,9 @@ GRAIN = {
     "dic": 0.05,
     "cytoplasm": 0.03,
     "membrane": 0.03,
-    "zernike": 0.04,
-    "nomarski": 0.04,
-    "brightfield": 0.03,
+    "zernike": 0.025,
+    "nomarski": 0.02,
+    "brightfield": 0.02,
 }
 OCCLUDER = {"fluorescence": -0.1, "phase": -0.5}
 SKIRT = {"fluorescence": 0.12, "phase": 0.75}
@@ -68,6 +70,15 @@ def skirt_width(modality: str, diameter: float) -> float:
     return max(1.5, _SKIRT_WIDTH.get(modality, 0.0) * diameter)
 
 
+def on_tile(position: Any) -> Any:
+    """Positions in radii, wrapped onto the square that textures cover.
+
+    Textures of the later modalities lie on the cell as it is on the first frame, in radii: they are not stretched with
+    the outline, and move with the matter.
+    """
+    return (position + TILE_REACH) % (2 * TILE_REACH) - TILE_REACH
+
+
 # --- signal ---------------------------------------------------------------------------------------------------------
 
 
@@ -95,7 +106,7 @@ def _optical_height(xp: ModuleType, matter: Matter, optics: Any) -> Any:
 def _body(xp: ModuleType, matter: Matter, optics: Any) -> Any:
     """Thickness from a dome to a plateau, 0 at the outline."""
     inside = xp.clip(matter.reach, 0, 1)
-    return xp.sqrt(1 - inside ** (2 + 12 * optics.flatness))
+    return (1 - inside ** (2 + 12 * optics.flatness)) ** 0.75
 
 
 def _granules(xp: ModuleType, matter: Matter) -> Any:
@@ -117,7 +128,7 @@ def _outlined(xp: ModuleType, matter: Matter, optics: Any) -> Any:
 def _thickness(xp: ModuleType, matter: Matter, optics: Any) -> Any:
     body = _body(xp, matter, optics) * (1 + 1.2 * matter.rounding)
     nucleus = 0.4 * optics.nucleus * matter.tiles[4] + 0.3 * abs(optics.nucleus) * matter.tiles[1] * matter.tiles[4]
-    inside = 0.15 * optics.granules * _granules(xp, matter) + 0.6 * optics.droplets * matter.tiles[5]
+    inside = 0.22 * optics.granules * _granules(xp, matter) + 0.6 * optics.droplets * matter.tiles[5]
     return matter.brightness * body * (1 + nucleus + 0.3 * optics.grain * matter.tiles[0] + inside)
 
 

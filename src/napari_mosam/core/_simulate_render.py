@@ -98,8 +98,11 @@ def _matter(scene: Scene, t: int, row: int, tiles: Floats32, where: Slices) -> p
     distance, phi = _polar(scene, t, row, y, x)
     radius = outline(scene, t, row, phi)
     reach = distance / radius
-    near = reach <= TILE_REACH
-    v, u = reach[near] * np.sin(phi[near]), reach[near] * np.cos(phi[near])
+    near, at_rest = reach <= TILE_REACH, reach
+    if scene.config.modality in paint.OPTICAL:
+        near = np.ones_like(near)
+        at_rest = reach * outline(scene, 0, row, phi) / (scene.radius[row] * scene.size[0, row])
+    v, u = (paint.on_tile(at_rest[near] * way(phi[near])) for way in (np.sin, np.cos))
     sampled = np.zeros((tiles.shape[1], *reach.shape), np.float32)
     for channel, tile in zip(sampled, tiles[row], strict=True):
         channel[near] = _bilinear(tile, v, u)

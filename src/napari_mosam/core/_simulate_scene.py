@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from napari_mosam.core import _simulate_life as life
 from napari_mosam.core._simulate_config import SimulationConfig
+from napari_mosam.core._simulate_pack import Chains
 from napari_mosam.core._simulate_shape import LOBES
 
 Floats = NDArray[np.float64]
@@ -47,7 +48,7 @@ class Scene:
     drift : ndarray of float64, shape (T, 2)
         (dy, dx) of the stage between ``t - 1`` and t, px; zero on the first frame.
     radius, aspect, brightness : ndarray of float64, shape (N,)
-        Of the disk of equal area, px; length over width; 0.6 to 1.
+        Of the disk of equal area, px; length over width; 0 to 1.
     lobe_depth, lobe_phase, lobe_speed : ndarray of float64, shape (N, 4)
         Waves of 2, 3, 4, 5 lobes around the outline: fraction of the radius, rad, rad per frame.
     depth : ndarray of int, shape (N,)
@@ -92,7 +93,7 @@ class Scene:
 
     def rounding(self, t: Any, row: Any) -> Any:
         """How far a mother is on her way to divide on frame t, 0 to 1; for arrays of frames and rows, arrays."""
-        if not np.any(np.isin(row, list(self.division))):
+        if self.config.solid or not np.any(np.isin(row, list(self.division))):
             return 0.0
         due = np.full(len(self.radius), np.inf)
         due[list(self.division)] = [t for t, _ in self.division.values()]
@@ -116,7 +117,7 @@ def build_scene(config: SimulationConfig) -> Scene:
     n, n_frames = config.n_total, config.n_frames
     radius = config.diameter / 2 * np.clip(1 + config.diameter_spread * rng.standard_normal(n), 0.6, 1.5)
     aspect = rng.uniform(*(config.aspect or _ASPECTS[config.cell_shape]), n)
-    brightness = rng.uniform(0.6, 1.0, n)
+    brightness = rng.uniform(*config.brightness, n)
     lobes = config.deformation * _WOBBLE[config.cell_shape] * _LOBE_WEIGHTS * rng.uniform(0.4, 1, (n, len(LOBES)))
     lobe_phase = rng.uniform(0, 2 * np.pi, (n, len(LOBES)))
     lobe_speed = rng.uniform(-0.12, 0.12, (n, len(LOBES)))
@@ -126,17 +127,17 @@ def build_scene(config: SimulationConfig) -> Scene:
     angles = rng.uniform(0, 2 * np.pi, n) + np.cumsum(turns, axis=0)
     depth = rng.permutation(n)
     if config.identical:
-        _make_alike(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, angles.T)
+        _make_alike(radius, aspect, brightness, lobes, lobe_phase, lobe_speed, *(() if config.solid else (angles.T,)))
     axes = rng.uniform(0, 2 * np.pi, len(config.divisions))
     for mother, daughters in config.daughters.items():
         rows = np.array(daughters) - 1
         radius[rows], brightness[rows] = _DAUGHTER_SIZE * radius[mother[0] - 1], brightness[mother[0] - 1]
-        aspect[rows] = np.sqrt(aspect[rows])
+        aspect[rows] = _half(aspect[mother[0] - 1]) if config.solid else np.sqrt(aspect[rows])
     division = {cell - 1: (t, float(axis)) for (cell, t), axis in zip(config.divisions, axes, strict=True)}
     drift = _stage_steps(config)
     for daughter, (mother, _, _) in config.budding.items():
         radius[daughter - 1], brightness[daughter - 1] = 0.95 * radius[mother - 1], brightness[mother - 1]
-    walk = _Walk(config, radius, division, rng, angles)
+    walk = _Walk(config, radius, division, rng, angles, aspect)
     centres = walk.centres() + np.cumsum(drift, axis=0)[:, None]
     spikes, spike_angle = life.spikes(config)
     parents = {d: mother for (mother, _), pair in config.daughters.items() for d in pair}
@@ -171,6 +172,11 @@ def _make_alike(*drawn: Floats) -> None:
         rows[:] = rows[:1]
 
 
+def _half(aspect: float) -> float:
+    """Length over width of half a rod that is as wide as the whole."""
+    return max(1 + ((aspect - 1) - np.pi / 4) / 2, 1.0)
+
+
 def _stage_steps(config: SimulationConfig) -> Floats:
     steps = np.tile(np.array(config.stage_drift, dtype=float), (config.n_frames, 1))
     steps[0] = 0
@@ -189,8 +195,10 @@ class _Walk:
         division: dict[int, tuple[int, float]],
         rng: np.random.Generator,
         angles: Floats,
+        aspect: Floats,
     ) -> None:
         self.config, self.radius, self.division, self.rng, self.angles = config, radius, division, rng, angles
+        self.aspect, self.bud_angles = aspect, angles[0].copy()
         self.alive = life.alive(config, with_buds=False)
         self.present = self.alive & ~life.vanished(config)
         self.size = life.sizes(config)
@@ -211,14 +219,43 @@ class _Walk:
                 here = self._with_founders(here, fixed, t)
             here = self._births(t, centres[t - 1], here, velocity)
             centres[t] = here
+        if config.solid:
+            self._settle(centres)
         for daughter, (mother, _, division) in config.budding.items():
             for t in range(min(division, config.n_frames)):
                 centres[t, daughter - 1] = self._bud(t, centres[t, mother - 1], mother - 1, daughter - 1)
         return centres
 
+    def _settle(self, centres: Floats) -> None:
+        """Let cells push each other by their outlines on every frame; changes centres, angles and division axes."""
+        walked, turned = centres.copy(), self.angles.copy()
+        chains = Chains(self.radius, self.aspect)
+        if self.config.touching and self.present[0].any():
+            centres[0], self.angles[0] = chains.gather(centres[0], self.angles[0], self.present[0])
+        centres[0], self.angles[0] = chains.settle(centres[0], self.angles[0], self.present[0], n_rounds=30)
+        for t in range(1, self.config.n_frames):
+            centres[t] = centres[t - 1] + walked[t] - walked[t - 1]
+            self.angles[t] = self.angles[t - 1] + turned[t] - turned[t - 1]
+            self._solid_births(t, centres)
+            centres[t], self.angles[t] = chains.settle(centres[t], self.angles[t], self.present[t])
+
+    def _solid_births(self, t: int, centres: Floats) -> None:
+        """Daughters are the two halves of the mother along her long axis; a bud leaves from where it grew."""
+        for (mother, frame), daughters in self.config.daughters.items():
+            if frame == t:
+                row, angle = mother - 1, float(self.angles[t - 1, mother - 1])
+                self.division[row] = (t, angle)
+                for sign, daughter in zip((1, -1), np.array(daughters) - 1, strict=True):
+                    apart = sign * self.radius[daughter] * np.sqrt(self.aspect[daughter])
+                    centres[t, daughter] = centres[t - 1, row] + apart * np.array([np.sin(angle), np.cos(angle)])
+                    self.angles[t, daughter] = angle
+        for daughter, (mother, _, division) in self.config.budding.items():
+            if division == t:
+                centres[t, daughter - 1] = self._bud(t, centres[t, mother - 1], mother - 1, daughter - 1)
+
     def _bud(self, t: int, mother_at: Floats, mother: int, bud: int) -> Floats:
         """Where a bud sits: on its mother's outline, half sunk into it, and turning with her."""
-        angle = self.angles[t, mother] + self.angles[0, bud]
+        angle = self.angles[t, mother] + self.bud_angles[bud]
         reach = _BUD_DEPTHS[0] * self.radius[mother] + _BUD_DEPTHS[1] * self.radius[bud] * self.size[t, bud]
         return np.asarray(mother_at + reach * np.array([np.sin(angle), np.cos(angle)]))
 
@@ -239,14 +276,20 @@ class _Walk:
         push = np.zeros_like(here)
         if len(rows) < 2:
             return push
+        if self.config.solid:
+            return self._cohesion(here, rows)
         gap = here[rows][:, None] - here[rows]
         distance = np.hypot(gap[..., 0], gap[..., 1]) + np.eye(len(rows))
         overlap = np.maximum(_SPACING * (self.radius[rows][:, None] + self.radius[rows]) - distance, 0)
         np.fill_diagonal(overlap, 0)
         push[rows] = self.config.repulsion / 2 * np.einsum("ij,ijk->ik", overlap / np.maximum(distance, 1e-6), gap)
+        return push + self._cohesion(here, rows)
+
+    def _cohesion(self, here: Floats, rows: NDArray[np.intp]) -> Floats:
+        pull = np.zeros_like(here)
         if self.config.touching:
-            push[rows] += _COHESION * (here[rows].mean(axis=0) - here[rows])
-        return push
+            pull[rows] += _COHESION * (here[rows].mean(axis=0) - here[rows])
+        return pull
 
     def _births(self, t: int, before: Floats, here: Floats, velocity: Floats) -> Floats:
         for (mother, frame), daughters in self.config.daughters.items():

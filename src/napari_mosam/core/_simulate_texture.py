@@ -18,7 +18,7 @@ Floats32 = NDArray[np.float32]
 TILE = 64
 TILE_REACH = 1.25
 GRAIN_SIZES = (4.5, 1.8)
-GRANULE_SIZES = (0.7, 1.6)
+GRANULE_SIZES = (1.0, 2.2)
 _N_SPOTS, _N_DROPLETS = 4, 14
 _NOWHERE = (0.0, 9.0, 0.1)
 _PLAIN = ("fluorescence", "phase", "dic")
@@ -173,8 +173,10 @@ def ground_tile(config: SimulationConfig) -> Floats32:
 def litter(xp: ModuleType, pieces: Any, y: Any, x: Any) -> Any:
     """Sum of round pieces, seamless over axes `y` and `x`: (Y, X); `pieces` as in :class:`GroundDraws`."""
     rows, columns = (
-        xp.exp(-(((axis - pieces[:, k, None] + len(axis) / 2) % len(axis) - len(axis) / 2) ** 2)
-               / (2 * pieces[:, 2, None] ** 2))
+        xp.exp(
+            -(((axis - pieces[:, k, None] + len(axis) / 2) % len(axis) - len(axis) / 2) ** 2)
+            / (2 * pieces[:, 2, None] ** 2)
+        )
         for k, axis in ((0, y), (1, x))
     )
     return xp.einsum("k,ky,kx->yx", pieces[:, 3], rows, columns)
