@@ -28,6 +28,11 @@ class Journal:
             if not isnan(value):
                 self._sums[name].append(value)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was reported since the last line."""
+        return not self._sums
+
     def write(self, step: int, **facts: float) -> dict[str, float]:
         """Write and return a line of means, and forget them."""
         means = {name: round(sum(values) / len(values), 5) for name, values in self._sums.items()}

@@ -177,6 +177,8 @@ class Trainer:
         self._journal.report({name: float(value.detach()) for name, value in named.items()} | judged.measures)
 
     def _write_line(self) -> None:
+        if self._journal.is_empty:
+            return
         facts = {"seconds": round(self.elapsed, 1), "progress": round(self.progress, 4), "skipped": self.skipped}
         self._journal.write(self.step, **facts)
 

@@ -41,7 +41,7 @@ class Smoke:
     Attributes
     ----------
     first_loss, last_loss : float
-        Means of the first and of the last line of the log that belong to the same stage.
+        Mask loss in the first and in the last line of the first stage.
     prompted_iou, followed_iou : float
         Mean IoU of simulated disks on the frame with the box and on the frames after it.
     steps : int
@@ -69,14 +69,15 @@ def smoke(config: TrainingConfig, folder: Path) -> Smoke:
     trainer, files = train(config, None, Place(torch.device("cpu"), folder))
     if not (folder / CHECKPOINT).is_file():
         raise SmokeError("no checkpoint was written")
-    first, last = falling(read_journal(folder / LOG))
+    first, last = falling(read_journal(folder / LOG), config.stages[0].until)
     prompted, followed = zip(*(disk_ious(files.weights, seed, config) for seed in range(N_DISKS)), strict=True)
     return Smoke(first, last, float(np.mean(prompted)), float(np.mean(followed)), trainer.step, trainer.elapsed)
 
 
-def falling(lines: Sequence[dict[str, float]]) -> tuple[float, float]:
-    """Mask loss of a first prompt in the first and in the last line."""
-    return lines[0]["mask"], lines[-1]["mask"]
+def falling(lines: Sequence[dict[str, float]], until: float) -> tuple[float, float]:
+    """Mask loss in the first and in the last line of the first stage, whose batches are alike."""
+    alike = [line["mask"] for line in lines if line["progress"] <= until] or [lines[0]["mask"]]
+    return alike[0], alike[-1]
 
 
 def disk_ious(weights: Path, seed: int, config: TrainingConfig) -> tuple[float, float]:

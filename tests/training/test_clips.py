@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.training.core_movies import CoreMovies
 
 from napari_mosam.core.simulate import disk_divides, disk_vanishes, touching_cells
 from napari_mosam.core.windows import Pyramid, Window, read_logits
-from tests.training.core_movies import CoreMovies
 from training.clips import NOBODY, ClipBatch, choose_objects, cut_clips
 from training.config import StageConfig, WindowConfig
 from training.framing import held, motion, window_sides

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training.core_movies import CoreMovies
 
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.simulate import disk_moves
-from tests.training.core_movies import CoreMovies
 from training.checkpoints import CheckpointError
 from training.config import CONFIGS, StageConfig, TrainingConfig, read_config
 from training.journal import read_journal

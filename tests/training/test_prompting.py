@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.training.core_movies import CoreMovies
 
 from napari_mosam.core.simulate import touching_cells
-from tests.training.core_movies import CoreMovies
 from training.clips import ClipBatch, cut_clips
 from training.config import KINDS, PromptConfig, StageConfig, WindowConfig
 from training.masks import extents, iou

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.training.core_movies import CoreMovies
 
 from napari_mosam.core.config import MemoryConfig as EngineMemory
 from napari_mosam.core.labels import upsample
@@ -14,9 +15,8 @@ from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.model.segmenter import MemoryFrame, PointPrompts
 from napari_mosam.core.simulate import touching_cells
-from tests.training.core_movies import CoreMovies
 from training.clips import cut_clips
-from training.config import CONFIGS, KINDS, MemoryConfig, PromptConfig, StageConfig, TrainingConfig, read_config
+from training.config import CONFIGS, KINDS, MemoryConfig, PromptConfig, StageConfig, read_config
 from training.networks import new_network, parameters_of
 from training.recollection import Recollection, Rules, reading
 from training.rollout import Answer, Rollout, replaced, rivals

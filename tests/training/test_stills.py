@@ -9,6 +9,8 @@ import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+from training import stills as module
 from training.pseudo import PseudoMovies
 from training.stills import (
     SOURCES,
@@ -21,8 +23,6 @@ from training.stills import (
     separated,
     stills_folder,
 )
-
-from training import stills as module
 
 CPU = torch.device("cpu")
 FIXED = [
