@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.config import StageConfig, WindowConfig
 from training.framing import Course, frame_clips
-from training.masks import Extents, extents
+from training.masks import Extents, extents, extents_of_ids
 from training.movies import MovieBatch
 from training.randomness import generator, uniform
 from training.windows import crop_images, crop_labels
@@ -101,7 +101,7 @@ def choose_objects(labels: Tensor, n: int, rng: torch.Generator) -> Tensor:
 
     Where there are too few, the first is repeated; where there is none, all are :data:`NOBODY`.
     """
-    table = _objects(labels)
+    table = extents_of_ids(labels)
     weights = (table.area >= MIN_AREA).float() * torch.where(_at_border(table, labels.shape), BORDER_WEIGHT, 1.0)
     weights[:, 0] = 0
     drawn = uniform(rng, weights.shape).to(labels.device).clamp(min=1e-6) ** (1 / weights.clamp(min=1e-9))
@@ -115,13 +115,6 @@ def choose_objects(labels: Tensor, n: int, rng: torch.Generator) -> Tensor:
     nearest = distance.topk(n, dim=1, largest=False)
     chosen = torch.where(nearest.values.isinf(), anchor[:, None], nearest.indices).int()
     return torch.where(chosen == 0, NOBODY, chosen)
-
-
-def _objects(labels: Tensor) -> Extents:
-    """Extents of every id of label frames (B, Y, X), (B, largest id + 1)."""
-    ids = torch.arange(int(labels.max()) + 1, device=labels.device)
-    each = [extents(labels == i) for i in ids]
-    return Extents(torch.stack([e.area for e in each], 1), torch.stack([e.box for e in each], 1))
 
 
 def _at_border(table: Extents, shape: torch.Size) -> Tensor:

@@ -40,6 +40,23 @@ def extents(masks: Tensor) -> Extents:
     return Extents(masks.sum((-2, -1)).float(), torch.stack([y0, x0, y1, x1], -1).float())
 
 
+def extents_of_ids(labels: Tensor) -> Extents:
+    """Area and box of every id of label frames (B, Y, X), from 0 to the largest, (B, largest id + 1)."""
+    n, height, width = labels.shape
+    n_ids = int(labels.max()) + 1
+    index = (labels.long() + n_ids * torch.arange(n, device=labels.device)[:, None, None]).flatten()
+    area = torch.bincount(index, minlength=n * n_ids)
+    rows, columns = (
+        torch.arange(k, device=labels.device).view(shape).expand(n, height, width).flatten()
+        for k, shape in ((height, (1, -1, 1)), (width, (1, 1, -1)))
+    )
+    nowhere = torch.zeros_like(area)
+    low = [(nowhere + side).scatter_reduce(0, index, at, "amin") for at, side in ((rows, height), (columns, width))]
+    high = [(nowhere - 1).scatter_reduce(0, index, at, "amax") for at in (rows, columns)]
+    box = torch.stack([*low, *high], -1) * (area > 0)[:, None]
+    return Extents(area.view(n, n_ids).float(), box.view(n, n_ids, 4).float())
+
+
 def _ends(line: Tensor) -> tuple[Tensor, Tensor]:
     """First and last true index along the last axis; 0 and 0 where there is none."""
     n = line.shape[-1]

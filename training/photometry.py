@@ -22,7 +22,7 @@ def change_appearance(images: Tensor, seed: str) -> Tensor:
     for probability, change in ((0.6, _refocused), (0.15, _inverted), (0.15, shaded)):
         chosen = _each(chance(rng, (n,), probability), device)
         changed = torch.where(chosen, change(changed, rng), changed)
-    changed = changed * _lamp(rng, images.shape).to(device) + _uneven(rng, images.shape).to(device)
+    changed = changed * _lamp(rng, images.shape).to(device) + _uneven(rng, images.shape, device)
     spread = changed.flatten(1).std(1).clamp(min=1e-3) * log_uniform(rng, (n,), 0.01, 0.4).to(device)
     changed = changed + normal(noise, images.shape) * spread[:, None, None, None]
     return stretched(changed, uniform(rng, (n, 2)).to(device))
@@ -75,11 +75,11 @@ def _lamp(rng: torch.Generator, shape: torch.Size) -> Tensor:
     return ((-bleaching * torch.arange(n_frames)).exp() * (1 + flicker))[..., None, None]
 
 
-def _uneven(rng: torch.Generator, shape: torch.Size) -> Tensor:
+def _uneven(rng: torch.Generator, shape: torch.Size, device: torch.device) -> Tensor:
     """Uneven light, the same on all frames, (B, 1, Y, X)."""
     n = shape[0]
     coarse = normal(rng, (n, 1, 3, 3)) * (uniform(rng, (n, 1, 1, 1), 0.0, 0.2) * chance(rng, (n, 1, 1, 1), 0.5))
-    return interpolate(coarse, size=tuple(shape[2:]), mode="bicubic", align_corners=True)
+    return interpolate(coarse.to(device), size=tuple(shape[2:]), mode="bicubic", align_corners=True)
 
 
 def _each(values: Tensor, device: torch.device) -> Tensor:

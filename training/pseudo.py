@@ -57,7 +57,7 @@ class PseudoMovies:
         draws = uniform(rng, (n,)).double().numpy() * self._cumulated[-1]
         chosen = [self._targets[min(int(k), len(self) - 1)] for k in np.searchsorted(self._cumulated, draws)]
         zooms = _zooms(torch.tensor([t.diameter for t in chosen]), side, rng)
-        places = places_of(rng, n, n_frames, side, zooms).to(device)
+        places = places_of(rng, n, n_frames, side, zooms, device)
         pairs = [self._read(target, places[row]) for row, target in enumerate(chosen)]
         images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
         return MovieBatch(change_appearance(images, seed), labels)
@@ -110,21 +110,23 @@ def _zooms(diameters: Tensor, side: int, rng: torch.Generator) -> Tensor:
     return (wanted / diameters).clamp(max=LARGEST_ZOOM)
 
 
-def places_of(rng: torch.Generator, n: int, n_frames: int, side: int, zooms: Tensor) -> Tensor:
+def places_of(rng: torch.Generator, n: int, n_frames: int, side: int, zooms: Tensor, device: torch.device) -> Tensor:
     """Where each pixel of each frame is read, (n, T, side, side, 2) as (y, x), in px of the still from the target.
 
-    A smooth course of shift, rotation and scale, and an elastic deformation that grows and wanes.
+    A smooth course of shift, rotation and scale, and an elastic deformation that grows and wanes. What is drawn is
+    small and drawn on the CPU; what is dense is computed on the device.
     """
-    axis = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
-    yx = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
     offset = 0.08 * side * normal(rng, (n, 1, 2)).clamp(-2, 2)
     shift = offset + _walk(rng, n, n_frames, 2) * log_uniform(rng, (n, 1, 1), 0.1, 0.02 * side)
-    turned = _turned(yx + elastic(rng, n, n_frames, side) - shift[:, :, None, None], _angles(rng, n, n_frames))
+    angles = _angles(rng, n, n_frames)
     mirrored = torch.where(chance(rng, (n, 2), 0.5), -1.0, 1.0)
     scale = (_walk(rng, n, n_frames, 1) * log_uniform(rng, (n, 1, 1), 0.001, 0.015)).exp()
     stretch = torch.stack([s := log_uniform(rng, (n,), 0.88, 1.14), 1 / s], -1)
     factors = mirrored[:, None] * scale * stretch[:, None] / zooms[:, None, None]
-    return turned * factors[:, :, None, None]
+    axis = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2
+    yx = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
+    straight = yx + elastic(rng, n, n_frames, side, device) - shift.to(device)[:, :, None, None]
+    return _turned(straight, angles.to(device)) * factors.to(device)[:, :, None, None]
 
 
 def _angles(rng: torch.Generator, n: int, n_frames: int) -> Tensor:
@@ -148,16 +150,13 @@ def _walk(rng: torch.Generator, n: int, n_frames: int, channels: int) -> Tensor:
     return steps.cumsum(1)
 
 
-def elastic(rng: torch.Generator, n: int, n_frames: int, side: int) -> Tensor:
+def elastic(rng: torch.Generator, n: int, n_frames: int, side: int, device: torch.device) -> Tensor:
     """Smooth displacements of every pixel, (n, T, side, side, 2), px: a fixed one and one that changes with time."""
-    total = torch.zeros(n, n_frames, side, side, 2)
+    total = torch.zeros(n, n_frames, 2, side, side, device=device)
     for knots, strength in ((5, 0.012), (11, 0.004)):
         fixed = normal(rng, (n, 1, 2 * knots**2)) * log_uniform(rng, (n, 1, 1), 0.1, 1.0)
         moving = _walk(rng, n, n_frames, 2 * knots**2) * log_uniform(rng, (n, 1, 1), 0.03, 0.6)
-        coarse = (fixed + moving).view(n * n_frames, 2, knots, knots) * strength * side
+        coarse = ((fixed + moving) * strength * side).view(n * n_frames, 2, knots, knots).to(device)
         fine = interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)
-        total = total + fine.view(n, n_frames, 2, side, side).permute(0, 1, 3, 4, 2)
-    return total
-
-
-__all__ = ["PseudoMovies", "Target", "elastic", "places_of"]
+        total += fine.view(total.shape)
+    return total.movedim(2, -1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_mosam.core.regions import Region
-from training.masks import around, extents, innermost, iou, pick
+from training.masks import around, extents, extents_of_ids, innermost, iou, pick
 
 MASKS = arrays(bool, (3, 16, 24))
 SQUARES = arrays(bool, (2, 32, 32))
@@ -55,6 +55,16 @@ def test_extents_are_those_of_regions(masks):
             assert tuple(found.box[k].tolist()) == region.box
             assert tuple(found.center_yx[k].tolist()) == region.center_yx
             assert np.isclose(float(found.diameter[k]), region.diameter, atol=1e-4)
+
+
+@given(arrays(np.int32, (2, 12, 9), elements=st.integers(0, 5)))
+def test_extents_of_ids_are_those_of_their_masks(labels):
+    given_labels = torch.from_numpy(labels)
+    together = extents_of_ids(given_labels)
+    for i in range(together.area.shape[1]):
+        own = extents(given_labels == i)
+        assert torch.equal(together.area[:, i], own.area)
+        assert torch.equal(together.box[:, i], own.box)
 
 
 def test_around_is_a_ring():

@@ -25,10 +25,11 @@ from training.prompting import (
 from training.randomness import generator
 
 SIZE = 64
+USUAL = WindowConfig()
 POINTS = {"click": 1, "inner_click": 1, "two_clicks": 2, "box": 2, "negative": 2}
 
 
-def clip_of(seed: str = "p", config: WindowConfig = WindowConfig(), n: int = 4) -> ClipBatch:
+def clip_of(seed: str = "p", config: WindowConfig = USUAL, n: int = 4) -> ClipBatch:
     movies = CoreMovies(touching_cells).movies(seed, n, 4, 128, torch.device("cpu"))
     return cut_clips(movies, StageConfig(clips=n, objects=3, frames=4), config, SIZE, seed)
 
