@@ -20,6 +20,9 @@ VERSION = 2
 """Version 1 is the first nano, which was made by other code."""
 
 
+READABLE = 0o644
+
+
 @dataclass(frozen=True, slots=True)
 class Packed:
     """Files of a packed model, side by side.
@@ -61,15 +64,16 @@ def pack(
     weights = folder / f"{name}.safetensors"
     halved = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
     save_file(halved, weights, {"format": "pt"})
+    weights.chmod(READABLE)
     described = parameters | {"dtype": "float16", "name": name, "version": VERSION}
-    digest = sha256_of(weights)
-    json_path = weights.with_suffix(".json")
-    _write_json(json_path, described | {"sha256": digest, "training": provenance})
+    described |= {"sha256": sha256_of(weights), "training": provenance}
+    parameter_file = weights.with_suffix(".json")
+    _write_json(parameter_file, described)
     model = load_model(weights, device="cpu", dtype="float32")
-    _write_json(json_path, described | {"params_m": _rounded(model), "sha256": digest, "training": provenance})
+    _write_json(parameter_file, described | {"params_m": _rounded(model)})
     reference = folder / f"{name}_reference.npz"
     np.savez_compressed(reference, **reference_of(model))
-    return Packed(weights, json_path, reference, digest)
+    return Packed(weights, parameter_file, reference, described["sha256"])
 
 
 def sha256_of(path: Path) -> str:

@@ -9,13 +9,15 @@ import pytest
 import torch
 from tests.training.core_movies import CoreMovies
 
+from napari_mosam.core.model.build import read_weights
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.simulate import disk_moves
 from training.checkpoints import CheckpointError
-from training.config import CONFIGS, StageConfig, TrainingConfig, read_config
+from training.config import CONFIGS, ModelConfig, StageConfig, TrainingConfig, read_config
 from training.journal import read_journal
 from training.loop import CHECKPOINT, LOG, Place, Trainer
 from training.movies import Mixed, MovieBatch
+from training.networks import SHIPPED, new_network, parameters_of
 from training.pack import pack, reference_of, sha256_of
 from training.run import main, provenance
 from training.smoke import SmokeError, check, smoke
@@ -157,6 +159,17 @@ def test_a_packed_model_reproduces_its_reference(packed):
         assert set(stored.files) == set(again)
         for name in stored.files:
             assert np.allclose(stored[name], again[name], atol=1e-4), name
+
+
+def test_packing_the_shipped_weights_changes_no_number(tmp_path):
+    config = ModelConfig(weights="nano")
+    network = new_network(config, parameters_of(config), 0)
+    files = pack(network.state_dict(), parameters_of(config), {}, tmp_path, "again")
+    shipped, again = read_weights(SHIPPED / "nano.safetensors"), read_weights(files.weights)
+    assert shipped.keys() == again.keys()
+    assert all(torch.equal(shipped[name], again[name]) for name in shipped)
+    ours, theirs = (json.loads(p.read_text()) for p in (files.parameters, SHIPPED / "nano.json"))
+    assert all(ours[key] == theirs[key] for key in ("trunk", "neck", "memory_attention", "memory_encoder", "base"))
 
 
 def test_the_command_line_trains_and_resumes(tmp_path, caplog):
