@@ -1,13 +1,7 @@
-"""Settings of a training run: frozen dataclasses, read from TOML files."""
+"""Settings of a training run, as frozen dataclasses."""
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_type_hints
-
-CONFIGS = Path(__file__).parent / "configs"
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 def _require(ok: bool, name: str, given: object, allowed: str) -> None:
@@ -315,32 +309,3 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as nested dictionaries."""
         return asdict(self)
-
-
-def read_config(path: Path) -> TrainingConfig:
-    """The recipe in a TOML file; what it leaves out keeps its default.
-
-    Raises
-    ------
-    ValueError
-        For an unknown setting or a value outside its range.
-    """
-    return from_dict(TrainingConfig, tomllib.loads(path.read_text()), path.name)
-
-
-def from_dict(kind: Any, given: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from nested dictionaries."""
-    hints = get_type_hints(kind)
-    unknown = sorted(set(given) - {f.name for f in fields(kind)})
-    if unknown:
-        raise ValueError(f"unknown setting {unknown} in {where}; known: {sorted(hints)}")
-    return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in given.items()})
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return from_dict(hint, value, where)
-    if isinstance(value, list):
-        inner = get_args(hint)[0] if not isinstance(hint, UnionType) else None
-        return tuple(from_dict(inner, v, where) if is_dataclass(inner) else v for v in value)
-    return value

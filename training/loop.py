@@ -16,10 +16,11 @@ from training.ahead import Ahead
 from training.average import RunningMean
 from training.checkpoints import Checkpoint, CheckpointError
 from training.clips import ClipBatch, cut_clips
-from training.config import CONFIGS, OptimiserConfig, TrainingConfig
+from training.config import OptimiserConfig, TrainingConfig
 from training.journal import Journal
 from training.movies import MovieSource
 from training.networks import new_network, parameters_of
+from training.recipes import CONFIGS
 from training.rollout import Judged, Rollout
 from training.schedule import Budget, average_decay, learning_rate
 
@@ -155,7 +156,7 @@ class Trainer:
         self._optimiser.zero_grad(set_to_none=True)
         for index, clip in batches:
             judged = Rollout(self._parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
-            (judged.losses.total / len(batches)).backward()
+            torch.autograd.backward(judged.losses.total / len(batches))
             self._report(judged)
         self._apply(rate)
 

@@ -8,7 +8,8 @@ import torch
 
 import napari_mosam
 from napari_mosam.core.model.build import build_from_parameters, load_weights
-from training.config import CONFIGS, ModelConfig
+from training.config import ModelConfig
+from training.recipes import CONFIGS
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base

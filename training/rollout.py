@@ -16,8 +16,7 @@ from napari_mosam.core.labels import NO_OBJECT, suppress, upsample
 from napari_mosam.core.memory.selection import MAX_POINTERS
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.model.segmenter import Decoded, Features, PointPrompts
-from napari_mosam.core.queries import LARGEST_PROMPT_LOGIT
-from napari_mosam.core.windows import NO_LOGIT
+from training.answers import Answer, as_prompt, best_of, replaced, rivals
 from training.clips import ClipBatch
 from training.config import TrainingConfig
 from training.losses import Losses, Target, balanced_weight, decode_losses
@@ -28,16 +27,6 @@ from training.recollection import Recollection, Rules
 
 LATE_WEIGHT = 0.5
 """Weight of a corrected mask on a tracked frame, beside the masks of that frame."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What was taken for N objects: mask logits (N, s, s), their pointers (N, C), object scores and predicted IoUs."""
-
-    logits: Tensor
-    tokens: Tensor
-    object_score: Tensor
-    predicted_iou: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,48 +246,6 @@ class Rollout:
     def _measure(self, name: str, answer: Answer, masks: Tensor, target: Target) -> None:
         score = iou(self._found(answer), masks)
         self._measured[name].append(torch.where(target.present, score, torch.nan))
-
-
-def best_of(decoded: Decoded) -> Answer:
-    """The candidate with the largest predicted IoU of each row."""
-    rows = torch.arange(len(decoded.object_score), device=decoded.object_score.device)
-    best = decoded.predicted_iou.argmax(1)
-    logits, tokens, ious = (getattr(decoded, n)[rows, best] for n in ("logits", "tokens", "predicted_iou"))
-    return Answer(logits, tokens, decoded.object_score, ious)
-
-
-def replaced(answer: Answer, rows: Tensor, other: Answer) -> Answer:
-    """An answer with those of `rows` exchanged where the other one has a larger predicted IoU; scores stay."""
-    taken = (other.predicted_iou > answer.predicted_iou[rows]).nonzero()[:, 0]
-    better = rows[taken]
-    logits, tokens, ious = (
-        getattr(answer, n).index_copy(0, better, getattr(other, n)[taken])
-        for n in ("logits", "tokens", "predicted_iou")
-    )
-    return Answer(logits, tokens, answer.object_score, ious)
-
-
-def as_prompt(logits: Tensor) -> Tensor:
-    """Mask logits (N, s, s) as they are given back to the model, (N, 1, s, s)."""
-    return logits.detach().clamp(-LARGEST_PROMPT_LOGIT, LARGEST_PROMPT_LOGIT)[:, None]
-
-
-def rivals(logits: Tensor, ids: Tensor) -> Tensor:
-    """The strongest logit of any other object of the same clip at each pixel.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (B O, S, S)
-    ids : Tensor, shape (B, O)
-        Rows with equal ids are one object.
-    """
-    n_clips, n_objects = ids.shape
-    by_clip = logits.detach().clamp(min=NO_LOGIT).unflatten(0, (n_clips, n_objects))
-    strongest = []
-    for k in range(n_objects):
-        same = (ids == ids[:, k, None])[..., None, None]
-        strongest.append(torch.where(same, NO_LOGIT, by_clip).amax(1))
-    return torch.stack(strongest, 1).flatten(0, 1)
 
 
 def _select(features: Features, rows: Tensor) -> Features:

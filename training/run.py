@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from napari_mosam.core.device import choose_device
-from training.config import CONFIGS, TrainingConfig, read_config
+from training.config import TrainingConfig
 from training.loop import Place, Trainer
 from training.movies import source_of
 from training.pack import Packed, pack
+from training.recipes import CONFIGS, read_config
 from training.stills import SOURCES, stills_folder
 
 LOGGER = logging.getLogger("training")

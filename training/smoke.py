@@ -20,9 +20,10 @@ from napari_mosam.core.config import WindowConfig as EngineWindow
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts import BoxPrompt
 from napari_mosam.core.simulate import disk_moves
-from training.config import CONFIGS, TrainingConfig, read_config
+from training.config import TrainingConfig
 from training.journal import read_journal
 from training.loop import CHECKPOINT, LOG, Place
+from training.recipes import CONFIGS, read_config
 from training.run import train
 
 LOGGER = logging.getLogger("training")

@@ -13,12 +13,13 @@ from napari_mosam.core.model.build import read_weights
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.simulate import disk_moves
 from training.checkpoints import CheckpointError
-from training.config import CONFIGS, ModelConfig, StageConfig, TrainingConfig, read_config
+from training.config import ModelConfig, StageConfig, TrainingConfig
 from training.journal import read_journal
 from training.loop import CHECKPOINT, LOG, Place, Trainer
 from training.movies import Mixed, MovieBatch
 from training.networks import SHIPPED, new_network, parameters_of
 from training.pack import pack, reference_of, sha256_of
+from training.recipes import CONFIGS, read_config
 from training.run import main, provenance
 from training.smoke import SmokeError, check, smoke
 
