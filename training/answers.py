@@ -54,7 +54,7 @@ def rivals(logits: Tensor, ids: Tensor) -> Tensor:
         Rows with equal ids are one object.
     """
     n_clips, n_objects = ids.shape
-    by_clip = logits.detach().clamp(min=NO_LOGIT).unflatten(0, (n_clips, n_objects))
+    by_clip = logits.detach().clamp(min=NO_LOGIT).view(n_clips, n_objects, *logits.shape[1:])
     strongest = []
     for k in range(n_objects):
         same = (ids == ids[:, k, None])[..., None, None]

@@ -20,7 +20,8 @@ def read_config(path: Path) -> TrainingConfig:
     ValueError
         For an unknown setting or a value outside its range.
     """
-    return from_dict(TrainingConfig, tomllib.loads(path.read_text()), path.name)
+    config: TrainingConfig = from_dict(TrainingConfig, tomllib.loads(path.read_text()), path.name)
+    return config
 
 
 def from_dict(kind: Any, given: Mapping[str, Any], where: str) -> Any:

@@ -21,7 +21,7 @@ from training.networks import SHIPPED, new_network, parameters_of
 from training.pack import pack, reference_of, sha256_of
 from training.recipes import CONFIGS, read_config
 from training.run import main, provenance
-from training.smoke import SmokeError, check, smoke
+from training.smoke import Smoke, SmokeError, check, smoke
 
 CPU = torch.device("cpu")
 SMOKE = read_config(CONFIGS / "smoke.toml")
@@ -30,7 +30,7 @@ SMOKE = read_config(CONFIGS / "smoke.toml")
 def tiny(steps: int, **changes: object) -> TrainingConfig:
     """The smoke recipe with batches of a few clips, counted in updates."""
     settings = replace(SMOKE.optimiser, seconds=0, steps=steps, log_every=2, save_every=1000, warmup=5)
-    stages = (StageConfig(0.5, 4, 1, 1), StageConfig(1.0, 2, 2, 3))
+    stages = (StageConfig(0.5, 2, 1, 1), StageConfig(1.0, 2, 2, 3))
     data = replace(SMOKE.data, per_movie=2)
     return replace(SMOKE, optimiser=replace(settings, **changes), stages=stages, data=data)
 
@@ -44,16 +44,16 @@ def states(run: Trainer) -> list[torch.Tensor]:
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
-    whole = trainer(tiny(6), tmp_path / "whole")
+    whole = trainer(tiny(4), tmp_path / "whole")
     whole.run()
-    first = trainer(tiny(6), tmp_path / "parts")
-    first.run(until=3)
-    second = trainer(tiny(6), tmp_path / "parts")
+    first = trainer(tiny(4), tmp_path / "parts")
+    first.run(until=2)
+    second = trainer(tiny(4), tmp_path / "parts")
     assert not all(map(torch.equal, states(first), states(second)))
     second.resume()
-    assert second.step == 3
+    assert second.step == 2
     second.run()
-    assert whole.step == second.step == 6
+    assert whole.step == second.step == 4
     assert all(map(torch.equal, states(whole), states(second)))
     assert read_journal(tmp_path / "whole" / LOG)[-1]["loss"] == read_journal(tmp_path / "parts" / LOG)[-1]["loss"]
 
@@ -101,12 +101,12 @@ def test_batches_of_an_update_are_averaged(tmp_path):
 
 def test_a_run_by_the_clock_ends_when_its_time_is_up(tmp_path):
     ticks = iter(range(10_000))
-    settings = replace(tiny(1).optimiser, steps=0, seconds=60.0)
+    settings = replace(tiny(1).optimiser, steps=0, seconds=24.0)
     config = replace(tiny(1), optimiser=settings, data=replace(SMOKE.data, queue=0, per_movie=2))
     run = Trainer(config, CoreMovies(disk_moves), Place(CPU, tmp_path), clock=lambda: float(next(ticks)))
     run.run()
     assert run.progress == 1
-    assert 1 < run.step < 60
+    assert 1 < run.step < 24
 
 
 def test_sources_are_mixed_in_their_share():
@@ -193,7 +193,12 @@ def test_training_works(tmp_path):
     assert found.last_loss < 0.75 * found.first_loss
 
 
-def test_a_run_that_learns_nothing_is_reported(tmp_path):
-    settings = replace(SMOKE.optimiser, seconds=0, steps=4, rate=0.0, log_every=2)
-    with pytest.raises(SmokeError):
-        check(smoke(replace(SMOKE, optimiser=settings), tmp_path))
+WORKING = Smoke(first_loss=9.0, last_loss=3.0, prompted_iou=0.8, followed_iou=0.8, steps=90, seconds=60.0)
+
+
+def test_a_run_that_learns_nothing_is_reported():
+    check(WORKING)
+    with pytest.raises(SmokeError, match=r"did not fall: 9\.000 to 9\.100"):
+        check(replace(WORKING, last_loss=9.1))
+    with pytest.raises(SmokeError, match=r"not found: mean IoU 0\.20"):
+        check(replace(WORKING, prompted_iou=0.2))

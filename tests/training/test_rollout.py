@@ -169,7 +169,8 @@ def test_recomputing_activations_changes_nothing(network, clip):
         own = replace(config, optimiser=replace(config.optimiser, recompute=recompute))
         judged = Rollout(Sam2Parts(network), own, clip, 0.3, SEED).run()
         judged.losses.total.backward()
-        losses.append((float(judged.losses.total), network.image_encoder.neck.convs[0].conv.weight.grad.clone()))
+        gradient = network.image_encoder.neck.convs[0].conv.weight.grad.clone()
+        losses.append((float(judged.losses.total.detach()), gradient))
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-5)
     assert torch.allclose(losses[0][1], losses[1][1], rtol=1e-3, atol=1e-6)
 
