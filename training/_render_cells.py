@@ -248,8 +248,7 @@ def labels_of(cells: Cells, rows: Tensor) -> Tensor:
 
 def flow_of(cells: Cells, rows: Tensor, drift: Tensor) -> Tensor:
     """Motion of every pixel until the next frame, float32 (B, T - 1, 2, Y, X); `drift` (B, T, 2) is the stage's."""
-    n_movies, n_frames, height, width = rows.shape
-    flow = drift[:, 1:, :, None, None].expand(-1, -1, -1, height, width).clone()
+    flow = drift[:, 1:, :, None, None].expand(-1, -1, -1, *rows.shape[2:]).clone()
     movie, t, y, x = torch.nonzero(rows[:, :-1], as_tuple=True)
     entry = rows[movie, t, y, x] - 1
     dy, dx = _displacement(cells, entry, y, x)

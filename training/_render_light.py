@@ -12,8 +12,6 @@ from napari_mosam.core._simulate_scene import Scene
 from napari_mosam.core._simulate_texture import (
     GRAIN_SIZES,
     GRANULE_SIZES,
-    TILE_REACH,
-    bumps,
     draw_cells_at_random,
     draw_ground_at_random,
     litter,
@@ -30,8 +28,11 @@ _TRUNCATE = 4.0
 
 def blurred(images: Tensor, sigma: Tensor, *, wrap: bool = False) -> Tensor:
     """Gaussian blur of images (F, Y, X) by `sigma` (F,) px each; beyond the border they are mirrored or repeated."""
-    down, across = (_blur_matrix(images.shape[axis], sigma, wrap=wrap) for axis in (-2, -1))
-    return down @ images @ across.mT
+    widths, which = sigma.unique(return_inverse=True)
+    down = _blur_matrix(images.shape[-2], widths, wrap=wrap)
+    square = images.shape[-2] == images.shape[-1]
+    across = down if square else _blur_matrix(images.shape[-1], widths, wrap=wrap)
+    return down[which] @ images @ across.mT[which]
 
 
 def _blur_matrix(side: int, sigma: Tensor, *, wrap: bool) -> Tensor:
@@ -69,13 +70,18 @@ def cell_tiles(scenes: Sequence[Scene], device: torch.device) -> Tensor:
     axis = torch.from_numpy(tile_axis()).float().to(device)
     v, u = torch.meshgrid(axis, axis, indexing="ij")
     coarse, fine = (_smooth(noise[:, k], noise.new_tensor([size])) for k, size in enumerate(GRAIN_SIZES))
-    channels = [(0.45 * coarse + 0.3 * fine).clamp(-1, 1), bumps(torch, u, v, spots)]
+    channels = [(0.45 * coarse + 0.3 * fine).clamp(-1, 1), _bumps(axis, spots)]
     if len(granules):
         channels += [_granular(granules[:, 0]), _granular(granules[:, 1])]
-        channels += [soft_disk(torch, u, v, nucleus), bumps(torch, u, v, droplets)]
-    tiles = torch.stack(channels, -1)
-    assert tiles.shape[1] == len(axis) and TILE_REACH > 1
-    return tiles
+        channels += [soft_disk(torch, u, v, nucleus), _bumps(axis, droplets)]
+    return torch.stack(channels, -1)
+
+
+def _bumps(axis: Tensor, places: Tensor) -> Tensor:
+    """Compute `bumps` over the square of an axis: a round bump is the product of two narrow ones."""
+    angle, far, size = (places[..., k, None] for k in range(3))
+    rows, columns = (torch.exp(-((axis - far * way(angle)) ** 2) / (2 * size**2)) for way in (torch.sin, torch.cos))
+    return (rows[..., :, None] * columns[..., None, :]).amax(-3)
 
 
 def _granular(noise: Tensor) -> Tensor:

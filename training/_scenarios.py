@@ -130,11 +130,9 @@ def _layout(rng: Rng, shape: tuple[int, int], looks: Settings) -> Settings:
     """Size and number of cells: from a few that stand alone to a closed sheet."""
     high = max(min(shape) / 3.2, 9.0)
     diameter = _log_uniform(rng, min(12.0, high / 2), high)
-    confluent = looks.get("confluent", False) or (
-        not looks.get("solid")
-        and not looks.get("spikes")
-        and _chance(rng, 0.6 if looks["modality"] == "nomarski" else 0.35)
-    )
+    sheets = not (looks.get("solid") or looks.get("spikes") or looks["cell_shape"] == "amoeboid")
+    share = 0.6 if looks["modality"] == "nomarski" else 0.35
+    confluent = looks.get("confluent", False) or (sheets and _chance(rng, share))
     margin = diameter * rng.uniform(0.3, 1)
     room = (shape[0] + 2 * margin) * (shape[1] + 2 * margin) / (np.pi / 4 * diameter**2)
     cover = rng.uniform(0.8, 1.3) if confluent else rng.uniform(0.05, 0.6)

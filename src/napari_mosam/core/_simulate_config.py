@@ -1,7 +1,7 @@
 """The settings of a simulated movie."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -22,7 +22,8 @@ class SimulationConfig:
     """Settings of a simulated movie; the same settings give the same movie, bit for bit.
 
     Cells are numbered from 1: the founders first, then two daughters per division, in the order of the divisions'
-    frames, then one daughter per bud. Positions are (y, x) in px, pixel centres at integers, in the view of a stage that does not move.
+    frames, then one daughter per bud. Positions are (y, x) in px, pixel centres at integers, in the view of a stage
+    that does not move.
 
     Parameters
     ----------
@@ -148,8 +149,8 @@ class SimulationConfig:
     solid: bool = False
     deaths: Sequence[tuple[int, int]] = ()
     buds: Sequence[tuple[int, int, int]] = ()
-    optics: Optics = Optics()
-    camera: Camera = Camera()
+    optics: Optics = field(default_factory=Optics)
+    camera: Camera = field(default_factory=Camera)
 
     def __post_init__(self) -> None:
         self._normalise()

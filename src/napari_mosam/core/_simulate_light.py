@@ -119,3 +119,9 @@ class Camera:
         require(0.2 <= self.gamma <= 5, "gamma", self.gamma, "0.2 to 5")
         low, high = self.grey_range
         require(0 <= low < high <= 1, "grey_range", self.grey_range, "0 <= low < high <= 1")
+
+    @property
+    def converts(self) -> bool:
+        """Whether grey values are anything but the light."""
+        given = (self.stretch, self.gamma, self.inverted, self.grey_range)
+        return given != (None, 1.0, False, (0.0, 1.0))

@@ -147,8 +147,8 @@ class Simulator:
             For a frame without a successor.
         """
         self._check_frame(t, len(self) - 1)
-        known = labels is not None and not self.config.buds
-        rows = labels if known else render.draw_cells(self.scene, t, self._tiles)[1]
+        rows = None if self.config.buds else labels
+        rows = render.draw_cells(self.scene, t, self._tiles)[1] if rows is None else rows
         flow = np.empty((2, *self.config.shape), np.float32)
         flow[:] = self.scene.drift[t + 1][:, None, None]
         for cell in np.unique(rows[rows > 0]):

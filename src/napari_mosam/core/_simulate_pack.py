@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_N_DISKS = 5
+_N_DISKS = 7
 _GATHERING_ROUNDS, _PULL = 15, 0.08
 _GAP = 0.98
 
@@ -23,11 +23,11 @@ class Chains:
     def __init__(self, radius: Floats, aspect: Floats) -> None:
         half_width = radius * np.sqrt(np.pi / (np.pi + 4 * (aspect - 1)))
         self._along = (half_width * (aspect - 1))[:, None] * np.linspace(-1, 1, _N_DISKS)
-        self._width = np.repeat(half_width, _N_DISKS)
+        self._width = half_width
         self._inertia = (self._along**2).sum(axis=1) + half_width**2
 
     def gather(self, centres: Floats, angles: Floats, present: Bools) -> tuple[Floats, Floats]:
-        """Centres (N, 2) and angles (N,) of the cells that are `present` after they have been drawn into one cluster."""
+        """Centres (N, 2) and angles (N,) of the cells that are `present` after they were drawn into a cluster."""
         middle = centres[present].mean(axis=0)
         for _ in range(_GATHERING_ROUNDS):
             drawn = np.where(present[:, None], centres + _PULL * (middle - centres), centres)
@@ -47,15 +47,25 @@ class Chains:
     def _pushes(self, centres: Floats, angles: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
         axis = np.stack([np.sin(angles), np.cos(angles)], axis=1)
         along = self._along[rows]
-        disks = (centres[:, None] + along[..., None] * axis[:, None]).reshape(-1, 2)
-        width = self._width.reshape(-1, _N_DISKS)[rows].ravel()
-        gap = disks[:, None] - disks
+        disks = centres[:, None] + along[..., None] * axis[:, None]
+        one, other = self._near(centres, rows)
+        gap = disks[one][:, :, None] - disks[other][:, None]
         distance = np.sqrt((gap**2).sum(axis=-1)) + 1e-9
-        overlap = np.maximum(_GAP * (width[:, None] + width) - distance, 0)
-        cell = np.repeat(np.arange(len(rows)), _N_DISKS)
-        overlap[cell[:, None] == cell] = 0
-        push = (0.5 * np.einsum("ij,ijk->ik", overlap / distance, gap)).reshape(len(rows), _N_DISKS, 2)
-        touched = overlap.any(axis=1).reshape(len(rows), _N_DISKS).sum(axis=1)
+        reach = _GAP * (self._width[rows[one]] + self._width[rows[other]])
+        overlap = np.maximum(reach[:, None, None] - distance, 0)
+        push = np.zeros_like(disks)
+        np.add.at(push, one, 0.5 * np.einsum("pij,pijk->pik", overlap / distance, gap))
+        touched = np.zeros(along.shape, bool)
+        np.logical_or.at(touched, one, overlap.any(axis=2))
         sideways = push[..., 0] * axis[:, None, 1] - push[..., 1] * axis[:, None, 0]
         turn = (along * sideways).sum(axis=1) / self._inertia[rows]
-        return push.sum(axis=1) / np.maximum(touched, 1)[:, None], np.clip(turn, -0.3, 0.3)
+        return push.sum(axis=1) / np.maximum(touched.sum(axis=1), 1)[:, None], np.clip(turn, -0.3, 0.3)
+
+    def _near(self, centres: Floats, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pairs of cells that may touch, both ways round."""
+        reach = self._along[rows].max(axis=1) + self._width[rows]
+        square = ((centres[:, None] - centres) ** 2).sum(axis=-1)
+        near = square < (reach[:, None] + reach) ** 2
+        np.fill_diagonal(near, False)
+        one, other = np.nonzero(near)
+        return one, other

@@ -152,7 +152,7 @@ def occluders(scene: Scene, t: int) -> NDArray[np.intp]:
     """Rectangles (y0, x0, y1, x1) of frame t, ends excluded, none below 0: (K, 4)."""
     dy, dx = np.rint(scene.stage[t]).astype(int)
     boxes = np.array(scene.config.occluders, int).reshape(-1, 4) + np.array([dy, dx, dy + 1, dx + 1])
-    return np.maximum(boxes, 0)
+    return np.asarray(np.maximum(boxes, 0))
 
 
 def _relief(height: Floats32, config: SimulationConfig) -> Floats32:
@@ -188,20 +188,26 @@ def light(scene: Scene, t: int, signal: Floats32, rows: Rows, ground: Floats32) 
     y, x = np.linspace(-1, 1, config.shape[0])[:, None], np.linspace(-1, 1, config.shape[1])
     even = np.asarray(paint.illumination(np, y, x, config.optics), dtype=np.float32)
     lit = (level + config.contrast * signal) * even
-    return lit * np.float32(scene.gain[t]) if config.camera.flicker else lit
+    return np.asarray(lit * scene.gain[t], dtype=np.float32)
+
+
+def _noisy(scene: Scene, t: int, lit: Floats32) -> Floats32:
+    config, photons = scene.config, scene.config.camera.photons
+    rng = np.random.default_rng([config.seed, 1, t])
+    noise: Floats32 = np.zeros(config.shape, np.float32)
+    if config.noise:
+        noise = np.float32(config.contrast * config.noise) * rng.standard_normal(config.shape, dtype=np.float32)
+    if photons is not None:
+        shot: Floats32 = np.sqrt(np.maximum(lit, 0) / photons).astype(np.float32)
+        noise = noise + shot * rng.standard_normal(config.shape, dtype=np.float32)
+    return np.asarray(lit + noise, dtype=np.float32)
 
 
 def expose(scene: Scene, t: int, lit: Floats32, levels: tuple[float, float]) -> NDArray[np.uint16] | NDArray[np.uint8]:
     """Record light with the camera's noise; `levels` become black and white."""
     config, camera = scene.config, scene.config.camera
-    rng = np.random.default_rng([config.seed, 1, t])
-    clean = lit
-    if config.noise:
-        lit = lit + config.contrast * config.noise * rng.standard_normal(config.shape, dtype=np.float32)
-    if camera.photons is not None:
-        shot = np.sqrt(np.maximum(clean, 0) / camera.photons)
-        lit = lit + shot * rng.standard_normal(config.shape, dtype=np.float32)
-    if camera != type(camera)(photons=camera.photons, flicker=camera.flicker):
+    lit = _noisy(scene, t, lit)
+    if camera.converts:
         lit = np.asarray(paint.convert(np, lit, *levels, camera), np.float32)
     top = _CAMERA_RANGE[config.dtype]
     digital: Floats32 = np.clip(np.rint(lit * top), 0, top)

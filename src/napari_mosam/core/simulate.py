@@ -3,7 +3,8 @@
 A movie is built in two steps: a scene (paths and shapes of all cells, small) and the drawing of single frames, each
 with its own random numbers. So long movies need not be held in memory: see :class:`Simulator`.
 
-Drawing is plain numpy and scipy. Cells are opaque and lie at fixed depths, so that labels are the visible pixels.
+Drawing is plain numpy and scipy; `training/simulator.py` in the repository draws the same scenes by the batch in torch.
+Cells are opaque and lie at fixed depths, or share borders in a sheet, so that labels are the visible pixels.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_mosam.core._simulate_config import CellShape, Modality, SimulationConfig
+from napari_mosam.core._simulate_light import Camera, Optics
 from napari_mosam.core._simulate_movie import SimulatedMovie, Simulator, simulate
 from napari_mosam.core._simulate_stress import (
     bleaching,
@@ -28,8 +30,10 @@ from napari_mosam.core._simulate_stress import (
 __all__ = [
     "CASES",
     "STRESS_CASES",
+    "Camera",
     "CellShape",
     "Modality",
+    "Optics",
     "SimulatedMovie",
     "SimulationConfig",
     "Simulator",
