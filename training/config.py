@@ -212,28 +212,32 @@ class LossConfig:
 
     Parameters
     ----------
-    balanced : tuple of float
-        Weight of the balanced cross-entropy at the start and at the end of the run.
-    balanced_until : float
-        Share of the run at which the latter is reached.
-    bce, dice : float
-        Weights of the cross-entropy and of the dice loss.
+    balanced, bce : tuple of float
+        Weights of the balanced and of the plain cross-entropy, at the start of the run and once they have settled. At
+        first the former has to outweigh the latter, or small objects are learnt as empty masks.
+    settled : float
+        Share of the run at which they have.
+    dice : float
+        Weight of the dice loss.
     iou, absent_iou, score : float
         Weights of the error of the predicted IoU, of the same where the object is absent (its IoU is 0), and of the
         cross-entropy of the object score.
     """
 
-    balanced: tuple[float, float] = (1.0, 0.2)
-    balanced_until: float = 0.4
-    bce: float = 8.0
+    balanced: tuple[float, float] = (4.0, 0.2)
+    bce: tuple[float, float] = (2.0, 8.0)
+    settled: float = 0.4
     dice: float = 1.5
     iou: float = 1.0
     absent_iou: float = 0.25
     score: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("bce", "dice", "iou", "absent_iou", "score"):
+        _require_share(self, "settled")
+        for name in ("dice", "iou", "absent_iou", "score"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for name in ("balanced", "bce"):
+            _require(min(getattr(self, name)) >= 0, name, getattr(self, name), "(0 or more, 0 or more)")
 
 
 @dataclass(frozen=True, slots=True)

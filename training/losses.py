@@ -71,14 +71,22 @@ class Target:
         return Target(self.masks[rows], self.present[rows], self.absent[rows])
 
 
-def balanced_weight(config: LossConfig, progress: float) -> float:
-    """Weight of the balanced cross-entropy at a share of the run: it falls linearly, then stays."""
-    start, end = config.balanced
-    share = min(1.0, progress / config.balanced_until) if config.balanced_until > 0 else 1.0
-    return start + (end - start) * share
+@dataclass(frozen=True, slots=True)
+class EntropyWeights:
+    """Weights of the plain and of the balanced cross-entropy at some point of a run."""
+
+    bce: float
+    balanced: float
+
+    @classmethod
+    def at(cls, progress: float, config: LossConfig) -> "EntropyWeights":
+        """Linear in the share of the run that is done, until they have settled."""
+        share = min(1.0, progress / config.settled) if config.settled > 0 else 1.0
+        (bce, late_bce), (balanced, late_balanced) = config.bce, config.balanced
+        return cls(bce + (late_bce - bce) * share, balanced + (late_balanced - balanced) * share)
 
 
-def decode_losses(decoded: Decoded, target: Target, config: LossConfig, balanced: float) -> Losses:
+def decode_losses(decoded: Decoded, target: Target, config: LossConfig, weights: EntropyWeights) -> Losses:
     """Loss of candidates (N, K, …) against the truth.
 
     Parameters
@@ -87,11 +95,10 @@ def decode_losses(decoded: Decoded, target: Target, config: LossConfig, balanced
         Straight from the decoder, logits not gated by the object score.
     target : Target
     config : LossConfig
-    balanced : float
-        See :func:`balanced_weight`.
+    weights : EntropyWeights
     """
     logits = enlarged(decoded.logits, target.masks.shape[-1])
-    each = mask_losses(logits, target.masks[:, None], config, balanced)
+    each = mask_losses(logits, target.masks[:, None], config, weights)
     wrong = (decoded.predicted_iou - true_ious(logits, target.masks)).abs().mean(1)
     score = binary_cross_entropy_with_logits(decoded.object_score, target.present.float(), reduction="none")
     ious = mean_over(wrong, target.present) + config.absent_iou * mean_over(wrong, target.absent)
@@ -102,11 +109,11 @@ def decode_losses(decoded: Decoded, target: Target, config: LossConfig, balanced
     )
 
 
-def mask_losses(logits: Tensor, masks: Tensor, config: LossConfig, balanced: float) -> Tensor:
+def mask_losses(logits: Tensor, masks: Tensor, config: LossConfig, weights: EntropyWeights) -> Tensor:
     """Loss of each mask: logits (N, K, H, H) against coverage (N, 1 or K, H, H), (N, K)."""
     entropy = softplus(logits) - logits * masks
-    loss = config.bce * entropy.mean((-2, -1)) + config.dice * dice(logits, masks)
-    return loss + balanced * balanced_entropy(entropy, masks) if balanced > 0 else loss
+    pixels = weights.bce * entropy.mean((-2, -1)) + weights.balanced * balanced_entropy(entropy, masks)
+    return pixels + config.dice * dice(logits, masks)
 
 
 def balanced_entropy(entropy: Tensor, masks: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from napari_mosam.core.model.segmenter import Decoded, Features, PointPrompts
 from training.answers import Answer, as_prompt, best_of, replaced, rivals
 from training.clips import ClipBatch
 from training.config import TrainingConfig
-from training.losses import Losses, Target, balanced_weight, decode_losses
+from training.losses import EntropyWeights, Losses, Target, decode_losses
 from training.masks import iou
 from training.prompting import MotionPrompts, Prompted, corrected, first_prompts, motion_prompts
 from training.randomness import generator, happens, integers
@@ -57,7 +57,7 @@ class Rollout:
         self._config = config
         self._clip = clip
         self._rng = generator(seed, "rollout")
-        self._balanced = balanced_weight(config.loss, progress)
+        self._weights = EntropyWeights.at(progress, config.loss)
         self._size: int = parts.network.image_size
         self._rules = self._drawn_rules()
         self._memory = Recollection(self._rules)
@@ -236,7 +236,7 @@ class Rollout:
         return self._parts.remember(features.top, full[:, None], answer.object_score, from_points=from_points)
 
     def _judge(self, decoded: Decoded, target: Target, weight: float) -> None:
-        self._losses = self._losses + decode_losses(decoded, target, self._config.loss, self._balanced) * weight
+        self._losses = self._losses + decode_losses(decoded, target, self._config.loss, self._weights) * weight
 
     @torch.no_grad()
     def _found(self, answer: Answer) -> Tensor:
