@@ -28,6 +28,8 @@ class Cells:
     movie, frame, tile, rank, following, at_rest : Tensor of int64, shape (Q,)
         Movie; frame; which texture; place in depth from the lowest; the same cell's entries on the next and on the
         first frame.
+    tapers : Tensor of bool, shape (Q,)
+        Whether the cell is thin where it reaches far.
     radius, centre, angle, bend, brightness, rounding, churn : Tensor of float32, shape (Q, 2) or (Q,)
         As in `Scene` and `Matter`.
     outline : Tensor of float32, shape (Q, K)
@@ -47,6 +49,7 @@ class Cells:
     rank: Tensor
     following: Tensor
     at_rest: Tensor
+    tapers: Tensor
     radius: Tensor
     centre: Tensor
     angle: Tensor
@@ -90,7 +93,8 @@ def _cells_of(scene: Scene, movie: int, n_before: int, n_tiles: int) -> dict[str
         "rank": np.broadcast_to(scene.depth, t.shape),
         "following": n_before + np.minimum(t + 1, n_frames - 1) * n + row,
         "at_rest": n_before + row,
-        "radius": scene.radius * np.broadcast_to(scene.size[0], t.shape),
+        "radius": scene.radius * scene.size,
+        "tapers": np.full(t.shape, scene.config.cell_shape != "rod"),
         "centre": scene.centres,
         "angle": scene.angles,
         "bend": scene.bend,
@@ -213,13 +217,15 @@ class Canvas:
         reach, cells = distance / radius, self.cells
         at_rest = reach
         if self.modality in paint.OPTICAL:
-            at_rest = reach * _lookup(cells.outline, cells.at_rest[entry], phi) / cells.radius[entry]
+            rest = cells.at_rest[entry]
+            at_rest = reach * _lookup(cells.outline, rest, phi) / cells.radius[rest]
         v, u = (paint.on_tile(at_rest * way(phi)) for way in (torch.sin, torch.cos))
         tiles = _sample(self.tiles, cells.tile[entry], v, u)
         if self.modality not in paint.OPTICAL:
             tiles = tiles * (reach <= TILE_REACH)
+        taper = torch.where(cells.tapers[entry], paint.taper(torch, cells.radius[entry], radius), 1.0)
         lasting = (cells.brightness[entry], cells.rounding[entry], cells.churn[entry])
-        return paint.Matter(reach, radius - distance, tiles, *lasting)
+        return paint.Matter(reach, radius - distance, tiles, taper, *lasting)
 
     def _put(
         self, place: Tensor, entry: Tensor, matter: paint.Matter, inside: Tensor, skirt: Tensor, confluent: Tensor

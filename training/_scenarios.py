@@ -33,7 +33,9 @@ def _stained(rng: Rng) -> Settings:
 
 def _transmitted(rng: Rng) -> Settings:
     """Light of a microscope without stains."""
-    return {"background": rng.uniform(0.4, 0.6), "contrast": rng.uniform(0.3, 0.7), "blur": _log_uniform(rng, 0.5, 1.2)}
+    thick = _log_uniform(rng, 0.4, 1)
+    light = {"background": rng.uniform(0.4, 0.6), "contrast": rng.uniform(0.3, 0.7)}
+    return light | {"blur": _log_uniform(rng, 0.5, 1.2), "brightness": (0.7 * thick, thick)}
 
 
 def _nuclei(rng: Rng) -> Settings:
@@ -61,15 +63,16 @@ def _membranes(rng: Rng) -> Settings:
 
 def _phase(rng: Rng) -> Settings:
     optics = {"flatness": rng.uniform(0.1, 0.7), "grain": rng.uniform(0.3, 1), "granules": rng.uniform(0.4, 2)}
-    optics |= {"nucleus": rng.uniform(-0.3, 0.5), "seam": rng.uniform(0.1, 0.9), "halo": rng.uniform(0.6, 1.4)}
-    optics |= {"halo_width": rng.uniform(0.08, 0.3), "droplets": rng.uniform(0, 0.8)}
+    optics |= {"nucleus": rng.uniform(-0.3, 0.5), "seam": rng.uniform(0.0, 0.6), "halo": rng.uniform(0.7, 1.4)}
+    optics |= {"halo_width": _log_uniform(rng, 0.07, 0.3), "droplets": rng.uniform(0, 1.2)}
     looks = {"modality": "zernike", "cell_shape": str(rng.choice(["lobed", "amoeboid"])), "optics": optics}
     return looks | {"deformation": rng.uniform(0.06, 0.16)} | _transmitted(rng)
 
 
 def _dic(rng: Rng) -> Settings:
     optics = {"flatness": rng.uniform(0.1, 1), "grain": rng.uniform(0.2, 0.8), "granules": rng.uniform(0.4, 2)}
-    optics |= {"nucleus": rng.uniform(-0.4, 0.4), "seam": rng.uniform(-0.6, 0.8), "droplets": rng.uniform(0, 1.5)}
+    optics |= {"nucleus": rng.uniform(-0.4, 0.4), "seam": rng.uniform(-0.6, 0.8), "droplets": rng.uniform(0, 1.8)}
+    optics |= {"halo": rng.uniform(0, 1.8), "halo_width": rng.uniform(0.03, 0.1)}
     looks = {"modality": "nomarski", "cell_shape": str(rng.choice(["lobed", "amoeboid"])), "optics": optics}
     return looks | {"deformation": rng.uniform(0.06, 0.16)} | _transmitted(rng)
 
@@ -91,7 +94,7 @@ def _rods(rng: Rng) -> Settings:
 
 def _yeast(rng: Rng) -> Settings:
     looks = (_phase, _dic, _brightfield, _cytoplasm)[rng.choice(4, p=[0.5, 0.15, 0.25, 0.1])](rng)
-    optics = looks["optics"] | {"granules": rng.uniform(0, 0.5), "nucleus": rng.uniform(-0.8, 0.2), "droplets": 0.0}
+    optics = looks["optics"] | {"granules": rng.uniform(0, 0.5), "nucleus": rng.uniform(-1, 0.1), "droplets": 0.0}
     return looks | {"cell_shape": "yeast", "optics": optics | {"flatness": rng.uniform(0.3, 0.9)}, "solid": True}
 
 
@@ -192,10 +195,10 @@ def _befall(rng: Rng, events: Settings, cell: int, n_frames: int, *, can_divide:
         events["divisions"].append((cell, t))
 
 
-def _camera(rng: Rng, modality: str) -> Settings:
+def _camera(rng: Rng, strongest: float, fewest: float) -> Settings:
     low = rng.uniform(0, 0.6) if _chance(rng, 0.3) else 0.0
     camera = Camera(
-        photons=_log_uniform(rng, 200, 10000) if _chance(rng, 0.4) else None,
+        photons=_log_uniform(rng, fewest, 20000) if _chance(rng, 0.4) else None,
         flicker=rng.uniform(0, 0.06) if _chance(rng, 0.3) else 0.0,
         stretch=(rng.uniform(0, 1.5), rng.uniform(98.5, 99.9)),
         gamma=_log_uniform(rng, 0.5, 1.8),
@@ -203,7 +206,6 @@ def _camera(rng: Rng, modality: str) -> Settings:
         grey_range=(low, low + rng.uniform(0.4, 1) * (1 - low)) if low or _chance(rng, 0.3) else (0.0, 1.0),
     )
     bleaching = rng.uniform(0, 0.5) if _chance(rng, 0.3) else 0.0
-    strongest = 0.2 if modality in _STAINED else 0.08
     return {"camera": camera, "noise": _log_uniform(rng, 0.005, strongest), "bleaching": bleaching}
 
 
@@ -242,7 +244,16 @@ def random_config(
     }
     shared |= {"shading": rng.uniform(0, 0.6) * _chance(rng, 0.5), "defocus": rng.exponential(0.6) * _chance(rng, 0.3)}
     shared["litter"] = min(shared["litter"], 1.0)
+    stained, thick = looks["modality"] in _STAINED, looks["brightness"][1]
     motion = _motion(rng, kind, looks["diameter"], n_frames)
-    rest = motion | looks | _events(rng, kind, looks["n_cells"], n_frames) | _camera(rng, looks["modality"])
-    rest["optics"] = Optics(**(looks.get("optics", {}) | shared))
+    rest = (
+        motion
+        | looks
+        | _events(rng, kind, looks["n_cells"], n_frames)
+        | _camera(rng, *((0.2, 200) if stained else (0.08 * thick, 2000)))
+    )
+    optics = looks.get("optics", {}) | shared
+    if not stained:
+        optics["seam"] = thick * optics["seam"]
+    rest["optics"] = Optics(**optics)
     return SimulationConfig(seed=int(rng.integers(2**31)), n_frames=n_frames, shape=shape, **rest)

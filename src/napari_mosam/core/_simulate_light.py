@@ -30,7 +30,8 @@ class Optics:
     seam : float
         Strength of the line where cells touch each other or end, -1 to 1.
     halo : float
-        Share of its own wide blur that is taken from a phase contrast picture, 0 to 2.
+        Share of its own wide blur that is taken from a phase contrast picture, or how much of the same DIC shows
+        besides slopes, 0 to 2.
     halo_width : float
         Standard deviation of that blur as a fraction of the diameter.
     angle : float

@@ -51,6 +51,8 @@ class Matter:
         Distance to the outline along the ray from the centre, px; positive inside.
     tiles : array
         The textures there, as in `cell_tiles`, channels first; they move with the cell.
+    taper : array or float
+        Thickness of processes, 0 to 1: the farther out the outline, the thinner the cell.
     brightness, rounding : array or float
         Of the cell; how far it is on its way to divide, 0 to 1.
     churn : array or float
@@ -60,6 +62,7 @@ class Matter:
     reach: Any
     edge: Any
     tiles: Any
+    taper: Any
     brightness: Any
     rounding: Any
     churn: Any
@@ -77,6 +80,11 @@ def on_tile(position: Any) -> Any:
     the outline, and move with the matter.
     """
     return (position + TILE_REACH) % (2 * TILE_REACH) - TILE_REACH
+
+
+def taper(xp: ModuleType, radius: Any, outline: Any) -> Any:
+    """Thickness where the outline lies `outline` px from the centre of a cell whose mean radius is `radius` px."""
+    return xp.clip(radius / outline, 0, 1)
 
 
 # --- signal ---------------------------------------------------------------------------------------------------------
@@ -106,7 +114,7 @@ def _optical_height(xp: ModuleType, matter: Matter, optics: Any) -> Any:
 def _body(xp: ModuleType, matter: Matter, optics: Any) -> Any:
     """Thickness from a dome to a plateau, 0 at the outline."""
     inside = xp.clip(matter.reach, 0, 1)
-    return (1 - inside ** (2 + 12 * optics.flatness)) ** 0.75
+    return matter.taper * (1 - inside ** (2 + 12 * optics.flatness)) ** 0.75
 
 
 def _granules(xp: ModuleType, matter: Matter) -> Any:
@@ -127,7 +135,7 @@ def _outlined(xp: ModuleType, matter: Matter, optics: Any) -> Any:
 
 def _thickness(xp: ModuleType, matter: Matter, optics: Any) -> Any:
     body = _body(xp, matter, optics) * (1 + 1.2 * matter.rounding)
-    nucleus = 0.4 * optics.nucleus * matter.tiles[4] + 0.3 * abs(optics.nucleus) * matter.tiles[1] * matter.tiles[4]
+    nucleus = 0.6 * optics.nucleus * matter.tiles[4] + 0.3 * abs(optics.nucleus) * matter.tiles[1] * matter.tiles[4]
     inside = 0.22 * optics.granules * _granules(xp, matter) + 0.6 * optics.droplets * matter.tiles[5]
     return matter.brightness * body * (1 + nucleus + 0.3 * optics.grain * matter.tiles[0] + inside)
 
@@ -182,7 +190,8 @@ def see(xp: ModuleType, modality: str, height: Any, lines: Any, wide: Any, diame
     if modality == "zernike":
         return xp.tanh(0.8 * (optics.halo * wide - height)) + optics.seam * lines
     if modality == "nomarski":
-        return 0.5 * xp.tanh(_slope(xp, height, optics.angle) * diameter / 6) + 0.3 * optics.seam * lines
+        relief = 0.5 * xp.tanh(_slope(xp, height, optics.angle) * diameter / 6)
+        return relief + optics.halo * (wide - height) + 0.3 * optics.seam * lines
     if modality == "brightfield":
         return 1.2 * (wide - height) - 0.15 * height + 0.4 * optics.seam * lines
     strength = 1.2 if modality == "membrane" else optics.seam

@@ -108,7 +108,9 @@ def _matter(scene: Scene, t: int, row: int, tiles: Floats32, where: Slices) -> p
         channel[near] = _bilinear(tile, v, u)
     rounding, churn = scene.rounding(t, row), scene.config.optics.churn * t
     brightness = scene.brightness[row] * (1 + 0.2 * rounding)
-    return paint.Matter(reach, radius - distance, sampled, brightness, rounding, churn)
+    own = scene.radius[row] * scene.size[t, row]
+    taper = 1.0 if scene.config.cell_shape == "rod" else paint.taper(np, own, radius)
+    return paint.Matter(reach, radius - distance, sampled, taper, brightness, rounding, churn)
 
 
 # --- light ----------------------------------------------------------------------------------------------------------
