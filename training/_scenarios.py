@@ -147,6 +147,7 @@ def _layout(rng: Rng, shape: tuple[int, int], looks: Settings) -> Settings:
     return {
         "diameter": diameter,
         "blur": min(looks["blur"], 0.06 * diameter),
+        "spikes": min(looks.get("spikes", 0.0), 0.08 * diameter),
         "n_cells": n_cells,
         "margin": margin,
         "confluent": confluent,

@@ -391,6 +391,35 @@ def test_impossible_settings_are_refused(given: dict[str, object], match: str) -
         SimulationConfig(**given)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("part", "given", "match"),
+    [
+        (sim.Optics, {"flatness": 2}, "flatness = 2"),
+        (sim.Optics, {"halo_width": 0}, "halo_width = 0"),
+        (sim.Optics, {"nucleus": -2}, "nucleus = -2"),
+        (sim.Optics, {"litter": 5}, "litter = 5"),
+        (sim.Camera, {"photons": 0}, "photons = 0"),
+        (sim.Camera, {"stretch": (90, 10)}, "stretch = "),
+        (sim.Camera, {"gamma": 9}, "gamma = 9"),
+        (sim.Camera, {"grey_range": (0.5, 0.5)}, "grey_range = "),
+    ],
+)
+def test_impossible_optics_and_cameras_are_refused(part: type, given: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        part(**given)
+
+
+def test_shot_noise_follows_the_light() -> None:
+    still = {"n_frames": 1, "noise": 0.0, "background": 0.25}
+    clean, noisy = (
+        sim.disk_moves(0, **still, camera=sim.Camera(photons=n)).images[0].astype(float) for n in (None, 500)
+    )
+    dim = clean < 1200
+    off = (noisy - clean)[dim].std() / 4095, np.sqrt(clean[dim].mean() / 4095 / 500)
+    assert off[0] == pytest.approx(off[1], rel=0.05)
+    assert (noisy - clean)[clean > 1.6 * 1024].std() > 1.15 * (noisy - clean)[dim].std()
+
+
 def test_settings_compare_hash_and_do_not_change_behind_the_back() -> None:
     track = np.full((10, 2), 30.0)
     config = SimulationConfig(tracks=[track], vanish={1: (2, 3)})

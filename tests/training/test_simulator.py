@@ -90,10 +90,11 @@ def test_a_batch_is_of_the_promised_form(seed: int, kind: str) -> None:
 def test_flow_maps_every_free_cell_onto_the_next_frame(seed: int, kind: str) -> None:
     batch = random_batch(seed, 1, n_frames=3, shape=(120, 120), kinds=[kind], with_flow=True)
     (labels,), (flow,), (scene,) = batch.labels.numpy(), batch.flow.numpy(), batch.scenes
-    growing = {mother for mother, _, _ in scene.config.buds}
+    becoming_two = {cell for cell, *_ in scene.config.buds + scene.config.divisions}
     for t in range(2):
-        for cell in set(np.unique(labels[t])) & set(np.unique(labels[t + 1])) - {0} - growing:
-            if stands_free(labels[t], cell) and stands_free(labels[t + 1], cell):
+        for cell in set(np.unique(labels[t])) & set(np.unique(labels[t + 1])) - {0} - becoming_two:
+            large = (labels[t + 1] == cell).sum() > 300
+            if large and stands_free(labels[t], cell) and stands_free(labels[t + 1], cell):
                 assert iou_but_for_the_rim(warped(labels[t] == cell, flow[t]), labels[t + 1] == cell) > 0.95
 
 
@@ -106,8 +107,9 @@ def test_a_free_cell_keeps_the_area_of_its_disk(seed: int, kind: str) -> None:
         for cell in np.unique(frame[frame > 0]):
             radius = scene.radius[cell - 1] * scene.size[t, cell - 1]
             if stands_free(frame, cell) and radius > 4:
-                lobes = (scene.lobe_depth[cell - 1] ** 2).sum() / 2 if config.cell_shape != "amoeboid" else 0
-                assert (frame == cell).sum() == pytest.approx((1 + lobes) * np.pi * radius**2, rel=0.12)
+                normalised = config.cell_shape == "amoeboid" or config.spikes > 0
+                lobes = 0 if normalised else (scene.lobe_depth[cell - 1] ** 2).sum() / 2
+                assert (frame == cell).sum() == pytest.approx((1 + lobes) * np.pi * radius**2, rel=0.1)
 
 
 def labels_of(**settings: object) -> np.ndarray:

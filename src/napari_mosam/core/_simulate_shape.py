@@ -17,7 +17,7 @@ Index = Any  # a frame or row, or an integer array of them that broadcasts again
 
 LOBES = np.array([2, 3, 4, 5])
 _EDGE_BUMP = 0.3
-_SPIKE_WIDTH, _SPIKE_TIP = 0.11, 0.04
+_SPIKE_WIDTH, _SPIKE_TIP = 0.11, 0.08
 _CIRCLE = np.linspace(0, 2 * np.pi, 256, endpoint=False)
 
 
