@@ -1,6 +1,6 @@
 """Movies with their truth, and where they come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from training.config import DataConfig
+from training.randomness import generator, happens, integers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,12 +65,26 @@ class SimulatedMovies:
 
     def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
         """See :class:`MovieSource`."""
-        from training.randomness import generator
         from training.simulator import random_batch
 
-        number = int(torch.randint(0, 2**31 - 1, (1,), generator=generator(seed, "simulated")))
+        number = int(integers(generator(seed, "simulated"), (1,), 0, 2**31 - 1))
         kinds = self._kinds or None
         batch = random_batch(number, n, n_frames=n_frames, shape=(side, side), device=device, kinds=kinds)
+        return MovieBatch(batch.images, batch.labels)
+
+
+class Disks:
+    """Movies of five round stained cells each, whose diameter is a fifth of the frame's side."""
+
+    def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
+        """See :class:`MovieSource`."""
+        from napari_mosam.core._simulate_scene import build_scene
+        from napari_mosam.core.simulate import SimulationConfig
+        from training.simulator import render_batch
+
+        numbers = integers(generator(seed, "disks"), (n,), 0, 2**31 - 1).tolist()
+        look = SimulationConfig(n_frames=n_frames, shape=(side, side), n_cells=5, cell_shape="round", diameter=side / 5)
+        batch = render_batch([build_scene(replace(look, seed=number)) for number in numbers], device)
         return MovieBatch(batch.images, batch.labels)
 
 
@@ -90,8 +105,6 @@ class Mixed:
 
     def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
         """See :class:`MovieSource`; a fraction of a movie is settled by chance."""
-        from training.randomness import generator, happens
-
         whole, rest = divmod(n * self._share, 1)
         n_second = int(whole) + happens(generator(seed, "mixed"), rest)
         counts = ((self._first, n - n_second), (self._second, n_second))
@@ -103,7 +116,7 @@ def source_of(config: DataConfig, stills: Path | None) -> MovieSource:
     from training.pseudo import PseudoMovies
     from training.stills import load_stills
 
-    simulated = SimulatedMovies(config.kinds)
+    simulated = Disks() if config.disks else SimulatedMovies(config.kinds)
     if stills is None or config.stills == 0:
         return simulated
     return Mixed(simulated, PseudoMovies(load_stills(stills, "train")), config.stills)
