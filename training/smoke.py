@@ -28,6 +28,8 @@ from training.run import train
 
 LOGGER = logging.getLogger("training")
 LEAST_IOU = 0.5
+LARGEST_SHARE = 0.6
+"""Of the first loss. An answer that does not look at the picture comes to about 0.8 of it, whatever the weights."""
 N_DISKS = 4
 
 
@@ -99,7 +101,7 @@ def _iou(found: np.ndarray, true: np.ndarray) -> float:
     return float((found & true).sum() / max(1, (found | true).sum()))
 
 
-def check(found: Smoke) -> None:
+def check(found: Smoke, least_iou: float = LEAST_IOU) -> None:
     """Refuse a result that does not show learning.
 
     Raises
@@ -107,10 +109,10 @@ def check(found: Smoke) -> None:
     SmokeError
         If the loss did not fall, or the disks are not found.
     """
-    if not found.last_loss < found.first_loss:
-        raise SmokeError(f"the loss did not fall: {found.first_loss:.3f} to {found.last_loss:.3f}")
-    if found.prompted_iou < LEAST_IOU:
-        raise SmokeError(f"the boxed disks are not found: mean IoU {found.prompted_iou:.2f} < {LEAST_IOU}")
+    if not found.last_loss < LARGEST_SHARE * found.first_loss:
+        raise SmokeError(f"the loss did not fall enough: {found.first_loss:.3f} to {found.last_loss:.3f}")
+    if found.prompted_iou < least_iou:
+        raise SmokeError(f"the boxed disks are not found: mean IoU {found.prompted_iou:.2f} < {least_iou}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -189,8 +189,7 @@ def test_training_works(tmp_path):
     settings = replace(SMOKE.optimiser, seconds=0, steps=60)
     found = smoke(replace(SMOKE, optimiser=settings), tmp_path)
     assert found.steps == 60
-    check(found)
-    assert found.last_loss < 0.95 * found.first_loss
+    check(found, least_iou=0.35)
 
 
 WORKING = Smoke(first_loss=9.0, last_loss=3.0, prompted_iou=0.8, followed_iou=0.8, steps=90, seconds=60.0)
@@ -198,7 +197,7 @@ WORKING = Smoke(first_loss=9.0, last_loss=3.0, prompted_iou=0.8, followed_iou=0.
 
 def test_a_run_that_learns_nothing_is_reported():
     check(WORKING)
-    with pytest.raises(SmokeError, match=r"did not fall: 9\.000 to 9\.100"):
+    with pytest.raises(SmokeError, match=r"did not fall enough: 9\.000 to 9\.100"):
         check(replace(WORKING, last_loss=9.1))
     with pytest.raises(SmokeError, match=r"not found: mean IoU 0\.20"):
         check(replace(WORKING, prompted_iou=0.2))
