@@ -72,8 +72,8 @@ class DataConfig:
         Share of pseudo-movies made from real stills, where those are at hand.
     kinds : tuple of str
         Modalities of the simulator; empty: all of them.
-    disks : bool
-        Nothing but round stained cells, which are quickly drawn and quickly learnt: to try the loop.
+    easy : bool
+        Nothing but well-visible stained cells, which are quickly drawn and quickly learnt: to try the loop.
     per_movie : int
         Clips cut from each movie, around different objects.
     queue : int
@@ -83,7 +83,7 @@ class DataConfig:
     side: int = 256
     stills: float = 0.5
     kinds: tuple[str, ...] = ()
-    disks: bool = False
+    easy: bool = False
     per_movie: int = 1
     queue: int = 2
 

@@ -73,8 +73,8 @@ class SimulatedMovies:
         return MovieBatch(batch.images, batch.labels)
 
 
-class Disks:
-    """Movies of five round stained cells each, whose diameter is a fifth of the frame's side."""
+class EasyMovies:
+    """Movies of six stained cells each, about a fifth of the frame's side across, with different sizes and outlines."""
 
     def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
         """See :class:`MovieSource`."""
@@ -82,8 +82,9 @@ class Disks:
         from napari_mosam.core.simulate import SimulationConfig
         from training.simulator import render_batch
 
-        numbers = integers(generator(seed, "disks"), (n,), 0, 2**31 - 1).tolist()
-        look = SimulationConfig(n_frames=n_frames, shape=(side, side), n_cells=5, cell_shape="round", diameter=side / 5)
+        numbers = integers(generator(seed, "easy"), (n,), 0, 2**31 - 1).tolist()
+        shapes = {"n_cells": 6, "diameter": side / 5, "diameter_spread": 0.3, "deformation": 0.3}
+        look = SimulationConfig(n_frames=n_frames, shape=(side, side), **shapes)
         batch = render_batch([build_scene(replace(look, seed=number)) for number in numbers], device)
         return MovieBatch(batch.images, batch.labels)
 
@@ -116,7 +117,7 @@ def source_of(config: DataConfig, stills: Path | None) -> MovieSource:
     from training.pseudo import PseudoMovies
     from training.stills import load_stills
 
-    simulated = Disks() if config.disks else SimulatedMovies(config.kinds)
+    simulated = EasyMovies() if config.easy else SimulatedMovies(config.kinds)
     if stills is None or config.stills == 0:
         return simulated
     return Mixed(simulated, PseudoMovies(load_stills(stills, "train")), config.stills)
