@@ -83,8 +83,8 @@ class EasyMovies:
         from training.simulator import render_batch
 
         numbers = integers(generator(seed, "easy"), (n,), 0, 2**31 - 1).tolist()
-        shapes = {"n_cells": 6, "diameter": side / 5, "diameter_spread": 0.3, "deformation": 0.3}
-        look = SimulationConfig(n_frames=n_frames, shape=(side, side), **shapes)
+        plain = SimulationConfig(n_frames=n_frames, shape=(side, side), n_cells=6, diameter=side / 5)
+        look = replace(plain, diameter_spread=0.3, deformation=0.3)
         batch = render_batch([build_scene(replace(look, seed=number)) for number in numbers], device)
         return MovieBatch(batch.images, batch.labels)
 
