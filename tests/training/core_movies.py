@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import torch
-
-from napari_mosam.core.simulate import SimulatedMovie, disk_moves
 from training.movies import MovieBatch
 from training.randomness import generator, integers
+
+from napari_mosam.core.simulate import SimulatedMovie, disk_moves
 
 
 class CoreMovies:

@@ -5,9 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.training.core_movies import CoreMovies
-
-from napari_mosam.core.simulate import disk_divides, disk_vanishes, touching_cells
-from napari_mosam.core.windows import Pyramid, Window, read_logits
 from training.clips import NOBODY, ClipBatch, choose_objects, cut_clips
 from training.config import StageConfig, WindowConfig
 from training.framing import held, motion, window_sides
@@ -15,6 +12,9 @@ from training.masks import extents
 from training.movies import MovieBatch
 from training.randomness import generator
 from training.windows import crop_images, crop_labels, move_logits, squares
+
+from napari_mosam.core.simulate import disk_divides, disk_vanishes, touching_cells
+from napari_mosam.core.windows import Pyramid, Window, read_logits
 
 CPU = torch.device("cpu")
 SIZE = 64

@@ -1,12 +1,12 @@
 """Recipes: every file in the repository is read, and what cannot be is refused."""
 
 import pytest
-
-from napari_mosam.core.model.build import build_from_parameters
 from training.config import LossConfig, StageConfig, TrainingConfig
 from training.networks import new_network, parameters_of, size_in_millions
 from training.recipes import CONFIGS, from_dict, read_config
 from training.run import adjusted, parser, recipe_path
+
+from napari_mosam.core.model.build import build_from_parameters
 
 RECIPES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
 

@@ -8,10 +8,6 @@ import numpy as np
 import pytest
 import torch
 from tests.training.core_movies import CoreMovies
-
-from napari_mosam.core.model.build import read_weights
-from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.simulate import disk_moves
 from training.checkpoints import CheckpointError
 from training.config import ModelConfig, StageConfig, TrainingConfig
 from training.journal import read_journal
@@ -22,6 +18,10 @@ from training.pack import pack, reference_of, sha256_of
 from training.recipes import CONFIGS, read_config
 from training.run import main, provenance
 from training.smoke import Smoke, SmokeError, check, smoke
+
+from napari_mosam.core.model.build import read_weights
+from napari_mosam.core.model.registry import load_model
+from napari_mosam.core.simulate import disk_moves
 
 CPU = torch.device("cpu")
 SMOKE = read_config(CONFIGS / "smoke.toml")

@@ -6,8 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from napari_mosam.core.model.segmenter import Decoded
 from training.config import LossConfig
 from training.losses import (
     EntropyWeights,
@@ -19,6 +17,8 @@ from training.losses import (
     mean_over,
     true_ious,
 )
+
+from napari_mosam.core.model.segmenter import Decoded
 
 CONFIG = LossConfig()
 WEIGHTS = EntropyWeights(8.0, 1.0)

@@ -7,8 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.training.core_movies import CoreMovies
-
-from napari_mosam.core.simulate import touching_cells
 from training.clips import ClipBatch, cut_clips
 from training.config import KINDS, PromptConfig, StageConfig, WindowConfig
 from training.masks import extents, iou
@@ -23,6 +21,8 @@ from training.prompting import (
     negative_click,
 )
 from training.randomness import generator
+
+from napari_mosam.core.simulate import touching_cells
 
 SIZE = 64
 USUAL = WindowConfig()

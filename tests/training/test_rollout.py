@@ -7,6 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.training.core_movies import CoreMovies
+from training.answers import Answer, replaced, rivals
+from training.clips import cut_clips
+from training.config import KINDS, MemoryConfig, PromptConfig, StageConfig
+from training.networks import new_network, parameters_of
+from training.recipes import CONFIGS, read_config
+from training.recollection import Recollection, Rules, reading
+from training.rollout import Rollout
 
 from napari_mosam.core.config import MemoryConfig as EngineMemory
 from napari_mosam.core.labels import upsample
@@ -15,13 +22,6 @@ from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.model.segmenter import MemoryFrame, PointPrompts
 from napari_mosam.core.simulate import touching_cells
-from training.answers import Answer, replaced, rivals
-from training.clips import cut_clips
-from training.config import KINDS, MemoryConfig, PromptConfig, StageConfig
-from training.networks import new_network, parameters_of
-from training.recipes import CONFIGS, read_config
-from training.recollection import Recollection, Rules, reading
-from training.rollout import Rollout
 
 SMOKE = read_config(CONFIGS / "smoke.toml")
 BOXES = PromptConfig(**{k: float(k == "box") for k in KINDS}, corrections=0, late_correction=0, motion=0)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from training.ahead import Ahead
 from training.average import RunningMean
 from training.checkpoints import Checkpoint, CheckpointError

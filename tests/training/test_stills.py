@@ -9,8 +9,6 @@ import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from training import stills as module
 from training.pseudo import PseudoMovies
 from training.stills import (
     SOURCES,
@@ -23,6 +21,8 @@ from training.stills import (
     separated,
     stills_folder,
 )
+
+from training import stills as module
 
 CPU = torch.device("cpu")
 FIXED = [

@@ -91,9 +91,7 @@ class Sam2Segmenter:
             some = None if points is None else PointPrompts(points.xy[cut], points.labels[cut])
             logits = None if mask_logits is None else mask_logits[cut]
             own = features.take(rows)
-            parts.append(
-                self.parts.decode(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask)
-            )
+            parts.append(self.parts.decode(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask))
         return Decoded(*(torch.cat([getattr(p, f) for p in parts]) for f in Decoded.__slots__))
 
     @torch.no_grad()
