@@ -1,4 +1,4 @@
-# make demo | test | lint | typecheck | clean: each does the set-up it needs, once.
+# make demo | test | train | lint | typecheck | clean: each does the set-up it needs, once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -8,6 +8,8 @@ TORCHVISION ?= torchvision==0.28.0
 EXTRAS ?= all,fast,dev
 THREADS ?= 2
 PYTEST_ARGS ?=
+RECIPE ?= nano
+TRAIN_ARGS ?=
 
 export TORCH TORCHVISION EXTRAS PYTHON
 export OMP_NUM_THREADS ?= $(THREADS)
@@ -16,7 +18,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all lint format typecheck train-motion clean
+.PHONY: help setup display demo test test-all train train-smoke train-motion lint format typecheck clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -36,6 +38,12 @@ test: setup display  ## run the tests (PYTEST_ARGS="-k prompts" to choose)
 test-all: setup display  ## run the tests, the slow ones too
 	@$(XVFB) $(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
 
+train: setup  ## train nano by its recipe on one GPU (RECIPE=pico, TRAIN_ARGS="--resume"); results in ./trained
+	@$(BIN)/python -m training.run $(RECIPE) --out trained/$(RECIPE) $(TRAIN_ARGS)
+
+train-smoke: setup  ## train a small network on the CPU and try it in the engine: does training work?
+	@$(BIN)/python -m training.smoke
+
 lint: setup  ## check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -53,4 +61,4 @@ train-motion: setup  ## train both motion encoders on simulated cells, about hal
 
 clean:  ## remove caches and the demo's results; keeps .venv
 	@rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	@find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests tools benchmarks training -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -142,10 +142,11 @@ def test_a_weight_multiplies_the_share_of_a_key(monkeypatch):
 def test_a_network_with_keys_biased_away_is_one_without_them(model, features, monkeypatch):
     read = recall(model)
     network, top = model.network, features.top[:1].flatten(2).transpose(1, 2)
-    memory, positions = model._spatial_tokens([read])
-    pointers, pointer_positions = model._pointer_tokens([read], LENGTH)
+    batch = model.batched([read])
+    memory, positions = model.parts.spatial_tokens(batch)
+    pointers, pointer_positions = model.parts.pointer_tokens(batch, LENGTH)
     memory, positions = torch.cat([memory, pointers], 1), torch.cat([positions, pointer_positions], 1)
-    here, n_pointers = model._image_positions.transpose(0, 1), pointers.shape[1]
+    here, n_pointers = model.parts.image_positions.transpose(0, 1), pointers.shape[1]
     kept = noise(memory.shape[1], seed=5) > 0.7
     bias = torch.zeros(1, len(kept)).masked_fill(~kept, -torch.inf)
     ours = attend_with_bias(network.memory_attention, top, here, memory, positions, n_pointers, bias)
@@ -161,7 +162,7 @@ def test_pixels_of_weight_zero_are_as_if_they_were_not_there(model, features, mo
     monkeypatch.setattr(attention, "EPSILON", 1e-30)
     exact = model.condition(one, [weighted(read, *weights)], LENGTH)
     unweighted = model.condition(one, [read], LENGTH)
-    n_pointer_tokens = model._pointer_tokens([read], LENGTH)[0].shape[1]
+    n_pointer_tokens = model.parts.pointer_tokens(model.batched([read]), LENGTH)[0].shape[1]
     spatial = torch.cat([torch.ones(SIDE**2) if w is None else w.flatten() for w in weights])
     without_keys(monkeypatch, torch.cat([spatial, torch.ones(n_pointer_tokens)]) > 0)
     removed = model.condition(one, [read], LENGTH)
@@ -191,7 +192,7 @@ def test_without_weights_it_is_exactly_sam2s_own_attention(model, features, weig
             frame_idx=3,
             is_init_cond_frame=False,
             current_vision_feats=[features.top[:1].flatten(2).permute(2, 0, 1)],
-            current_vision_pos_embeds=[model._image_positions],
+            current_vision_pos_embeds=[model.parts.image_positions],
             feat_sizes=[(SIDE, SIDE)],
             output_dict={"cond_frame_outputs": {0: stored.pop(0)}, "non_cond_frame_outputs": stored},
             num_frames=LENGTH,

@@ -152,7 +152,7 @@ def test_memory_is_attended_to_as_in_sam2(nano, step, tracked):
             frame_idx=t,
             is_init_cond_frame=False,
             current_vision_feats=[features.top.flatten(2).permute(2, 0, 1)],
-            current_vision_pos_embeds=[nano._image_positions],
+            current_vision_pos_embeds=[nano.parts.image_positions],
             feat_sizes=[(16, 16)],
             output_dict={"cond_frame_outputs": stored(prompted), "non_cond_frame_outputs": stored(tracked)},
             num_frames=n_frames,

@@ -133,7 +133,7 @@ def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], conf
     masks = torch.stack([rasterise(region, window, model.image_size) for region, window in pairs]).to(model.device)
     binary = (masks >= 0.5).float()
     pointers = model.pointers_of_masks(features, binary)
-    logits = _low_resolution(binary if config.mode == "full" else masks)
+    logits = sure_logits(binary if config.mode == "full" else masks)
     scores = [MASK_LOGIT if own.any() else -MASK_LOGIT for own in binary]
     return [
         FirstMask(r.object_id, windows[i], logits[i], 1.0, scores[i], pointers[i], features.take([i]), False)
@@ -141,7 +141,7 @@ def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], conf
     ]
 
 
-def _low_resolution(masks: "Tensor") -> "Tensor":
+def sure_logits(masks: "Tensor") -> "Tensor":
     """Masks (B, 1, S, S) in [0, 1] as logits (B, S/4, S/4) of a sure decision."""
     from torch.nn.functional import interpolate
 

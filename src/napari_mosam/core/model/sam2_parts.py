@@ -1,0 +1,211 @@
+"""The parts of a SAM 2 network in the order in which they are used, differentiable.
+
+Both the engine's adapter and training drive the network through this module, so that what is trained is what is
+deployed. One call is one batch of the network; whether gradients are recorded is the caller's choice.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from napari_mosam.core.device import autocast
+from napari_mosam.core.model.attention import attend_with_bias
+from napari_mosam.core.model.segmenter import Decoded, Features, PointPrompts
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryBatch:
+    """What a batch of objects attends to; every row has the same number of frames F and of pointers P.
+
+    Attributes
+    ----------
+    features : Tensor, shape (B, F, M, h, w)
+    slots : Tensor of int64, shape (B, F)
+        0 for prompted frames, 1 … n for SAM 2's temporal slots.
+    pointers : Tensor, shape (B, P, C)
+    distances : Tensor of int64, shape (B, P)
+        Frames between each pointer's frame and now.
+    """
+
+    features: Tensor
+    slots: Tensor
+    pointers: Tensor
+    distances: Tensor
+
+
+class Sam2Parts:
+    """sam2's own modules, each as one function of tensors.
+
+    Parameters
+    ----------
+    network : SAM2Base
+        On its device.
+    dtype : torch.dtype
+        float32, or bfloat16 through autocast.
+    """
+
+    def __init__(self, network: "SAM2Base", dtype: torch.dtype = torch.float32) -> None:
+        self.network: Any = network
+        self.dtype = dtype
+        self.device: torch.device = next(network.parameters()).device
+        self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
+        self.image_positions, self._memory_positions = self._fixed_positions()
+
+    def encode(self, images: Tensor) -> Features:
+        """Features of windows (B, S, S) with values in [0, 1]."""
+        rgb = (images[:, None].to(self.device).expand(-1, 3, -1, -1) - self._mean) / self._std
+        with autocast(self.device, self.dtype):
+            levels = self.network.forward_image(rgb)["backbone_fpn"]
+        *high, top = levels[-self.network.num_feature_levels :]
+        return Features(top, tuple(high))
+
+    def unconditioned(self, features: Features) -> Tensor:
+        """Features (B, C, h, w) for a frame decoded without memory."""
+        if not self.network.directly_add_no_mem_embed:
+            raise NotImplementedError("SAM 2 models that attend to a dummy memory on prompted frames are not supported")
+        no_memory: Tensor = self.network.no_mem_embed.view(1, -1, 1, 1)
+        return features.top.float() + no_memory
+
+    def attend(self, features: Features, memory: MemoryBatch, n_frames: int, bias: Tensor | None = None) -> Tensor:
+        """Features (B, C, h, w) after attending to memory; `bias` (B, K) is added to the logits of its tokens."""
+        spatial, positions = self.spatial_tokens(memory)
+        pointers, pointer_positions = self.pointer_tokens(memory, n_frames)
+        tokens = self._attend_to(
+            features.top.flatten(2).transpose(1, 2),
+            torch.cat([spatial, pointers], 1),
+            torch.cat([positions, pointer_positions], 1),
+            pointers.shape[1],
+            bias,
+        )
+        return tokens.transpose(1, 2).reshape(features.top.shape)
+
+    def decode(
+        self,
+        features: Features,
+        conditioned: Tensor,
+        *,
+        points: PointPrompts | None = None,
+        mask_logits: Tensor | None = None,
+        multimask: bool = True,
+    ) -> Decoded:
+        """Candidate masks; see :meth:`Segmenter.decode`."""
+        encoder, decoder = self.network.sam_prompt_encoder, self.network.sam_mask_decoder
+        given = points or self._no_points(len(features))
+        with autocast(self.device, self.dtype):
+            sparse, dense = encoder(points=(given.xy, given.labels), boxes=None, masks=mask_logits)
+            logits, ious, tokens, score = decoder(
+                image_embeddings=conditioned,
+                image_pe=encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=multimask,
+                repeat_image=False,
+                high_res_features=list(features.high) or None,
+            )
+        n_candidates = logits.shape[1]
+        return Decoded(logits.float(), ious.float(), score.float()[:, 0], tokens.float().expand(-1, n_candidates, -1))
+
+    def pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
+        """Object pointers (B, C) of chosen tokens (B, C), replaced where the object is absent."""
+        with autocast(self.device, self.dtype):
+            pointers = self.network.obj_ptr_proj(tokens).float()
+        return self.absent(pointers, object_score > 0)
+
+    def mask_prompts(self, masks: Tensor) -> Tensor:
+        """Binary masks (B, 1, S, S) as the decoder takes them, (B, 1, S/4, S/4)."""
+        prompts: Tensor = self.network.mask_downsample(masks)
+        return prompts
+
+    def pointers_of_masks(self, features: Features, masks: Tensor) -> Tensor:
+        """Object pointers (B, C) of given binary masks: sam2 runs its decoder on the mask without memory."""
+        prompts = self.mask_prompts(masks)
+        decoded = self.decode(features, features.top.float(), mask_logits=prompts, multimask=False)
+        pointers = self.pointers(decoded.tokens[:, 0], decoded.object_score)
+        return self.absent(pointers, masks.flatten(1).any(1))
+
+    def remember(self, top: Tensor, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False) -> Tensor:
+        """Memory features (B, M, h, w) of mask logits (B, 1, S, S) on stride-16 features (B, C, h, w)."""
+        with autocast(self.device, self.dtype):
+            features, _ = self.network._encode_new_memory(
+                current_vision_feats=[top.flatten(2).permute(2, 0, 1)],
+                feat_sizes=[tuple(top.shape[-2:])],
+                pred_masks_high_res=mask_logits,
+                object_score_logits=object_score[:, None],
+                is_mask_from_pts=from_points,
+            )
+        return torch.as_tensor(features).float()
+
+    def absent(self, pointers: Tensor, visible: Tensor) -> Tensor:
+        """Pointers with those of invisible objects replaced by the one that stands for no object."""
+        there = visible.float()[:, None]
+        if self.network.fixed_no_obj_ptr:
+            pointers = there * pointers
+        nothing: Tensor = (1 - there) * self.network.no_obj_ptr
+        return pointers + nothing
+
+    # ---- tokens ---------------------------------------------------------------------------------------------
+
+    def spatial_tokens(self, memory: MemoryBatch) -> tuple[Tensor, Tensor]:
+        """Tokens of all remembered grids and their position codes, each (B, F h w, M)."""
+        slot_codes = self.network.maskmem_tpos_enc[:, 0, 0]
+        codes = slot_codes[self.network.num_maskmem - memory.slots - 1]
+        tokens = memory.features.flatten(3).transpose(2, 3)
+        positions = self._memory_positions + codes[:, :, None]
+        return tokens.flatten(1, 2), positions.flatten(1, 2)
+
+    def pointer_tokens(self, memory: MemoryBatch, n_frames: int) -> tuple[Tensor, Tensor]:
+        """Tokens of object pointers and their position codes, each (B, P C / M, M)."""
+        from sam2.modeling.sam2_utils import get_1d_sine_pe
+
+        network, (n, n_pointers) = self.network, memory.distances.shape
+        per_pointer = network.hidden_dim // network.mem_dim
+        tokens = memory.pointers.reshape(n, n_pointers * per_pointer, network.mem_dim)
+        if not network.add_tpos_enc_to_obj_ptrs or n_pointers == 0:
+            return tokens, torch.zeros_like(tokens)
+        reach = max(1, min(n_frames, network.max_obj_ptrs_in_encoder) - 1)
+        width = network.hidden_dim if network.proj_tpos_enc_in_obj_ptrs else network.mem_dim
+        codes = network.obj_ptr_tpos_proj(get_1d_sine_pe(memory.distances.flatten() / reach, dim=width))
+        return tokens, codes.view(n, n_pointers, network.mem_dim).repeat_interleave(per_pointer, 1)
+
+    def _attend_to(
+        self, image: Tensor, memory: Tensor, positions: Tensor, n_pointers: int, bias: Tensor | None
+    ) -> Tensor:
+        """All tokens (B, tokens, channels); without a bias this is sam2's own call."""
+        attention = self.network.memory_attention
+        here = self.image_positions.transpose(0, 1).expand(len(image), -1, -1)
+        with autocast(self.device, self.dtype):
+            if bias is not None:
+                return attend_with_bias(attention, image, here, memory, positions, n_pointers, bias)
+            attended = attention(
+                curr=image.transpose(0, 1),
+                curr_pos=here.transpose(0, 1),
+                memory=memory.transpose(0, 1),
+                memory_pos=positions.transpose(0, 1),
+                num_obj_ptr_tokens=n_pointers,
+            )
+        return torch.as_tensor(attended).transpose(0, 1)
+
+    def _no_points(self, n: int) -> PointPrompts:
+        xy = torch.zeros(n, 1, 2, device=self.device)
+        return PointPrompts(xy, -torch.ones(n, 1, dtype=torch.int32, device=self.device))
+
+    @torch.no_grad()
+    def _fixed_positions(self) -> tuple[Tensor, Tensor]:
+        """Position codes of the token grid: constants, computed once; (hw, 1, C) and (hw, M)."""
+        side = self.network.image_size // self.network.backbone_stride
+        image = self.network.image_encoder.neck.position_encoding(
+            torch.zeros(1, self.network.hidden_dim, side, side, device=self.device)
+        )
+        memory = self.network.memory_encoder.position_encoding(
+            torch.zeros(1, self.network.mem_dim, side, side, device=self.device)
+        )
+        return image.flatten(2).permute(2, 0, 1).float(), memory[0].flatten(1).T.float()

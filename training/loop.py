@@ -1,0 +1,194 @@
+"""The training loop: batches in, better weights out; stops and resumes anywhere."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_mosam.core.device import choose_dtype
+from napari_mosam.core.model.sam2_parts import Sam2Parts
+from training.ahead import Ahead
+from training.average import RunningMean
+from training.checkpoints import Checkpoint, CheckpointError
+from training.clips import ClipBatch, cut_clips
+from training.config import OptimiserConfig, TrainingConfig
+from training.journal import Journal
+from training.movies import MovieSource
+from training.networks import new_network, parameters_of
+from training.recipes import CONFIGS
+from training.rollout import Judged, Rollout
+from training.schedule import Budget, average_decay, learning_rate
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+BETAS = (0.9, 0.98)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run computes and writes.
+
+    Attributes
+    ----------
+    device : torch.device
+    folder : Path
+        Of the checkpoint and the log; made if need be.
+    recipes : Path
+        Where parameter files named by the recipe lie.
+    """
+
+    device: torch.device
+    folder: Path
+    recipes: Path = CONFIGS
+
+
+class Trainer:
+    """One run of a recipe.
+
+    Every batch and every choice is a function of the recipe's seed and the index of the batch, so that a run limited
+    by updates gives the same weights whether or not it was interrupted.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    source : MovieSource
+    place : Place
+    clock : callable
+        Seconds; only differences count.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, source: MovieSource, place: Place, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self.parameters = parameters_of(config.model, place.recipes)
+        self.network: Any = new_network(config.model, self.parameters, config.seed).to(place.device)
+        self.average = RunningMean(self.network)
+        self.step = 0
+        self.skipped = 0
+        self._source = source
+        self._place = place
+        self._clock = clock
+        self._parts = Sam2Parts(self.network, choose_dtype(place.device))
+        self._optimiser = new_optimiser(self.network, config.optimiser)
+        self._budget = Budget(config.optimiser.steps, config.optimiser.seconds)
+        self._journal = Journal(place.folder / LOG)
+        self._before = 0.0
+        self._started = clock()
+
+    # ---- state
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, in all parts of the run."""
+        return self._before + self._clock() - self._started
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        return self._budget.progress(self.step, self.elapsed)
+
+    def save(self) -> Path:
+        """Write the checkpoint."""
+        path = self._place.folder / CHECKPOINT
+        network, average = self.network.state_dict(), self.average.state
+        optimiser, settings = self._optimiser.state_dict(), self.config.to_dict()
+        Checkpoint(self.step, self.elapsed, self.skipped, network, average, optimiser, settings).save(path)
+        return path
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or it is of a run with another network.
+        """
+        stored = Checkpoint.load(self._place.folder / CHECKPOINT)
+        if stored.settings["model"] != self.config.to_dict()["model"]:
+            raise CheckpointError(f"the checkpoint is of another model: {stored.settings['model']}")
+        self.network.load_state_dict(stored.network)
+        self.average.load(stored.average)
+        self._optimiser.load_state_dict(stored.optimiser)
+        self.step, self.skipped = stored.step, stored.skipped
+        self._before, self._started = stored.elapsed, self._clock()
+
+    # ---- work
+
+    def run(self, until: int | None = None) -> None:
+        """Train until the budget is spent, or for the first `until` updates of it, and write the checkpoint."""
+        settings = self.config.optimiser
+        ahead = Ahead(self._batch, self.step * settings.accumulate, self.config.data.queue)
+        batches, self._started, self._before = iter(ahead), self._clock(), self.elapsed
+        try:
+            while self.progress < 1 and (until is None or self.step < until):
+                self._update([next(batches) for _ in range(settings.accumulate)])
+                if self.step % settings.log_every == 0:
+                    self._write_line()
+                if self.step % settings.save_every == 0:
+                    self.save()
+        finally:
+            ahead.stop()
+        self._write_line()
+        self.save()
+
+    @torch.no_grad()
+    def _batch(self, index: int) -> tuple[int, ClipBatch]:
+        """Batch `index` of the run, counted through all updates."""
+        step = index // self.config.optimiser.accumulate
+        stage = self.config.stage_at(self._budget.progress(step, self.elapsed if self._budget.seconds else 0.0))
+        seed, data = f"{self.config.seed}/{index}", self.config.data
+        n_movies = math.ceil(stage.clips / data.per_movie)
+        movies = self._source.movies(seed, n_movies, stage.frames, data.side, self._place.device)
+        movies = movies.repeated(data.per_movie, stage.clips)
+        return index, cut_clips(movies, stage, self.config.window, self.network.image_size, seed)
+
+    def _update(self, batches: list[tuple[int, ClipBatch]]) -> None:
+        rate = learning_rate(self.step, self.progress, self.config.optimiser)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.zero_grad(set_to_none=True)
+        for index, clip in batches:
+            judged = Rollout(self._parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
+            torch.autograd.backward(judged.losses.total / len(batches))
+            self._report(judged)
+        self._apply(rate)
+
+    def _apply(self, rate: float) -> None:
+        """Change the weights, unless a gradient is not finite."""
+        settings = self.config.optimiser
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        if bool(torch.isfinite(norm)):
+            self._optimiser.step()
+            self.average.update(self.network, average_decay(self.step, settings.average))
+        else:
+            self.skipped += 1
+        self._journal.report({"gradient": float(norm), "rate": rate})
+        self.step += 1
+
+    def _report(self, judged: Judged) -> None:
+        losses = judged.losses
+        named: dict[str, Tensor] = {"loss": losses.total, "mask": losses.mask, "iou": losses.iou, "score": losses.score}
+        self._journal.report({name: float(value.detach()) for name, value in named.items()} | judged.measures)
+
+    def _write_line(self) -> None:
+        if self._journal.is_empty:
+            return
+        facts = {"seconds": round(self.elapsed, 1), "progress": round(self.progress, 4), "skipped": self.skipped}
+        self._journal.write(self.step, **facts)
+
+
+def new_optimiser(network: torch.nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:
+    """AdamW; biases, norms and embeddings of one axis do not decay."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.rate, betas=BETAS)

@@ -1,0 +1,131 @@
+"""From a run to files that ship: fp16 weights, build parameters, and what they must reproduce."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_mosam.core.model.registry import load_model
+from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
+from napari_mosam.core.model.segmenter import Decoded, Features, MemoryFrame, PointPrompts, Recall
+from napari_mosam.core.simulate import disk_moves
+from training.networks import size_in_millions
+
+VERSION = 2
+"""Version 1 is the first nano, which was made by other code."""
+
+
+READABLE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Files of a packed model, side by side.
+
+    Attributes
+    ----------
+    weights, parameters, reference : Path
+        ``.safetensors``, ``.json`` and ``_reference.npz``.
+    sha256 : str
+        Of the weights.
+    """
+
+    weights: Path
+    parameters: Path
+    reference: Path
+    sha256: str
+
+
+def pack(
+    state: dict[str, Tensor], parameters: dict[str, Any], provenance: dict[str, Any], folder: Path, name: str
+) -> Packed:
+    """Write a model that :func:`napari_mosam.core.model.registry.load_model` takes by the path of its weights.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        The weights, usually their running mean.
+    parameters : dict
+        Build parameters of the network.
+    provenance : dict
+        How it was made; goes into the JSON file under 'training'.
+    folder : Path
+    name : str
+        Of the files.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{name}.safetensors"
+    halved = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
+    save_file(halved, weights, {"format": "pt"})
+    weights.chmod(READABLE)
+    described = parameters | {"dtype": "float16", "name": name, "version": VERSION}
+    described |= {"sha256": sha256_of(weights), "training": provenance}
+    parameter_file = weights.with_suffix(".json")
+    _write_json(parameter_file, described)
+    model = load_model(weights, device="cpu", dtype="float32")
+    _write_json(parameter_file, described | {"params_m": _rounded(model)})
+    reference = folder / f"{name}_reference.npz"
+    np.savez_compressed(reference, **reference_of(model))
+    return Packed(weights, parameter_file, reference, described["sha256"])
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def reference_of(model: Sam2Segmenter) -> dict[str, Any]:
+    """What a model says to a click on the first of two frames of a simulated disk, and on the second.
+
+    Frames (2, S, S), the point as (x, y), and per frame the chosen mask logits, all predicted IoUs, the object score
+    and the object pointer: whatever loads these weights has to come to the same numbers.
+    """
+    size = model.image_size
+    movie = disk_moves(0, shape=(size, size), n_frames=2, diameter=size / 5)
+    frames = torch.from_numpy(np.asarray(movie.images, np.float32)).clamp(0, 1)
+    y, x = (float(c.mean()) for c in np.nonzero(movie.labels[0] == 1))
+    xy = torch.tensor([x, y])
+    points = PointPrompts(xy.view(1, 1, 2), torch.ones(1, 1, dtype=torch.int32))
+    features = model.encode(frames[:1])
+    first = model.decode(features, model.unconditioned(features), points=points)
+    memory = _remembered(model, features, first)
+    later = model.encode(frames[1:])
+    second = model.decode(later, model.condition(later, [Recall(((0, memory),), ((1, memory),))], 2))
+    stored = {"frames": frames, "point_xy": xy, **_described(model, first, 0), **_described(model, second, 1)}
+    return {name: value.numpy() for name, value in stored.items()}
+
+
+def _remembered(model: Sam2Segmenter, features: Features, decoded: Decoded) -> MemoryFrame:
+    best = int(decoded.predicted_iou[0].argmax())
+    logits = decoded.logits[:, best][:, None]
+    side = model.image_size
+    full = torch.nn.functional.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
+    pointer = model.pointers(decoded.tokens[:, best], decoded.object_score)[0]
+    return MemoryFrame(0, model.remember(features, full, decoded.object_score)[0], pointer, 1.0, 1.0, 1.0)
+
+
+def _described(model: Sam2Segmenter, decoded: Decoded, t: int) -> dict[str, Tensor]:
+    best = int(decoded.predicted_iou[0].argmax())
+    pointer = model.pointers(decoded.tokens[:, best], decoded.object_score)[0]
+    return {
+        f"low_res_logits_{t}": decoded.logits[0, best],
+        f"ious_{t}": decoded.predicted_iou[0],
+        f"object_score_{t}": decoded.object_score,
+        f"object_pointer_{t}": pointer,
+    }
+
+
+def _rounded(model: Sam2Segmenter) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in size_in_millions(model.network).items()}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
