@@ -140,12 +140,21 @@ def test_a_missing_file_is_exit_code_2(server, mosam):
     assert code == 2 and f"there is no file at {server.url}/sam2.1_hiera_small.pt (404)" in err
 
 
+INTERRUPTIBLE = """
+import signal, sys
+from napari_mosam.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command; processes that a shell starts in the background ignore SIGINT, and so do their children."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
 def test_ctrl_c_keeps_what_came_and_the_same_command_continues(server, tmp_path):
     """In a process of its own; the server only pretends to have 156 MB, and sends them slowly."""
     server.files[TINY], server.usual = bytes(156_008_466), Answer(seconds_per_mb=1)
     part = tmp_path / "cache" / f"{TINY}.part"
-    command = [sys.executable, "-m", "napari_mosam", "models", "download", "sam2.1-tiny"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "models", "download", "sam2.1-tiny"]
     kept = 0
     for _ in range(2):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

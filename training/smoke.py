@@ -120,11 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = argparse.ArgumentParser(prog="python -m training.smoke", description=__doc__)
     options.add_argument("--out", type=Path, help="keep the run in this folder")
-    options.add_argument("--seconds", type=float, help="length of the training")
+    options.add_argument("--steps", type=int, help="updates, instead of the recipe's")
     given = options.parse_args(arguments)
     config = read_config(CONFIGS / "smoke.toml")
-    if given.seconds:
-        config = replace(config, optimiser=replace(config.optimiser, seconds=given.seconds))
+    if given.steps:
+        config = replace(config, optimiser=replace(config.optimiser, steps=given.steps))
     with tempfile.TemporaryDirectory() as scratch:
         found = smoke(config, given.out or Path(scratch))
     LOGGER.info(
