@@ -3,7 +3,7 @@
     python docs/make_model_card.py
 
 For some kinds of cells, the worst of a few held-out ones: after a click, after a box, and some frames after the true
-mask. White: the truth. Orange: the model's mask.
+mask. Blue: the truth. Orange: the model's mask.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def tile(shown: Shown) -> NDArray[np.float64]:
     rgb = (
         np.stack([np.clip(image / max(1.0, float(np.percentile(image, 99.8))), 0, 1)] * 3, -1).repeat(2, 0).repeat(2, 1)
     )
-    for mask, colour in ((shown.truth, (1, 1, 1)), (shown.found, (1, 0.45, 0))):
+    for mask, colour in ((shown.truth, (0, 0.85, 1)), (shown.found, (1, 0.45, 0))):
         rgb[find_boundaries(mask[cut].repeat(2, 0).repeat(2, 1), mode="inner")] = colour
     return rgb
 
