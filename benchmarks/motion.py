@@ -192,7 +192,14 @@ def _window(cell: Cell) -> Window:
     return Window.square((y + dy, x + dx), RATIO * cell.last.diameter)
 
 
-def _compared(clip, t, motion, cells, windows, tools) -> Iterator[Found]:
+def _compared(
+    clip: Clip,
+    t: int,
+    motion: FrameMotion,
+    cells: Sequence[Cell],
+    windows: tuple[Sequence[Window], Sequence[Window]],
+    tools: tuple[LearnedMotion, Sam2Segmenter, int],
+) -> Iterator[Found]:
     learned, model, size = tools
     (past, here), shape = windows, clip.frames.shape[1:]
     seen = [

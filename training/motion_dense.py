@@ -10,11 +10,7 @@ examples and steps give the same weights; where time runs out first, they are fe
 """
 
 import argparse
-import json
-import logging
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,9 +19,7 @@ from torch.nn.functional import binary_cross_entropy, interpolate
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.dense_encoder import DenseFlow, DenseMotionEncoder
 from training.motion_pairs import Pairs, make_pairs
-from training.motion_steps import Schedule, fit, save_encoder
-
-log = logging.getLogger("training.motion")
+from training.motion_steps import Schedule, fit, read_command, save_encoder
 
 
 def loss_of(found: DenseFlow, pairs: Pairs) -> Tensor:
@@ -94,33 +88,16 @@ def _ious(one: Tensor, other: Tensor) -> Tensor:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="nano", help="name or path of the weights whose features are read")
-    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "motion_dense.json")
-    parser.add_argument(
-        "--seconds", type=float, help="of training; making examples has its own limit in the configuration"
-    )
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    settings = json.loads(given.config.read_text())
-    schedule = Schedule(**settings["schedule"])
-    if given.seconds is not None:
-        schedule = replace(schedule, seconds=given.seconds)
-    given.out.mkdir(parents=True, exist_ok=True)
-    model = load_model(given.model, device="cpu")
+    command = read_command(parser, "motion_dense.json")
+    settings, out = command.settings, command.given.out
+    model = load_model(command.given.model, device="cpu")
     seed, n_pairs, budget = settings["data_seed"], settings["n_pairs"], settings["data_seconds"]
-    pairs = make_pairs(model, seed, n_pairs, budget, given.out / "pairs.pt")
-    held_out = make_pairs(model, seed + 1, n_pairs // 20, budget / 20, given.out / "held_out.pt")
-    encoder, losses = train(pairs, held_out, schedule, settings["batch"])
-    record = {
-        "schedule": asdict(schedule),
-        "data": settings,
-        "examples": len(pairs),
-        "steps": len(losses),
-        **errors_of(encoder, held_out),
-    }
-    made_for = {"model": model.name, "features": model.fingerprint}
-    save_encoder(encoder, given.out / "motion_dense", record, **made_for)
+    pairs = make_pairs(model, seed, n_pairs, budget, out / "pairs.pt")
+    held_out = make_pairs(model, seed + 1, n_pairs // 20, budget / 20, out / "held_out.pt")
+    encoder, losses = train(pairs, held_out, command.schedule, settings["batch"])
+    record = command.record(len(pairs), losses, errors_of(encoder, held_out))
+    save_encoder(encoder, out / "motion_dense", record, model=model.name, features=model.fingerprint)
 
 
 if __name__ == "__main__":

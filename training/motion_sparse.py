@@ -9,11 +9,10 @@ steps give the same weights; where time runs out first, they are fewer.
 """
 
 import argparse
-import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from napari_mosam.core.motion.estimate import FrameMotion, MotionEstimator, spar
 from napari_mosam.core.motion.sparse_encoder import SparseForecast, SparseMotionEncoder
 from napari_mosam.core.regions import Region
 from training.motion_movies import Errors, Scene, scenes
-from training.motion_steps import Schedule, fit, save_encoder
+from training.motion_steps import Schedule, fit, read_command, save_encoder
 
 log = logging.getLogger("training.motion")
 N_FRAMES = 11
@@ -189,30 +188,13 @@ def errors_of(encoder: SparseMotionEncoder, rows: Rows) -> dict[str, float]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "motion_sparse.json")
-    parser.add_argument(
-        "--seconds", type=float, help="of training; making examples has its own limit in the configuration"
-    )
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    settings = json.loads(given.config.read_text())
-    schedule = Schedule(**settings["schedule"])
-    if given.seconds is not None:
-        schedule = replace(schedule, seconds=given.seconds)
-    given.out.mkdir(parents=True, exist_ok=True)
+    command = read_command(parser, "motion_sparse.json")
+    settings, out = command.settings, command.given.out
     seed, n_rows, budget = settings["data_seed"], settings["n_rows"], settings["data_seconds"]
-    rows = make_rows(seed, n_rows, budget, given.out / "rows.pt")
-    held_out = make_rows(seed + 1, n_rows // 10, budget / 10, given.out / "held_out.pt")
-    encoder, losses = train(rows, held_out, schedule, settings["batch"])
-    record = {
-        "schedule": asdict(schedule),
-        "data": settings,
-        "examples": len(rows),
-        "steps": len(losses),
-        **errors_of(encoder, held_out),
-    }
-    save_encoder(encoder, given.out / "motion_sparse", record)
+    rows = make_rows(seed, n_rows, budget, out / "rows.pt")
+    held_out = make_rows(seed + 1, n_rows // 10, budget / 10, out / "held_out.pt")
+    encoder, losses = train(rows, held_out, command.schedule, settings["batch"])
+    save_encoder(encoder, out / "motion_sparse", command.record(len(rows), losses, errors_of(encoder, held_out)))
 
 
 if __name__ == "__main__":

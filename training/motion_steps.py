@@ -1,11 +1,12 @@
-"""The steps that train a motion encoder, and its files."""
+"""The steps that train a motion encoder, its command line, and its files."""
 
+import argparse
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import cos, pi
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,6 +87,35 @@ def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def _average(averaged: dict[str, Tensor], encoder: nn.Module, decay: float) -> None:
     for name, value in encoder.state_dict().items():
         averaged[name].lerp_(value.detach(), 1 - decay)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command asks for: its options, the settings of its configuration file, and the schedule."""
+
+    given: argparse.Namespace
+    settings: dict[str, Any]
+    schedule: Schedule
+
+    def record(self, n_examples: int, losses: Sequence[float], errors: Mapping[str, float]) -> dict[str, Any]:
+        """How an encoder was made, for the file beside its weights."""
+        numbers = {"examples": n_examples, "steps": len(losses), **errors}
+        return {"schedule": asdict(self.schedule), "data": self.settings, **numbers}
+
+
+def read_command(parser: argparse.ArgumentParser, config: str) -> Command:
+    """Options of both commands, `config` being the configuration file by default; makes the output folder."""
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / config)
+    parser.add_argument("--seconds", type=float, help="of training; making examples has a limit of its own in the file")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings = json.loads(given.config.read_text())
+    schedule = Schedule(**settings["schedule"])
+    if given.seconds is not None:
+        schedule = replace(schedule, seconds=given.seconds)
+    given.out.mkdir(parents=True, exist_ok=True)
+    return Command(given, settings, schedule)
 
 
 def save_encoder(encoder: nn.Module, path: Path, record: Mapping[str, Any], **made_for: str) -> None:
