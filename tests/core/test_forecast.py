@@ -20,6 +20,7 @@ def used(cues, diameter=20):
     [
         ([], (1, 0), ["drift"]),
         ([Cue("flow", (9, 9), 0.0)], (1, 0), ["drift"]),
+        ([Cue("flow", (9, 9), 5e-324)], (1, 0), ["drift"]),
         ([Cue("flow", (4, 4), 0.5)], (4, 4), ["flow"]),
         ([Cue("flow", (4, 4), 0.5), Cue("keypoints", (6, 4), 0.5)], (5, 4), ["flow", "keypoints"]),
         ([Cue("flow", (4, 4), 0.9), Cue("keypoints", (5, 4), 0.1)], (4.1, 4), ["flow", "keypoints"]),

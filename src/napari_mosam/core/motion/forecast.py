@@ -11,6 +11,9 @@ MAX_DISAGREEMENT = 0.25
 
 MIN_DISAGREEMENT_PX = 2.0
 
+MIN_CONFIDENCE = 1e-6
+"""A cue with less says nothing."""
+
 FORECASTS = (("kalman", "velocity"), ("learned",))
 """Cues that decide alone, the first before the second."""
 
@@ -83,8 +86,9 @@ def fuse(cues: Sequence[Cue], diameter: float) -> tuple[Shift, tuple[Cue, ...]]:
         The same cues, those used marked.
     """
     drift, *others = cues
-    forced = [cue for name in FORECASTS for cue in others if cue.name in name and cue.confidence > 0]
-    observed = [cue for cue in others if cue not in forced and cue.confidence > 0]
+    sure = [cue for cue in others if cue.confidence > MIN_CONFIDENCE]
+    forced = [cue for name in FORECASTS for cue in sure if cue.name in name]
+    observed = [cue for cue in sure if cue not in forced]
     agreed = observed if _agree(observed, diameter) else []
     used = forced[:1] or agreed or [drift]
     weight = sum(cue.confidence for cue in used)
