@@ -12,9 +12,11 @@ from hypothesis import settings
 from napari_mosam.core.model import catalogue
 from napari_mosam.core.model.catalogue import ModelInfo, model_info
 
-# Deadlines would measure how busy the machine is.
-settings.register_profile("mosam", deadline=None)
-settings.load_profile("mosam")
+# Deadlines would measure how busy the machine is. The same examples are drawn on every run, so that a failure is one of
+# the change at hand; HYPOTHESIS_PROFILE=explore draws new ones.
+settings.register_profile("mosam", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "mosam"))
 
 
 @pytest.fixture(scope="session")
