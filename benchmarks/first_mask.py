@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
+from _runs import click, jittered_box
 from numpy.typing import NDArray
 from scipy.ndimage import shift
 from skimage.segmentation import clear_border
@@ -32,7 +33,7 @@ from napari_mosam.core.api import preview, segment
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.segmenter import Segmenter
 from napari_mosam.core.movie import Movie
-from napari_mosam.core.prompts import BoxPrompt, PointPrompt, Prompt, Prompts
+from napari_mosam.core.prompts import PointPrompt, Prompt, Prompts
 from napari_mosam.core.raster import innermost_point
 from napari_mosam.core.regions import Region
 
@@ -40,7 +41,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from training.stills import is_test
 
 MIN_AREA = 30
-JITTER = 0.1
 STEP = 0.25
 MODALITY = {
     "bbbc039": "fluorescence",
@@ -97,20 +97,6 @@ def region_of(mask: Masks) -> Region:
     return region
 
 
-def jittered_box(mask: Masks, rng: np.random.Generator) -> BoxPrompt:
-    """The cell's box, every side moved by up to 10 % of it."""
-    y0, x0, y1, x1 = region_of(mask).box
-    height, width = y1 - y0 + 1, x1 - x0 + 1
-    d = rng.uniform(-JITTER, JITTER, 4) * [height, width, height, width]
-    return BoxPrompt(1, 0, (y0 + d[0], x0 + d[1], y1 + d[2], x1 + d[3]))
-
-
-def interior_click(mask: Masks, rng: np.random.Generator) -> PointPrompt:
-    """A random pixel of the cell."""
-    y, x = np.argwhere(mask)[rng.integers(mask.sum())]
-    return PointPrompt(1, 0, (float(y), float(x)))
-
-
 def correction(mask: Masks, found: Masks) -> PointPrompt:
     """The click a careful user would make next: amid the larger of what is missing and what is too much."""
     missing, surplus = mask & ~found, found & ~mask
@@ -145,13 +131,13 @@ class Cell:
 
     def scores(self, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
         """IoU and milliseconds of every kind of prompt."""
-        box, click = jittered_box(self.truth, rng), interior_click(self.truth, rng)
-        first = self.ask([click])
+        box, inside = jittered_box(self.truth, 1, 0, rng), click(self.truth, 1, 0, rng)
+        first = self.ask([inside])
         answers = {
             "box": self.ask([box]),
             "click": first,
-            "click, size given": self.ask([click], region_of(self.truth).diameter),
-            "click and correction": self.ask([click, correction(self.truth, first[0])]),
+            "click, size given": self.ask([inside], region_of(self.truth).diameter),
+            "click and correction": self.ask([inside, correction(self.truth, first[0])]),
         }
         return {k: (iou(m, self.truth), ms) for k, (m, ms) in answers.items()} | {"mask, then moved": self.moved(rng)}
 

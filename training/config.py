@@ -3,16 +3,13 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-
-def _require(ok: bool, name: str, given: object, allowed: str) -> None:
-    if not ok:
-        raise ValueError(f"{name} = {given!r} is not possible; allowed: {allowed}")
+from napari_mosam.core._checks import require
 
 
 def _require_share(owner: object, *names: str) -> None:
     for name in names:
         given = getattr(owner, name)
-        _require(0 <= given <= 1, name, given, "0 to 1")
+        require(0 <= given <= 1, name, given, "0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +52,9 @@ class StageConfig:
     frames: int = 8
 
     def __post_init__(self) -> None:
-        _require(0 < self.until <= 1, "until", self.until, "above 0, to 1")
+        require(0 < self.until <= 1, "until", self.until, "above 0, to 1")
         for name in ("clips", "objects", "frames"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +85,10 @@ class DataConfig:
     queue: int = 2
 
     def __post_init__(self) -> None:
-        _require(self.side >= 64, "side", self.side, "64 or more")
+        require(self.side >= 64, "side", self.side, "64 or more")
         _require_share(self, "stills")
-        _require(self.per_movie >= 1, "per_movie", self.per_movie, "1 or more")
-        _require(self.queue >= 0, "queue", self.queue, "0 or more")
+        require(self.per_movie >= 1, "per_movie", self.per_movie, "1 or more")
+        require(self.queue >= 0, "queue", self.queue, "0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ class WindowConfig:
     def __post_init__(self) -> None:
         _require_share(self, "wide", "click_centred", "lag", "absent")
         low, high = self.ratio_range
-        _require(1 <= low <= self.ratio <= high, "ratio_range", self.ratio_range, "(1 or more, …) around ratio")
+        require(1 <= low <= self.ratio <= high, "ratio_range", self.ratio_range, "(1 or more, …) around ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +167,7 @@ class PromptConfig:
 
     def __post_init__(self) -> None:
         _require_share(self, "late_correction", "motion", *KINDS)
-        _require(sum(getattr(self, kind) for kind in KINDS) > 0, "prompts", 0, "at least one kind above 0")
+        require(sum(getattr(self, kind) for kind in KINDS) > 0, "prompts", 0, "at least one kind above 0")
 
 
 KINDS = ("click", "inner_click", "two_clicks", "box", "negative", "mask")
@@ -206,7 +203,7 @@ class MemoryConfig:
 
     def __post_init__(self) -> None:
         _require_share(self, "gated", "drop", "compete", "short", "aged")
-        _require(self.max_age >= 1, "max_age", self.max_age, "1 or more")
+        require(self.max_age >= 1, "max_age", self.max_age, "1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +235,9 @@ class LossConfig:
     def __post_init__(self) -> None:
         _require_share(self, "settled")
         for name in ("dice", "iou", "absent_iou", "score"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("balanced", "bce"):
-            _require(min(getattr(self, name)) >= 0, name, getattr(self, name), "(0 or more, 0 or more)")
+            require(min(getattr(self, name)) >= 0, name, getattr(self, name), "(0 or more, 0 or more)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,10 +282,10 @@ class OptimiserConfig:
     save_every: int = 500
 
     def __post_init__(self) -> None:
-        _require(self.seconds > 0 or self.steps > 0, "seconds and steps", (self.seconds, self.steps), "one above 0")
-        _require(0 <= self.average < 1, "average", self.average, "0 to below 1")
+        require(self.seconds > 0 or self.steps > 0, "seconds and steps", (self.seconds, self.steps), "one above 0")
+        require(0 <= self.average < 1, "average", self.average, "0 to below 1")
         for name in ("accumulate", "log_every", "save_every"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +304,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         ends = [stage.until for stage in self.stages]
-        _require(bool(ends) and ends == sorted(set(ends)) and ends[-1] == 1, "stages", ends, "growing ends, up to 1")
+        require(bool(ends) and ends == sorted(set(ends)) and ends[-1] == 1, "stages", ends, "growing ends, up to 1")
 
     def stage_at(self, progress: float) -> StageConfig:
         """The stage at a share of the run, in [0, 1]."""

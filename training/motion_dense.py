@@ -18,6 +18,7 @@ from torch.nn.functional import binary_cross_entropy, interpolate
 
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.dense_encoder import DenseFlow, DenseMotionEncoder
+from training.masks import iou
 from training.motion_pairs import Pairs, make_pairs
 from training.motion_steps import Schedule, fit, read_command, save_encoder
 
@@ -76,13 +77,9 @@ def errors_of(encoder: DenseMotionEncoder, pairs: Pairs, size: int = 16, most: i
         per_pair = inside.sum((1, 2, 3)).clamp(min=1)
         misses.append(((found.flow - wanted).norm(dim=1, keepdim=True) * inside).sum((1, 2, 3)) / per_pair)
         still.append((wanted.norm(dim=1, keepdim=True) * inside).sum((1, 2, 3)) / per_pair)
-        ious.append(_ious(found.mask > 0, some.targets > 0.5))
+        ious.append(iou(found.mask > 0, some.targets > 0.5))
     encoder.train()
     return {name: float(torch.cat(v).mean()) for name, v in (("epe", misses), ("still", still), ("iou", ious))}
-
-
-def _ious(one: Tensor, other: Tensor) -> Tensor:
-    return (one & other).sum((1, 2, 3)) / (one | other).sum((1, 2, 3)).clamp(min=1)
 
 
 def main() -> None:

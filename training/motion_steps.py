@@ -7,12 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import cos, pi
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from training.average import RunningMean
+from training.schedule import Budget, average_decay, learning_rate
 
 log = logging.getLogger("training.motion")
 BatchT = TypeVar("BatchT")
@@ -28,8 +30,8 @@ class Schedule:
         Of the optimiser; the learning rate follows a cosine over them.
     seconds : float
         After which training stops all the same.
-    learning_rate : float
-        The largest, after `warmup` steps.
+    rate, final_rate : float
+        Learning rate after `warmup` steps, and its share at the end.
     average : float
         Decay per step of the moving average of the weights that is kept.
     seed : int
@@ -37,16 +39,13 @@ class Schedule:
 
     steps: int = 4000
     seconds: float = 600.0
-    learning_rate: float = 1e-3
+    rate: float = 1e-3
+    final_rate: float = 0.02
     warmup: int = 100
     weight_decay: float = 0.02
     average: float = 0.998
     seed: int = 0
     log_every: int = 200
-
-    def rate(self, progress: float, step: int) -> float:
-        """Share of the learning rate, `progress` being that of steps or time, in [0, 1]."""
-        return min(1.0, (step + 1) / self.warmup) * (0.02 + 0.98 * (1 + cos(pi * min(1.0, progress))) / 2)
 
 
 def fit(
@@ -57,36 +56,29 @@ def fit(
     check: Callable[[], Mapping[str, float]],
 ) -> list[float]:
     """Train in place and leave the averaged weights; returns the loss at every step."""
-    optimiser = torch.optim.AdamW(encoder.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
-    averaged = {name: value.detach().clone() for name, value in encoder.state_dict().items()}
+    optimiser = torch.optim.AdamW(encoder.parameters(), schedule.rate, weight_decay=schedule.weight_decay)
+    averaged, budget = RunningMean(encoder), Budget(schedule.steps, schedule.seconds)
     begin, losses = time.monotonic(), list[float]()
-    for step in range(schedule.steps):
-        spent = (time.monotonic() - begin) / schedule.seconds
-        if spent >= 1:
-            break
-        _set_rate(optimiser, schedule.learning_rate * schedule.rate(max(spent, step / schedule.steps), step))
+    while (progress := budget.progress(len(losses), time.monotonic() - begin)) < 1:
+        step = len(losses)
+        _set_rate(optimiser, learning_rate(step, progress, schedule))
         loss = loss_of(next(batches))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimiser.step()
         losses.append(float(loss.detach()))
-        _average(averaged, encoder, min(schedule.average, (step + 1) / (step + 10)))
+        averaged.update(encoder, average_decay(step, schedule.average))
         if (step + 1) % schedule.log_every == 0:
             recent = sum(losses[-schedule.log_every :]) / schedule.log_every
             log.info("step %d loss %.4f %s", step + 1, recent, {k: round(v, 4) for k, v in check().items()})
-    encoder.load_state_dict(averaged)
+    encoder.load_state_dict(averaged.state)
     return losses
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
-
-
-def _average(averaged: dict[str, Tensor], encoder: nn.Module, decay: float) -> None:
-    for name, value in encoder.state_dict().items():
-        averaged[name].lerp_(value.detach(), 1 - decay)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 import math
 from dataclasses import dataclass
-
-from training.config import OptimiserConfig
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,26 @@ class Budget:
         return min(1.0, max(by_steps, by_time))
 
 
-def learning_rate(step: int, progress: float, config: OptimiserConfig) -> float:
+class Pace(Protocol):
+    """Settings of the learning rate; those of :class:`training.config.OptimiserConfig`."""
+
+    @property
+    def rate(self) -> float:
+        """The largest."""
+        ...
+
+    @property
+    def final_rate(self) -> float:
+        """Its share at the end."""
+        ...
+
+    @property
+    def warmup(self) -> int:
+        """Updates over which it grows."""
+        ...
+
+
+def learning_rate(step: int, progress: float, config: Pace) -> float:
     """Rate of update `step` (from 0): a linear warm-up times a cosine from `rate` to ``rate * final_rate``."""
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     cosine = 0.5 * (1 + math.cos(math.pi * progress))

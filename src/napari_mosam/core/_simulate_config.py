@@ -7,8 +7,8 @@ from typing import Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._checks import require
 from napari_mosam.core._simulate_light import Camera, Optics
-from napari_mosam.core._simulate_light import require as _require
 
 Modality = Literal["fluorescence", "phase", "dic", "cytoplasm", "membrane", "zernike", "nomarski", "brightfield"]
 CellShape = Literal["round", "ellipse", "lobed", "rod", "amoeboid", "yeast"]
@@ -181,58 +181,58 @@ class SimulationConfig:
             put("n_cells", len(self.tracks))
 
     def _check_values(self) -> None:
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
-        _require(self.n_frames >= 1, "n_frames", self.n_frames, "1 or more")
-        _require(len(self.shape) == 2 and min(self.shape) >= 16, "shape", self.shape, "(Y, X), at least 16 px each")
-        _require(self.n_cells >= 0, "n_cells", self.n_cells, "0 or more")
-        _require(self.diameter >= 4, "diameter", self.diameter, "4 px or more")
-        _require(self.diameter < min(self.shape), "diameter", self.diameter, f"less than the frame's {self.shape}")
-        _require(self.speed >= 0, "speed", self.speed, "0 px per frame or more")
-        _require(self.rotation >= 0, "rotation", self.rotation, "0 rad per frame or more")
-        _require(0 <= self.persistence < 1, "persistence", self.persistence, "0 to below 1")
-        _require(0 <= self.diameter_spread <= 0.5, "diameter_spread", self.diameter_spread, "0 to 0.5")
-        _require(0 <= self.deformation <= 0.3, "deformation", self.deformation, "0 to 0.3")
-        _require(0 <= self.repulsion <= 1, "repulsion", self.repulsion, "0 to 1")
-        _require(0 <= self.bleaching < 1, "bleaching", self.bleaching, "0 to below 1")
-        _require(self.noise >= 0, "noise", self.noise, "0 or more")
-        _require(self.blur >= 0, "blur", self.blur, "0 px or more")
-        _require(0 < self.contrast <= 1, "contrast", self.contrast, "above 0 to 1")
-        _require(self.background is None or 0 <= self.background <= 1, "background", self.background, "0 to 1, or None")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(self.n_frames >= 1, "n_frames", self.n_frames, "1 or more")
+        require(len(self.shape) == 2 and min(self.shape) >= 16, "shape", self.shape, "(Y, X), at least 16 px each")
+        require(self.n_cells >= 0, "n_cells", self.n_cells, "0 or more")
+        require(self.diameter >= 4, "diameter", self.diameter, "4 px or more")
+        require(self.diameter < min(self.shape), "diameter", self.diameter, f"less than the frame's {self.shape}")
+        require(self.speed >= 0, "speed", self.speed, "0 px per frame or more")
+        require(self.rotation >= 0, "rotation", self.rotation, "0 rad per frame or more")
+        require(0 <= self.persistence < 1, "persistence", self.persistence, "0 to below 1")
+        require(0 <= self.diameter_spread <= 0.5, "diameter_spread", self.diameter_spread, "0 to 0.5")
+        require(0 <= self.deformation <= 0.3, "deformation", self.deformation, "0 to 0.3")
+        require(0 <= self.repulsion <= 1, "repulsion", self.repulsion, "0 to 1")
+        require(0 <= self.bleaching < 1, "bleaching", self.bleaching, "0 to below 1")
+        require(self.noise >= 0, "noise", self.noise, "0 or more")
+        require(self.blur >= 0, "blur", self.blur, "0 px or more")
+        require(0 < self.contrast <= 1, "contrast", self.contrast, "above 0 to 1")
+        require(self.background is None or 0 <= self.background <= 1, "background", self.background, "0 to 1, or None")
         low, high = self.aspect or (1, 1)
-        _require(1 <= low <= high <= 12, "aspect", self.aspect, "1 <= low <= high <= 12, or None")
+        require(1 <= low <= high <= 12, "aspect", self.aspect, "1 <= low <= high <= 12, or None")
         dim, bright = self.brightness
-        _require(0 < dim <= bright <= 1, "brightness", self.brightness, "0 < low <= high <= 1")
-        _require(0 <= self.bend <= 0.5, "bend", self.bend, "0 to 0.5")
-        _require(0 <= self.spikes <= 4, "spikes", self.spikes, "0 to 4")
-        _require(self.margin >= 0, "margin", self.margin, "0 px or more")
-        _require(self.cell_shape in _SHAPES, "cell_shape", self.cell_shape, f"one of {_SHAPES}")
-        _require(self.modality in _MODALITIES, "modality", self.modality, f"one of {_MODALITIES}")
-        _require(self.dtype in ("uint16", "uint8"), "dtype", self.dtype, "'uint16' or 'uint8'")
+        require(0 < dim <= bright <= 1, "brightness", self.brightness, "0 < low <= high <= 1")
+        require(0 <= self.bend <= 0.5, "bend", self.bend, "0 to 0.5")
+        require(0 <= self.spikes <= 4, "spikes", self.spikes, "0 to 4")
+        require(self.margin >= 0, "margin", self.margin, "0 px or more")
+        require(self.cell_shape in _SHAPES, "cell_shape", self.cell_shape, f"one of {_SHAPES}")
+        require(self.modality in _MODALITIES, "modality", self.modality, f"one of {_MODALITIES}")
+        require(self.dtype in ("uint16", "uint8"), "dtype", self.dtype, "'uint16' or 'uint8'")
 
     def _check_events(self) -> None:
         last = self.n_frames - 1
         births = dict.fromkeys(range(1, self.n_cells + 1), 0)
         for cell, t in self.divisions:
-            _require(cell in births, "dividing cell", cell, f"a cell that lives and has not divided: {sorted(births)}")
-            _require(births.pop(cell) < t <= last, "division frame", t, f"after the mother's first frame, to {last}")
+            require(cell in births, "dividing cell", cell, f"a cell that lives and has not divided: {sorted(births)}")
+            require(births.pop(cell) < t <= last, "division frame", t, f"after the mother's first frame, to {last}")
             births.update(dict.fromkeys(self.daughters[cell, t], t))
         for cell, first, end in self.absences:
-            _require(1 <= cell <= self.n_total, "vanishing cell", cell, f"1 to {self.n_total}")
-            _require(0 <= first <= end <= last, "vanishing frames", (first, end), f"0 <= first <= last <= {last}")
+            require(1 <= cell <= self.n_total, "vanishing cell", cell, f"1 to {self.n_total}")
+            require(0 <= first <= end <= last, "vanishing frames", (first, end), f"0 <= first <= last <= {last}")
         for cell, t in self.deaths:
-            _require(1 <= cell <= self.n_total, "dying cell", cell, f"1 to {self.n_total}")
-            _require(1 <= t <= last, "frame of death", t, f"1 to {last}")
+            require(1 <= cell <= self.n_total, "dying cell", cell, f"1 to {self.n_total}")
+            require(1 <= t <= last, "frame of death", t, f"1 to {last}")
         for cell, first, division in self.buds:
-            _require(cell in births and cell <= self.n_cells, "budding cell", cell, "a founder that does not divide")
-            _require(0 <= first <= last, "first frame of a bud", first, f"0 to {last}")
-            _require(division > first, "frame on which a bud divides", division, f"after its first, {first}")
+            require(cell in births and cell <= self.n_cells, "budding cell", cell, "a founder that does not divide")
+            require(0 <= first <= last, "first frame of a bud", first, f"0 to {last}")
+            require(division > first, "frame on which a bud divides", division, f"after its first, {first}")
         for t, _, _ in self.stage_jumps:
-            _require(1 <= t <= last, "stage jump frame", t, f"1 to {last}")
+            require(1 <= t <= last, "stage jump frame", t, f"1 to {last}")
         for y0, x0, y1, x1 in self.occluders:
-            _require(y0 <= y1 and x0 <= x1, "occluder", (y0, x0, y1, x1), "(y0, x0, y1, x1), y0 <= y1 and x0 <= x1")
+            require(y0 <= y1 and x0 <= x1, "occluder", (y0, x0, y1, x1), "(y0, x0, y1, x1), y0 <= y1 and x0 <= x1")
         for track in self.tracks if self.tracks is not None else ():
-            _require(len(track) == self.n_frames, "length of a track", len(track), f"n_frames = {self.n_frames}")
-        _require(self.n_total <= 65535, "number of cells", self.n_total, "65535 at most")
+            require(len(track) == self.n_frames, "length of a track", len(track), f"n_frames = {self.n_frames}")
+        require(self.n_total <= 65535, "number of cells", self.n_total, "65535 at most")
 
     @property
     def absences(self) -> tuple[tuple[int, int, int], ...]:

@@ -2,11 +2,7 @@
 
 from dataclasses import dataclass
 
-
-def require(ok: bool, name: str, given: object, allowed: str) -> None:
-    """Raise a ValueError that says what was given and what is possible."""
-    if not ok:
-        raise ValueError(f"{name} = {given!r} is not possible; allowed: {allowed}")
+from napari_mosam.core._checks import require
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self, TypeVar, get_args
 
+from napari_mosam.core._checks import require
+
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 MotionEncoder = Literal["classical", "learned"]
@@ -20,14 +22,9 @@ MOTION_ENCODERS, FLOW_METHODS, MOTION_PROMPTS, SELECTIONS, PIXEL_FILTERS = map(
 )
 
 
-def _require(ok: bool, name: str, given: object, allowed: str) -> None:
-    if not ok:
-        raise ValueError(f"{name} = {given!r} is not possible; allowed: {allowed}")
-
-
 def _require_choice(name: str, given: object, allowed: tuple[str, ...]) -> None:
     listed = ", ".join(f"'{word}'" for word in allowed[:-1]) + f" or '{allowed[-1]}'"
-    _require(given in allowed, name, given, listed)
+    require(given in allowed, name, given, listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +49,10 @@ class WindowConfig:
     ladder_max: float = 1.5
 
     def __post_init__(self) -> None:
-        _require(self.mode in ("object", "full"), "window mode", self.mode, "'object' or 'full'")
-        _require(1.5 <= self.ratio <= 20, "window ratio", self.ratio, "1.5 to 20 object diameters")
-        _require(0 <= self.rescale <= 1, "window rescale", self.rescale, "0 to 1")
-        _require(self.ladder_max > 0, "window ladder_max", self.ladder_max, "a positive number")
+        require(self.mode in ("object", "full"), "window mode", self.mode, "'object' or 'full'")
+        require(1.5 <= self.ratio <= 20, "window ratio", self.ratio, "1.5 to 20 object diameters")
+        require(0 <= self.rescale <= 1, "window rescale", self.rescale, "0 to 1")
+        require(self.ladder_max > 0, "window ladder_max", self.ladder_max, "a positive number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +107,10 @@ class MotionConfig:
         _require_choice("motion encoder", self.encoder, MOTION_ENCODERS)
         _require_choice("flow_method", self.flow_method, FLOW_METHODS)
         _require_choice("motion prompt", self.prompt, MOTION_PROMPTS)
-        _require(0 <= self.negatives <= 8, "negatives", self.negatives, "0 to 8")
+        require(0 <= self.negatives <= 8, "negatives", self.negatives, "0 to 8")
         for name in ("box_weight", "mask_weight", "overlap_weight"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
-        _require(
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
+        require(
             self.box_weight + self.mask_weight <= 1,
             "box_weight + mask_weight",
             self.box_weight + self.mask_weight,
@@ -174,17 +171,17 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         _require_choice("memory selection", self.selection, SELECTIONS)
         _require_choice("memory pixels", self.pixels, PIXEL_FILTERS)
-        _require(1 <= self.n_frames <= 6, "memory n_frames", self.n_frames, "1 to 6")
-        _require(1 <= self.n_candidates <= 64, "memory n_candidates", self.n_candidates, "1 to 64")
-        _require(1 <= self.stride <= 32, "memory stride", self.stride, "1 to 32")
-        _require(0 <= self.min_iou < 1, "memory min_iou", self.min_iou, "0 to below 1")
+        require(1 <= self.n_frames <= 6, "memory n_frames", self.n_frames, "1 to 6")
+        require(1 <= self.n_candidates <= 64, "memory n_candidates", self.n_candidates, "1 to 64")
+        require(1 <= self.stride <= 32, "memory stride", self.stride, "1 to 32")
+        require(0 <= self.min_iou < 1, "memory min_iou", self.min_iou, "0 to below 1")
         low, high = self.pixel_range
-        _require(0 <= low < high <= 1, "pixel_range", self.pixel_range, "(low, high) with 0 <= low < high <= 1")
-        _require(self.max_conditioning >= 0, "max_conditioning", self.max_conditioning, "0 (all) or more")
+        require(0 <= low < high <= 1, "pixel_range", self.pixel_range, "(low, high) with 0 <= low < high <= 1")
+        require(self.max_conditioning >= 0, "max_conditioning", self.max_conditioning, "0 (all) or more")
         low, high = self.area_range
-        _require(0 <= low < 1 < high, "area_range", self.area_range, "(below 1, above 1)")
-        _require(self.area_history >= 1, "area_history", self.area_history, "1 or more")
-        _require(0 <= self.min_consistency < 1, "min_consistency", self.min_consistency, "0 to below 1")
+        require(0 <= low < 1 < high, "area_range", self.area_range, "(below 1, above 1)")
+        require(self.area_history >= 1, "area_history", self.area_history, "1 or more")
+        require(0 <= self.min_consistency < 1, "min_consistency", self.min_consistency, "0 to below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +221,14 @@ class LifeConfig:
     end_at_border: int = 50
 
     def __post_init__(self) -> None:
-        _require(0 <= self.confirm <= 10, "life confirm", self.confirm, "0 to 10")
+        require(0 <= self.confirm <= 10, "life confirm", self.confirm, "0 to 10")
         low, high = self.gate_area
-        _require(0 <= low < 1 < high, "gate_area", self.gate_area, "(below 1, above 1)")
-        _require(self.gate_sigmas > 0, "gate_sigmas", self.gate_sigmas, "a positive number")
-        _require(0 <= self.min_contrast < 1, "min_contrast", self.min_contrast, "0 to below 1")
-        _require(1 <= self.widen <= 2, "life widen", self.widen, "1 to 2")
-        _require(1 <= self.max_widen <= 4, "life max_widen", self.max_widen, "1 to 4")
-        _require(self.end_at_border >= 0, "end_at_border", self.end_at_border, "0 (never) or more")
+        require(0 <= low < 1 < high, "gate_area", self.gate_area, "(below 1, above 1)")
+        require(self.gate_sigmas > 0, "gate_sigmas", self.gate_sigmas, "a positive number")
+        require(0 <= self.min_contrast < 1, "min_contrast", self.min_contrast, "0 to below 1")
+        require(1 <= self.widen <= 2, "life widen", self.widen, "1 to 2")
+        require(1 <= self.max_widen <= 4, "life max_widen", self.max_widen, "1 to 4")
+        require(self.end_at_border >= 0, "end_at_border", self.end_at_border, "0 (never) or more")
 
     @classmethod
     def off(cls) -> Self:
