@@ -74,6 +74,14 @@ def test_it_segments(mine):
     assert [result.t for result in results] == [0, 1]
 
 
+def test_a_network_that_attends_to_a_dummy_memory_is_refused_when_it_is_loaded(mine):
+    config = OmegaConf.load(mine.with_suffix(".yaml"))
+    config.model.directly_add_no_mem_embed = False
+    OmegaConf.save(config, mine.with_suffix(".yaml"))
+    with pytest.raises(ModelError, match="directly_add_no_mem_embed = False is not possible"):
+        load_model(mine, config=mine.with_suffix(".yaml"))
+
+
 @pytest.mark.parametrize("container", ["model", "state_dict", None])
 def test_the_usual_wrappings_are_taken_off(mine, container):
     stored = torch.load(mine, weights_only=True)["model"]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_mosam.core.device import autocast
 from napari_mosam.core.model.attention import attend_with_bias
+from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.segmenter import Decoded, Features, PointPrompts
 
 if TYPE_CHECKING:
@@ -50,9 +51,19 @@ class Sam2Parts:
         On its device.
     dtype : torch.dtype
         float32, or bfloat16 through autocast.
+
+    Raises
+    ------
+    ModelError
+        If the network attends to a dummy memory on prompted frames, which no published SAM 2 does.
     """
 
     def __init__(self, network: "SAM2Base", dtype: torch.dtype = torch.float32) -> None:
+        if not network.directly_add_no_mem_embed:
+            raise ModelError(
+                "directly_add_no_mem_embed = False is not possible: SAM 2 networks that attend to a dummy memory on "
+                "prompted frames are not supported; allowed: True, as in all configurations of sam2"
+            )
         self.network: Any = network
         self.dtype = dtype
         self.device: torch.device = next(network.parameters()).device
@@ -70,8 +81,6 @@ class Sam2Parts:
 
     def unconditioned(self, features: Features) -> Tensor:
         """Features (B, C, h, w) for a frame decoded without memory."""
-        if not self.network.directly_add_no_mem_embed:
-            raise NotImplementedError("SAM 2 models that attend to a dummy memory on prompted frames are not supported")
         no_memory: Tensor = self.network.no_mem_embed.view(1, -1, 1, 1)
         return features.top.float() + no_memory
 
