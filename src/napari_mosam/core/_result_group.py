@@ -1,12 +1,13 @@
-"""The zarr group of a result: where it may be made, and its small parts."""
+"""The zarr group of a result: how it is opened, and its small parts."""
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core._result_place import ResultError, settled
 from napari_mosam.core.prompt_records import from_records, to_records
 from napari_mosam.core.records import TABLE
 
@@ -15,17 +16,47 @@ if TYPE_CHECKING:
 
     from napari_mosam.core.prompts import Prompts
 
-RESULT_MARK = "napari_mosam"
-"""Attribute of a group that holds a result: the version that wrote it."""
-
 LOCK_CHUNK = (64, 64)
 
 
 def open_group(path: str | Path, mode: str) -> Any:
-    """The zarr group of a result."""
+    """The zarr group of a result; a swap that was cut off is put right first.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ResultError
+        If it cannot be read.
+    """
     import zarr
 
-    return zarr.open_group(str(path), mode=mode)
+    with reading(path):
+        folder = settled(path)
+        if not folder.exists():
+            raise FileNotFoundError(f"there is no result '{path}'; check the path")
+        group = zarr.open_group(str(folder), mode=mode)
+        if "labels" not in group or "table" not in group:
+            raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
+        return group
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn whatever a damaged store makes its readers raise into one kind of error.
+
+    Raises
+    ------
+    ResultError
+        In place of it.
+    """
+    try:
+        yield
+    except (ResultError, FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except Exception as error:  # zarr, the codecs and the parsers have their own each
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise ResultError(f"'{path}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
 
 
 def write_prompts(group: Any, prompts: "Prompts") -> None:
@@ -34,9 +65,9 @@ def write_prompts(group: Any, prompts: "Prompts") -> None:
 
 
 def read_prompts(group: Any) -> "Prompts":
-    """The prompts kept in a result's group; ValueError where there are none."""
+    """The prompts kept in a result's group; ResultError where there are none."""
     if "prompts" not in group:
-        raise ValueError("this result was written without its prompts, by an earlier version; run 'mosam track' again")
+        raise ResultError("this result was written without its prompts, by an earlier version; run 'mosam track' again")
     return from_records(group["prompts"].attrs["records"], group["labels"].shape[1:])
 
 
@@ -72,44 +103,6 @@ def locked_ids(group: Any, object_ids: Sequence[int], t: int) -> tuple[int, ...]
         return ()
     row = np.asarray(group["table/locked"][t])
     return tuple(object_id for object_id, locked in zip(object_ids, row, strict=True) if locked)
-
-
-# ---- where a result may be made
-
-
-def clear_place(path: Path, *, overwrite: bool) -> None:
-    """Make sure a result can be written at `path`; only an earlier result is ever removed."""
-    if not path.exists():
-        return
-    if not overwrite:
-        raise FileExistsError(f"'{path}' exists; choose another name or allow it to be overwritten (--overwrite)")
-    if not _is_result(path):
-        raise FileExistsError(
-            f"'{path}' is not a result of napari-mosam, so it is not overwritten; choose another name"
-        )
-    shutil.rmtree(path)
-
-
-def _is_result(path: Path) -> bool:
-    import zarr
-    from zarr.errors import ContainsArrayError, GroupNotFoundError
-
-    try:
-        return RESULT_MARK in zarr.open_group(str(path), mode="r").attrs
-    except (ContainsArrayError, GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError, KeyError):
-        return False
-
-
-def new_group(path: Path) -> Any:
-    """An empty group at `path`, its folders made; PermissionError where that is not possible."""
-    import zarr
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return zarr.open_group(str(path), mode="w-")
-    except OSError as error:
-        reason = error.strerror or error
-        raise PermissionError(f"cannot write '{path}' ({reason}); choose a folder you may write to") from error
 
 
 def mark_version() -> str:

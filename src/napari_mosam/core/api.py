@@ -164,7 +164,8 @@ def track(
         Zarr group to make; it holds 'labels' (T, Y, X), 'confidence' (T, Y, X) and records per object and frame.
         Where both directions followed an object, the record of the better one is kept, see :func:`fuse`.
     overwrite : bool
-        Replace an existing group. Without it an existing path is refused.
+        Replace an existing result: the new one is written beside it and takes its place when it is whole; a run that
+        is stopped leaves the earlier one as it is. Without it an existing path is refused.
     progress : callable, optional
         Called after each frame with its result, the number of steps done and their total.
     **options
@@ -177,25 +178,30 @@ def track(
 
     Raises
     ------
-    FileExistsError, PermissionError
+    FileExistsError, PermissionError, ResultBusyError
         Before anything is computed.
     """
-    from napari_mosam.core.store import ResultWriter
+    from napari_mosam.core._result_place import alone
+    from napari_mosam.core.store import Result, ResultWriter
 
     opened = Movie.open(movie, axes=axes, channel=channel, z=z)
     start, stop = frame_range(options.get("frames"), opened.n_frames)
     inside = check_prompts(prompts, opened.shape, start, stop, options.get("direction", "both"))
-    options["model"] = _loaded(options.get("model", "nano"), options.get("device"))
-    results = segment(opened, prompts, **options)
-    total = count_steps(opened.n_frames, inside, options.get("frames"), options.get("direction", "both"))
-    settings = {**_provenance(options), "frames": [start, stop]}
-    side = options["model"].image_size // LOGIT_STRIDE
-    writer = ResultWriter.create(Path(out), opened, inside, settings, side=side, overwrite=overwrite)
-    for done, result in enumerate(results, start=1):
-        writer.write(result)
-        if progress is not None:
-            progress(result, done, total)
-    return writer.finish()
+    with alone(out, make_folder=True) as place:
+        folder = place.room(overwrite=overwrite)
+        options["model"] = _loaded(options.get("model", "nano"), options.get("device"))
+        results = segment(opened, prompts, **options)
+        total = count_steps(opened.n_frames, inside, options.get("frames"), options.get("direction", "both"))
+        settings = {**_provenance(options), "frames": [start, stop]}
+        side = options["model"].image_size // LOGIT_STRIDE
+        writer = ResultWriter.create(folder, opened, inside, settings, side=side)
+        for done, result in enumerate(results, start=1):
+            writer.write(result)
+            if progress is not None:
+                progress(result, done, total)
+        writer.finish()
+        place.publish(folder)
+    return Result.open(Path(out))
 
 
 def rerun(
@@ -224,7 +230,8 @@ def rerun(
     Parameters
     ----------
     result : Result or path
-        What :func:`track` wrote; changed in place.
+        What :func:`track` wrote; changed in place. One that was stopped before its end stays half, see
+        :attr:`Result.complete`.
     movie : Movie, array or path
         The movie it was made from.
     prompts : Prompts or sequence of prompts
@@ -253,31 +260,37 @@ def rerun(
     ------
     MovieError, PromptError, ModelError, DeviceError, ValueError
         On bad input, before anything is changed.
+    ResultBusyError
+        If somebody else is writing the result.
     """
+    from napari_mosam.core._result_place import alone
     from napari_mosam.core.prompt_records import changed_frames as differing
     from napari_mosam.core.rerun import Rerun
     from napari_mosam.core.rerun_checks import check_changes, same_model, same_movie
     from napari_mosam.core.store import Result, ResultWriter
 
-    stored = Result.open(result if isinstance(result, str | Path) else result.path)
-    before, attrs = stored.prompts, stored.attrs
-    opened = same_movie(stored, movie, axes=axes, channel=channel, z=z)
-    start, stop = attrs["frames"]
-    given = check_prompts(prompts, opened.shape, start, stop, attrs["direction"]) if len(prompts) else Prompts()
-    ids = set(given.object_ids if object_ids is None else object_ids)
-    changes = {i: set(frames) for i, frames in differing(before, given).items() if i in ids}
-    for i, frames in (changed_frames or {}).items():
-        changes.setdefault(i, set()).update(frames)
-    check_changes(changes, ids, {*given.object_ids, *before.object_ids}, range(start, stop))
-    if not changes:
-        return stored
-    now = Prompts([*(p for p in before if p.object_id not in changes), *(p for p in given if p.object_id in changes)])
-    loaded = same_model(stored, _loaded(attrs["model"] if model is None else model, device))
-    config = EngineConfig.from_dict(attrs["config"])
-    job = Job(opened, now, loaded, config, start, stop, attrs["direction"], attrs["diameter"])
-    writer = ResultWriter.reopen(stored.path, now, sorted(changes))
-    Rerun(job, writer, before, changes, neighbours=neighbours, progress=progress).run()
-    return writer.finish()
+    path = Path(result if isinstance(result, str | Path) else result.path)
+    with alone(path):
+        stored = Result.open(path)
+        before, attrs = stored.prompts, stored.attrs
+        opened = same_movie(stored, movie, axes=axes, channel=channel, z=z)
+        start, stop = attrs["frames"]
+        given = check_prompts(prompts, opened.shape, start, stop, attrs["direction"]) if len(prompts) else Prompts()
+        ids = set(given.object_ids if object_ids is None else object_ids)
+        changes = {i: set(frames) for i, frames in differing(before, given).items() if i in ids}
+        for i, frames in (changed_frames or {}).items():
+            changes.setdefault(i, set()).update(frames)
+        check_changes(changes, ids, {*given.object_ids, *before.object_ids}, range(start, stop))
+        if not changes:
+            return stored
+        kept = (p for p in before if p.object_id not in changes)
+        now = Prompts([*kept, *(p for p in given if p.object_id in changes)])
+        loaded = same_model(stored, _loaded(attrs["model"] if model is None else model, device))
+        config = EngineConfig.from_dict(attrs["config"])
+        job = Job(opened, now, loaded, config, start, stop, attrs["direction"], attrs["diameter"])
+        writer = ResultWriter.reopen(path, now, sorted(changes))
+        Rerun(job, writer, before, changes, neighbours=neighbours, progress=progress).run()
+    return Result.open(path)
 
 
 def count_steps(

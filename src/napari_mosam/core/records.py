@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_mosam.core._result_place import ResultError
 from napari_mosam.core.labels import Claim
 from napari_mosam.core.logit_codes import decode_array, encode_logits
 from napari_mosam.core.raster import region_of_logits
@@ -271,17 +272,17 @@ class RecordStore:
 
         Raises
         ------
-        ValueError
+        ResultError
             If the result has none, or keeps other columns.
         """
         if "records" not in group or "values" not in group["table"]:
-            raise ValueError(
+            raise ResultError(
                 "this result was written without records, by an earlier version; run 'mosam track' again to explain "
                 "or correct it"
             )
         details, values = group["records/details"], group["table/values"]
         if (details.attrs["columns"], values.attrs["columns"]) != (list(DETAILS), list(TABLE)):
-            raise ValueError("this result was written by another version, with other columns; run 'mosam track' again")
+            raise ResultError("this result was written by another version, with other columns; run 'mosam track' again")
         return cls(tuple(object_ids), group["records/logits"], details, values)
 
     @property

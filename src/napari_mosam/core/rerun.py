@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mosam.core._result_group import write_prompts
+from napari_mosam.core._result_progress import UNFINISHED
 from napari_mosam.core.fusion import agreement
 from napari_mosam.core.jobs import Job
 from napari_mosam.core.labels import Claim
@@ -30,9 +31,6 @@ AGREES = 0.98
 
 STEADY = 5
 """Frames in a row that must agree before a leg stops."""
-
-UNFINISHED = "unfinished"
-"""Attribute of a result: objects that are being followed again; what is stored of them may be half new."""
 
 Changes = Mapping[int, Iterable[int]]
 

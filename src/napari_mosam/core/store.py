@@ -6,6 +6,7 @@ which of them may not change, ``records`` what is needed to compose and follow a
 ``records`` of the group ``prompts`` holds the prompts.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core._result_group import (
-    RESULT_MARK,
-    clear_place,
     lock_array,
     locked_ids,
     mark_version,
-    new_group,
     open_group,
     read_prompts,
     read_table,
+    reading,
     write_ids,
     write_prompts,
 )
+from napari_mosam.core._result_place import RESULT_MARK, ResultGoneError, alone, new_group
+from napari_mosam.core._result_progress import ResultProgress
 from napari_mosam.core.fusion import Locked, areas_of, as_bytes, compose, fuse, way_since_prompt
 from napari_mosam.core.labels import label_dtype
 from napari_mosam.core.records import STATES, FrameRecords, Record, RecordStore
@@ -84,14 +85,46 @@ class Result:
         ------
         FileNotFoundError
             If there is none at `path`.
+        ResultError
+            If it is damaged, or something else.
         """
-        group = open_group(path, "r")
-        ids = tuple(int(i) for i in group["table/object_ids"][:])
-        values = read_table(group["table"], (group["labels"].shape[0], len(ids)))
-        words = np.array([state or "" for state in STATES])
-        state = words[np.nan_to_num(values.pop("state")).astype(int)]
-        attrs = dict(group.attrs)
-        return cls(Path(path), group["labels"], group["confidence"], ids, **values, state=state, attrs=attrs)
+        with reading(path):
+            group = open_group(path, "r")
+            ids = tuple(int(i) for i in group["table/object_ids"][:])
+            values = read_table(group["table"], (group["labels"].shape[0], len(ids)))
+            words = np.array([state or "" for state in STATES])
+            state = words[np.nan_to_num(values.pop("state")).astype(int)]
+            attrs = dict(group.attrs)
+            return cls(Path(path), group["labels"], group["confidence"], ids, **values, state=state, attrs=attrs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run that made it came to its end, and so did every correction since."""
+        return self.progress.complete
+
+    @property
+    def progress(self) -> ResultProgress:
+        """How far it came; as text: 'complete', 'stopped at frame 13 of 40' ..."""
+        with reading(self.path):
+            return ResultProgress.read(open_group(self.path, "r"))
+
+    def describe(self) -> str:
+        """Several aligned lines on what it is and how far it came."""
+        attrs = self.attrs
+        low, high = attrs.get("limits", (0, 0))
+        start, stop = attrs.get("frames", (0, self.labels.shape[0]))
+        n_frames, height, width = self.labels.shape
+        rows = {
+            "name": f"{self.path.name} (result of mosam track)",
+            "movie": f"{attrs.get('movie', 'unknown')}, {n_frames} frames of {height} x {width} px (Y, X)",
+            "objects": f"{len(self.object_ids)}: {_shortened(self.object_ids)}",
+            "frames": f"{start}:{stop}, {attrs.get('direction', 'unknown direction')}",
+            "state": str(self.progress),
+            "model": attrs.get("model", "unknown"),
+            "limits": f"{low:g} to {high:g} became 0 to 1" if low < high else "unknown",
+            "version": f"napari-mosam {attrs.get(RESULT_MARK, 'unknown')}",
+        }
+        return "\n".join(f"{key:<9}{value}" for key, value in rows.items())
 
     @property
     def n_object_frames(self) -> int:
@@ -101,7 +134,8 @@ class Result:
     @property
     def prompts(self) -> "Prompts":
         """The prompts that it was made from."""
-        return read_prompts(open_group(self.path, "r"))
+        with reading(self.path):
+            return read_prompts(open_group(self.path, "r"))
 
     def record(self, object_id: int, t: int) -> Record | None:
         """Everything kept of an object on a frame; None where it was not followed.
@@ -114,7 +148,8 @@ class Result:
             For a frame outside the movie.
         """
         self._check(object_id, t)
-        return self._records().read_one(object_id, t)
+        with reading(self.path):
+            return self._records().read_one(object_id, t)
 
     def timeline(self, object_id: int, frames: slice = slice(None)) -> "Timeline":
         """What the engine saw, decided and read of an object, over all frames or some.
@@ -127,10 +162,17 @@ class Result:
         from napari_mosam.core.timeline import Timeline
 
         self._check(object_id)
-        return Timeline.read(self._records(), object_id, frames)
+        with reading(self.path):
+            return Timeline.read(self._records(), object_id, frames)
 
     def lock(self, object_id: int, t: int) -> None:
-        """Fix an object's pixels and record on a frame; no later run changes them."""
+        """Fix an object's pixels and record on a frame; no later run changes them.
+
+        Raises
+        ------
+        ResultBusyError
+            If somebody else is writing the result.
+        """
         self._set_lock(object_id, t, True)
 
     def unlock(self, object_id: int, t: int) -> None:
@@ -143,8 +185,9 @@ class Result:
 
     def _set_lock(self, object_id: int, t: int, value: bool) -> None:
         self._check(object_id, t)
-        group = open_group(self.path, "r+")
-        lock_array(group, self.labels.shape[0], len(self.object_ids))[t, self.object_ids.index(object_id)] = value
+        with alone(self.path):
+            group = open_group(self.path, "r+")
+            lock_array(group, self.labels.shape[0], len(self.object_ids))[t, self.object_ids.index(object_id)] = value
 
     def _records(self) -> RecordStore:
         return RecordStore.open(open_group(self.path, "r"), self.object_ids)
@@ -157,8 +200,14 @@ class Result:
             raise IndexError(f"there is no frame {t} in '{self.path}'; it has frames 0 to {self.labels.shape[0] - 1}")
 
 
+def _shortened(ids: Sequence[int], most: int = 12) -> str:
+    return ", ".join(map(str, ids[:most])) + (" ..." if len(ids) > most else "")
+
+
 class ResultWriter:
     """Writes one frame after another into a group; every frame is on disk when a method returns.
+
+    For who is alone with the result, see :func:`alone`.
 
     Attributes
     ----------
@@ -171,6 +220,7 @@ class ResultWriter:
         self.records = records
         self.written = np.zeros((group["labels"].shape[0], len(records.object_ids)), bool)
         self._path = path
+        self._folder = _identity(path)
         self._group = group
         self._prompted: dict[int, set[int]] = {}
         for prompt in prompts:
@@ -180,7 +230,7 @@ class ResultWriter:
 
     @classmethod
     def create(
-        cls, path: Path, movie: "Movie", prompts: "Prompts", settings: Mapping[str, Any], *, side: int, overwrite: bool
+        cls, path: Path, movie: "Movie", prompts: "Prompts", settings: Mapping[str, Any], *, side: int
     ) -> "ResultWriter":
         """Make an empty group for the results of a movie.
 
@@ -193,13 +243,10 @@ class ResultWriter:
 
         Raises
         ------
-        FileExistsError
-            If `path` exists and may not be overwritten, or is no earlier result.
         PermissionError
             If the folder cannot be written.
         """
         limits = [float(v) for v in movie.limits]  # the first real read: a broken movie must not cost an old result
-        clear_place(path, overwrite=overwrite)
         group = new_group(path)
         group.attrs[RESULT_MARK] = mark_version()
         ids = prompts.object_ids
@@ -288,12 +335,30 @@ class ResultWriter:
     def _commit(
         self, frame: FrameRecords, object_ids: Iterable[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"
     ) -> None:
-        self.records.write(frame)
+        """The table comes last: what it tells of is there, whatever ends the process."""
+        self._check_there()
         self._group["labels"][frame.t] = labels
         self._group["confidence"][frame.t] = confidence
+        self.records.write(frame)
         self.written[frame.t, [self.records.object_ids.index(i) for i in object_ids]] = True
 
-    def finish(self) -> Result:
-        """The group, marked as complete and opened for reading."""
+    def _check_there(self) -> None:
+        """A store makes the folders it misses, so a moved or deleted one would come back without its head."""
+        if _identity(self._path) != self._folder or not (self._path / "zarr.json").is_file():
+            raise ResultGoneError(
+                f"'{self._path}' was moved or deleted while it was written; nothing more is written there"
+            )
+
+    def finish(self) -> None:
+        """Mark the result as complete."""
+        self._check_there()
         self._group.attrs["complete"] = True
-        return Result.open(self._path)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of the same name; None where there is none."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
