@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import re
@@ -16,7 +17,9 @@ from PIL import Image
 from napari_mosam import cli
 from napari_mosam._cli_arguments import parse_frames
 from napari_mosam._cli_checks import UsageError, check_outputs, load_config
+from napari_mosam._cli_places import Input
 from napari_mosam.core.config import EngineConfig, MotionConfig
+from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.simulate import disk_moves
 
 
@@ -91,6 +94,20 @@ def test_help_and_version_leave_with_0(arguments, capsys):
 # --- from the options to the engine ----------------------------------------------------------------------------------
 
 
+def half_result(path: Path, n_followed: int, n_frames: int = 3) -> None:
+    """What a run leaves that was stopped: some frames of two objects that are to be followed on all of them."""
+    group = zarr.open_group(
+        path, mode="w", attributes={"napari_mosam": "0", "complete": False, "frames": [0, n_frames]}
+    )
+    for name in ("labels", "confidence"):
+        group.create_array(name, shape=(n_frames, 8, 8), dtype="uint16")
+    records = [{"object": i, "frame": 0, "point": [1, 1], "positive": True} for i in (1, 2)]
+    group.create_group("prompts").attrs["records"] = records
+    table = group.create_group("table")
+    table.create_array("object_ids", data=np.array([1, 2], np.uint32))
+    table.create_array("state", data=np.repeat(np.arange(n_frames)[:, None] < n_followed, 2, axis=1).astype(np.float32))
+
+
 @pytest.fixture
 def engine(monkeypatch) -> SimpleNamespace:
     """Stands in for ``core.api.track``: keeps what it was given and reports three frames of two objects."""
@@ -98,14 +115,21 @@ def engine(monkeypatch) -> SimpleNamespace:
 
     def track(movie, prompts, *, progress, **options):
         calls.movie, calls.prompts, calls.options = movie, prompts, options
+        if calls.frames:
+            half_result(options["out"], calls.frames)
         for t in range(calls.frames):
             progress(SimpleNamespace(t=t, objects=(1, 2)), t + 1, 3)
         if calls.error:
             raise calls.error
         return SimpleNamespace(
-            path=options["out"], labels=np.ones(movie.shape, np.uint16), object_ids=(1, 2), n_object_frames=6
+            path=options["out"],
+            labels=np.ones(movie.shape, np.uint16),
+            object_ids=(1, 2),
+            n_object_frames=6,
+            area=np.array([[5, 5], [np.nan, 5], [0, np.nan]]),
         )
 
+    importlib.import_module("napari_mosam.core.store")
     monkeypatch.setitem(sys.modules, "napari_mosam.core.api", SimpleNamespace(track=track))
     return calls
 
@@ -150,8 +174,8 @@ def test_axes_channel_and_plane_choose_the_movie(job, engine):
 def test_the_end_is_summed_up_in_one_line(job, engine, capsys):
     cli.main(job.arguments)
     printed = capsys.readouterr().out
-    pattern = r"2 objects, 3 frames, 6 object-frames in [\d.]+ s \([\d.]+ object-frames/s\): .*out\.zarr\n"
-    assert re.fullmatch(pattern, printed)
+    counted = r"2 objects, 3 frames \(2 with a mask, 1 without\), 6 object-frames"
+    assert re.fullmatch(counted + r" in [\d.]+ s \([\d.]+ object-frames/s\): .*out\.zarr\n", printed)
 
 
 def test_the_progress_bar_shows_frames_and_objects(job, engine, capsys):
@@ -204,7 +228,7 @@ def test_a_missing_settings_file_is_bad_input(job, engine, capsys):
 
 
 def check(out: Path, ctc: Path | None = None, overlay: Path | None = None, *inputs: Path, overwrite: bool = False):
-    check_outputs(out, ctc, overlay, inputs=inputs, overwrite=overwrite)
+    check_outputs(out, ctc, overlay, inputs=[Input(path) for path in inputs], overwrite=overwrite)
 
 
 def test_new_outputs_in_new_folders_are_fine_and_nothing_is_made(tmp_path):
@@ -229,10 +253,17 @@ def test_a_folder_that_is_no_result_is_never_replaced(tmp_path):
 def test_an_existing_export_is_replaced_only_with_overwrite(tmp_path):
     (tmp_path / "ctc").mkdir()
     check(tmp_path / "o.zarr", tmp_path / "ctc")
-    (tmp_path / "ctc" / "mask000.tif").touch()
-    with pytest.raises(UsageError, match="ctc already exists"):
+    export_ctc(np.ones((1, 4, 4), np.uint16), tmp_path / "ctc")
+    with pytest.raises(UsageError, match="ctc is not empty"):
         check(tmp_path / "o.zarr", tmp_path / "ctc")
     check(tmp_path / "o.zarr", tmp_path / "ctc", overwrite=True)
+
+
+def test_masks_that_no_export_wrote_are_never_replaced(tmp_path):
+    (tmp_path / "ctc").mkdir()
+    (tmp_path / "ctc" / "mask000.tif").touch()
+    with pytest.raises(UsageError, match=r"holds mask000\.tif, .* so it is not replaced"):
+        check(tmp_path / "o.zarr", tmp_path / "ctc", overwrite=True)
 
 
 def test_an_existing_picture_is_replaced_only_with_overwrite(tmp_path):
@@ -352,7 +383,7 @@ def test_track_follows_a_simulated_cell(job):
     command = [sys.executable, "-m", "napari_mosam", "track", "movie.tif", "-p", "p.json", "-o", "out.zarr", *extras]
     done = subprocess.run(command, cwd=job.folder, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("1 objects, 5 frames, 5 object-frames")
+    assert done.stdout.startswith("1 objects, 5 frames (5 with a mask, 0 without), 5 object-frames")
     labels = zarr.open_group(job.out, mode="r")["labels"]
     assert labels.shape == job.truth.labels.shape
     assert labels.chunks == (1, *labels.shape[1:])

@@ -185,8 +185,8 @@ def test_an_existing_report_is_replaced_only_with_overwrite(job, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--csv truth.tif --overwrite", "truth.tif lies in what is read"),
-        ("--json out.zarr/zarr.json --overwrite", "lies in what is read"),
+        ("--csv truth.tif --overwrite", "truth.tif overlaps truth.tif, which is read; inputs are never outputs"),
+        ("--json out.zarr/zarr.json --overwrite", "out.zarr/zarr.json overlaps out.zarr"),
         ("--csv nowhere/r.csv", "give a file in a folder that exists"),
         ("--csv r --json r", "give two files"),
         ("--ids 1,9", "truth.tif has no object 9 on these frames; it has 1, 2"),

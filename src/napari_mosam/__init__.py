@@ -1,10 +1,10 @@
 """Prompt cells once, get every mask in every frame: SAM 2 video segmentation for microscopy.
 
-Nothing heavy is imported until it is asked for: ``import napari_mosam`` loads neither torch nor napari.
+Nothing is imported until it is asked for: ``import napari_mosam`` loads neither torch nor napari, and the command
+can be stopped with Ctrl-C from its first moment on.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.results import FrameResult, ObjectResult
     from napari_mosam.core.store import Result
 
-try:
-    __version__ = version("napari-mosam")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+    __version__: str
 
 __all__ = [
     "BoxPrompt",
@@ -59,7 +56,18 @@ _HOME = {
 _MODULE_OF = {name: f"napari_mosam.core.{module}" for module, names in _HOME.items() for name in names}
 
 
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("napari-mosam")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
     return getattr(import_module(_MODULE_OF[name]), name)

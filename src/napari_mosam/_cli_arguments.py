@@ -26,7 +26,10 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mosam",
         description="Prompt cells once, get their masks in every frame.",
-        epilog="Exit codes: 0 done, 1 unexpected error, 2 wrong usage or input, 130 stopped (finished frames kept).",
+        epilog=(
+            "Exit codes: 0 done, 1 unexpected error, 2 wrong usage or input, 3 half a result where a whole one is "
+            "needed, 130 stopped (the last line says what is kept)."
+        ),
     )
     parser.add_argument("--version", action="version", version=f"mosam {__version__}")
     common = _Parser(add_help=False)
@@ -36,7 +39,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "track": "follow prompted objects through a movie",
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
-        "info": "describe a movie as it will be read",
+        "info": "describe a movie as it will be read, or a result",
         "models": "list, download and verify the models",
     }
     added = {name: subparsers.add_parser(name, parents=[common], help=text) for name, text in helps.items()}
@@ -45,7 +48,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_track(added["track"])
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
-    _add_source(added["info"])
+    _add_source(added["info"], "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
     _add_models(added["models"])
     return parser
 
@@ -86,6 +89,11 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--ctc", action="store_true", help="also TRA, DET and SEG; needs napari-mosam[evaluate]")
     evaluate.add_argument("--csv", type=Path, metavar="FILE", help="also write a row per object")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write everything")
+    evaluate.add_argument(
+        "--partial",
+        action="store_true",
+        help="score half a result too, on the followed frames (else: exit 3)",
+    )
     evaluate.add_argument("--overwrite", action="store_true", help="replace reports that exist")
 
 
@@ -101,8 +109,8 @@ def _add_explain(explain: argparse.ArgumentParser) -> None:
     explain.add_argument("--overwrite", action="store_true", help="replace a plot that exists")
 
 
-def _add_source(command: argparse.ArgumentParser) -> None:
-    command.add_argument("movie", metavar="MOVIE", help="TIFF, zarr, OME-Zarr, or a folder of images")
+def _add_source(command: argparse.ArgumentParser, kinds: str = "TIFF, zarr, OME-Zarr, or a folder of images") -> None:
+    command.add_argument("movie", metavar="MOVIE", help=kinds)
     command.add_argument("--axes", help="what the axes are, e.g. TCYX (default: from the file)")
     command.add_argument("--channel", type=int, metavar="INDEX", help="channel to follow, from 0")
     command.add_argument("--z", type=_parse_z, metavar="INDEX|max", help="plane from 0, or 'max' for the projection")

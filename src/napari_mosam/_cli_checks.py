@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_mosam._cli_places import Input, Output, UsageError, check_apart
 from napari_mosam.core.config import EngineConfig
+
+__all__ = ["UsageError", "check_outputs", "check_report", "load_config"]
 
 OVERLAY_SUFFIXES = (".gif", ".png")
 CONFIG_PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {".json": json.loads, ".toml": tomllib.loads}
 
 
-class UsageError(ValueError):
-    """Input that the command cannot use; the message is one line for the user."""
+_LARGEST = 2**53
+_CTC_NAMES = ("res_track.txt", "napari_mosam_export.json", *(f"mask{t:03d}.tif" for t in range(1000)))
 
 
 def load_config(path: Path) -> EngineConfig:
@@ -31,13 +34,26 @@ def load_config(path: Path) -> EngineConfig:
     if parse is None:
         raise UsageError(f"--config {path}: allowed are {' and '.join(CONFIG_PARSERS)} files")
     try:
-        return EngineConfig.from_dict(parse(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError) as error:
+        settings = parse(path.read_text(encoding="utf-8"))
+        _check_numbers(settings)
+        return EngineConfig.from_dict(settings)
+    except RecursionError:
+        raise UsageError(f"--config {path}: its lists go deeper than can be read; is it a file of settings?") from None
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError(f"--config {path}: {error}; the file holds what EngineConfig.to_dict() gives") from error
 
 
+def _check_numbers(settings: Any) -> None:
+    """No setting is a whole number that is too large to calculate with."""
+    if isinstance(settings, dict | list):
+        for value in settings.values() if isinstance(settings, dict) else settings:
+            _check_numbers(value)
+    elif isinstance(settings, int) and abs(settings) > _LARGEST:
+        raise ValueError("one of its numbers is too large for any setting")
+
+
 def check_outputs(
-    out: Path, ctc: Path | None, overlay: Path | None, *, inputs: Sequence[Path], overwrite: bool
+    out: Path, ctc: Path | None, overlay: Path | None, *, inputs: Sequence[Input], overwrite: bool
 ) -> None:
     """Refuse outputs that exist (without `overwrite`), would destroy something else, or cannot be written.
 
@@ -46,15 +62,31 @@ def check_outputs(
     UsageError
         With the path and what to do.
     """
-    targets = [target for target in (out, ctc, overlay) if target]
-    _check_apart(targets, inputs)
+    targets = [Output(out, replaced=True)]
+    targets += [Output(ctc, names=_CTC_NAMES)] if ctc else []
+    targets += [Output(overlay)] if overlay else []
+    check_apart(targets, inputs)
     _check_result(out, overwrite)
     if ctc:
         _check_ctc(ctc, overwrite)
     if overlay:
         _check_overlay(overlay, overwrite)
     for target in targets:
-        _check_writable(target)
+        _check_writable(target.path)
+
+
+def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> None:
+    """Refuse a report that exists (without `overwrite`), is an input, or cannot be written.
+
+    Raises
+    ------
+    UsageError
+        With the path and what to do.
+    """
+    check_apart([Output(path)], inputs)
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise UsageError(f"cannot write {path}; give a file in a folder that exists")
+    _refuse_existing(path, overwrite)
 
 
 def _check_result(out: Path, overwrite: bool) -> None:
@@ -64,10 +96,14 @@ def _check_result(out: Path, overwrite: bool) -> None:
 
 
 def _check_ctc(folder: Path, overwrite: bool) -> None:
+    from napari_mosam.core.export.ctc import check_folder
+
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--export-ctc {folder} is a file; give a folder")
-    if folder.exists() and any(folder.iterdir()):
-        _refuse_existing(folder, overwrite)
+    try:
+        check_folder(folder, overwrite=overwrite)
+    except FileExistsError as error:
+        raise UsageError(f"--export-ctc: {error}") from error
 
 
 def _check_overlay(path: Path, overwrite: bool) -> None:
@@ -81,19 +117,6 @@ def _check_overlay(path: Path, overwrite: bool) -> None:
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise UsageError(f"{path} already exists; choose another place or add --overwrite")
-
-
-def _check_apart(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Outputs replace what is there, so none may be, hold or lie in an input or another output."""
-    out, *_ = places = [path.resolve() for path in targets]
-    sources = [path.resolve() for path in inputs]
-    for target, place in zip(targets, places, strict=True):
-        for other in (*sources, *places):
-            same = place == other and [*places, *sources].count(place) > 1
-            holds = place == out and out in other.parents
-            lies_in = other.suffix == ".zarr" and other in place.parents
-            if same or holds or lies_in:
-                raise UsageError(f"{target} overlaps {other}, which this run reads or writes; choose another place")
 
 
 def _check_writable(target: Path) -> None:

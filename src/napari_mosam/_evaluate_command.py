@@ -7,11 +7,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam._cli_checks import UsageError
+from napari_mosam._cli_checks import UsageError, check_report
+from napari_mosam._cli_places import HalfResultError, inputs_of
 from napari_mosam.core._label_files import LabelStack, open_labels
+from napari_mosam.core._whole_files import write_whole
 
 if TYPE_CHECKING:
     from napari_mosam.core.evaluate import CtcMeasures, Evaluation, Scores
@@ -26,11 +27,13 @@ def evaluate_command(arguments: argparse.Namespace) -> str:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``result``, ``truth``, ``prompts``, ``frames``, ``ids``, ``match``, ``tolerance``, ``ctc``, ``csv``, ``json``
-        and ``overwrite``.
+        ``result``, ``truth``, ``prompts``, ``frames``, ``ids``, ``match``, ``tolerance``, ``ctc``, ``csv``, ``json``,
+        ``partial`` and ``overwrite``.
 
     Raises
     ------
+    HalfResultError
+        For a result that was stopped before its end, unless ``partial`` is set.
     UsageError, ValueError, OSError
         For input that cannot be used.
     """
@@ -39,9 +42,9 @@ def evaluate_command(arguments: argparse.Namespace) -> str:
         _check_libraries()
     report = _compare(arguments)
     if arguments.csv:
-        arguments.csv.write_text(_as_csv(report), encoding="utf-8", newline="")
+        write_whole(arguments.csv, _as_csv(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(_as_json(arguments, report), indent=1) + "\n", encoding="utf-8")
+        write_whole(arguments.json, json.dumps(_as_json(arguments, report), indent=1) + "\n")
     return _as_text(report)
 
 
@@ -50,6 +53,7 @@ class _Report:
     evaluation: "Evaluation | None"
     ctc: "CtcMeasures | None"
     matched: Mapping[int, int] | None
+    partial: str | None = None
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -57,15 +61,9 @@ class _Report:
 
 def _check_reports(arguments: argparse.Namespace) -> None:
     targets = [path for path in (arguments.csv, arguments.json) if path]
-    inputs = [Path(arguments.result).resolve(), Path(arguments.truth).resolve()]
+    inputs = inputs_of(arguments)
     for path in targets:
-        place = path.resolve()
-        if place in inputs or any(i in place.parents for i in inputs if i.suffix == ".zarr"):
-            raise UsageError(f"{path} lies in what is read; choose another place")
-        if path.is_dir() or not place.parent.is_dir():
-            raise UsageError(f"cannot write {path}; give a file in a folder that exists")
-        if path.exists() and not arguments.overwrite:
-            raise UsageError(f"{path} already exists; choose another place or add --overwrite")
+        check_report(path, inputs=inputs, overwrite=arguments.overwrite)
     if len({path.resolve() for path in targets}) < len(targets):
         raise UsageError(f"--csv and --json are both {targets[0]}; give two files")
 
@@ -84,16 +82,41 @@ def _check_libraries() -> None:
 
 def _compare(arguments: argparse.Namespace) -> _Report:
     result, truth = open_labels(arguments.result), open_labels(arguments.truth)
+    partial = _half(arguments, result, truth)
     if truth.frames is not None:
-        return _compare_segmentation(arguments, result, truth, truth.frames)
+        return replace(_compare_segmentation(arguments, result, truth, truth.frames), partial=partial)
     _check_shapes(arguments, tuple(result.labels.shape), tuple(truth.labels.shape))
-    frames = _frame_range(arguments.frames or result.followed, truth.labels.shape[0])
+    inside = _frame_range(arguments.frames or result.followed, truth.labels.shape[0])
+    frames = _there((result, truth), inside)
     ctc = _ctc(result, truth, frames) if arguments.ctc else None
     result = _with_prompts(arguments, result)
     matched = None
     if arguments.match is not None:
         result, matched = _matched(arguments, result, truth)
-    return _Report(_scores(arguments, result, truth, frames), ctc, matched)
+    return _Report(_scores(arguments, result, truth, frames), ctc, matched, partial)
+
+
+def _half(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack) -> str | None:
+    """What is to be said of half results; refuses them where they are not asked for."""
+    pairs = ((arguments.result, result), (arguments.truth, truth))
+    halves = [f"{path} is half a result ({stack.progress})" for path, stack in pairs if stack.half]
+    if not halves:
+        return None
+    said = "; ".join(halves)
+    if not arguments.partial:
+        raise HalfResultError(
+            f"{said}; add --partial to score the frames that were followed, or run 'mosam track' again"
+        )
+    return f"{said}: only the frames that were followed are scored"
+
+
+def _there(stacks: Sequence[LabelStack], frames: Sequence[int]) -> Sequence[int]:
+    """Of some frames, those on which half results are whole."""
+    for progress in (stack.progress for stack in stacks if stack.half and stack.progress is not None):
+        frames = [t for t in frames if t in progress.frames]
+    if not frames:
+        raise UsageError("on none of these frames was everything followed; there is nothing to score")
+    return frames
 
 
 def _compare_segmentation(
@@ -111,7 +134,8 @@ def _compare_segmentation(
     inside = _frame_range(arguments.frames, max(n_frames, frames[-1] + 1))
     if frames[-1] >= n_frames:
         raise UsageError(f"{arguments.truth} has frame {frames[-1]}, but {arguments.result} has {n_frames} frames only")
-    kept = [k for k, t in enumerate(frames) if t in inside]
+    followed = _there((result,), inside)
+    kept = [k for k, t in enumerate(frames) if t in followed]
     if not kept:
         raise UsageError(f"--frames leaves no frame of {arguments.truth}; it has {_listed(frames)}")
     picked = result.picked([frames[k] for k in kept])
@@ -163,7 +187,9 @@ def _matched(arguments: argparse.Namespace, result: LabelStack, truth: LabelStac
     return relabelled, new
 
 
-def _scores(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack, frames: range) -> "Evaluation":
+def _scores(
+    arguments: argparse.Namespace, result: LabelStack, truth: LabelStack, frames: Sequence[int]
+) -> "Evaluation":
     from napari_mosam.core.evaluate import evaluate
 
     found = evaluate(
@@ -189,7 +215,7 @@ def _scores(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack
     return replace(found, scores=kept)
 
 
-def _ctc(result: LabelStack, truth: LabelStack, frames: range) -> "CtcMeasures":
+def _ctc(result: LabelStack, truth: LabelStack, frames: Sequence[int]) -> "CtcMeasures":
     from napari_mosam.core.evaluate import ctc_measures
 
     return ctc_measures(result.labels, truth.labels, frames=frames, parents=result.parents, truth_parents=truth.parents)
@@ -204,7 +230,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _as_text(report: _Report) -> str:
-    parts = []
+    parts = [report.partial] if report.partial else []
     if report.matched is not None:
         pairs = ", ".join(f"{old} -> {new}" for old, new in sorted(report.matched.items(), key=lambda p: p[1]))
         parts.append(f"ids matched (result -> truth): {pairs}")
@@ -254,6 +280,7 @@ def _as_json(arguments: argparse.Namespace, report: _Report) -> dict[str, Any]:
         "result": str(arguments.result),
         "truth": str(arguments.truth),
         "frames": list(arguments.frames) if arguments.frames else None,
+        "partial": report.partial,
         "matched_ids": None if report.matched is None else {str(k): v for k, v in report.matched.items()},
         "objects": [_plain(s) for s in evaluation.scores] if evaluation else [],
         "all": _summary(evaluation) if evaluation else None,

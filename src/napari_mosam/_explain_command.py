@@ -1,9 +1,13 @@
 """What ``mosam explain`` does: print the timeline of one object, and draw it."""
 
 import argparse
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_mosam._cli_checks import UsageError
+from napari_mosam._cli_checks import UsageError, check_report
+from napari_mosam._cli_places import inputs_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -25,7 +29,7 @@ def explain_command(arguments: argparse.Namespace) -> str:
     from napari_mosam.core.store import Result
 
     if arguments.plot:
-        _check_plot(arguments.plot, Path(arguments.result), overwrite=arguments.overwrite)
+        _check_plot(arguments)
     result = Result.open(arguments.result)
     timeline = result.timeline(arguments.object, _frames(arguments.frames, result.labels.shape[0]))
     if not len(timeline):
@@ -35,18 +39,16 @@ def explain_command(arguments: argparse.Namespace) -> str:
             plot_timeline(timeline, arguments.plot)
         except ImportError as error:
             raise UsageError(f"--plot: {error}") from error
-    return timeline_text(timeline)
+    progress = result.progress
+    note = "" if progress.complete else f"{arguments.result} is half a result: {progress}\n"
+    return note + timeline_text(timeline)
 
 
-def _check_plot(path: Path, result: Path, *, overwrite: bool) -> None:
+def _check_plot(arguments: argparse.Namespace) -> None:
+    path: Path = arguments.plot
     if path.suffix.lower() not in PLOT_SUFFIXES:
         raise UsageError(f"--plot {path}: allowed are {', '.join(PLOT_SUFFIXES)} files")
-    if result.resolve() in path.resolve().parents:
-        raise UsageError(f"{path} lies in what is read; choose another place")
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise UsageError(f"cannot write {path}; give a file in a folder that exists")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} already exists; choose another place or add --overwrite")
+    check_report(path, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
 
 
 def _frames(given: tuple[int | None, int | None] | None, n_frames: int) -> slice:

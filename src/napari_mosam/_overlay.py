@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_mosam.core._whole_files import whole_file
+
 WIDTH, MAX_ENLARGEMENT = 800, 4
 MAX_GIF_FRAMES, MONTAGE_FRAMES = 120, 6
 MASK_OPACITY = 0.25
@@ -48,11 +50,12 @@ def write_overlay(path: Path, movie: Any, labels: Any, frames: Sequence[int]) ->
     if suffix not in (".gif", ".png") or not frames:
         raise ValueError(f"cannot draw {len(frames)} frames as '{suffix}'; give at least one frame and .gif or .png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if suffix == ".gif":
-        _write_gif(path, _pictures(movie, labels, pick_evenly(frames, MAX_GIF_FRAMES)))
-    else:
-        pictures = list(_pictures(movie, labels, pick_evenly(frames, MONTAGE_FRAMES)))
-        Image.fromarray(montage(pictures)).save(path)
+    with whole_file(path) as part:
+        if suffix == ".gif":
+            _write_gif(part, _pictures(movie, labels, pick_evenly(frames, MAX_GIF_FRAMES)))
+        else:
+            pictures = list(_pictures(movie, labels, pick_evenly(frames, MONTAGE_FRAMES)))
+            Image.fromarray(montage(pictures)).save(part)
     return path
 
 

@@ -1,7 +1,8 @@
 """The command ``mosam``: follow prompted cells through a movie, compare results with the truth, describe a movie.
 
-Exit codes: 0 done, 1 something unexpected went wrong, 2 wrong usage or input that cannot be used, 130 stopped with
-Ctrl-C (finished frames are kept, and so is what came of a download).
+Exit codes: 0 done, 1 something unexpected went wrong, 2 wrong usage or input that cannot be used, 3 half a result where
+a whole one is needed (``evaluate`` without ``--partial``), 130 stopped with Ctrl-C or SIGTERM (the last line says what
+is kept: the finished frames of a new result, the earlier result under ``--overwrite``, what came of a download).
 """
 
 import argparse
@@ -14,38 +15,44 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam._cli_arguments import build_parser
 from napari_mosam._cli_checks import check_outputs, load_config
+from napari_mosam._cli_places import HalfResultError, inputs_of
+from napari_mosam._stop_signals import STOPPED, StopSignals
 
 if TYPE_CHECKING:
     from napari_mosam.core.movie import Movie
     from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.store import Result
 
-OK, UNEXPECTED, BAD_INPUT, STOPPED = 0, 1, 2, 130
+OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
 
 logger = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, stop: StopSignals | None = None) -> int:
     """Run the command.
 
     Parameters
     ----------
     argv : sequence of str, optional
         Arguments after the program's name; those of the process by default.
+    stop : StopSignals, optional
+        In charge of the signals, where this is the whole process.
 
     Returns
     -------
     int
-        The exit code: 0, 1, 2 or 130 (see the module's docstring).
+        The exit code: 0, 1, 2, 3 or 130 (see the module's docstring).
     """
     arguments = build_parser(_COMMANDS).parse_args(argv)
     if arguments.debug:
         logging.basicConfig(level=logging.DEBUG)
-    run = _Run()
+    run = _Run(stop or StopSignals())
     try:
         arguments.command(arguments, run)
-    except KeyboardInterrupt:
-        return _report(STOPPED, f"stopped: {run.kept()}")
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        run.stop.end()
+        if run.stop.asked or isinstance(error, KeyboardInterrupt):  # an import or a library may have made another of it
+            return _report(STOPPED, f"stopped: {run.kept()}")
         if arguments.debug:
             logger.exception("the command failed")
         return _report(*_explain(error, run))
@@ -55,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explain(error: Exception, run: "_Run") -> tuple[int, str]:
     """Bad input is refused before the first frame; whatever comes later is no fault of the arguments."""
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, HalfResultError):
+        return HALF, f"error: {text}"
     if isinstance(error, ValueError | OSError) and not run.done:
         return BAD_INPUT, f"error: {text}"
     kept = f"; {run.kept()}" if run.done else ""
@@ -76,16 +85,22 @@ def _say(text: str) -> None:
 class _Run:
     """What is known about the run in progress, for the messages about its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: StopSignals) -> None:
+        self.stop = stop
         self.done = self.total = 0
         self.frames: set[int] = set()
-        self.out: Path | None = None
+        self._out: Path | None = None
+        self._before: tuple[int, int] | None = None
         self._kept = "no frame was finished"
         self._bar: Any = None
 
     def note(self, kept: str) -> None:
         """Remember what is kept if the command is stopped before any frame."""
         self._kept = kept
+
+    def writes(self, out: Path) -> None:
+        """Remember where the result goes, and what is there now."""
+        self._out, self._before = out, _identity(out)
 
     def start_bar(self) -> Any:
         from tqdm import tqdm
@@ -99,11 +114,43 @@ class _Run:
         self._bar.total = total
         self._bar.set_postfix(objects=len(result.objects), refresh=False)
         self._bar.update(done - self._bar.n)
+        self.stop.check()
 
     def kept(self) -> str:
+        """What the disk holds now."""
+        if self._out is None:
+            return self._kept
+        now, finished = _identity(self._out), f"{self.done} of {self.total} frames were finished"
+        if self._before is not None and now == self._before:
+            lost = f"; {finished} of the new one, which is dropped" if self.done else ""
+            return f"the earlier result in {self._out} is unchanged{lost}"
         if not self.done:
             return self._kept
-        return f"{self.done} of {self.total} frames were finished and are kept in {self.out}"
+        complete = _completeness(self._out)
+        if complete is None:
+            return f"{finished}, but {self._out} holds no result any more: it was moved, deleted or damaged"
+        if complete:
+            return f"the result in {self._out} is whole; exports and pictures may be missing"
+        return f"{finished} and are kept in {self._out}"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _completeness(out: Path) -> bool | None:
+    """Whether a result is complete; None where there is none that can be read."""
+    from napari_mosam.core.store import Result
+
+    try:
+        return Result.open(out).complete
+    except (ValueError, OSError):
+        return None
 
 
 def _track(arguments: argparse.Namespace, run: _Run) -> None:
@@ -111,17 +158,18 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.movie import Movie
     from napari_mosam.core.prompts import load_prompts
 
+    run.stop.begin()
     check_outputs(
         arguments.out,
         arguments.export_ctc,
         arguments.overlay,
-        inputs=[Path(arguments.movie), arguments.prompts],
+        inputs=inputs_of(arguments),
         overwrite=arguments.overwrite,
     )
     config = load_config(arguments.config) if arguments.config else None
     movie = Movie.open(arguments.movie, axes=arguments.axes, channel=arguments.channel, z=arguments.z)
     prompts = load_prompts(arguments.prompts, movie.shape)
-    run.out = arguments.out
+    run.writes(arguments.out)
     started = time.perf_counter()
     with run.start_bar():
         result = track(
@@ -137,9 +185,15 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     _write_extras(arguments, movie, result.labels, sorted(run.frames))
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
-        f"{len(result.object_ids)} objects, {len(run.frames)} frames, {result.n_object_frames} object-frames "
+        f"{len(result.object_ids)} objects, {_counted(result, run.frames)}, {result.n_object_frames} object-frames "
         f"in {seconds:.1f} s ({rate:.1f} object-frames/s): {result.path}"
     )
+
+
+def _counted(result: "Result", frames: set[int]) -> str:
+    """Frames on which anything was found, and others."""
+    found = sum(bool((result.area[t] > 0).any()) for t in frames)
+    return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
 
 
 def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -180,24 +234,35 @@ def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, fr
 def _evaluate(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam._evaluate_command import evaluate_command
 
+    run.note("no report was written")
+    run.stop.begin()
     _say(evaluate_command(arguments))
 
 
 def _explain_object(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam._explain_command import explain_command
 
+    run.note("no picture was written")
+    run.stop.begin()
     _say(explain_command(arguments))
 
 
 def _models(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam._models_command import models_command
 
+    run.stop.begin()
     models_command(arguments, _say, run.note)
 
 
 def _info(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core._result_place import is_result, settled
     from napari_mosam.core.movie import Movie
 
+    if is_result(settled(arguments.movie)):
+        from napari_mosam.core.store import Result
+
+        _say(Result.open(arguments.movie).describe())
+        return
     movie = Movie.open(arguments.movie, axes=arguments.axes, channel=arguments.channel, z=arguments.z)
     _say(movie.describe())
 

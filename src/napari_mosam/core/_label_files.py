@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._result_group import open_group, reading
+from napari_mosam.core._result_place import settled
+from napari_mosam.core._result_progress import ResultProgress
+from napari_mosam.core.export.ctc_manifest import MANIFEST, Manifest
 from napari_mosam.core.movie import Movie
 
 _CTC_KINDS = (("man_track", "man_track.txt"), ("mask", "res_track.txt"), ("man_seg", None))
@@ -32,6 +36,8 @@ class LabelStack:
         Object id -> frames on which it was prompted, where that is known.
     followed : (start, stop) or None
         Half-open range of the frames that were run, where that is known.
+    progress : ResultProgress or None
+        How far they came, where that is known.
     """
 
     labels: Any
@@ -40,6 +46,12 @@ class LabelStack:
     object_ids: tuple[int, ...] | None = None
     prompted: Mapping[int, Sequence[int]] | None = None
     followed: tuple[int, int] | None = None
+    progress: ResultProgress | None = None
+
+    @property
+    def half(self) -> bool:
+        """Whether they are of a run that was stopped before its end."""
+        return self.progress is not None and not self.progress.complete
 
     def picked(self, frames: Sequence[int]) -> "FramePick":
         """Only some frames, as a stack."""
@@ -96,22 +108,36 @@ class _MovieLabels:
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
+class _StoredLabels:
+    """The label frames of a result."""
+
+    def __init__(self, path: Path, labels: Any) -> None:
+        self._path, self._labels = path, labels
+        self.shape, self.dtype = labels.shape, labels.dtype
+
+    def __getitem__(self, t: Any) -> NDArray[Any]:
+        with reading(self._path):
+            return np.asarray(self._labels[t])
+
+
 def _open_result(path: Path) -> LabelStack | None:
-    if not any((path / name).exists() for name in ("zarr.json", ".zgroup")):
+    if not any((settled(path) / name).exists() for name in ("zarr.json", ".zgroup")):
         return None
     import zarr
 
-    node = zarr.open(str(path), mode="r")
-    labels = node.get("labels") if isinstance(node, zarr.Group) else None
-    if not isinstance(labels, zarr.Array):
-        return None
-    followed = node.attrs.get("frames")
-    return LabelStack(
-        labels,
-        object_ids=_stored_ids(node),
-        prompted=_stored_prompts(node),
-        followed=(int(followed[0]), int(followed[1])) if followed else None,
-    )
+    with reading(path):
+        node = zarr.open(str(settled(path)), mode="r")
+        labels = node.get("labels") if isinstance(node, zarr.Group) else None
+        if not isinstance(labels, zarr.Array):
+            return None
+        followed = node.attrs.get("frames")
+        return LabelStack(
+            _StoredLabels(path, labels),
+            object_ids=_stored_ids(node),
+            prompted=_stored_prompts(node),
+            followed=(int(followed[0]), int(followed[1])) if followed else None,
+            progress=ResultProgress.read(open_group(path, "r")) if "table" in node else None,
+        )
 
 
 def _stored_ids(group: Any) -> tuple[int, ...] | None:
@@ -136,6 +162,8 @@ def _open_ctc(folder: Path) -> LabelStack | None:
         return None
     if (folder / "TRA").is_dir() or (folder / "SEG").is_dir():
         raise ValueError(f"{folder} holds folders of truth; give one of them: {folder / 'TRA'} or {folder / 'SEG'}")
+    if not Manifest.read(folder).whole:
+        raise ValueError(f"{folder} holds an export that was cut off ({MANIFEST} says so); export once more")
     for stem, table in _CTC_KINDS:
         files = list(folder.glob(f"{stem}*.tif"))
         if files and (table is None or (folder / table).is_file()):

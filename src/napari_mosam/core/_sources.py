@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_mosam.core._axes import MovieError
 from napari_mosam.core._image_files import IMAGE_AXES, FileStack, TiffStack, read_image, read_tiff, tiff_axes
+from napari_mosam.core._result_place import RESULT_MARK
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -218,6 +219,11 @@ def _zarr_source(array: Any, name: str, axes: str | None = None) -> Source:
 
 def _open_group(group: Any, name: str) -> Source:
     attrs = dict(group.attrs)
+    if RESULT_MARK in attrs:
+        raise MovieError(
+            f"{name} is a result of 'mosam track', not a movie; 'mosam info' describes it, and its label image is "
+            f"{name}/labels"
+        )
     ome = attrs["ome"] if isinstance(attrs.get("ome"), Mapping) else attrs
     if ome.get("multiscales"):
         scales = ome["multiscales"][0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core._whole_files import whole_file
 from napari_mosam.core.records import CUES
 from napari_mosam.core.results import Cue, ObjectState
 from napari_mosam.core.timeline import Timeline
@@ -121,7 +122,8 @@ def plot_timeline(timeline: Timeline, path: str | Path | None = None) -> "Figure
         one(axes[name], timeline)
     _draw_memory(axes["memory"], timeline, axes["rating"])
     if path is not None:
-        figure.savefig(Path(path), dpi=120)
+        with whole_file(Path(path)) as part:
+            figure.savefig(part, dpi=120)
     return figure
 
 

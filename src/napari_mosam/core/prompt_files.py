@@ -2,8 +2,9 @@
 
 import csv
 import json
-import math
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._result_group import open_group
+from napari_mosam.core._result_place import RESULT_MARK, settled
+from napari_mosam.core._result_progress import ResultProgress
 from napari_mosam.core.prompt_kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError, label_masks
 from napari_mosam.core.prompts import Prompts
 
 JSON_KEYS = ("object", "frame", "point", "positive", "box", "mask")
 CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".npy", ".zarr")
+_LARGEST = 2**53  # beyond it numbers are no longer told apart
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 Shape = tuple[int, int, int]
 Record = Mapping[str, Any]
+
+logger = logging.getLogger(__name__)
 
 
 def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
@@ -39,12 +46,26 @@ def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
     return prompts
 
 
+def named_masks(path: Path) -> list[Path]:
+    """The mask files that a prompts file names, as far as it can be read."""
+    with suppress(PromptError, OSError):
+        if path.suffix.lower() == ".json":
+            records = _json_records(path)
+        elif path.suffix.lower() == ".csv":
+            records = _csv_records(path)
+        else:
+            return []
+        masks = [record["mask"] for record in records if isinstance(record, dict) and "mask" in record]
+        return [path.parent / mask for mask in masks if isinstance(mask, str)]
+    return []
+
+
 def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
     suffix = path.suffix.lower()
     readers = {".json": _read_json, ".csv": _read_csv} | dict.fromkeys(IMAGE_SUFFIXES, _read_labels)
     if suffix not in readers:
         raise PromptError(f"'{suffix}' is no kind of prompts file; allowed: {', '.join(readers)}")
-    if not path.exists():
+    if not settled(path).exists():
         raise PromptError(f"there is no such file ({path}); check the path")
     return readers[suffix]
 
@@ -53,22 +74,32 @@ def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
 
 
 def _read_json(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    yield from _parse_all(_json_records(path), path.parent, shape_tyx)
+
+
+def _json_records(path: Path) -> list[Any]:
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise PromptError("lists inside lists go deeper than can be read; give a list of records") from None
+    except ValueError as error:  # also of a number with thousands of digits
         raise PromptError(f"not valid JSON ({error}); give a list of records") from None
     if not isinstance(records, list):
         raise PromptError(f"holds a {type(records).__name__}; give a list of records: [{{...}}, {{...}}]")
-    yield from _parse_all(records, path.parent, shape_tyx)
+    return records
 
 
 def _read_csv(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    yield from _parse_all(_csv_records(path), path.parent, shape_tyx)
+
+
+def _csv_records(path: Path) -> list[Any]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
             rows = list(csv.DictReader(file, skipinitialspace=True, strict=True))
         except (csv.Error, UnicodeDecodeError) as error:
             raise PromptError(f"not a valid CSV table ({error})") from None
-    yield from _parse_all([_from_row(n, row) for n, row in enumerate(rows, 1)], path.parent, shape_tyx)
+    return [_from_row(n, row) for n, row in enumerate(rows, 1)]
 
 
 def _parse_all(records: list[Any], folder: Path, shape_tyx: Shape) -> Iterator[Prompt]:
@@ -136,31 +167,33 @@ def _whole(record: Record, key: str) -> int:
     if key not in record:
         raise PromptError(f"'{key}' is missing; give a whole number")
     value = record[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value % 1:
-        raise PromptError(f"'{key}' is {value!r}; give a whole number")
+    if not _is_number(value) or value % 1:
+        raise PromptError(f"'{key}' is {value!r:.60}; give a whole number")
     return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number; whole ones without end are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _sign(record: Record) -> bool:
     positive = record.get("positive", True)
     if not isinstance(positive, bool):
-        raise PromptError(f"'positive' is {positive!r}; allowed: true or false")
+        raise PromptError(f"'positive' is {positive!r:.60}; allowed: true or false")
     return positive
 
 
 def _coordinates(record: Record, key: str, form: str, n: int) -> Any:
     values = record[key]
-    numeric = isinstance(values, list) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
-    )
-    if not numeric or len(values) != n:
-        raise PromptError(f"'{key}' is {values!r}; give {n} finite numbers {form}")
+    if not isinstance(values, list) or len(values) != n or not all(map(_is_number, values)):
+        raise PromptError(f"'{key}' is {values!r:.200}; give {n} finite numbers {form}")
     return tuple(float(v) for v in values)
 
 
 def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     if not isinstance(name, str):
-        raise PromptError(f"'mask' is {name!r}; give the path of a mask image, relative to the prompts file")
+        raise PromptError(f"'mask' is {name!r:.60}; give the path of a mask image, relative to the prompts file")
     path = folder / name
     if path.suffix.lower() not in IMAGE_SUFFIXES or not path.exists():
         raise PromptError(f"mask '{name}' is no {', '.join(IMAGE_SUFFIXES)} beside the prompts file; check the path")
@@ -197,12 +230,9 @@ class _Stack:
 
     def __init__(self, path: Path) -> None:
         self._close: Callable[[], object] = lambda: None
-        try:
+        self._name = path.name
+        with _reporting_damage(path.name):
             self._array = self._open(path)
-        except PromptError:
-            raise
-        except Exception as error:  # whatever the reader of that format raises for a broken file
-            raise PromptError(f"'{path.name}' cannot be read ({error}); is it damaged?".replace("\n", " ")) from error
         full = tuple(int(n) for n in self._array.shape)
         surplus = [axis for axis, n in enumerate(full[: max(len(full) - 2, 0)]) if n == 1]
         self._dropped = set(surplus[: max(len(full) - 3, 0)])
@@ -218,7 +248,8 @@ class _Stack:
         """Frame t (Y, X)."""
         rest = iter((t,) if len(self.shape) == 3 else ())
         leading = range(self._array.ndim - 2)
-        return np.asarray(self._array[tuple(0 if axis in self._dropped else next(rest) for axis in leading)])
+        with _reporting_damage(self._name):
+            return np.asarray(self._array[tuple(0 if axis in self._dropped else next(rest) for axis in leading)])
 
     def _open(self, path: Path) -> Any:
         suffix = path.suffix.lower()
@@ -239,12 +270,26 @@ class _Stack:
         return zarr.open_array(store, mode="r")
 
 
+@contextmanager
+def _reporting_damage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except PromptError:
+        raise
+    except Exception as error:  # whatever the reader of that format raises for a broken file
+        raise PromptError(f"'{name}' cannot be read ({error}); is it damaged?".replace("\n", " ")) from error
+
+
 def _open_zarr(path: Path) -> Any:
     import zarr
 
-    opened = zarr.open(path, mode="r")
+    opened = zarr.open(settled(path), mode="r")
     if isinstance(opened, zarr.Array):
         return opened
+    if RESULT_MARK in opened.attrs:
+        progress = ResultProgress.read(open_group(path, "r"))
+        if not progress.complete:
+            logger.warning("%s is half a result: %s", path, progress)
     for name in ("labels", "0"):
         if name in opened and isinstance(opened[name], zarr.Array):
             return opened[name]

@@ -1,4 +1,7 @@
-"""Write label frames in the Cell Tracking Challenge's result format."""
+"""Write label frames in the Cell Tracking Challenge's result format.
+
+A file beside the masks names what an export wrote, and nothing else is ever replaced or removed.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -10,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._result_place import Place, alone
+from napari_mosam.core.export.ctc_manifest import MANIFEST, WORKSHOP, Manifest, foreign_files
+
 logger = logging.getLogger(__name__)
 
 _MAX_LABEL = 65535
 _TRACK_FILE = "res_track.txt"
-_MASKS = "mask*.tif"
 
 
 @dataclass(slots=True)
@@ -47,7 +52,8 @@ def export_ctc(
         Daughter id -> mother id, in the ids of `labels`. A mother whose last frame is not before her daughter's first
         is left out with a logged warning, because the format cannot hold it; so is one that never appears.
     overwrite : bool
-        Replace an earlier export: ``mask*.tif`` and ``res_track.txt`` in `folder` are removed first, nothing else.
+        Replace an earlier export when the new one is whole. Only what ``napari_mosam_export.json`` in `folder` names
+        as written by an export is replaced or removed.
 
     Returns
     -------
@@ -59,19 +65,27 @@ def export_ctc(
     ValueError
         If `labels` is not (T, Y, X) with T > 0, not of integers, negative, or needs more than 65535 tracks.
     FileExistsError
-        If `folder` is not empty and `overwrite` is False, or is a file.
+        If `folder` is not empty and `overwrite` is False, is a file, or holds masks or tracks that no export wrote.
+    ResultBusyError
+        If another export is writing there.
     """
     folder = Path(folder)
     _check_labels(labels)
-    _check_folder(folder, overwrite)
+    check_folder(folder, overwrite=overwrite)
     segments = _find_segments(labels)
     _assign_labels(segments)
     _assign_parents(segments, parents or {})
-    _clear(folder)
-    _write_masks(labels, segments, folder)
-    rows = sorted((s.label, s.first, s.last, s.parent) for track in segments.values() for s in track)
-    text = "".join(f"{label} {first} {last} {parent}\n" for label, first, last, parent in rows)
-    (folder / _TRACK_FILE).write_text(text, encoding="ascii", newline="\n")
+    with alone(folder / MANIFEST, make_folder=True):
+        check_folder(folder, overwrite=overwrite)
+        workshop = folder / WORKSHOP
+        _remove(workshop)
+        workshop.mkdir(parents=True)
+        try:
+            _write_masks(labels, segments, workshop)
+            _write_tracks(segments, workshop)
+            _take_place(workshop, folder)
+        finally:
+            _remove(workshop)
     return folder
 
 
@@ -83,17 +97,44 @@ def _check_labels(labels: Any) -> None:
         raise ValueError(f"labels are of {dtype}; CTC export takes integer ids: use labels.astype('uint16')")
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder in which an export would replace what no export wrote.
+
+    Raises
+    ------
+    FileExistsError
+        If it is a file, not empty (without `overwrite`), or holds such files.
+    """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; give a folder for the CTC export")
-    if folder.is_dir() and not overwrite and any(folder.iterdir()):
+    foreign = foreign_files(folder)
+    if foreign:
+        raise FileExistsError(
+            f"{folder} holds {foreign[0]}, of which {MANIFEST} there does not say that an export wrote it, so it is "
+            "not replaced; choose another folder, or, if it is an export of an earlier version, remove that first"
+        )
+    left = {WORKSHOP, MANIFEST, Place.of(folder / MANIFEST).lock.name}
+    if folder.is_dir() and not overwrite and any(path.name not in left for path in folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; choose another folder, or overwrite an earlier export there")
 
 
-def _clear(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob(_MASKS), folder / _TRACK_FILE):
-        old.unlink(missing_ok=True)
+def _remove(workshop: Path) -> None:
+    """Only files of ours lie there."""
+    if workshop.is_dir():
+        for path in workshop.iterdir():
+            path.unlink()
+        workshop.rmdir()
+
+
+def _take_place(workshop: Path, folder: Path) -> None:
+    """Exchange an earlier export for the new one, file by file; until that is done the manifest says so."""
+    before, now = Manifest.read(folder).files, sorted(path.name for path in workshop.iterdir())
+    Manifest(tuple(sorted({*before, *now})), whole=False).write(folder)
+    for name in now:
+        (workshop / name).replace(folder / name)
+    for name in set(before) - set(now):
+        (folder / name).unlink(missing_ok=True)
+    Manifest(tuple(now)).write(folder)
 
 
 def _frame(labels: Any, t: int) -> NDArray[np.integer[Any]]:
@@ -165,6 +206,12 @@ def _write_masks(labels: Any, segments: dict[int, list[_Segment]], folder: Path)
         values = np.array([_label_at(segments, position, int(i), t) for i in ids], np.uint16)
         mask = values[inverse].reshape(labels.shape[1:])
         tifffile.imwrite(folder / f"mask{t:0{digits}d}.tif", mask, compression="zlib")
+
+
+def _write_tracks(segments: dict[int, list[_Segment]], folder: Path) -> None:
+    rows = sorted((s.label, s.first, s.last, s.parent) for track in segments.values() for s in track)
+    text = "".join(f"{label} {first} {last} {parent}\n" for label, first, last, parent in rows)
+    (folder / _TRACK_FILE).write_text(text, encoding="ascii", newline="\n")
 
 
 def _label_at(segments: dict[int, list[_Segment]], position: dict[int, int], object_id: int, t: int) -> int:
