@@ -18,7 +18,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all train train-smoke train-motion lint format typecheck clean
+.PHONY: help setup display demo test test-all test-kill train train-smoke train-motion lint format typecheck clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -37,6 +37,9 @@ test: setup display  ## run the tests (PYTEST_ARGS="-k prompts" to choose)
 
 test-all: setup display  ## run the tests, the slow ones too
 	@$(XVFB) $(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+test-kill: setup  ## stop and kill the command at many moments, some minutes
+	@$(BIN)/python -m pytest -m slow -s tests/test_kill.py $(PYTEST_ARGS)
 
 train: setup  ## train nano by its recipe on one GPU (RECIPE=pico, TRAIN_ARGS="--resume"); results in ./trained
 	@$(BIN)/python -m training.run $(RECIPE) --out trained/$(RECIPE) $(TRAIN_ARGS)

@@ -18,8 +18,10 @@ from napari_mosam import cli
 from napari_mosam._cli_arguments import parse_frames
 from napari_mosam._cli_checks import UsageError, check_outputs, load_config
 from napari_mosam._cli_places import Input
+from napari_mosam.core._result_place import ResultGoneError
 from napari_mosam.core.config import EngineConfig, MotionConfig
 from napari_mosam.core.export.ctc import export_ctc
+from napari_mosam.core.prompts import load_prompts
 from napari_mosam.core.simulate import disk_moves
 
 
@@ -111,15 +113,16 @@ def half_result(path: Path, n_followed: int, n_frames: int = 3) -> None:
 @pytest.fixture
 def engine(monkeypatch) -> SimpleNamespace:
     """Stands in for ``core.api.track``: keeps what it was given and reports three frames of two objects."""
-    calls = SimpleNamespace(options=None, error=None, frames=3)
+    calls = SimpleNamespace(options=None, error=None, frames=3, writes=True, before_error=lambda: None)
 
     def track(movie, prompts, *, progress, **options):
         calls.movie, calls.prompts, calls.options = movie, prompts, options
-        if calls.frames:
+        if calls.frames and calls.writes:
             half_result(options["out"], calls.frames)
         for t in range(calls.frames):
             progress(SimpleNamespace(t=t, objects=(1, 2)), t + 1, 3)
         if calls.error:
+            calls.before_error()
             raise calls.error
         return SimpleNamespace(
             path=options["out"],
@@ -393,3 +396,145 @@ def test_track_follows_a_simulated_cell(job):
     assert not labels[5:].any()
     assert (job.folder / "ctc" / "res_track.txt").read_text() == "7 0 4 0\n"
     assert Image.open(job.folder / "o.gif").n_frames == 5
+
+
+# --- inputs are never outputs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("movie", "options"),
+    [
+        ("frames", "--out frames/o.tif"),
+        ("frames", "--out o.zarr --overlay frames/o.png"),
+        ("frames", "--out o.zarr --export-ctc frames"),
+        ("frames/t*.png", "--out o.zarr --overlay frames/t9.png"),
+        ("frames/t*.png", "--out o.zarr --overlay link/t0.png"),
+        ("frames/mask*.tif", "--out o.zarr --export-ctc frames"),
+        ("movie.png", "--out o.zarr --overlay ./frames/../movie.png"),
+        ("movie.png", "--out o.zarr --overlay symlink.png"),
+        ("movie.png", "--out o.zarr --overlay hardlink.png"),
+        ("frames", "--out o.zarr --overlay framelink.png"),
+        ("movie.zarr", "--out movie.zarr"),
+        ("movie.zarr", "--out symlink.zarr"),
+        ("movie.zarr/0", "--out movie.zarr"),
+        ("movie.zarr", "--out o.zarr --export-ctc movie.zarr/ctc"),
+        ("movie.png", "--out o.zarr --overlay cell.png"),
+        ("movie.png", "--out o.zarr --overlay o.zarr/o.png"),
+        ("movie.png", "--out o.zarr --export-ctc o.zarr"),
+    ],
+)
+def test_inputs_are_never_outputs_whichever_way_leads_there(tmp_path, monkeypatch, capsys, movie, options):
+    monkeypatch.chdir(tmp_path)
+    Path("frames").mkdir()
+    for name in ("movie.png", "cell.png", "frames/t0.png", "frames/t1.png"):
+        Image.fromarray(np.full((8, 8), 7, np.uint8)).save(name)
+    zarr.open_group("movie.zarr", mode="w").create_array("0", data=np.zeros((2, 8, 8), np.uint8))
+    Path("p.json").write_text(json.dumps([{"object": 1, "frame": 0, "mask": "cell.png"}]))
+    for link, target in (("link", "frames"), ("symlink.png", "movie.png"), ("symlink.zarr", "movie.zarr")):
+        Path(link).symlink_to(target)
+    os.link("movie.png", "hardlink.png")
+    os.link("frames/t1.png", "framelink.png")
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    code, line = fails(["track", movie, "-p", "p.json", *options.split(), "--overwrite"], capsys)
+    assert code == 2 and "overlaps" in line and "choose another place" in line
+    assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
+
+
+def test_settings_and_weights_are_inputs_too(job, engine, capsys):
+    for option in ("--config", "--model", "--model-config"):
+        (job.folder / "o.png").write_text("{}")
+        line = [*job.arguments, option, str(job.folder / "o.png"), "--overlay", str(job.folder / "o.png")]
+        assert "inputs are never outputs" in fails([*line, "--overwrite"], capsys)[1]
+    assert engine.options is None
+
+
+def test_a_movie_of_mask_files_survives_an_export_into_its_folder(job, engine, capsys):
+    for t, frame in enumerate(job.truth.images):
+        tifffile.imwrite(job.folder / f"mask{t:03d}.tif", frame)
+    arguments = [*job.arguments, "--export-ctc", str(job.folder), "--overwrite"]
+    code, line = fails(arguments, capsys)
+    assert code == 2 and "holds mask000.tif" in line
+    assert len(list(job.folder.glob("mask*.tif"))) == len(job.truth.images)
+
+
+# --- half results ----------------------------------------------------------------------------------------------------
+
+
+def test_info_describes_a_result_and_how_far_it_came(tmp_path, capsys):
+    half_result(tmp_path / "half.zarr", 13, 40)
+    assert cli.main(["info", str(tmp_path / "half.zarr")]) == 0
+    printed = capsys.readouterr().out
+    assert "stopped at frame 13 of 40" in printed and "2: 1, 2" in printed
+
+
+def test_a_result_is_no_movie(tmp_path, job, engine, capsys):
+    half_result(tmp_path / "half.zarr", 2)
+    code, line = fails(["track", str(tmp_path / "half.zarr"), *job.arguments[2:]], capsys)
+    assert code == 2 and "half.zarr is a result of 'mosam track', not a movie" in line
+
+
+def test_half_results_as_prompts_are_said_once(tmp_path, caplog):
+    half_result(tmp_path / "half.zarr", 2)
+    zarr.open_group(tmp_path / "half.zarr", mode="r+")["labels"][0, 2:4, 2:4] = 1
+    assert len(load_prompts(tmp_path / "half.zarr", (3, 8, 8))) == 1
+    assert [record.getMessage().endswith("is half a result: stopped at frame 2 of 3") for record in caplog.records] == [
+        True
+    ]
+
+
+def test_a_result_that_went_away_is_not_said_to_be_kept(job, engine, capsys):
+    engine.error = ResultGoneError("it was moved")
+    engine.before_error = lambda: job.out.rename(job.folder / "moved.zarr")
+    assert cli.main(job.arguments) == 1
+    line = last_line(capsys)
+    assert "3 of 3 frames were finished, but" in line and "holds no result any more" in line
+    assert "are kept" not in line
+
+
+def test_a_stop_under_overwrite_says_that_the_earlier_result_is_unchanged(job, engine, capsys):
+    half_result(job.out, 3)
+    engine.writes, engine.error = False, KeyboardInterrupt()
+    assert cli.main([*job.arguments, "--overwrite"]) == 130
+    assert f"the earlier result in {job.out} is unchanged; 3 of 3 frames were finished of the new one" in last_line(
+        capsys
+    )
+
+
+# --- numbers and lists without end -----------------------------------------------------------------------------------
+
+DEEP = "[" * 10_000 + "]" * 10_000
+LONG = "9" * 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DEEP,
+        f'[{{"object": {LONG}, "frame": 0, "point": [1, 1]}}]',
+        f'[{{"object": 1, "frame": {LONG}, "point": [1, 1]}}]',
+        f'[{{"object": 1, "frame": 0, "point": [1, {LONG}]}}]',
+        f'[{{"object": 1, "frame": 0, "box": [1, 1, 5, {"9" * 5000}]}}]',
+    ],
+)
+def test_prompts_without_end_are_refused_in_one_line(job, engine, capsys, text):
+    (job.folder / "p.json").write_text(text)
+    code, line = fails(["track", str(job.movie), "-p", str(job.folder / "p.json"), "-o", str(job.out)], capsys)
+    assert code == 2 and "p.json: " in line and len(line) < 400
+    assert engine.options is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.json", DEEP),
+        ("c.toml", "a = " + DEEP),
+        ("c.json", f'{{"memory": {{"n_frames": {LONG}}}}}'),
+        ("c.toml", f"[window]\nratio = {LONG}"),
+        ("c.json", f'{{"window": {{"ratio": {"9" * 5000}}}}}'),
+    ],
+)
+def test_settings_without_end_are_refused_in_one_line(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=f"--config .*{name}: ") as refused:
+        load_config(tmp_path / name)
+    assert len(str(refused.value)) < 600

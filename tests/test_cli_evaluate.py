@@ -13,6 +13,7 @@ import zarr
 from napari_mosam import cli
 from napari_mosam.core._label_files import open_labels
 from napari_mosam.core._result_group import write_prompts
+from napari_mosam.core._whole_files import whole_file
 from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.prompts import PointPrompt
 from napari_mosam.core.simulate import disk_divides, two_disks_cross
@@ -213,6 +214,87 @@ def test_another_movies_truth_is_refused_with_both_shapes(job, capsys):
 
 def test_a_missing_truth_is_bad_input(job, capsys):
     assert "none.tif does not exist" in refused("out.zarr none.tif", capsys)
+
+
+@pytest.mark.parametrize(
+    ("result", "truth", "report"),
+    [
+        ("out.zarr", "truth.tif", "--csv truth.csv"),
+        ("out.zarr", "truth.tif", "--json hard.json"),
+        ("out.zarr", "truth.tif", "--json ./TRA/../truth.tif"),
+        ("out.zarr", "truth.tif", "--json p.json --prompts p.json"),
+        ("out.zarr", "truth.tif", "--json cell.png --prompts p.json"),
+        ("out.zarr", "TRA", "--csv TRA/man_track.txt"),
+        ("out.zarr", "TRA", "--csv TRA/report.csv"),
+        ("out.zarr", "TRA", "--csv tra/report.csv"),
+        ("TRA", "truth.tif", "--csv TRA/report.csv"),
+    ],
+)
+def test_a_report_never_touches_what_is_read(job, capsys, result, truth, report):
+    write_truth_folder(Path("TRA"), "man_track", dict(enumerate(job.truth)), "1 0 9 0\n")
+    Path("p.json").write_text(json.dumps([{"object": 1, "frame": 0, "mask": "cell.png"}]))
+    Path("cell.png").write_text("a mask")
+    Path("truth.csv").symlink_to("truth.tif")
+    Path("tra").symlink_to("TRA")
+    Path("hard.json").hardlink_to("truth.tif")
+    before = {path: path.read_bytes() for path in sorted(job.folder.rglob("*")) if path.is_file()}
+    assert "inputs are never outputs" in refused(f"{result} {truth} {report} --overwrite", capsys)
+    assert {path: path.read_bytes() for path in sorted(job.folder.rglob("*")) if path.is_file()} == before
+
+
+def test_a_report_that_cannot_be_written_leaves_the_earlier_one(job, monkeypatch):
+    Path("r.json").write_text("mine")
+    with pytest.raises(KeyError), whole_file(Path("r.json")) as part:
+        part.write_text("half of")
+        raise KeyError
+    assert Path("r.json").read_text() == "mine"
+    assert sorted(path.name for path in job.folder.iterdir()) == ["out.zarr", "r.json", "truth.tif"]
+
+
+# --- half results ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def half(job) -> SimpleNamespace:
+    """The result as it is after a stop: the swapped ids are not there yet."""
+    n = len(job.truth)
+    write_result(job.folder / "out.zarr", np.where(np.arange(n)[:, None, None] < job.half, job.truth, 0))
+    group = zarr.open_group("out.zarr", mode="r+")
+    group.attrs.update({"napari_mosam": "0", "complete": False, "frames": [0, n], "direction": "both"})
+    write_prompts(group, [PointPrompt(1, 0, (5, 5)), PointPrompt(2, 0, (5, 5))])
+    state = np.repeat(np.arange(n)[:, None] < job.half, 2, axis=1).astype(np.float32)
+    group["table"].create_array("state", data=state)
+    job.said = f"out.zarr is half a result (stopped at frame {job.half} of {n})"
+    return job
+
+
+def test_a_half_result_is_scored_only_when_asked_for(half, capsys):
+    assert cli.main(["evaluate", "out.zarr", "truth.tif", "--json", "r.json"]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"mosam: error: {half.said}; add --partial")
+    assert not Path("r.json").exists()
+    said, _, one, *_ = run("out.zarr truth.tif --partial --json r.json", capsys)
+    assert " ".join(said) == f"{half.said}: only the frames that were followed are scored"
+    assert one[:3] == ["1", str(half.half - 1), "1.000"]
+    assert json.loads(Path("r.json").read_text())["partial"].startswith(half.said)
+
+
+def test_frames_that_were_not_followed_have_no_score(half, capsys):
+    assert "there is nothing to score" in refused(f"out.zarr truth.tif --partial --frames {half.half + 1}:", capsys)
+
+
+def test_a_half_truth_is_said_too(half, capsys):
+    assert cli.main(["evaluate", "truth.tif", "out.zarr"]) == 3
+    assert half.said in capsys.readouterr().err
+
+
+def test_damaged_labels_are_told_in_plain_words(job, capsys):
+    for chunk in Path("out.zarr/labels/c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"garbage" * 9)
+    assert "'out.zarr' cannot be read: " in refused("out.zarr truth.tif", capsys)
+    Path("out.zarr/zarr.json").write_text('{"zarr_form')
+    assert "'out.zarr' cannot be read: " in refused("out.zarr truth.tif", capsys)
 
 
 # --- what is opened --------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._loading, self._ending = True, False
+        self._loading, self._caught = True, False
         self._since: float | None = None
 
     @property
@@ -33,6 +33,7 @@ class StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
+        self._caught = True
         show = sys.unraisablehook
         sys.unraisablehook = lambda what: None if issubclass(what.exc_type, KeyboardInterrupt) else show(what)
 
@@ -46,12 +47,12 @@ class StopSignals:
             raise KeyboardInterrupt
 
     def end(self) -> None:
-        """The command is ending; its last words are not to be interrupted."""
-        self._ending = True
+        """The command is ending; its last words are not to be interrupted, nor is the interpreter's end."""
+        if self._caught:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._ending:
-            return
         if self._loading:
             leave("stopped before anything was done")
         now = time.monotonic()

@@ -1,5 +1,6 @@
 """The CTC export, read back by a strict reader of the format."""
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from napari_mosam.core._label_files import open_labels
 from napari_mosam.core.export.ctc import export_ctc
+from napari_mosam.core.export.ctc_manifest import MANIFEST
 from napari_mosam.core.simulate import disk_divides, disk_vanishes
 
 Rows = dict[int, tuple[int, int, int]]
@@ -131,6 +134,101 @@ def test_a_full_folder_is_refused_and_only_our_files_are_replaced(tmp_path: Path
     assert len(list(tmp_path.glob("mask*.tif"))) == 5
     export_ctc(movie_of([2]), tmp_path, overwrite=True)
     assert read_ctc(tmp_path)[1] == {2: (0, 0, 0)} and (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_masks_that_no_export_wrote_are_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "mask000.tif").write_text("a movie")
+    with pytest.raises(FileExistsError, match=r"holds mask000\.tif, .*earlier version, remove that first"):
+        export_ctc(movie_of([1]), tmp_path, overwrite=True)
+    assert (tmp_path / "mask000.tif").read_text() == "a movie"
+
+
+def test_masks_that_came_later_are_never_removed(tmp_path: Path) -> None:
+    export_ctc(movie_of([1]), tmp_path)
+    (tmp_path / "mask_of_mine.tif").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds mask_of_mine\.tif"):
+        export_ctc(movie_of([2]), tmp_path, overwrite=True)
+    assert read_ctc_table(tmp_path) == "1 0 0 0\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["../precious.tif", "../mask9.tif", "sub/mask9.tif", "notes.txt", "{folder}/../mask9.tif", None, 7]
+)
+def test_a_manifest_leads_nowhere_else(tmp_path: Path, name: object) -> None:
+    folder = export_ctc(movie_of([1]), tmp_path / "ctc")
+    (folder / "sub").mkdir()
+    others = [tmp_path / "precious.tif", tmp_path / "mask9.tif", folder / "sub" / "mask9.tif", folder / "notes.txt"]
+    for path in others:
+        path.write_text("years of work")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"].append(name.format(folder=folder) if isinstance(name, str) else name)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    export_ctc(movie_of([2]), folder, overwrite=True)
+    assert [path.read_text() for path in others] == ["years of work"] * 4
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000 + "]" * 10_000, "{", "[]", '{"files": 3}', '{"files": "mask000.tif"}'])
+def test_a_manifest_that_cannot_be_read_names_nothing(tmp_path: Path, text: str) -> None:
+    export_ctc(movie_of([1]), tmp_path)
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(FileExistsError, match=r"holds mask000\.tif"):
+        export_ctc(movie_of([2]), tmp_path, overwrite=True)
+
+
+def test_a_file_that_became_a_link_is_not_replaced(tmp_path: Path) -> None:
+    folder = export_ctc(movie_of([1]), tmp_path / "ctc")
+    (folder / "mask000.tif").unlink()
+    (folder / "mask000.tif").symlink_to(tmp_path / "movie.tif")
+    with pytest.raises(FileExistsError, match=r"holds mask000\.tif"):
+        export_ctc(movie_of([2]), folder, overwrite=True)
+
+
+def test_an_export_that_fails_in_the_middle_leaves_the_earlier_one(tmp_path: Path) -> None:
+    class Breaks:
+        shape, dtype, reads = (3, 8, 40), np.dtype(np.uint16), 0
+
+        def __getitem__(self, t: int) -> NDArray[np.uint16]:
+            self.reads += 1
+            if self.reads == 5:
+                raise KeyboardInterrupt
+            return movie_of([2])[0]
+
+    export_ctc(movie_of([1]), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        export_ctc(Breaks(), tmp_path, overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_exchange_that_was_cut_off_is_no_result_until_it_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_ctc(movie_of([1], [1]), tmp_path)
+    replace, left = Path.replace, [1]
+
+    def dying(self: Path, target: Path) -> Path:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "replace", dying)
+        export_ctc(movie_of([2], [2], [2]), tmp_path, overwrite=True)
+    with pytest.raises(ValueError, match="holds an export that was cut off"):
+        open_labels(tmp_path)
+    export_ctc(movie_of([2], [2], [2]), tmp_path, overwrite=True)
+    assert open_labels(tmp_path).labels.shape == (3, 8, 40)
+
+
+def test_a_shorter_export_leaves_no_frame_of_a_longer_one(tmp_path: Path) -> None:
+    export_ctc(movie_of(*[[1]] * 5), tmp_path)
+    export_ctc(movie_of([1], [1]), tmp_path, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mask000.tif", "mask001.tif", MANIFEST, "res_track.txt"]
+
+
+def read_ctc_table(folder: Path) -> str:
+    return (folder / "res_track.txt").read_text()
 
 
 def test_a_bad_movie_does_not_cost_an_earlier_export(tmp_path: Path) -> None:
