@@ -163,6 +163,12 @@ def test_only_results_give_way(out):
     assert (out / "zarr.json").read_text() == "{"
 
 
+def test_a_movie_inside_the_result_is_never_replaced(out, earlier):
+    with pytest.raises(FileExistsError, match=r"lies in .*out\.zarr', which would be replaced"):
+        write(out, images=out / "labels", overwrite=True)
+    assert content(out) == earlier
+
+
 # ---- one writer
 
 

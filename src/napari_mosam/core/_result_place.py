@@ -93,6 +93,13 @@ class Place:
             raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
         return self.new
 
+    def holds(self, source: Any) -> bool:
+        """Whether a path is the result or leads into it."""
+        if not isinstance(source, str | Path):
+            return False
+        place = Path(os.path.realpath(source))
+        return self.path == place or self.path in place.parents
+
     def publish(self, folder: Path) -> None:
         """Put a whole result where it belongs; nothing is to do where it was written there."""
         if folder == self.path:

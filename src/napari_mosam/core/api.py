@@ -189,6 +189,8 @@ def track(
     inside = check_prompts(prompts, opened.shape, start, stop, options.get("direction", "both"))
     with alone(out, make_folder=True) as place:
         folder = place.room(overwrite=overwrite)
+        if place.holds(movie):
+            raise FileExistsError(f"the movie '{movie}' lies in '{out}', which would be replaced; choose another name")
         options["model"] = _loaded(options.get("model", "nano"), options.get("device"))
         results = segment(opened, prompts, **options)
         total = count_steps(opened.n_frames, inside, options.get("frames"), options.get("direction", "both"))
