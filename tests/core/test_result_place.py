@@ -105,6 +105,21 @@ def test_a_run_that_is_stopped_leaves_the_earlier_result_open_and_alone(out, ear
     assert names(out) == ["out.zarr"]
 
 
+def test_a_stop_while_the_replaced_result_is_removed_leaves_nothing_behind(out, earlier, monkeypatch):
+    remove, stops = shutil.rmtree, [KeyboardInterrupt]
+
+    def stopped(folder, **options):
+        if stops:
+            raise stops.pop()
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", lambda folder, **options: stopped(folder, **options))
+    with pytest.raises(KeyboardInterrupt):
+        write(out, OTHER, overwrite=True)
+    assert not stops and names(out) == ["out.zarr"]
+    assert (Result.open(out).object_ids, Result.open(out).complete) == ((2,), True)
+
+
 def test_a_link_to_a_result_stays_a_link(tmp_path, out, earlier):
     link = tmp_path / "link.zarr"
     link.symlink_to(out)

@@ -161,12 +161,17 @@ def alone(path: str | Path, *, make_folder: bool = False) -> Iterator[Place]:
         place.tidy()
         yield place
     finally:
-        place.tidy()
-        if lock is not None:
-            # Removed while it is held: who opened it meanwhile sees that it has no name any more and opens it anew.
-            with suppress(OSError):
-                place.lock.unlink()
-            lock.release()
+        try:
+            place.tidy()
+        except KeyboardInterrupt:
+            place.tidy()
+            raise
+        finally:
+            if lock is not None:
+                # Removed while it is held: who opened it meanwhile sees that it has no name any more, and opens anew.
+                with suppress(OSError):
+                    place.lock.unlink()
+                lock.release()
 
 
 def _acquire(place: Place) -> Any:
