@@ -249,12 +249,13 @@ def _attributes(path: Path) -> dict[str, Any]:
 def _discard(folder: Path) -> None:
     """Remove a folder of ours; it is no result from the first moment on, so that none is found half removed."""
     for _ in range(_TRIES):  # a write that was interrupted may still be going on in a thread
+        if not folder.is_dir() or folder.is_symlink():
+            return
         with suppress(OSError):
             (folder / _METADATA).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-        if not folder.is_dir() or folder.is_symlink():
-            return
-        time.sleep(_PAUSE_S)
+        if folder.exists():
+            time.sleep(_PAUSE_S)
 
 
 def new_group(path: Path) -> Any:
