@@ -1,16 +1,17 @@
 """What the command ``mosam`` refuses before any work: settings that cannot be, outputs that cannot be written."""
 
-import json
 import tempfile
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_mosam.core._json_files import parse_json, read_text
 from napari_mosam.core.config import EngineConfig
 
 OVERLAY_SUFFIXES = (".gif", ".png")
-CONFIG_PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {".json": json.loads, ".toml": tomllib.loads}
+CONFIG_PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {".json": parse_json, ".toml": tomllib.loads}
+MAX_CONFIG_BYTES = 1_000_000
 
 
 class UsageError(ValueError):
@@ -31,8 +32,10 @@ def load_config(path: Path) -> EngineConfig:
     if parse is None:
         raise UsageError(f"--config {path}: allowed are {' and '.join(CONFIG_PARSERS)} files")
     try:
-        return EngineConfig.from_dict(parse(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError) as error:
+        return EngineConfig.from_dict(parse(read_text(path, MAX_CONFIG_BYTES)))
+    except RecursionError as error:
+        raise UsageError(f"--config {path}: nested too deeply; settings have two levels") from error
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError(f"--config {path}: {error}; the file holds what EngineConfig.to_dict() gives") from error
 
 

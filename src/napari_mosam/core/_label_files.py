@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._checks import refuse_address
+from napari_mosam.core._zarr_files import open_zarr, read_whole, require_frame_room
 from napari_mosam.core.movie import Movie
 
 _CTC_KINDS = (("man_track", "man_track.txt"), ("mask", "res_track.txt"), ("man_seg", None))
@@ -74,6 +76,7 @@ def open_labels(path: str | Path) -> LabelStack:
     ValueError
         For what cannot be opened or holds no labels.
     """
+    refuse_address(path, "a label stack")
     path = Path(path).expanduser()
     return _open_result(path) or _open_ctc(path) or LabelStack(_MovieLabels(Movie.open(path)))
 
@@ -101,10 +104,11 @@ def _open_result(path: Path) -> LabelStack | None:
         return None
     import zarr
 
-    node = zarr.open(str(path), mode="r")
+    node = open_zarr(path)
     labels = node.get("labels") if isinstance(node, zarr.Group) else None
     if not isinstance(labels, zarr.Array):
         return None
+    require_frame_room(labels, f"one frame of the labels in {path.name}")
     followed = node.attrs.get("frames")
     return LabelStack(
         labels,
@@ -116,7 +120,7 @@ def _open_result(path: Path) -> LabelStack | None:
 
 def _stored_ids(group: Any) -> tuple[int, ...] | None:
     ids = group.get("table/object_ids")
-    return None if ids is None else tuple(int(i) for i in ids[:])
+    return None if ids is None else tuple(int(i) for i in read_whole(ids, "the table of objects"))
 
 
 def _stored_prompts(group: Any) -> dict[int, list[int]] | None:

@@ -3,10 +3,12 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_mosam.core._checks import refuse_address
+from napari_mosam.core._zarr_files import open_zarr_group, read_whole
 from napari_mosam.core.prompt_records import from_records, to_records
 from napari_mosam.core.records import TABLE
 
@@ -21,11 +23,15 @@ RESULT_MARK = "napari_mosam"
 LOCK_CHUNK = (64, 64)
 
 
-def open_group(path: str | Path, mode: str) -> Any:
-    """The zarr group of a result."""
-    import zarr
+def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
+    """The zarr group of a result.
 
-    return zarr.open_group(str(path), mode=mode)
+    Raises
+    ------
+    Refused
+        For an address, and for an array in it that is stored with a codec which could run code.
+    """
+    return open_zarr_group(path, mode)
 
 
 def write_prompts(group: Any, prompts: "Prompts") -> None:
@@ -53,10 +59,10 @@ def write_ids(table: Any, object_ids: Sequence[int]) -> None:
 def read_table(table: Any, shape: tuple[int, int]) -> "dict[str, NDArray[np.float32]]":
     """All columns, also of results whose columns are arrays of their own."""
     if "values" in table:
-        values = np.asarray(table["values"][:])
+        values = read_whole(table["values"], "the table of the result")
         return {name: values[..., table["values"].attrs["columns"].index(name)] for name in TABLE}
     missing = np.full(shape, np.nan, np.float32)
-    return {name: np.asarray(table[name][:]) if name in table else missing for name in TABLE}
+    return {name: read_whole(table[name], f"the table '{name}'") if name in table else missing for name in TABLE}
 
 
 def lock_array(group: Any, n_frames: int, n_objects: int) -> Any:
@@ -79,6 +85,7 @@ def locked_ids(group: Any, object_ids: Sequence[int], t: int) -> tuple[int, ...]
 
 def clear_place(path: Path, *, overwrite: bool) -> None:
     """Make sure a result can be written at `path`; only an earlier result is ever removed."""
+    refuse_address(path, "a result")
     if not path.exists():
         return
     if not overwrite:
@@ -91,22 +98,19 @@ def clear_place(path: Path, *, overwrite: bool) -> None:
 
 
 def _is_result(path: Path) -> bool:
-    import zarr
     from zarr.errors import ContainsArrayError, GroupNotFoundError
 
     try:
-        return RESULT_MARK in zarr.open_group(str(path), mode="r").attrs
+        return RESULT_MARK in open_zarr_group(path, "r").attrs
     except (ContainsArrayError, GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError, KeyError):
         return False
 
 
 def new_group(path: Path) -> Any:
     """An empty group at `path`, its folders made; PermissionError where that is not possible."""
-    import zarr
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return zarr.open_group(str(path), mode="w-")
+        return open_zarr_group(path, "w-")
     except OSError as error:
         reason = error.strerror or error
         raise PermissionError(f"cannot write '{path}' ({reason}); choose a folder you may write to") from error

@@ -1,9 +1,9 @@
 """Prompts from files: a JSON list of records, a CSV table, or a label image."""
 
 import csv
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._checks import Refused, refuse_address
+from napari_mosam.core._image_files import read_image
+from napari_mosam.core._json_files import read_json, read_text
+from napari_mosam.core._zarr_files import open_zarr, require_frame_room
 from napari_mosam.core.prompt_kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError, label_masks
 from napari_mosam.core.prompts import Prompts
 
 JSON_KEYS = ("object", "frame", "point", "positive", "box", "mask")
 CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
+MAX_BYTES = 100_000_000
+"""Of a table of prompts."""
+
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".npy", ".zarr")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
@@ -40,6 +47,10 @@ def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
 
 
 def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
+    try:
+        refuse_address(path, "a prompts file")
+    except Refused as error:
+        raise PromptError(str(error)) from None
     suffix = path.suffix.lower()
     readers = {".json": _read_json, ".csv": _read_csv} | dict.fromkeys(IMAGE_SUFFIXES, _read_labels)
     if suffix not in readers:
@@ -54,20 +65,24 @@ def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
 
 def _read_json(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
     try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PromptError(f"not valid JSON ({error}); give a list of records") from None
+        records = read_json(path, MAX_BYTES)
+    except Refused as error:
+        raise PromptError(f"{error}; give a list of records in JSON") from None
     if not isinstance(records, list):
         raise PromptError(f"holds a {type(records).__name__}; give a list of records: [{{...}}, {{...}}]")
     yield from _parse_all(records, path.parent, shape_tyx)
 
 
 def _read_csv(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            rows = list(csv.DictReader(file, skipinitialspace=True, strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise PromptError(f"not a valid CSV table ({error})") from None
+    try:
+        table = csv.DictReader(StringIO(read_text(path, MAX_BYTES), newline=""), skipinitialspace=True, strict=True)
+        rows = list(table)
+    except (csv.Error, Refused) as error:
+        raise PromptError(f"not a valid CSV table ({error})") from None
+    columns = table.fieldnames or ()
+    twice = [column for column in columns if column and columns.count(column) > 1]
+    if twice:
+        raise PromptError(f"the column '{twice[0]:.40}' stands twice; give it once")
     yield from _parse_all([_from_row(n, row) for n, row in enumerate(rows, 1)], path.parent, shape_tyx)
 
 
@@ -161,6 +176,10 @@ def _coordinates(record: Record, key: str, form: str, n: int) -> Any:
 def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     if not isinstance(name, str):
         raise PromptError(f"'mask' is {name!r}; give the path of a mask image, relative to the prompts file")
+    try:
+        refuse_address(name, "a mask")
+    except Refused as error:
+        raise PromptError(str(error)) from None
     path = folder / name
     if path.suffix.lower() not in IMAGE_SUFFIXES or not path.exists():
         raise PromptError(f"mask '{name}' is no {', '.join(IMAGE_SUFFIXES)} beside the prompts file; check the path")
@@ -197,10 +216,13 @@ class _Stack:
 
     def __init__(self, path: Path) -> None:
         self._close: Callable[[], object] = lambda: None
+        self._name = path.name
         try:
             self._array = self._open(path)
         except PromptError:
             raise
+        except Refused as error:
+            raise PromptError(f"'{path.name}' is not read: {error}") from error
         except Exception as error:  # whatever the reader of that format raises for a broken file
             raise PromptError(f"'{path.name}' cannot be read ({error}); is it damaged?".replace("\n", " ")) from error
         full = tuple(int(n) for n in self._array.shape)
@@ -218,6 +240,10 @@ class _Stack:
         """Frame t (Y, X)."""
         rest = iter((t,) if len(self.shape) == 3 else ())
         leading = range(self._array.ndim - 2)
+        try:
+            require_frame_room(self._array, f"one frame of '{self._name}'")
+        except Refused as error:
+            raise PromptError(str(error)) from error
         return np.asarray(self._array[tuple(0 if axis in self._dropped else next(rest) for axis in leading)])
 
     def _open(self, path: Path) -> Any:
@@ -225,9 +251,7 @@ class _Stack:
         if suffix == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if suffix == ".png":
-            import imageio.v3 as iio
-
-            return iio.imread(path)
+            return read_image(path)
         return _open_zarr(path) if suffix == ".zarr" else self._open_tiff(path)
 
     def _open_tiff(self, path: Path) -> Any:
@@ -242,7 +266,7 @@ class _Stack:
 def _open_zarr(path: Path) -> Any:
     import zarr
 
-    opened = zarr.open(path, mode="r")
+    opened = open_zarr(path)
     if isinstance(opened, zarr.Array):
         return opened
     for name in ("labels", "0"):
