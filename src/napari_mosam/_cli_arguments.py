@@ -129,9 +129,12 @@ def _add_models(models: argparse.ArgumentParser) -> None:
 
 
 def _add_engine(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default="nano", help="name from 'mosam models' or path of weights (default: nano)")
+    command.add_argument(
+        "--model", type=_local, default="nano", help="name from 'mosam models' or path of weights (default: nano)"
+    )
     command.add_argument(
         "--model-config",
+        type=_local,
         metavar="CONFIG",
         help="of a checkpoint given by its path: .yaml, .json, or sam2.1_hiera_t",
     )

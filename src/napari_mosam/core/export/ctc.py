@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._checks import refuse_address
+
 logger = logging.getLogger(__name__)
 
 _MAX_LABEL = 65535
@@ -57,10 +59,12 @@ def export_ctc(
     Raises
     ------
     ValueError
-        If `labels` is not (T, Y, X) with T > 0, not of integers, negative, or needs more than 65535 tracks.
+        If `labels` is not (T, Y, X) with T > 0, not of integers, negative, or needs more than 65535 tracks; if
+        `folder` is an address.
     FileExistsError
         If `folder` is not empty and `overwrite` is False, or is a file.
     """
+    refuse_address(folder, "an export")
     folder = Path(folder)
     _check_labels(labels)
     _check_folder(folder, overwrite)
