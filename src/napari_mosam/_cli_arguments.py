@@ -26,7 +26,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Build the parser; `commands` says what runs for each command, and is left in ``.command``."""
     parser = _Parser(
         prog="mosam",
-        description="Prompt cells once, get their masks in every frame.",
+        description="Follow prompted cells through a microscopy movie.",
         epilog="Exit codes: 0 done, 1 unexpected error, 2 wrong usage or input, 130 stopped (finished frames kept).",
     )
     parser.add_argument("--version", action="version", version=f"mosam {__version__}")

@@ -63,8 +63,9 @@ def parse_json(text: str | bytes, *, unique: bool = True) -> Any:
 
 
 def _whole(digits: str) -> int:
-    if len(digits.lstrip("-")) > MAX_DIGITS:
-        raise Refused(f"a whole number of {len(digits)} digits ({digits[:12]}…) is not possible; allowed: {MAX_DIGITS}")
+    n_digits = len(digits.lstrip("-"))
+    if n_digits > MAX_DIGITS:
+        raise Refused(f"a whole number of {n_digits} digits ({digits[:12]}…) is not possible; allowed: {MAX_DIGITS}")
     return int(digits)
 
 

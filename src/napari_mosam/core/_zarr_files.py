@@ -75,9 +75,18 @@ def chunk_bytes(array: Any) -> int:
     return math.prod(chunks) * int(array.dtype.itemsize)
 
 
-def require_frame_room(array: Any, what: str) -> None:
-    """Refuse an array (..., Y, X) of which one frame and one chunk do not fit into memory together."""
-    frame = math.prod(array.shape[-2:]) * array.dtype.itemsize
+def require_frame_room(array: Any, what: str, per_pixel: int = 0) -> None:
+    """Refuse an array (..., Y, X) of which one frame and one chunk do not fit into memory together.
+
+    Parameters
+    ----------
+    array : array_like
+    what : str
+        For the message: what one frame of it is.
+    per_pixel : int
+        Bytes that are needed of each pixel besides.
+    """
+    frame = math.prod(array.shape[-2:]) * (array.dtype.itemsize + per_pixel)
     require_room(frame + chunk_bytes(array), what, "cut out the part that matters, or save it in smaller chunks")
 
 

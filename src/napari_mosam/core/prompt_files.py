@@ -20,6 +20,9 @@ from napari_mosam.core.prompts import Prompts
 
 JSON_KEYS = ("object", "frame", "point", "positive", "box", "mask")
 CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
+_BYTES_OF_ID = 24
+"""That sorting a frame of labels takes of each pixel."""
+
 MAX_BYTES = 100_000_000
 """Of a table of prompts."""
 
@@ -152,14 +155,14 @@ def _whole(record: Record, key: str) -> int:
         raise PromptError(f"'{key}' is missing; give a whole number")
     value = record[key]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value % 1:
-        raise PromptError(f"'{key}' is {value!r}; give a whole number")
+        raise PromptError(f"'{key}' is {value!r:.80}; give a whole number")
     return int(value)
 
 
 def _sign(record: Record) -> bool:
     positive = record.get("positive", True)
     if not isinstance(positive, bool):
-        raise PromptError(f"'positive' is {positive!r}; allowed: true or false")
+        raise PromptError(f"'positive' is {positive!r:.80}; allowed: true or false")
     return positive
 
 
@@ -169,13 +172,13 @@ def _coordinates(record: Record, key: str, form: str, n: int) -> Any:
         isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
     )
     if not numeric or len(values) != n:
-        raise PromptError(f"'{key}' is {values!r}; give {n} finite numbers {form}")
+        raise PromptError(f"'{key}' is {values!r:.80}; give {n} finite numbers {form}")
     return tuple(float(v) for v in values)
 
 
 def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     if not isinstance(name, str):
-        raise PromptError(f"'mask' is {name!r}; give the path of a mask image, relative to the prompts file")
+        raise PromptError(f"'mask' is {name!r:.80}; give the path of a mask image, relative to the prompts file")
     try:
         refuse_address(name, "a mask")
     except Refused as error:
@@ -241,7 +244,7 @@ class _Stack:
         rest = iter((t,) if len(self.shape) == 3 else ())
         leading = range(self._array.ndim - 2)
         try:
-            require_frame_room(self._array, f"one frame of '{self._name}'")
+            require_frame_room(self._array, f"one frame of '{self._name}'", _BYTES_OF_ID)
         except Refused as error:
             raise PromptError(str(error)) from error
         return np.asarray(self._array[tuple(0 if axis in self._dropped else next(rest) for axis in leading)])
