@@ -187,6 +187,19 @@ def test_nor_can_a_result(tmp_path, trap, job, capsys, kind, array):
     assert not trap.exists()
 
 
+def test_nor_can_a_numpy_file_or_a_picture(tmp_path, trap):
+    np.save(tmp_path / "p.npy", np.array([[Trap(trap)]], object), allow_pickle=True)
+    with pytest.raises(PromptError, match="'p.npy' cannot be read"):
+        load_prompts(tmp_path / "p.npy", (1, 1, 1))
+    postscript = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n({trap}) (w) file closefile\nshowpage\n%%EOF\n"
+    (tmp_path / "p.png").write_text(postscript)
+    assert Image.open(tmp_path / "p.png").format == "EPS"
+    for read in (Movie.open, lambda path: load_prompts(path, (1, 8, 8))):
+        with pytest.raises(ValueError, match="cannot identify image file"):
+            read(tmp_path / "p.png")
+    assert not trap.exists()
+
+
 @pytest.mark.parametrize(
     "options",
     [

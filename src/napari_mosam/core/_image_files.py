@@ -168,10 +168,11 @@ def read_image(path: Path) -> NDArray[Any]:
     import imageio.v3 as iio
     from PIL import Image
 
-    # imageio would take some names for addresses, so it is given the open file.
+    # imageio would take some names for addresses, so it is given the open file; and Pillow would hand PostScript under
+    # any name to an interpreter, so it may look for two formats only.
     with path.open("rb") as file:
         try:
-            with Image.open(file) as header:
+            with Image.open(file, formats=("PNG", "JPEG")) as header:
                 n_bytes = header.width * header.height * len(header.getbands()) * _MOST_BYTES * _n_pictures(header)
         except Image.DecompressionBombError as error:
             raise Refused(f"{path.name} is too large a picture ({error}); save it as TIFF or zarr") from error
