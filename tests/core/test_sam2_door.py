@@ -19,8 +19,9 @@ OURS = "hydra.initialize_config_dir(sys.argv[1], version_base=None); assert hydr
     [
         LOADED + HYDRA + "assert not GlobalHydra.instance().is_initialized();" + OURS,
         HYDRA + OURS + LOADED + "assert hydra.compose('c').answer == 42",
+        "import sam2;" + LOADED + HYDRA + "assert hydra.compose('configs/sam2.1/sam2.1_hiera_t').model",
     ],
-    ids=["started after us", "started before us"],
+    ids=["started after us", "started before us", "by sam2 itself before us"],
 )
 def test_another_plugin_can_use_hydra(code, tmp_path):
     (tmp_path / "c.yaml").write_text("answer: 42\n")
