@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # One exact version each, so that an installed torch is never exchanged for another build.
 TORCH ?= torch==2.13.0
 TORCHVISION ?= torchvision==0.28.0
-EXTRAS ?= all,fast,dev
+EXTRAS ?= all,dev
 THREADS ?= 2
 PYTEST_ARGS ?=
 RECIPE ?= nano

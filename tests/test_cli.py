@@ -214,10 +214,23 @@ def test_settings_come_from_json_or_toml(tmp_path):
         ("c.json", "{", "c.json"),
         ("c.toml", "=", "c.toml"),
         ("c.yaml", "", "allowed are .json and .toml"),
+        ("c.json", "[" * 10_000, "nested deeper than 32 levels"),
+        ("c.json", '{"motion":' * 10_000, "nested deeper than 32 levels"),
+        ("c.toml", "motion = " + "[" * 10_000, "nested too deeply"),
+        ("c.json", '{"window": {"ratio": ' + "9" * 400 + "}}", "a whole number of 400 digits"),
+        ("c.json", '{"window": {"ratio": ' + "9" * 5000 + "}}", "a whole number of 5000 digits"),
+        ("c.toml", "window.ratio = " + "9" * 400, "1.5 to 20"),
+        ("c.toml", "window.ratio = " + "9" * 5000, "c.toml"),
+        ("c.json", '{"compete": true, "compete": false}', "the key 'compete' stands twice"),
+        ("c.toml", "compete = true\ncompete = false", "c.toml"),
+        ("c.json", b'{"a": "\xff"}', "not text in UTF-8"),
+        ("c.toml", b"a = '\xff'", "not text in UTF-8"),
+        ("c.json", " " * 1_000_001, "more than 1,000 kB"),
+        ("c.toml", "#" * 1_000_001, "more than 1,000 kB"),
     ],
 )
 def test_bad_settings_are_refused(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UsageError, match=message):
         load_config(tmp_path / name)
 

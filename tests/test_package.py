@@ -2,12 +2,16 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import entry_points, version
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import npe2
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import napari_mosam
 
@@ -36,6 +40,31 @@ def imported_by(path: Path) -> set[str]:
             if (node.module or "").startswith("napari_mosam") and "core" not in (node.module or ""):
                 found.add(f"{node.module} (outside core)")
     return found
+
+
+# --- what is required ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    """The section 'project' of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.mark.parametrize(
+    ("name", "too_old", "why"),
+    [("numcodecs", "0.16.5", "unpickles chunks"), ("zarr", "3.1.2", "does not fit tifffile's stores")],
+)
+def test_versions_that_harm_are_not_installed(project, name, too_old, why):
+    (required,) = (r for r in map(Requirement, project["dependencies"]) if r.name == name)
+    assert not required.specifier.contains(too_old), why
+    assert required.specifier.contains(version(name))
+
+
+def test_opencv_comes_with_the_package_and_brings_no_qt(project):
+    everything = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    assert [r.name for r in map(Requirement, everything) if r.name.startswith("opencv")] == ["opencv-python-headless"]
+    assert any(r.startswith("opencv-python-headless") for r in project["dependencies"])
 
 
 # --- imports ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 
 PIECE = 4096
 
@@ -24,11 +25,14 @@ class Answer:
         The connection is closed after so many bytes of the body.
     seconds_per_mb : float
         How slowly the body comes.
+    endless : bool
+        Whether the body starts again when it is over, until whoever asked hangs up.
     """
 
     status: int = 200
     cut: int | None = None
     seconds_per_mb: float = 0
+    endless: bool = False
     location: str = ""
     retry_after: str = ""
 
@@ -47,6 +51,8 @@ class WeightsServer:
         Whether the ETag is a weak one, and whether a date is sent instead.
     lengths : bool
         Whether Content-Length is sent; without it the end of the connection is the end of the file.
+    chunked : bool
+        Whether the body comes in chunks, without Content-Length.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -58,6 +64,7 @@ class WeightsServer:
     weak: bool = False
     dated: bool = False
     lengths: bool = True
+    chunked: bool = False
     requests: list[dict[str, str]] = field(default_factory=list)
     sent: int = 0
     url: str = ""
@@ -70,6 +77,8 @@ class WeightsServer:
 
 def handler_of(server: WeightsServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if server.chunked else "HTTP/1.0"
+
         def log_message(self, *_: object) -> None:
             pass
 
@@ -100,7 +109,9 @@ def handler_of(server: WeightsServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            if server.lengths:
+            if server.chunked:
+                self.send_header("Transfer-Encoding", "chunked")
+            elif server.lengths:
                 self.send_header("Content-Length", str(len(content) - start))
             if server.validators:
                 self.send_header("Last-Modified" if server.dated else "ETag", server.etag(content))
@@ -119,13 +130,19 @@ def handler_of(server: WeightsServer) -> type[BaseHTTPRequestHandler]:
         def _send(self, body: bytes, answer: Answer) -> None:
             body = body if answer.cut is None else body[: answer.cut]
             try:
-                for at in range(0, len(body), PIECE):
-                    self.wfile.write(body[at : at + PIECE])
-                    server.sent += len(body[at : at + PIECE])
+                for at in count(0, PIECE) if answer.endless else range(0, len(body), PIECE):
+                    start = at % len(body)
+                    self._send_piece(body[start : start + PIECE])
                     if answer.seconds_per_mb:
                         time.sleep(answer.seconds_per_mb * PIECE / 1e6)
+                if server.chunked:
+                    self.wfile.write(b"0\r\n\r\n")
             except OSError:  # whoever asked has gone
                 pass
+
+        def _send_piece(self, piece: bytes) -> None:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if server.chunked else piece)
+            server.sent += len(piece)
 
     return Handler
 

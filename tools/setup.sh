@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 TORCH="${TORCH:-torch==2.13.0}"
 TORCHVISION="${TORCHVISION:-torchvision==0.28.0}"
-EXTRAS="${EXTRAS:-all,fast,dev}"
+EXTRAS="${EXTRAS:-all,dev}"
 SAM2="sam2==1.1.0"
 VENV=.venv
 STAMP="$VENV/.mosam-setup"

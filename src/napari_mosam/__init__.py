@@ -1,4 +1,4 @@
-"""Prompt cells once, get every mask in every frame: SAM 2 video segmentation for microscopy.
+"""Mark cells in a time-lapse and follow them, mask by mask: SAM 2 video segmentation for microscopy.
 
 Nothing is imported until it is asked for: ``import napari_mosam`` loads neither torch nor napari, and the command
 can be stopped with Ctrl-C from its first moment on.

@@ -7,6 +7,7 @@ from typing import Literal, NoReturn
 
 from napari_mosam import __version__
 from napari_mosam._models_command import ACTIONS
+from napari_mosam.core._checks import refuse_address
 from napari_mosam.core.config import DIRECTIONS, SELECTIONS
 
 Command = Callable[..., None]
@@ -25,7 +26,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Build the parser; `commands` says what runs for each command, and is left in ``.command``."""
     parser = _Parser(
         prog="mosam",
-        description="Prompt cells once, get their masks in every frame.",
+        description="Follow prompted cells through a microscopy movie.",
         epilog=(
             "Exit codes: 0 done, 1 unexpected error, 2 wrong usage or input, 3 half a result where a whole one is "
             "needed, 130 stopped (the last line says what is kept)."
@@ -56,23 +57,27 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 def _add_track(track: argparse.ArgumentParser) -> None:
     _add_source(track)
     track.add_argument(
-        "--prompts", "-p", required=True, type=Path, help="points, boxes, masks: JSON, CSV or label image"
+        "--prompts", "-p", required=True, type=_path, help="points, boxes, masks: JSON, CSV or label image"
     )
     track.add_argument(
-        "--out", "-o", required=True, type=Path, metavar="OUT.zarr", help="result; holds 'labels' (T, Y, X)"
+        "--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="result; holds 'labels' (T, Y, X)"
     )
     track.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    track.add_argument("--export-ctc", type=Path, metavar="FOLDER", help="also write Cell Tracking Challenge files")
+    track.add_argument("--export-ctc", type=_path, metavar="FOLDER", help="also write Cell Tracking Challenge files")
     track.add_argument(
-        "--overlay", type=Path, metavar="FILE", help="also draw the outlines: .gif (movie) or .png (montage)"
+        "--overlay", type=_path, metavar="FILE", help="also draw the outlines: .gif (movie) or .png (montage)"
     )
     _add_engine(track)
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument("result", metavar="RESULT", help="OUT.zarr of 'mosam track', or labels (TIFF, zarr, folder)")
-    evaluate.add_argument("truth", metavar="TRUTH", help="labels (TIFF, zarr, folder), or a CTC folder TRA or SEG")
-    evaluate.add_argument("--prompts", "-p", type=Path, help="the prompts of the run: prompted frames are not scored")
+    evaluate.add_argument(
+        "result", type=_local, metavar="RESULT", help="OUT.zarr of 'mosam track', or labels (TIFF, zarr, folder)"
+    )
+    evaluate.add_argument(
+        "truth", type=_local, metavar="TRUTH", help="labels (TIFF, zarr, folder), or a CTC folder TRA or SEG"
+    )
+    evaluate.add_argument("--prompts", "-p", type=_path, help="the prompts of the run: prompted frames are not scored")
     evaluate.add_argument(
         "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
     )
@@ -87,8 +92,8 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
         help="of boundaries, for F (default: 0.8 %% of the diagonal)",
     )
     evaluate.add_argument("--ctc", action="store_true", help="also TRA, DET and SEG; needs napari-mosam[evaluate]")
-    evaluate.add_argument("--csv", type=Path, metavar="FILE", help="also write a row per object")
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write everything")
+    evaluate.add_argument("--csv", type=_path, metavar="FILE", help="also write a row per object")
+    evaluate.add_argument("--json", type=_path, metavar="FILE", help="also write everything")
     evaluate.add_argument(
         "--partial",
         action="store_true",
@@ -98,19 +103,19 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _add_explain(explain: argparse.ArgumentParser) -> None:
-    explain.add_argument("result", metavar="RESULT", help="OUT.zarr of 'mosam track'")
+    explain.add_argument("result", type=_local, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     explain.add_argument("--object", required=True, type=_parse_object, metavar="ID", help="which object")
     explain.add_argument(
         "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
     )
     explain.add_argument(
-        "--plot", type=Path, metavar="FILE", help="also draw it: .png, .pdf or .svg; needs napari-mosam[plot]"
+        "--plot", type=_path, metavar="FILE", help="also draw it: .png, .pdf or .svg; needs napari-mosam[plot]"
     )
     explain.add_argument("--overwrite", action="store_true", help="replace a plot that exists")
 
 
 def _add_source(command: argparse.ArgumentParser, kinds: str = "TIFF, zarr, OME-Zarr, or a folder of images") -> None:
-    command.add_argument("movie", metavar="MOVIE", help=kinds)
+    command.add_argument("movie", type=_local, metavar="MOVIE", help=kinds)
     command.add_argument("--axes", help="what the axes are, e.g. TCYX (default: from the file)")
     command.add_argument("--channel", type=int, metavar="INDEX", help="channel to follow, from 0")
     command.add_argument("--z", type=_parse_z, metavar="INDEX|max", help="plane from 0, or 'max' for the projection")
@@ -124,7 +129,7 @@ def _add_models(models: argparse.ArgumentParser) -> None:
     models.add_argument("action", nargs="?", default="list", choices=ACTIONS, metavar="list|download|path|verify")
     models.add_argument("names", nargs="*", metavar="NAME", help="of a model")
     models.add_argument(
-        "--folder", type=Path, metavar="FOLDER", help="of downloaded weights (default: $MOSAM_CACHE, or your cache)"
+        "--folder", type=_path, metavar="FOLDER", help="of downloaded weights (default: $MOSAM_CACHE, or your cache)"
     )
     models.add_argument(
         "--url", metavar="URL", help="folder of a mirror (default: $MOSAM_MODELS_URL, or the makers' own address)"
@@ -132,14 +137,17 @@ def _add_models(models: argparse.ArgumentParser) -> None:
 
 
 def _add_engine(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default="nano", help="name from 'mosam models' or path of weights (default: nano)")
+    command.add_argument(
+        "--model", type=_local, default="nano", help="name from 'mosam models' or path of weights (default: nano)"
+    )
     command.add_argument(
         "--model-config",
+        type=_local,
         metavar="CONFIG",
         help="of a checkpoint given by its path: .yaml, .json, or sam2.1_hiera_t",
     )
     command.add_argument(
-        "--model-folder", type=Path, metavar="FOLDER", help="of downloaded weights (default: see 'mosam models')"
+        "--model-folder", type=_path, metavar="FOLDER", help="of downloaded weights (default: see 'mosam models')"
     )
     command.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     command.add_argument(
@@ -147,7 +155,7 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--direction", choices=DIRECTIONS, default="both", help="which way in time (default: both)")
     command.add_argument("--diameter", type=float, metavar="PX", help="cell diameter; sizes the view around a click")
-    command.add_argument("--config", type=Path, metavar="FILE", help="settings, .json or .toml; the options below win")
+    command.add_argument("--config", type=_path, metavar="FILE", help="settings, .json or .toml; the options below win")
     command.add_argument(
         "--motion",
         choices=("on", "off", "learned"),
@@ -155,6 +163,19 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--memory", choices=SELECTIONS, help="which frames are remembered and read")
     command.add_argument("--compete", choices=("on", "off"), help="objects compete for pixels")
+
+
+def _local(text: str) -> str:
+    """A path on this machine: nothing but a download of weights opens an address."""
+    try:
+        refuse_address(text, "what a command is given")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_local(text))
 
 
 def parse_frames(text: str) -> Frames:

@@ -1,6 +1,5 @@
 """What the command ``mosam`` refuses before any work: settings that cannot be, outputs that cannot be written."""
 
-import json
 import tempfile
 import tomllib
 from collections.abc import Callable, Sequence
@@ -8,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosam._cli_places import Input, Output, UsageError, check_apart
+from napari_mosam.core._json_files import parse_json, read_text
 from napari_mosam.core.config import EngineConfig
 
 __all__ = ["UsageError", "check_outputs", "check_report", "load_config"]
 
 OVERLAY_SUFFIXES = (".gif", ".png")
-CONFIG_PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {".json": json.loads, ".toml": tomllib.loads}
+CONFIG_PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {".json": parse_json, ".toml": tomllib.loads}
+MAX_CONFIG_BYTES = 1_000_000
 
 
 _LARGEST = 2**53
@@ -34,11 +35,11 @@ def load_config(path: Path) -> EngineConfig:
     if parse is None:
         raise UsageError(f"--config {path}: allowed are {' and '.join(CONFIG_PARSERS)} files")
     try:
-        settings = parse(path.read_text(encoding="utf-8"))
+        settings = parse(read_text(path, MAX_CONFIG_BYTES))
         _check_numbers(settings)
         return EngineConfig.from_dict(settings)
-    except RecursionError:
-        raise UsageError(f"--config {path}: its lists go deeper than can be read; is it a file of settings?") from None
+    except RecursionError as error:
+        raise UsageError(f"--config {path}: nested too deeply; settings have two levels") from error
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError(f"--config {path}: {error}; the file holds what EngineConfig.to_dict() gives") from error
 

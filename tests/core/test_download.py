@@ -24,7 +24,7 @@ from napari_mosam.core.model.download import DownloadCancelled, DownloadError, d
 from napari_mosam.core.model.hashes import record_path, verify_models
 from napari_mosam.core.model.network import check_url, shown
 from napari_mosam.core.model.parts import Part
-from napari_mosam.core.model.transfer import Patience, ResumingDownloader
+from napari_mosam.core.model.transfer import CHUNK, Patience, ResumingDownloader
 
 TINY = "sam2.1_hiera_tiny.pt"
 CONTENT = random.Random(0).randbytes(300_000)
@@ -328,6 +328,52 @@ def test_a_redirect_is_followed(server, get):
     with serving(files={"there": CONTENT}) as other:
         server.usual = Answer(302, location=f"{other.url}/there")
         assert get().read_bytes() == CONTENT
+
+
+# ---- more than the file
+
+
+@pytest.fixture
+def most(monkeypatch):
+    """The largest size that the part file had when it was removed."""
+    sizes = [0]
+    discard = Part.discard
+    monkeypatch.setattr(Part, "discard", lambda self: (sizes.append(self.size), discard(self))[1])
+    return lambda: max(sizes)
+
+
+@pytest.mark.parametrize("endless", [True, False], ids=["endless", "twice as long"])
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "without a length"])
+def test_a_server_that_sends_more_is_cut_off(server, get, tmp_path, most, endless, chunked):
+    server.lengths, server.chunked, server.usual = False, chunked, Answer(endless=endless)
+    server.files[TINY] = CONTENT * 2
+    with pytest.raises(DownloadError, match="sends more than the 300000 bytes that the weights have, .* was cut off"):
+        get()
+    assert len(server.requests) == 1
+    assert len(CONTENT) - CHUNK <= most() <= len(CONTENT)
+    assert left_in(tmp_path) == []
+
+
+def test_a_continued_download_is_cut_off_too(server, get, tmp_path, most):
+    server.answers = [Answer(cut=100_000), Answer(endless=True)]
+    server.lengths = False
+    with pytest.raises(DownloadError, match="sends more than the 300000 bytes"):
+        get()
+    assert [request.get("range") for request in server.requests] == [None, "bytes=100000-"]
+    assert 100_000 < most() <= len(CONTENT)
+    assert left_in(tmp_path) == []
+
+
+def test_a_length_that_is_not_the_files_is_refused_before_the_first_byte(server, get, tmp_path, most):
+    server.files[TINY] = CONTENT * 2
+    with pytest.raises(DownloadError, match="is 600000 bytes long instead of 300000"):
+        get()
+    assert most() == 0 and left_in(tmp_path) == []
+
+
+def test_a_file_in_chunks_arrives_whole(server, get):
+    server.chunked = True
+    assert get().read_bytes() == CONTENT
 
 
 # ---- the disk

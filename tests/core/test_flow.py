@@ -12,7 +12,7 @@ from napari_mosam.core.motion.torch_flow import halve, lucas_kanade_flow, read_c
 from napari_mosam.core.movie import Movie
 from napari_mosam.core.simulate import SimulationConfig, simulate
 
-needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV (extra 'fast') is missing")
+needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is missing")
 METHODS = ["ilk", "torch", pytest.param("dis", marks=needs_opencv)]
 MIDDLE = np.ones((60, 60), bool)
 
@@ -85,7 +85,7 @@ def test_the_median_looks_only_inside_the_mask():
 
 def test_the_method_without_opencv(no_opencv):
     assert choose_flow("auto") == choose_flow("ilk") == choose_flow("auto", torch.device("cpu")) == "ilk"
-    with pytest.raises(ValueError, match=r"needs OpenCV: pip install 'napari-mosam\[fast\]'"):
+    with pytest.raises(ValueError, match=r"needs OpenCV: pip install opencv-python-headless"):
         choose_flow("dis")
 
 

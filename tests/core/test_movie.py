@@ -238,8 +238,8 @@ def test_folder_of_jpegs_and_single_image(tmp_path):
 def test_series_reads_one_file_per_frame(tmp_path, monkeypatch):
     movie = Movie.open(write_series(tmp_path / "frames", ".tif", STACK), limits=(0, 4000))
     opened = []
-    original = tifffile.imread
-    monkeypatch.setattr(tifffile, "imread", lambda path, **k: opened.append(Path(path).name) or original(path, **k))
+    original = tifffile.TiffFile
+    monkeypatch.setattr(tifffile, "TiffFile", lambda path, **k: opened.append(Path(path).name) or original(path, **k))
     movie[4]
     assert opened == ["f4.tif"]
 

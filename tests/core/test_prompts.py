@@ -319,6 +319,43 @@ def test_a_bad_file_is_refused(tmp_path, name, text, message):
         load_prompts(tmp_path / name, SHAPE)
 
 
+PLACE = '"frame": 0, "point": [1, 2]'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("p.json", "[" * 10_000 + "]" * 10_000, "nested deeper than 32 levels"),
+        ("p.json", "[" * 40 + "]" * 40, "nested deeper than 32 levels"),
+        ("p.json", '[{"object": 1, "frame": 0, "point": ' + "[" * 2000, "nested deeper than 32 levels"),
+        ("p.json", '[{"a":' * 10_000, "nested deeper than 32 levels"),
+        ("p.json", f'[{{"object": {"9" * 400}, {PLACE}}}]', r"a whole number of 400 digits \(999999999999…\)"),
+        ("p.json", f'[{{"object": 1, "frame": -{"9" * 5000}, "point": [1, 2]}}]', "a whole number of 5000 digits"),
+        ("p.json", f'[{{"object": 1, "frame": 0, "point": [{"9" * 400}, 2]}}]', "a whole number of 400 digits"),
+        ("p.json", '[{"object": 1, "frame": 0, "point": [1e999, 2]}]', "give 2 finite numbers"),
+        ("p.json", f'[{{"object": 1, "object": 2, {PLACE}}}]', "the key 'object' stands twice"),
+        ("p.json", b'[{"object": 1, "frame": 0, "mask": "\xff.tif"}]', "not text in UTF-8"),
+        ("p.json", "[" + " " * 100_000_000, "more than 100,000 kB"),
+        ("p.csv", f"object,frame,y,x\n{'9' * 400},0,1,1\n", "give a whole number"),
+        ("p.csv", f"object,frame,y,x\n1,0,{'9' * 5000},1\n", "give 2 finite numbers"),
+        ("p.csv", "object,frame,y,x,object\n1,0,1,1,2\n", "the column 'object' stands twice"),
+        ("p.csv", b"object,frame,y,x\n1,0,1,\xff\n", "not text in UTF-8"),
+        ("p.csv", "object,frame,y,x\n1,0,1," + "1" * 200_000, "not a valid CSV table"),
+        ("p.csv", "object,frame,y,x\n1,0,1,\0\n", "give 2 finite numbers"),
+    ],
+)
+def test_a_file_that_no_parser_should_be_given_is_refused(tmp_path, name, text, message):
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(PromptError, match=f"^{name}: .*{message}"):
+        load_prompts(tmp_path / name, SHAPE)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    (tmp_path / "p.json").write_bytes(b"\xef\xbb\xbf" + f'[{{"object": 1, {PLACE}}}]'.encode())
+    (tmp_path / "p.csv").write_bytes(b"\xef\xbb\xbfobject,frame,y,x\r\n1,0,1,2\r\n")
+    assert list(load_prompts(tmp_path / "p.json", SHAPE)) == list(load_prompts(tmp_path / "p.csv", SHAPE))
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(PromptError, match="there is no such file"):
         load_prompts(tmp_path / "none.json", SHAPE)

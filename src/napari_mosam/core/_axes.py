@@ -14,6 +14,10 @@ UNUSED = "Q"
 _LUMINANCE = (0.299, 0.587, 0.114)
 _COLOUR_SIZES = (3, 4)
 
+_FLOAT_BYTES = 8
+_NORMALISED_BYTES = 13
+"""Of a pixel: double, single, and which pixels are finite."""
+
 ZChoice = int | Literal["max"] | None
 
 
@@ -57,6 +61,12 @@ class FramePlan:
     def index(self, t: int) -> tuple[int | slice, ...]:
         """Index of what has to be read for frame `t`, and nothing else."""
         return tuple(t if axis == "T" else self.fixed.get(axis, slice(None)) for axis in self.axes)
+
+    def bytes_of_frame(self, itemsize: int) -> int:
+        """Memory that one frame takes while it is read, projected and normalised; `itemsize` is that of a pixel."""
+        read = math.prod(n for axis, n in zip(self.axes, self.shape, strict=True) if axis in self.kept)
+        colours = _FLOAT_BYTES * read if "S" in self.kept else 0
+        return read * itemsize + max(colours, math.prod(self.frame_shape) * _NORMALISED_BYTES)
 
     def flatten(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Project what was read to a (Y, X) frame of the same dtype: maximum over Z, luminance over S."""

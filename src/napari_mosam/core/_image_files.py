@@ -12,6 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core._axes import MovieError
+from napari_mosam.core._checks import Refused, require_room
+
+SMALLER = "cut out the part that matters, or bin it"
+"""What to do about a picture that does not fit into memory."""
+
+_MOST_BYTES = 4
+"""Of one value of a pixel while a PNG or JPEG image is decoded."""
 
 IMAGE_AXES = "YXS"
 """Axes of what `read_image` returns; grey images have the first two only."""
@@ -136,8 +143,9 @@ def read_tiff(path: Path) -> NDArray[Any]:
     import tifffile
 
     # The OME metadata of one file may name the whole movie, which would then be read for every frame.
-    with _refusing_broken_pages():
-        frame: NDArray[Any] = tifffile.imread(path, is_ome=False)
+    with _refusing_broken_pages(), tifffile.TiffFile(path, is_ome=False) as tiff:
+        require_room(tiff.series[0].nbytes, f"the picture in {path.name}", SMALLER)
+        frame: NDArray[Any] = tiff.asarray(series=0)
     return frame
 
 
@@ -150,7 +158,28 @@ def tiff_axes(path: Path) -> str:
 
 
 def read_image(path: Path) -> NDArray[Any]:
-    """Read a PNG or JPEG image: (Y, X) or (Y, X, S)."""
-    import imageio.v3 as iio
+    """Read a PNG or JPEG image: (Y, X) or (Y, X, S).
 
-    return np.asarray(iio.imread(path))
+    Raises
+    ------
+    Refused
+        If it does not fit into memory, or unpacks to more pixels than Pillow lets through.
+    """
+    import imageio.v3 as iio
+    from PIL import Image
+
+    # imageio would take some names for addresses, so it is given the open file; and Pillow would hand PostScript under
+    # any name to an interpreter, so it may look for two formats only.
+    with path.open("rb") as file:
+        try:
+            with Image.open(file, formats=("PNG", "JPEG")) as header:
+                n_bytes = header.width * header.height * len(header.getbands()) * _MOST_BYTES * _n_pictures(header)
+        except Image.DecompressionBombError as error:
+            raise Refused(f"{path.name} is too large a picture ({error}); save it as TIFF or zarr") from error
+        require_room(n_bytes, f"the picture in {path.name}", SMALLER)
+        file.seek(0)
+        return np.asarray(iio.imread(file, plugin="pillow"))
+
+
+def _n_pictures(header: Any) -> int:
+    return int(getattr(header, "n_frames", 1))

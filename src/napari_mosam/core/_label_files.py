@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._checks import refuse_address
 from napari_mosam.core._result_group import open_group, reading
 from napari_mosam.core._result_place import settled
 from napari_mosam.core._result_progress import ResultProgress
+from napari_mosam.core._zarr_files import open_zarr, read_whole, require_frame_room
 from napari_mosam.core.export.ctc_manifest import MANIFEST, Manifest
 from napari_mosam.core.movie import Movie
 
@@ -86,6 +88,7 @@ def open_labels(path: str | Path) -> LabelStack:
     ValueError
         For what cannot be opened or holds no labels.
     """
+    refuse_address(path, "a label stack")
     path = Path(path).expanduser()
     return _open_result(path) or _open_ctc(path) or LabelStack(_MovieLabels(Movie.open(path)))
 
@@ -126,10 +129,11 @@ def _open_result(path: Path) -> LabelStack | None:
     import zarr
 
     with reading(path):
-        node = zarr.open(str(settled(path)), mode="r")
+        node = open_zarr(settled(path))
         labels = node.get("labels") if isinstance(node, zarr.Group) else None
         if not isinstance(labels, zarr.Array):
             return None
+        require_frame_room(labels, f"one frame of the labels in {path.name}")
         followed = node.attrs.get("frames")
         return LabelStack(
             _StoredLabels(path, labels),
@@ -142,7 +146,7 @@ def _open_result(path: Path) -> LabelStack | None:
 
 def _stored_ids(group: Any) -> tuple[int, ...] | None:
     ids = group.get("table/object_ids")
-    return None if ids is None else tuple(int(i) for i in ids[:])
+    return None if ids is None else tuple(int(i) for i in read_whole(ids, "the table of objects"))
 
 
 def _stored_prompts(group: Any) -> dict[int, list[int]] | None:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_mosam.core._checks import Refused, refuse_address
 from napari_mosam.core._result_place import ResultError, settled
+from napari_mosam.core._zarr_files import open_zarr_group, read_whole
 from napari_mosam.core.prompt_records import from_records, to_records
 from napari_mosam.core.records import TABLE
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 LOCK_CHUNK = (64, 64)
 
 
-def open_group(path: str | Path, mode: str) -> Any:
+def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
     """The zarr group of a result; a swap that was cut off is put right first.
 
     Raises
@@ -28,14 +30,15 @@ def open_group(path: str | Path, mode: str) -> Any:
         If there is none.
     ResultError
         If it cannot be read.
+    Refused
+        For an address, and for an array in it that is stored with a codec which could run code.
     """
-    import zarr
-
+    refuse_address(path, "a result")
     with reading(path):
         folder = settled(path)
         if not folder.exists():
             raise FileNotFoundError(f"there is no result '{path}'; check the path")
-        group = zarr.open_group(str(folder), mode=mode)
+        group = open_zarr_group(folder, mode)
         if "labels" not in group or "table" not in group:
             raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
         return group
@@ -52,7 +55,7 @@ def reading(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ResultError, FileNotFoundError, PermissionError, MemoryError):
+    except (ResultError, Refused, FileNotFoundError, PermissionError, MemoryError):
         raise
     except Exception as error:  # zarr, the codecs and the parsers have their own each
         said = (str(error) or type(error).__name__).splitlines()[0]
@@ -84,10 +87,10 @@ def write_ids(table: Any, object_ids: Sequence[int]) -> None:
 def read_table(table: Any, shape: tuple[int, int]) -> "dict[str, NDArray[np.float32]]":
     """All columns, also of results whose columns are arrays of their own."""
     if "values" in table:
-        values = np.asarray(table["values"][:])
+        values = read_whole(table["values"], "the table of the result")
         return {name: values[..., table["values"].attrs["columns"].index(name)] for name in TABLE}
     missing = np.full(shape, np.nan, np.float32)
-    return {name: np.asarray(table[name][:]) if name in table else missing for name in TABLE}
+    return {name: read_whole(table[name], f"the table '{name}'") if name in table else missing for name in TABLE}
 
 
 def lock_array(group: Any, n_frames: int, n_objects: int) -> Any:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_mosam.core._checks import refuse_address
+from napari_mosam.core._zarr_files import open_zarr_group
+
 RESULT_MARK = "napari_mosam"
 """Attribute of a group that holds a result: the version that wrote it."""
 
@@ -50,7 +53,8 @@ class Place:
 
     @classmethod
     def of(cls, path: str | Path) -> "Place":
-        """The place of a result, whichever way leads there."""
+        """The place of a result, whichever way leads there; :class:`Refused` for an address."""
+        refuse_address(path, "a result")
         return cls(Path(os.path.realpath(path)))
 
     @property
@@ -236,12 +240,10 @@ def is_result(path: str | Path) -> bool:
 
 def _attributes(path: Path) -> dict[str, Any]:
     """Attributes of a group; none where there is no group that can be read."""
-    import zarr
-
     if not (path / _METADATA).is_file():
         return {}
     try:
-        return dict(zarr.open_group(str(path), mode="r").attrs)
+        return dict(open_zarr_group(path, "r").attrs)
     except Exception:  # whatever is wrong with it, it is none of ours
         return {}
 
@@ -260,11 +262,9 @@ def _discard(folder: Path) -> None:
 
 def new_group(path: Path) -> Any:
     """An empty group at `path`, its folders made; PermissionError where that is not possible."""
-    import zarr
-
     _make_folder(path.parent, path)
     try:
-        return zarr.open_group(str(path), mode="w-")
+        return open_zarr_group(path, "w-")
     except OSError as error:
         raise _not_writable(path, error) from error
 

@@ -1,5 +1,6 @@
 """Every kind of movie, seen as one array that is read by index and never as a whole."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core._axes import MovieError
+from napari_mosam.core._checks import Refused, refuse_address
 from napari_mosam.core._image_files import IMAGE_AXES, FileStack, TiffStack, read_image, read_tiff, tiff_axes
 from napari_mosam.core._result_place import RESULT_MARK
+from napari_mosam.core._zarr_files import check_codecs, open_zarr
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -76,6 +79,11 @@ class Source:
         """Type of a pixel, in the byte order of this computer."""
         return _native_dtype(self.name, self.pixels.dtype)
 
+    @property
+    def chunk_bytes(self) -> int:
+        """Memory that one chunk takes when it is decoded, bytes; 0 where the array is not in chunks."""
+        return math.prod(self.chunks) * self.dtype.itemsize if self.chunks else 0
+
     def read(self, index: tuple[int | slice, ...], what: str) -> NDArray[Any]:
         """Read one part; `what` names it in messages.
 
@@ -100,6 +108,7 @@ def open_source(given: Any) -> Source:
     """
     if isinstance(given, str | Path):
         with _as_movie_error(f"{given} cannot be opened"):
+            refuse_address(given, "a movie")
             return _open_path(Path(given).expanduser())
     if isinstance(given, Sequence) and hasattr(given, "shape"):  # napari's pyramids: the full resolution comes first
         return open_source(given[0])
@@ -108,7 +117,8 @@ def open_source(given: Any) -> Source:
     import zarr
 
     if isinstance(given, zarr.Group):
-        return _open_group(given, given.basename or "zarr group")
+        with _as_movie_error("the zarr group cannot be opened"):
+            return _open_group(given, given.basename or "zarr group")
     raise MovieError(
         f"a movie cannot be read from a {type(given).__name__}; allowed: an array (numpy, dask, zarr), {ALLOWED}"
     )
@@ -128,6 +138,8 @@ def _as_movie_error(problem: str) -> Iterator[None]:
         yield
     except MovieError:
         raise
+    except Refused as error:
+        raise MovieError(str(error)) from error
     except Exception as error:  # every decoder has its own kinds of error
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise MovieError(f"{problem}: {said} (is the file complete? copy or export it again)") from error
@@ -135,6 +147,9 @@ def _as_movie_error(problem: str) -> Iterator[None]:
 
 def _open_array(array: Any) -> Source:
     kind = f"{type(array).__module__.split('.')[0]} array"
+    if kind == "zarr array":
+        with _as_movie_error("the zarr array cannot be read"):
+            check_codecs(kind, array.metadata.to_dict())
     return Source(kind, kind, array, _dimension_axes(array), _chunks(array))
 
 
@@ -208,11 +223,12 @@ def _listed(suffixes: set[str] | frozenset[str]) -> str:
 def _open_zarr(path: Path) -> Source:
     import zarr
 
-    node = zarr.open(str(path), mode="r")
+    node = open_zarr(path)
     return _zarr_source(node, path.name) if isinstance(node, zarr.Array) else _open_group(node, path.name)
 
 
 def _zarr_source(array: Any, name: str, axes: str | None = None) -> Source:
+    check_codecs(name, array.metadata.to_dict())
     kind = f"zarr v{array.metadata.zarr_format}" + (", OME" if axes else "")
     return Source(name, kind, array, axes or _dimension_axes(array), _chunks(array), is_file=True)
 

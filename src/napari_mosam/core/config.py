@@ -70,7 +70,7 @@ class MotionConfig:
     flow : bool
         Dense cue: the median of the optical flow inside the object's mask, where it is verified.
     flow_method : {'auto', 'ilk', 'dis', 'torch'}
-        'ilk' is scikit-image's, 'dis' is OpenCV's (extra ``fast``), 'torch' runs in batches on the model's device;
+        'ilk' is scikit-image's, 'dis' is OpenCV's, 'torch' runs in batches on the model's device;
         'auto' takes 'torch' on a CUDA device, else 'dis' where it is installed, else 'ilk'.
     keypoints : bool
         Sparse cue: key points inside the mask, followed by cross-correlation and checked forward and backward.

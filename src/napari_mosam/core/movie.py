@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core._axes import FramePlan, MovieError, ZChoice, plan_frames
+from napari_mosam.core._checks import Refused, require_room
+from napari_mosam.core._image_files import SMALLER
 from napari_mosam.core._sources import Source, open_source
 
 __all__ = ["Movie", "MovieError"]
@@ -154,7 +156,16 @@ class Movie:
         t = operator.index(t)
         if not 0 <= t < self.n_frames:
             raise IndexError(f"frame {t} is not in {self.name}, which has frames 0 to {self.n_frames - 1}")
+        self._require_room()
         return self._plan.flatten(self._source.read(self._plan.index(t), f"frame {t}"))
+
+    def _require_room(self) -> None:
+        """Refuse a frame that cannot be read, projected and normalised in the memory that is free."""
+        needed = self._plan.bytes_of_frame(self.dtype.itemsize) + self._source.chunk_bytes
+        try:
+            require_room(needed, f"one frame of {self.name}, {self._plan.shape} {self.dtype},", SMALLER)
+        except Refused as error:
+            raise MovieError(str(error)) from error
 
     def describe(self) -> str:
         """Several aligned lines on what the movie is and how it is read; samples the limits."""

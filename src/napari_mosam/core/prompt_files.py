@@ -1,10 +1,10 @@
 """Prompts from files: a JSON list of records, a CSV table, or a label image."""
 
 import csv
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._checks import Refused, refuse_address
+from napari_mosam.core._image_files import read_image
+from napari_mosam.core._json_files import read_json, read_text
 from napari_mosam.core._result_group import open_group
 from napari_mosam.core._result_place import RESULT_MARK, settled
 from napari_mosam.core._result_progress import ResultProgress
+from napari_mosam.core._zarr_files import open_zarr, require_frame_room
 from napari_mosam.core.prompt_kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError, label_masks
 from napari_mosam.core.prompts import Prompts
 
 JSON_KEYS = ("object", "frame", "point", "positive", "box", "mask")
 CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
+_BYTES_OF_ID = 24
+"""That sorting a frame of labels takes of each pixel."""
+
+MAX_BYTES = 100_000_000
+"""Of a table of prompts."""
+
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".npy", ".zarr")
 _LARGEST = 2**53  # beyond it numbers are no longer told apart
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
@@ -61,6 +71,10 @@ def named_masks(path: Path) -> list[Path]:
 
 
 def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
+    try:
+        refuse_address(path, "a prompts file")
+    except Refused as error:
+        raise PromptError(str(error)) from None
     suffix = path.suffix.lower()
     readers = {".json": _read_json, ".csv": _read_csv} | dict.fromkeys(IMAGE_SUFFIXES, _read_labels)
     if suffix not in readers:
@@ -79,11 +93,9 @@ def _read_json(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
 
 def _json_records(path: Path) -> list[Any]:
     try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except RecursionError:
-        raise PromptError("lists inside lists go deeper than can be read; give a list of records") from None
-    except ValueError as error:  # also of a number with thousands of digits
-        raise PromptError(f"not valid JSON ({error}); give a list of records") from None
+        records = read_json(path, MAX_BYTES)
+    except Refused as error:
+        raise PromptError(f"{error}; give a list of records in JSON") from None
     if not isinstance(records, list):
         raise PromptError(f"holds a {type(records).__name__}; give a list of records: [{{...}}, {{...}}]")
     return records
@@ -94,11 +106,15 @@ def _read_csv(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
 
 
 def _csv_records(path: Path) -> list[Any]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            rows = list(csv.DictReader(file, skipinitialspace=True, strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise PromptError(f"not a valid CSV table ({error})") from None
+    try:
+        table = csv.DictReader(StringIO(read_text(path, MAX_BYTES), newline=""), skipinitialspace=True, strict=True)
+        rows = list(table)
+    except (csv.Error, Refused) as error:
+        raise PromptError(f"not a valid CSV table ({error})") from None
+    columns = table.fieldnames or ()
+    twice = [column for column in columns if column and columns.count(column) > 1]
+    if twice:
+        raise PromptError(f"the column '{twice[0]:.40}' stands twice; give it once")
     return [_from_row(n, row) for n, row in enumerate(rows, 1)]
 
 
@@ -168,7 +184,7 @@ def _whole(record: Record, key: str) -> int:
         raise PromptError(f"'{key}' is missing; give a whole number")
     value = record[key]
     if not _is_number(value) or value % 1:
-        raise PromptError(f"'{key}' is {value!r:.60}; give a whole number")
+        raise PromptError(f"'{key}' is {value!r:.80}; give a whole number")
     return int(value)
 
 
@@ -180,20 +196,24 @@ def _is_number(value: Any) -> bool:
 def _sign(record: Record) -> bool:
     positive = record.get("positive", True)
     if not isinstance(positive, bool):
-        raise PromptError(f"'positive' is {positive!r:.60}; allowed: true or false")
+        raise PromptError(f"'positive' is {positive!r:.80}; allowed: true or false")
     return positive
 
 
 def _coordinates(record: Record, key: str, form: str, n: int) -> Any:
     values = record[key]
     if not isinstance(values, list) or len(values) != n or not all(map(_is_number, values)):
-        raise PromptError(f"'{key}' is {values!r:.200}; give {n} finite numbers {form}")
+        raise PromptError(f"'{key}' is {values!r:.80}; give {n} finite numbers {form}")
     return tuple(float(v) for v in values)
 
 
 def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     if not isinstance(name, str):
-        raise PromptError(f"'mask' is {name!r:.60}; give the path of a mask image, relative to the prompts file")
+        raise PromptError(f"'mask' is {name!r:.80}; give the path of a mask image, relative to the prompts file")
+    try:
+        refuse_address(name, "a mask")
+    except Refused as error:
+        raise PromptError(str(error)) from None
     path = folder / name
     if path.suffix.lower() not in IMAGE_SUFFIXES or not path.exists():
         raise PromptError(f"mask '{name}' is no {', '.join(IMAGE_SUFFIXES)} beside the prompts file; check the path")
@@ -249,6 +269,7 @@ class _Stack:
         rest = iter((t,) if len(self.shape) == 3 else ())
         leading = range(self._array.ndim - 2)
         with _reporting_damage(self._name):
+            require_frame_room(self._array, f"one frame of '{self._name}'", _BYTES_OF_ID)
             return np.asarray(self._array[tuple(0 if axis in self._dropped else next(rest) for axis in leading)])
 
     def _open(self, path: Path) -> Any:
@@ -256,9 +277,7 @@ class _Stack:
         if suffix == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if suffix == ".png":
-            import imageio.v3 as iio
-
-            return iio.imread(path)
+            return read_image(path)
         return _open_zarr(path) if suffix == ".zarr" else self._open_tiff(path)
 
     def _open_tiff(self, path: Path) -> Any:
@@ -276,6 +295,8 @@ def _reporting_damage(name: str) -> Iterator[None]:
         yield
     except PromptError:
         raise
+    except Refused as error:
+        raise PromptError(f"'{name}' is not read: {error}") from error
     except Exception as error:  # whatever the reader of that format raises for a broken file
         raise PromptError(f"'{name}' cannot be read ({error}); is it damaged?".replace("\n", " ")) from error
 
@@ -283,7 +304,7 @@ def _reporting_damage(name: str) -> Iterator[None]:
 def _open_zarr(path: Path) -> Any:
     import zarr
 
-    opened = zarr.open(settled(path), mode="r")
+    opened = open_zarr(settled(path))
     if isinstance(opened, zarr.Array):
         return opened
     if RESULT_MARK in opened.attrs:

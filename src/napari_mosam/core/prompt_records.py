@@ -74,7 +74,10 @@ def _from_record(record: Mapping[str, Any], shape_yx: tuple[int, int]) -> Prompt
         y0, x0, y1, x1 = record["box"]
         return BoxPrompt(object_id, frame, (y0, x0, y1, x1))
     y, x = record["mask"]["origin"]
-    return MaskPrompt(object_id, frame, _from_runs(record["mask"]["runs"], record["mask"]["shape"]), (y, x), shape_yx)
+    runs, (height, width) = record["mask"]["runs"], record["mask"]["shape"]
+    if not 0 < height * width == sum(runs) <= shape_yx[0] * shape_yx[1]:
+        raise ValueError(f"the painted mask of object {object_id} on frame {frame} is damaged; its runs make no crop")
+    return MaskPrompt(object_id, frame, _from_runs(runs, (height, width)), (y, x), shape_yx)
 
 
 def _from_runs(runs: Sequence[int], shape: Sequence[int]) -> "NDArray[np.bool_]":

@@ -78,7 +78,7 @@ def remove_stale(root: Path | None = None, days: float = STALE_DAYS) -> list[Pat
 
 
 def _is_running(name: str) -> bool:
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     pid = name.split("-")[0]
     return pid.isdigit() and bool(psutil.pid_exists(int(pid)))

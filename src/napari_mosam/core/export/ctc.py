@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core._checks import refuse_address
 from napari_mosam.core._result_place import Place, alone
 from napari_mosam.core.export.ctc_manifest import MANIFEST, WORKSHOP, Manifest, foreign_files
 
@@ -63,12 +64,14 @@ def export_ctc(
     Raises
     ------
     ValueError
-        If `labels` is not (T, Y, X) with T > 0, not of integers, negative, or needs more than 65535 tracks.
+        If `labels` is not (T, Y, X) with T > 0, not of integers, negative, or needs more than 65535 tracks; if
+        `folder` is an address.
     FileExistsError
         If `folder` is not empty and `overwrite` is False, is a file, or holds masks or tracks that no export wrote.
     ResultBusyError
         If another export is writing there.
     """
+    refuse_address(folder, "an export")
     folder = Path(folder)
     _check_labels(labels)
     check_folder(folder, overwrite=overwrite)

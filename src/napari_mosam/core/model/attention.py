@@ -126,7 +126,7 @@ def projected(
     module: "RoPEAttention", queries: Tensor, keys: Tensor, values: Tensor, n_unrotated: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values as `module` compares them, (B, heads, tokens, channels): projected and rotated."""
-    from sam2.modeling.position_encoding import apply_rotary_enc
+    from napari_mosam.core.model.sam2_blocks import apply_rotary_enc
 
     given = ((module.q_proj, queries), (module.k_proj, keys), (module.v_proj, values))
     q, k, v = (module._separate_heads(project(tokens), module.num_heads) for project, tokens in given)

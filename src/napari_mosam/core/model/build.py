@@ -3,11 +3,12 @@
 sam2's networks bake the input size in, so one network is built per input size.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+
+from napari_mosam.core._json_files import read_json
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 SIZE_STEP = 32
 """Input sizes are multiples of this: Hiera halves the stride-4 grid three times."""
 
+MAX_CONFIG_BYTES = 100_000
+"""Of a configuration or a file of build parameters; sam2's own have 4 kB."""
 
 NOT_A_MODEL = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
 """What wrong parameters make sam2's constructors raise."""
@@ -37,8 +40,7 @@ def build_from_parameters(parameters: Mapping[str, Any], image_size: int | None 
     image_size : int or None
         Side of the input in px, a multiple of 32; None takes the size it was trained with.
     """
-    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
-    from sam2.modeling.sam2_base import SAM2Base
+    from napari_mosam.core.model.sam2_blocks import MemoryAttention, MemoryAttentionLayer, SAM2Base
 
     size = check_size(image_size or parameters["image_size"])
     attention = dict(parameters["memory_attention"])
@@ -111,7 +113,7 @@ def build_from_file(path: Path, image_size: int | None = None) -> "SAM2Base":
         If the file cannot be read or does not describe a network.
     """
     try:
-        return build_from_parameters(json.loads(path.read_text()), image_size)
+        return build_from_parameters(read_json(path, MAX_CONFIG_BYTES), image_size)
     except ModelError:
         raise
     except NOT_A_MODEL as error:
@@ -159,21 +161,20 @@ def _shape(tensor: "Tensor") -> str:
 
 
 def _rope(parameters: Mapping[str, Any], size: int) -> Any:
-    from sam2.modeling.sam.transformer import RoPEAttention
+    from napari_mosam.core.model.sam2_blocks import RoPEAttention
 
     given = {k: v for k, v in parameters.items() if k != "kind"}
     return RoPEAttention(**{**given, "feat_sizes": [size // 16, size // 16]})
 
 
 def _positions(parameters: Mapping[str, Any]) -> Any:
-    from sam2.modeling.position_encoding import PositionEmbeddingSine
+    from napari_mosam.core.model.sam2_blocks import PositionEmbeddingSine
 
     return PositionEmbeddingSine(**{k: v for k, v in parameters.items() if k != "kind"})
 
 
 def _image_encoder(parameters: Mapping[str, Any]) -> Any:
-    from sam2.modeling.backbones.hieradet import Hiera
-    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+    from napari_mosam.core.model.sam2_blocks import FpnNeck, Hiera, ImageEncoder
 
     refuse_weights_path(parameters["trunk"])
     neck = dict(parameters["neck"])
@@ -183,7 +184,7 @@ def _image_encoder(parameters: Mapping[str, Any]) -> Any:
 
 
 def _memory_encoder(parameters: Mapping[str, Any]) -> Any:
-    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+    from napari_mosam.core.model.sam2_blocks import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 
     given = dict(parameters)
     fuser = dict(given.pop("fuser"))

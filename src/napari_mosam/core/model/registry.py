@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_mosam.core._checks import Refused, refuse_address
 from napari_mosam.core.device import choose_device, choose_dtype
 from napari_mosam.core.model.build import ModelError, build_from_file, load_weights
 from napari_mosam.core.model.catalogue import (
@@ -84,6 +85,8 @@ def load_model(
     """
     from napari_mosam.core.model.sam2_adapter import CPU_CHUNK, Sam2Segmenter
 
+    for given, what in ((model, "a checkpoint"), (weights, "a checkpoint"), (config, "a configuration")):
+        _refuse_address(given, what)
     where = choose_device(device)
     if Path(model).suffix.lower() in WEIGHTS_SUFFIXES:
         name, network = _own_network(Path(model), config, image_size)
@@ -153,6 +156,13 @@ def _network(info: ModelInfo, image_size: int | None) -> Any:
     if info.shipped:
         return build_from_file(info.home().with_name(info.config), image_size)
     return build_official(info.config, image_size or info.image_size)
+
+
+def _refuse_address(given: str | Path | None, what: str) -> None:
+    try:
+        refuse_address(given or "", what)
+    except Refused as error:
+        raise ModelError(f"{error}; the models of 'mosam models' are downloaded by their name") from None
 
 
 def _refuse_config(model: str | Path, config: str | Path | None) -> None:

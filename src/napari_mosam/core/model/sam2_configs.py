@@ -6,10 +6,19 @@ no part.
 """
 
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.core.model.build import NOT_A_MODEL, ModelError, check_size, not_a_model, refuse_weights_path
+from napari_mosam.core._json_files import MAX_DEPTH, read_text
+from napari_mosam.core.model.build import (
+    MAX_CONFIG_BYTES,
+    NOT_A_MODEL,
+    ModelError,
+    check_size,
+    not_a_model,
+    refuse_weights_path,
+)
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -83,14 +92,36 @@ def _read(path: Path) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    text = read_text(path, MAX_CONFIG_BYTES)
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        _check_plain(text)
+        content = OmegaConf.to_container(OmegaConf.load(StringIO(text)))
     except (OmegaConfBaseException, YAMLError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     description = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(description, dict) or "_target_" not in description:
         raise ValueError("no section 'model' with a '_target_'")
     return {str(key): value for key, value in description.items()}
+
+
+def _check_plain(text: str) -> None:
+    """Refuse YAML that is more than nested maps and lists of words and numbers, before anything is made of it."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = f"line {event.start_mark.line + 1}"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise ModelError(f"a configuration may not use anchors and aliases (& and *, {line}); write the part out")
+        if getattr(event, "tag", None):
+            raise ModelError(f"a configuration may not use tags ('{event.tag:.60}', {line}); take it out")
+        if isinstance(event, yaml.ScalarEvent) and "${" in event.value:
+            raise ModelError(
+                f"a configuration may not refer to other values ('{event.value:.60}', {line}); write it out"
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ModelError(f"a configuration may not be nested deeper than {MAX_DEPTH} levels ({line})")
 
 
 def _set_size(description: dict[str, Any], size: int) -> None:
@@ -122,13 +153,20 @@ def _built(node: Any, blocks: Blocks) -> Any:
 
 
 def _blocks() -> Blocks:
-    from sam2.modeling.backbones.hieradet import Hiera
-    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
-    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
-    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
-    from sam2.modeling.position_encoding import PositionEmbeddingSine
-    from sam2.modeling.sam.transformer import RoPEAttention
-    from sam2.modeling.sam2_base import SAM2Base
+    from napari_mosam.core.model.sam2_blocks import (
+        CXBlock,
+        FpnNeck,
+        Fuser,
+        Hiera,
+        ImageEncoder,
+        MaskDownSampler,
+        MemoryAttention,
+        MemoryAttentionLayer,
+        MemoryEncoder,
+        PositionEmbeddingSine,
+        RoPEAttention,
+        SAM2Base,
+    )
 
     return {
         "sam2.modeling.sam2_base.SAM2Base": SAM2Base,

@@ -173,7 +173,7 @@ class Sam2Parts:
 
     def pointer_tokens(self, memory: MemoryBatch, n_frames: int) -> tuple[Tensor, Tensor]:
         """Tokens of object pointers and their position codes, each (B, P C / M, M)."""
-        from sam2.modeling.sam2_utils import get_1d_sine_pe
+        from napari_mosam.core.model.sam2_blocks import get_1d_sine_pe
 
         network, (n, n_pointers) = self.network, memory.distances.shape
         per_pointer = network.hidden_dim // network.mem_dim

@@ -145,8 +145,9 @@ class ResumingDownloader:
         with self._part.path.open("ab" if start else "wb") as file:
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 self._check_cancelled()
-                file.write(chunk)
                 done += len(chunk)
+                self._check_end_is_near(done, response.url)
+                file.write(chunk)
                 if time.monotonic() - reported >= REPORT_S:
                     self._progress(done, total)
                     reported = time.monotonic()
@@ -158,6 +159,15 @@ class ResumingDownloader:
             raise DownloadError(
                 f"{offered.url} is {offered.total} bytes long instead of {self._size}, so it is another file; "
                 "check the address of the mirror"
+            )
+
+    def _check_end_is_near(self, done: int, url: str) -> None:
+        """Hang up on a server that goes on sending after the last byte; nothing of what it sent is kept."""
+        if self._size is not None and done > self._size:
+            self._part.discard()
+            raise DownloadError(
+                f"{shown(url)} sends more than the {self._size} bytes that the weights have, so it is another file, "
+                "and was cut off; check the address of the mirror"
             )
 
     def _check_room(self, offered: Origin, start: int) -> None:

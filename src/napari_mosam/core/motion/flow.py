@@ -61,7 +61,7 @@ class FlowField:
 
 
 def choose_flow(method: FlowMethod, device: "torch.device | None" = None) -> Literal["ilk", "dis", "torch"]:
-    """The method that 'auto' stands for: 'torch' on a CUDA device, else 'dis' where OpenCV is installed, else 'ilk'.
+    """The method that 'auto' stands for: 'torch' on a CUDA device, else 'dis', or 'ilk' where OpenCV is missing.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def choose_flow(method: FlowMethod, device: "torch.device | None" = None) -> Lit
     if method == "auto":
         return "dis" if has_opencv else "ilk"
     if method == "dis" and not has_opencv:
-        raise ValueError("flow_method 'dis' needs OpenCV: pip install 'napari-mosam[fast]', or use 'ilk'")
+        raise ValueError("flow_method 'dis' needs OpenCV: pip install opencv-python-headless, or use 'ilk'")
     return method
 
 
