@@ -14,6 +14,7 @@ from napari_mosam.core.windows import Window
 from napari_mosam.widgets import MosamWidget
 from napari_mosam.widgets._engine import ModelChoice
 from napari_mosam.widgets._session import Session
+from napari_mosam.widgets._tags import movie_id, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,8 +166,9 @@ class Hands:
         return self.layer(widget, "labels")
 
     def layer(self, widget: MosamWidget, role: str) -> Any:
-        tags = ((layer, layer.metadata.get("napari-mosam", "")) for layer in widget.viewer.layers)
-        return next((layer for layer, tag in tags if tag == role or tag[:1] == (role,)), None)
+        movie = movie_id(widget.controls.image.layer)
+        tags = ((layer, tag_of(layer)) for layer in widget.viewer.layers)
+        return next((layer for layer, t in tags if t and t.role == role and t.movie in ("", movie)), None)
 
 
 @pytest.fixture
