@@ -84,7 +84,7 @@ class MovieMenu:
     def _cover(self, image: "Layer") -> "Image | None":
         """The topmost image that hides all of `image` at the place where the viewer stands."""
         layers = list(self._viewer.layers)
-        above = [other for other in self._images if layers.index(other) > layers.index(image)]
+        above = [layer for layer in layers[layers.index(image) + 1 :] if layer in self._images]
         opaque = (o for o in reversed(above) if o.visible and o.opacity >= 1 and str(o.blending) in OPAQUE)
         return next((other for other in opaque if _covers(other, image, self._viewer.dims)), None)
 

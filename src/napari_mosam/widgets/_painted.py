@@ -38,9 +38,7 @@ class PaintWatch:
         self._counts: dict[int, int] = {}
         self._waiting: dict[int, None] = {}  # frames to compare, in this order
         self._shown = -1
-        self._timer = QTimer()
-        self._timer.setInterval(TICK_MS)
-        self._timer.timeout.connect(self._tick)
+        self._is_due = False
 
     @property
     def n_pixels(self) -> int:
@@ -90,7 +88,6 @@ class PaintWatch:
         self._layer = self._store = None
         self._counts.clear()
         self._waiting.clear()
-        self._timer.stop()
 
     def _connect(self, layer: "Labels") -> None:
         layer.events.paint.connect(self._painted)
@@ -119,12 +116,18 @@ class PaintWatch:
 
     def _look_at(self, frames: Iterable[int]) -> None:
         self._waiting |= dict.fromkeys(frames)
-        self._timer.start()
+        self._tick_later()
+
+    def _tick_later(self) -> None:
+        if self._waiting and not self._is_due:
+            self._is_due = True
+            QTimer.singleShot(TICK_MS, self._tick)
 
     def _tick(self) -> None:
+        self._is_due = False
         if self._store is None or not self._waiting or not self._store.fits:
-            self._timer.stop()
             return
         t = next(iter(self._waiting))
         del self._waiting[t]
         self.note(t, self._store.painted(t).n_pixels)
+        self._tick_later()
