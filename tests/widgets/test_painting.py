@@ -63,7 +63,7 @@ def test_what_a_person_painted_survives_the_next_run_and_can_still_be_undone(aft
         if label == 1:  # the object is the person's there, as a whole
             np.testing.assert_array_equal(after[t] == 1, painted[t] == 1)
     assert (after[8] == 1).sum() == 36 and not (after[8] == 1)[:, :7].any(), "other frames are the run's"
-    assert "What you painted on 5 frames was kept." in widget.controls.status.text()
+    assert "What you painted or erased on 5 frames was kept." in widget.controls.status.text()
     in_hand(widget, layer, "pan_zoom")
     for _ in TOOLS:
         key(viewer, qtbot, Qt.Key.Key_Z, CONTROL)
@@ -201,7 +201,7 @@ def test_paint_survives_the_dock_being_closed_and_opened_and_a_second_dock(after
         labels = hands.run(widget)
         assert hands.labels(widget) is layer
         assert (labels[5, 40:50, 40:50] == 7).all() and not (labels[5] == 1)[:, :7].any()
-        assert "What you painted on 1 frame was kept." in widget.controls.status.text()
+        assert "What you painted or erased on 1 frame was kept." in widget.controls.status.text()
 
 
 def test_forgetting_says_what_is_let_go_and_changes_no_pixel(after_a_run, hands, qtbot):
@@ -212,7 +212,7 @@ def test_forgetting_says_what_is_let_go_and_changes_no_pixel(after_a_run, hands,
         layer.fill((t, 4 + t, 6), 0)
         layer.data_setitem((np.full(10, t), np.arange(10), np.full(10, 50)), 7)
     qtbot.waitUntil(forget.isEnabled)
-    qtbot.waitUntil(lambda: "You painted 92 px on 2 frames." in widget.controls.painted.text())
+    qtbot.waitUntil(lambda: "You painted or erased 92 px on 2 frames." in widget.controls.painted.text())
     painted = hands.run(widget)
     assert not (painted[5:7] == 1).any() and (painted == 7).sum() == 20
     forget.click()
@@ -268,4 +268,4 @@ def test_paint_survives_the_move_to_wider_labels(after_a_run, hands, engine):
     labels = hands.run(widget)
     assert labels.dtype == np.uint32 and (labels[5, 40:50, 40:50] == 7).all()
     assert (labels[5] == 70_000).sum() == 36
-    assert "What you painted on 1 frame was kept." in widget.controls.status.text()
+    assert "What you painted or erased on 1 frame was kept." in widget.controls.status.text()

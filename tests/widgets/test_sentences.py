@@ -76,7 +76,7 @@ def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, movie, 
     widget.controls.only_current.setChecked(True)
     hands.run(widget)
     text = widget.controls.status.text()
-    assert "What you painted on 1 frame was kept." in text and "Not found" not in text
+    assert "What you painted or erased on 1 frame was kept." in text and "Not found" not in text
 
 
 def test_a_preview_says_what_it_outlined_and_what_it_doubts(make_result):

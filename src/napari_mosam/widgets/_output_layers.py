@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.widgets._store import STORE, LabelStore, LabelWriter, Painted, StoredLabels, make_writable
-from napari_mosam.widgets._tags import movie_id, put_tag, tagged
+from napari_mosam.widgets._tags import layer_name, movie_id, put_tag, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -101,7 +101,7 @@ class ConfidenceOutput:
 
         layer = Image(
             self._array,
-            name="MoSAM confidence",
+            name=layer_name(self._viewer, "MoSAM confidence", "confidence", self._source.image),
             contrast_limits=(0, 1),
             colormap="magma",
             blending="additive",
@@ -144,7 +144,7 @@ class FlowOutput:
         layer = Vectors(
             np.zeros((0, 2, self._source.image.ndim), np.float32),
             ndim=self._source.image.ndim,
-            name="MoSAM flow",
+            name=layer_name(self._viewer, "MoSAM flow", "flow", self._source.image),
             vector_style="arrow",
             edge_color="#ffd54f",
             edge_width=max(1.0, 0.004 * max(self._source.shape[1:])),
@@ -205,7 +205,7 @@ def _new_labels(viewer: Any, session: "Session", source: "MovieSource", max_id: 
     arrays = StoredLabels.new(session, source.layer_shape, label_dtype(max_id))
     layer = Labels(
         arrays.labels,
-        name="MoSAM labels",
+        name=layer_name(viewer, "MoSAM labels", "labels", source.image),
         opacity=0.6,
         metadata={STORE: arrays},
         **source.placement(source.corner()),

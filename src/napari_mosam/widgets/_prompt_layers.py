@@ -8,7 +8,7 @@ import numpy as np
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
 from napari_mosam.widgets._label_ids import label_frame
 from napari_mosam.widgets._source import SourceError
-from napari_mosam.widgets._tags import Tag, movie_id, put_tag, tag_of, tagged
+from napari_mosam.widgets._tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points, Shapes
@@ -261,15 +261,10 @@ class PromptLayers:
             )
         return layer is not None
 
-    def _name(self, name: str, role: str, source: "MovieSource") -> str:
-        """Tells the layers of several movies apart."""
-        others = (tag_of(layer) for layer in self._viewer.layers)
-        return f"{name} of {source.image.name}" if any(tag and tag.role == role for tag in others) else name
-
     def _new_points(self, source: "MovieSource") -> "Points":
         layer = self._viewer.add_points(
             np.empty((0, source.image.ndim)),
-            name=self._name("MoSAM points", POINTS, source),
+            name=layer_name(self._viewer, "MoSAM points", POINTS, source.image),
             size=max(3.0, 0.012 * max(source.shape[1:])),
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
             border_color="white",
@@ -283,7 +278,7 @@ class PromptLayers:
     def _new_shapes(self, source: "MovieSource") -> "Shapes":
         layer = self._viewer.add_shapes(
             ndim=source.image.ndim,
-            name=self._name("MoSAM boxes", BOXES, source),
+            name=layer_name(self._viewer, "MoSAM boxes", BOXES, source.image),
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
             face_color="transparent",
             edge_color="white",

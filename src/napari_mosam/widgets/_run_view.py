@@ -107,7 +107,7 @@ class RunView:
         return f"{why}. {count_of(len(self.frames), 'frame')} done and kept."
 
     def _painted(self) -> str:
-        return f"What you painted on {count_of(len(self.painted), 'frame')} was kept." if self.painted else ""
+        return f"What you painted or erased on {count_of(len(self.painted), 'frame')} was kept." if self.painted else ""
 
     def _count(self, result: "FrameResult", taken: "Iterable[ObjectResult]", painted: "Painted") -> None:
         self._first = self._first or time.perf_counter()

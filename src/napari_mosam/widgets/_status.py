@@ -42,7 +42,11 @@ def micrometres(image: "Image | None", diameter: float) -> str:
 
 def painted_summary(n_pixels: int, n_frames: int) -> str:
     """What the labels hold that runs leave alone, or nothing."""
-    return f"You painted {pixels_on_frames(n_pixels, n_frames)}. Runs leave it as it is." if n_pixels else ""
+    return (
+        f"You painted or erased {pixels_on_frames(n_pixels, n_frames)}. Runs leave them as they are."
+        if n_pixels
+        else ""
+    )
 
 
 def pixels_on_frames(n_pixels: int, n_frames: int) -> str:

@@ -49,6 +49,12 @@ def tag_of(layer: "Layer") -> Tag | None:
     return tag if isinstance(tag, Tag) and tag.owner == movie_id(layer) else None
 
 
+def layer_name(viewer: Any, name: str, role: str, movie: "Layer") -> str:
+    """A name for the first layer of a role, which says of which movie the later ones are."""
+    tags = (tag_of(layer) for layer in viewer.layers)
+    return f"{name} of {movie.name}" if any(tag is not None and tag.role == role for tag in tags) else name
+
+
 def tagged(viewer: Any, role: str, movie: str = "", plane: tuple[int, ...] = ()) -> "Iterator[Any]":
     """Layers of the viewer with exactly this tag."""
     for layer in viewer.layers:

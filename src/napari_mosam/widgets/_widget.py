@@ -149,7 +149,7 @@ class MosamWidget(QWidget):
     def forget_painted(self, *_: Any) -> None:
         """Let the next run change what was painted in the labels; no pixel changes now."""
         n_pixels, n_frames = self.painted.forget()
-        self.controls.say(f"The next run may change {pixels_on_frames(n_pixels, n_frames)} that you painted.")
+        self.controls.say(f"The next run may change {pixels_on_frames(n_pixels, n_frames)} that you painted or erased.")
 
     def measure_diameter(self, *_: Any) -> None:
         """Let the next drag measure a cell."""
