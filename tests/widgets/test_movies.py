@@ -53,6 +53,7 @@ def test_the_menu_follows_the_image_selected_in_the_layer_list(two, qtbot):
     assert widget.controls.image_note.text() == "10 frames of 64 x 64 px"
 
 
+@pytest.mark.slow
 def test_the_menu_follows_the_only_image_that_is_shown(two, qtbot):
     widget, movie, other = two(show=True)
     click_in_layer_list(widget.viewer, qtbot, other, eye=True)
@@ -62,6 +63,7 @@ def test_the_menu_follows_the_only_image_that_is_shown(two, qtbot):
     assert '"other" covers' in widget.controls.image_note.text()
 
 
+@pytest.mark.slow
 def test_the_menu_does_not_follow_while_a_run_goes_on(two, hands, engine, qtbot):
     go_on = threading.Event()
     engine.before = lambda t: go_on.wait(10)
@@ -78,7 +80,9 @@ def test_the_menu_does_not_follow_while_a_run_goes_on(two, hands, engine, qtbot)
     assert "Done" in widget.controls.status.text()
 
 
-@pytest.mark.parametrize("tool", ["drag", "click", "masks"])
+@pytest.mark.parametrize(
+    "tool", ["drag", pytest.param("click", marks=pytest.mark.slow), pytest.param("masks", marks=pytest.mark.slow)]
+)
 def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, engine, qtbot, tool):
     widget, movie, other = two(show=True)
     widget.controls.image.layer = movie
@@ -128,6 +132,7 @@ def test_marks_of_the_other_movie_are_put_away_and_come_back_unless_the_user_hid
     assert widget.controls.image.layer is movie and mine.visible and not boxes.visible
 
 
+@pytest.mark.slow
 def test_objects_are_numbered_in_each_movie(two, hands):
     widget, movie, other = two()
     hands.box(widget, 0, 2, 4, 8, 10)
@@ -145,7 +150,8 @@ def test_objects_are_numbered_in_each_movie(two, hands):
 
 
 @pytest.mark.parametrize(
-    ("shape", "scale"), [((4, 32, 48), (1, 1, 1)), ((10, 64, 64), (1, 0.5, 0.5)), ((64, 64), (1, 1))]
+    ("shape", "scale"),
+    [((4, 32, 48), (1, 1, 1)), ((10, 64, 64), (1, 0.5, 0.5)), pytest.param((64, 64), (1, 1), marks=pytest.mark.slow)],
 )
 def test_movies_of_other_shapes_and_scales_keep_to_themselves(two, hands, engine, shape, scale):
     widget, movie, other = two(np.zeros(shape, np.uint16), scale=scale)
@@ -163,6 +169,7 @@ def test_movies_of_other_shapes_and_scales_keep_to_themselves(two, hands, engine
         assert labels.shape == image.data.shape
 
 
+@pytest.mark.slow
 def test_a_movie_removed_and_put_back_has_its_marks_and_results(two, hands):
     widget, movie, other = two()
     hands.box(widget, 2, 2, 4, 8, 10)
@@ -179,6 +186,7 @@ def test_a_movie_removed_and_put_back_has_its_marks_and_results(two, hands):
     assert hands.labels(widget) is labels
 
 
+@pytest.mark.slow
 def test_marks_renamed_copied_removed_and_put_back(two, hands, engine):
     from napari.layers._layer_actions import _duplicate_layer
 
@@ -215,6 +223,7 @@ def test_a_reopened_dock_knows_whose_marks_they_are(two, hands, open_widget):
     assert second.controls.summary.text() == "1 object: 1 box"
 
 
+@pytest.mark.slow
 def test_a_copy_of_an_image_has_no_marks(two, hands):
     from napari.layers._layer_actions import _duplicate_layer
 
@@ -253,6 +262,7 @@ def test_what_hides_the_chosen_movie_is_named(two):
     assert HIDDEN in note.text()
 
 
+@pytest.mark.slow
 def test_a_dock_opened_late_takes_the_image_that_is_selected_or_shown(open_widget, movie, make_napari_viewer):
     viewer = make_napari_viewer()
     first, second = (viewer.add_image(movie, name=name) for name in ("first", "second"))

@@ -131,6 +131,7 @@ def dask_array(array):
     return pytest.importorskip("dask.array").from_array(array)
 
 
+@pytest.mark.slow
 def test_an_array_that_the_user_gave_the_layer_is_not_written(after_a_run, hands):
     widget, layer = after_a_run()
     mine = with_square(layer)
@@ -155,6 +156,7 @@ def held(engine):
     go_on.set()
 
 
+@pytest.mark.slow
 def test_a_stroke_whose_button_is_down_while_a_run_writes_survives(open_widget, movie, hands, held, qtbot):
     widget = open_widget(movie, show=True)
     hands.box(widget, 0, 2, 4, 8, 10)
@@ -174,6 +176,7 @@ def test_a_stroke_whose_button_is_down_while_a_run_writes_survives(open_widget, 
     qtbot.waitUntil(widget.controls.forget.isEnabled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [np.uint16, np.int32])
 def test_labels_replaced_while_a_run_goes_on_are_kept_and_the_run_goes_on(
     open_widget, movie, hands, held, qtbot, given
@@ -222,6 +225,7 @@ def test_forgetting_says_what_is_let_go_and_changes_no_pixel(after_a_run, hands,
     assert (labels[5] == 1).sum() == 36 and "painted" not in widget.controls.status.text()
 
 
+@pytest.mark.slow
 def test_nothing_can_be_forgotten_while_a_run_goes_on(open_widget, movie, hands, held, qtbot):
     widget = open_widget(movie)
     hands.box(widget, 0, 2, 4, 8, 10)
@@ -258,6 +262,7 @@ def test_labels_of_the_user_and_copies_of_a_result_are_never_written(after_a_run
     assert hands.labels(widget) not in (copy, own) and again.any() and (np.asarray(copy.data[5]) == 3).all()
 
 
+@pytest.mark.slow
 def test_paint_survives_the_move_to_wider_labels(after_a_run, hands, engine):
     widget, layer = after_a_run()
     engine.right = 30

@@ -99,7 +99,15 @@ def held(engine):
     go_on.set()
 
 
-@pytest.mark.parametrize("gone", ["labels", "image", "cancel", "labels after the end", "error", "error without labels"])
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "labels",
+        "image",
+        "labels after the end",
+        *(pytest.param(e, marks=pytest.mark.slow) for e in ("cancel", "error", "error without labels")),
+    ],
+)
 def test_nothing_is_called_kept_that_is_gone(open_widget, movie, hands, engine, held, qtbot, gone):
     widget = open_widget(movie)
     image = widget.controls.image.layer
@@ -135,6 +143,7 @@ def test_nothing_is_called_kept_that_is_gone(open_widget, movie, hands, engine, 
     }[gone].replace("Out of memory.", "Out of memory")
 
 
+@pytest.mark.slow
 def test_a_run_cancelled_before_its_first_frame_changed_nothing(open_widget, movie, hands, engine):
     go_on = threading.Event()
     engine.before = lambda t: go_on.wait(10)
@@ -161,11 +170,13 @@ def test_another_movie_brings_its_hint_and_not_the_old_result(open_widget, movie
     assert widget.controls.status.text() == "Mark more cells, preview, or press Propagate."
 
 
+@pytest.mark.slow
 def test_an_image_that_is_no_movie_gets_no_hint_to_mark_cells(open_widget):
     widget = open_widget(np.zeros((2, 2, 2, 2, 8, 8), np.uint8))
     assert widget.controls.status.text() == "Choose an image that can be read as a movie."
 
 
+@pytest.mark.slow
 def test_a_preview_whose_image_goes_ends_with_a_hint(open_widget, movie, hands, engine, qtbot):
     go_on = threading.Event()
     preview = engine.preview
@@ -182,6 +193,7 @@ def test_a_preview_whose_image_goes_ends_with_a_hint(open_widget, movie, hands, 
     assert widget.controls.status.text() == "Open a time-lapse, or File > Open Sample > MoSAM."
 
 
+@pytest.mark.slow
 def test_outlines_are_not_called_boxes(open_widget, movie):
     widget = open_widget(movie)
     widget.controls.box.click()
