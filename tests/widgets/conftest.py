@@ -3,55 +3,63 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from napari_mosam.core.labels import label_dtype
 from napari_mosam.core.results import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.windows import Window
 from napari_mosam.widgets import MosamWidget
 from napari_mosam.widgets._engine import ModelChoice
 from napari_mosam.widgets._session import Session
+from napari_mosam.widgets._tags import movie_id, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def frame_result(t: int, ids: list[int], shape: tuple[int, int] = (64, 64), flow: bool = True) -> FrameResult:
-    """Every object is a 6 x 6 square in a row, which moves down with time."""
-    labels = np.zeros(shape, np.uint16)
+def frame_result(
+    t: int, ids: list[int], shape: tuple[int, int] = (64, 64), flow: bool = True, right: int = 0
+) -> FrameResult:
+    """Every object is a 6 x 6 square in a row, which moves down with time, `right` px to the right of the first."""
+    labels = np.zeros(shape, label_dtype(max(ids, default=0)))
     objects = []
     for row, object_id in enumerate(ids):
-        y, x = 2 + t, 4 + 10 * row
+        y, x = 2 + t, 4 + 10 * row + right
         labels[y : y + 6, x : x + 6] = object_id
-        objects.append(
-            ObjectResult(
-                object_id=object_id,
-                state=ObjectState.PRESENT,
-                window=Window.square((y + 2.5, x + 2.5), 30),
-                logits=np.zeros((32, 32), np.float32),
-                predicted_iou=0.9,
-                object_score=3.0,
-                area=36,
-                box=(y, x, y + 5, x + 5),
-                consistency=1.0,
-                shift_yx=(1.0, 0.0),
-                remembered=True,
-                prompted=False,
-            )
+        item = ObjectResult(
+            object_id=object_id,
+            state=ObjectState.PRESENT,
+            window=Window.square((y + 2.5, x + 2.5), 30),
+            logits=np.zeros((32, 32), np.float32),
+            predicted_iou=0.9,
+            object_score=3.0,
+            area=36,
+            box=(y, x, y + 5, x + 5),
+            consistency=1.0,
+            shift_yx=(1.0, 0.0),
+            remembered=True,
+            prompted=False,
         )
+        objects.append(item)
     field_ = np.full((2, *shape), 2.0, np.float32) if flow else None
     return FrameResult(t, "forward", labels, (labels > 0).astype(np.float32) * 0.9, tuple(objects), field_)
 
 
 @dataclass
 class FakeEngine:
-    """Yields `frame_result`s; `before` is called in the worker thread before each frame."""
+    """Yields `frame_result`s, `right` px to the right; `before` is called in the worker thread before each frame.
+
+    `doubt` changes what is said of an object on a frame: it is given both, and returns fields of its ObjectResult.
+    """
 
     before: Callable[[int], None] = lambda t: None
     error: Exception | None = None
+    right: int = 0
+    doubt: Callable[[int, int], dict[str, Any]] = lambda object_id, t: {}
     yielded: list[int] = field(default_factory=list)
     prompts: Any = None
     settings: Any = None
@@ -88,11 +96,17 @@ class FakeEngine:
                 raise self.error
             self.threads.add(threading.current_thread().name)
             self.yielded.append(t)
-            yield frame_result(t, list(prompts.object_ids), movie.shape[1:])
+            yield self._doubted(frame_result(t, list(prompts.object_ids), movie.shape[1:], right=self.right))
 
     def preview(self, movie: Any, prompts: Any, frame: int, settings: Any) -> FrameResult:
         self.prompts = prompts
-        return frame_result(frame, sorted(prompts.at(frame)), movie.shape[1:])
+        return self._doubted(frame_result(frame, sorted(prompts.at(frame)), movie.shape[1:]))
+
+    def _doubted(self, result: FrameResult) -> FrameResult:
+        objects = tuple(replace(item, **self.doubt(item.object_id, result.t)) for item in result.objects)
+        gone = [item.object_id for item in objects if not item.area]
+        labels = np.where(np.isin(result.labels, gone), 0, result.labels).astype(result.labels.dtype)
+        return replace(result, objects=objects, labels=labels)
 
 
 @pytest.fixture
@@ -165,8 +179,9 @@ class Hands:
         return self.layer(widget, "labels")
 
     def layer(self, widget: MosamWidget, role: str) -> Any:
-        tags = ((layer, layer.metadata.get("napari-mosam", "")) for layer in widget.viewer.layers)
-        return next((layer for layer, tag in tags if tag == role or tag[:1] == (role,)), None)
+        movie = movie_id(widget.controls.image.layer)
+        tags = ((layer, tag_of(layer)) for layer in widget.viewer.layers)
+        return next((layer for layer, t in tags if t and t.role == role and t.movie in ("", movie)), None)
 
 
 @pytest.fixture

@@ -1,42 +1,9 @@
 """Marking objects in a real viewer: mouse, ids, coordinates, labels, errors."""
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtTest import QTest
+from tests.widgets.mouse import drag, press
 
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
-
-
-def canvas_position(viewer, world_yx):
-    """Where a point of the world lies on the canvas, by searching the canvas' own mapping."""
-    canvas = viewer.window._qt_viewer.canvas
-    height, width = canvas.size
-    ys = [canvas._map_canvas2world((0, y), canvas.view)[-2] for y in (0, height)]
-    xs = [canvas._map_canvas2world((x, 0), canvas.view)[-1] for x in (0, width)]
-    y = (world_yx[0] - ys[0]) / (ys[1] - ys[0]) * height
-    x = (world_yx[1] - xs[0]) / (xs[1] - xs[0]) * width
-    return QPoint(round(x), round(y))
-
-
-def press(viewer, qtbot, world_yx):
-    native = viewer.window._qt_viewer.canvas.native
-    place = canvas_position(viewer, world_yx)
-    QTest.mouseMove(native, place)
-    qtbot.wait(50)
-    QTest.mouseClick(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
-    qtbot.wait(50)
-
-
-def drag(viewer, qtbot, *world_yx):
-    native = viewer.window._qt_viewer.canvas.native
-    start, *way = (canvas_position(viewer, yx) for yx in world_yx)
-    QTest.mouseMove(native, start)
-    QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
-    for place in way:
-        QTest.mouseMove(native, place)
-        qtbot.wait(50)
-    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, way[-1])
-    qtbot.wait(50)
 
 
 def test_a_real_click_adds_a_point_of_the_object_and_sign(open_widget, movie, qtbot):

@@ -130,18 +130,21 @@ def test_no_object_takes_pixels_that_the_user_painted_or_erased(open_widget, mov
     assert 0 < (frame == 1).sum() < 36
 
 
-def test_undo_after_a_run_brings_nothing_old_back(open_widget, movie, hands):
+def test_undo_and_redo_go_on_after_a_run(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.box(widget, 0, 2, 4, 8, 10)
-    hands.run(widget)
+    first = hands.run(widget)
     layer = hands.labels(widget)
     layer.paint((0, 4, 6), 5)
-    before = hands.run(widget)
-    layer.undo()
-    np.testing.assert_array_equal(layer.data[:], before)
     layer.paint((0, 40, 40), 5)
+    painted = np.asarray(layer.data[:])
+    np.testing.assert_array_equal(hands.run(widget), painted)
     layer.undo()
-    np.testing.assert_array_equal(layer.data[:], before)
+    layer.undo()
+    np.testing.assert_array_equal(layer.data[:], first)
+    layer.redo()
+    layer.redo()
+    np.testing.assert_array_equal(layer.data[:], painted)
 
 
 def test_second_run_keeps_other_objects_and_other_frames(open_widget, movie, hands, engine):

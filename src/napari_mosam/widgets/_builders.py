@@ -46,8 +46,8 @@ class LayerCombo(QComboBox):
             raise ValueError(f"'{layer.name}' is not in this menu; add it to the viewer first")
         self.setCurrentIndex(rows[0])
 
-    def set_layers(self, layers: "Iterable[Layer]") -> None:
-        """Offer these layers; the choice stays if it still exists."""
+    def set_layers(self, layers: "Iterable[Layer]", otherwise: "Layer | None" = None) -> None:
+        """Offer these layers; the choice stays if it still exists, or becomes `otherwise`, or the last."""
         chosen, layers = self.layer, list(layers)
         self.blockSignals(True)
         self.clear()
@@ -55,7 +55,7 @@ class LayerCombo(QComboBox):
             self.addItem(layer.name, layer)
         if not layers:
             self.addItem(self._empty, None)
-        kept = [row for row, layer in enumerate(layers) if layer is chosen]
+        kept = [row for wanted in (chosen, otherwise) for row, layer in enumerate(layers) if layer is wanted]
         self.setCurrentIndex(kept[0] if kept else max(0, len(layers) - 1))
         self.blockSignals(False)
         self._tell()

@@ -104,6 +104,13 @@ class Controls(QWidget):
         for control in (self.model, self.device, self.diameter, self.draw, self.advanced):
             control.setEnabled(not busy)  # a download may go on, and be cancelled
         self.range_box.setEnabled(not busy)
+        self.forget.setEnabled(not busy and bool(self.painted.text()))
+
+    def show_painted(self, text: str) -> None:
+        """Say what was painted in the labels; where nothing was, there is nothing to forget."""
+        self.painted.setText(text)
+        self.painted.setVisible(bool(text))
+        self.forget.setEnabled(bool(text) and self.image.isEnabled())
 
     def say(self, text: str, error: bool = False) -> None:
         """Show one message; errors in red."""
@@ -121,7 +128,10 @@ class Controls(QWidget):
     def _build_image(self) -> None:
         self._heading("1  Movie")
         self.image = LayerCombo("open a time-lapse first")
-        self.image.setToolTip("The image layer to work on: a time-lapse (T, Y, X) or a single image.")
+        self.image.setToolTip(
+            "The image layer to work on: a time-lapse (T, Y, X) or a single image. Selecting an image in the layer "
+            "list chooses it, and so does hiding all others. Every movie has its own marks."
+        )
         self._column.addWidget(self.image)
         self.image_note = make_note()
         self._column.addWidget(self.image_note)
@@ -147,7 +157,7 @@ class Controls(QWidget):
         self._column.addLayout(make_row((self.seed_labels, 1), self.seed))
         self.summary = make_note()
         self.clear = QPushButton("Clear")
-        self.clear.setToolTip("Remove all boxes, clicks and label masks. Results stay.")
+        self.clear.setToolTip("Remove all boxes, clicks and label masks of this movie. Results stay.")
         self._column.addLayout(make_row((self.summary, 1), self.clear))
 
     def _build_settings(self) -> None:
@@ -227,16 +237,30 @@ class Controls(QWidget):
         grid.addWidget(self.show_confidence, 1, 0)
         grid.addWidget(self.show_flow, 1, 1)
         self._column.addLayout(grid)
+        self.painted = make_note()
+        self.forget = QPushButton("Forget what was painted")
+        self.forget.setToolTip(
+            "Let the next run change what you painted or erased in the labels. No pixel changes when you press this."
+        )
+        self._column.addWidget(self.painted)
+        self._column.addWidget(self.forget)
+        self.show_painted("")
         self.propagate = QPushButton("Propagate")
         self.propagate.setMinimumHeight(32)
         self.propagate.setStyleSheet("font-weight: bold;")
-        self.propagate.setToolTip("Follow all marked cells through the movie. Cancel keeps the frames that are done.")
+        self.propagate.setToolTip(
+            "Follow all marked cells through the movie. What you painted in the labels stays as it is. "
+            "Cancel keeps the frames that are done."
+        )
         self._column.addWidget(self.propagate)
         self.status = make_note()
         self.status.setMinimumHeight(48)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.status.setToolTip("What happens now, or what to do next.")
+        self.status.setToolTip(
+            "What happens now, or what to do next. Numbers such as (.41) are the network's own estimate of how well a "
+            "mask fits (IoU, from 0 to 1); below .7 a mask deserves a look."
+        )
         self._column.addWidget(self.status)
 
     def _heading(self, text: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_mosam.widgets._doubts import preview_sentence
 from napari_mosam.widgets._output_layers import LabelsOutput, PreviewOutput
 from napari_mosam.widgets._prompt_layers import check_frame
 from napari_mosam.widgets._run_view import RunView
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_mosam.widgets._controls import Controls
     from napari_mosam.widgets._engine import Engine
     from napari_mosam.widgets._label_ids import LabelIds
+    from napari_mosam.widgets._painted import PaintWatch
     from napari_mosam.widgets._session import Session
     from napari_mosam.widgets._source import MovieSource
 
@@ -37,8 +39,12 @@ class Jobs:
         Where results are stored.
     label_ids : LabelIds
         Is told which ids a run writes.
+    paint : PaintWatch
+        Is told what was painted on a frame.
     fail : callable
-        Shows an error, and how many frames were done before it.
+        Shows an error, and how many frames were done before it; returns what it said.
+    idle : callable
+        Says what to do next, when nothing came of a job.
     """
 
     def __init__(
@@ -48,14 +54,22 @@ class Jobs:
         engine: "Engine",
         session: "Session",
         label_ids: "LabelIds",
-        fail: Callable[..., None],
+        paint: "PaintWatch",
+        fail: Callable[..., str],
+        idle: Callable[[], None],
     ) -> None:
         self.runner = Runner()
         self.run: RunView | None = None
         self.preview_output = PreviewOutput(viewer)
         self._viewer, self._controls, self._engine, self._session = viewer, controls, engine, session
-        self._label_ids, self._fail = label_ids, fail
+        self._label_ids, self._paint, self._fail, self._idle = label_ids, paint, fail, idle
+        self._going: RunView | None = None
+        self._said = ""
         self._closed = False
+
+    def shows_result(self, image: "Layer | None") -> bool:
+        """Whether the controls say how the last run ended, and the image is the one it ran on."""
+        return self.run is not None and self.run.source.image is image and self._controls.status.text() == self._said
 
     def preview(self, source: "MovieSource", prompts: "Prompts", frame: int) -> None:
         """Outline the objects prompted on a frame.
@@ -73,7 +87,7 @@ class Jobs:
             total=1,
             title="MoSAM preview",
             on_result=partial(self._show_preview, source),
-            on_end=self._preview_ended,
+            on_end=partial(self._preview_ended, source),
         )
         self._controls.set_busy(True)
         self._controls.say(f"Segmenting frame {frame}…")
@@ -92,7 +106,7 @@ class Jobs:
         self.preview_output.remove()
         labels = LabelsOutput(self._viewer, self._session, source, max(prompts.object_ids))
         self._label_ids.watch(labels.layer, prompts.object_ids)
-        run = self.run = RunView(self._viewer, self._session, source, labels, total)
+        run = self.run = self._going = RunView(self._viewer, self._session, source, labels, total)
 
         def steps() -> Any:
             run.device = engine.device_name(settings)
@@ -102,7 +116,7 @@ class Jobs:
             steps, total=total, title="MoSAM", on_result=partial(self._handle, run), on_end=partial(self._ended, run)
         )
         self._controls.set_busy(True)
-        self._controls.say("Loading the model…")
+        self._controls.say("Getting the model and the movie ready…")
 
     def cancel(self) -> None:
         """Stop after the frame being computed; what is done stays. Returns at once."""
@@ -116,13 +130,15 @@ class Jobs:
         self.runner.stop()
 
     def forget(self, layer: "Layer") -> None:
-        """A layer was removed; a run that needs it stops."""
+        """A layer was removed; a run that needs it stops, and the result of the last run is not spoken of any more."""
         self._engine.forget(layer)
-        if self.run is None or not self.runner.busy:
+        run = self._going
+        if run is None:
+            self.run = None if self.run is not None and self.run.labels.layer is layer else self.run
             return
-        self.run.forget(layer)
-        if self.run.needs(layer):
-            self.run.reason = f"Stopped: the layer '{layer.name}' was removed."
+        run.forget(layer)
+        if run.needs(layer) and not run.reason:
+            run.reason = f"Stopped, since the layer '{layer.name}' was removed"
             self.cancel()
 
     def frame_changed(self) -> None:
@@ -132,40 +148,47 @@ class Jobs:
 
     def _refuse_if_busy(self) -> None:
         if self.runner.busy:
-            raise SourceError("a run is going; press Cancel, or wait for its end, before you start another")
+            what = "a preview" if self._going is None else "a run"
+            raise SourceError(f"{what} is going; press Cancel, or wait for its end, before you start another")
 
     def _handle(self, run: RunView, result: "FrameResult") -> None:
         if self._closed:
             return
         controls = self._controls
-        run.handle(result, confidence=controls.show_confidence.isChecked(), flow=controls.show_flow.isChecked())
+        painted = run.handle(
+            result, confidence=controls.show_confidence.isChecked(), flow=controls.show_flow.isChecked()
+        )
+        if painted is not None:
+            self._paint.note(result.t, painted.n_pixels)
         if not self.runner.stopping:
             controls.say(run.progress(result))
 
     def _ended(self, run: RunView, end: RunEnd) -> None:
+        self._going = None
         run.labels.close()
         if self._closed:
             return
         self._controls.set_busy(False)
         if end.error is not None:
-            self._fail(end.error, kept=len(run.frames))
+            self._said = self._fail(end.error, kept=len(run.frames) if run.kept else 0)
         else:
-            self._controls.say(run.summary(end))
+            self._said = run.summary(end)
+            self._controls.say(self._said)
+        if not run.kept:
+            self.run = None
 
     def _show_preview(self, source: "MovieSource", result: "FrameResult") -> None:
-        if self._closed or source.image not in self._viewer.layers:
-            return
-        self.preview_output.show(source, result)
-        found = sum(o.area > 0 for o in result.objects)
-        self._controls.say(
-            f"Frame {result.t}: {found} of {len(result.objects)} objects outlined. If they look right, press Propagate."
-        )
+        if not self._closed and source.image in self._viewer.layers:
+            self.preview_output.show(source, result)
+            self._controls.say(preview_sentence(result))
 
-    def _preview_ended(self, end: RunEnd) -> None:
+    def _preview_ended(self, source: "MovieSource", end: RunEnd) -> None:
         if self._closed:
             return
         self._controls.set_busy(False)
         if end.error is not None:
             self._fail(end.error)
-        elif end.stopped:
-            self._controls.say("Cancelled.")
+        elif source.image not in self._viewer.layers:
+            self._idle()
+        elif not end.n_results:
+            self._controls.say("Preview cancelled.")

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.widgets._source import SourceError
+from napari_mosam.widgets._tags import movie_id, tag_of
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
     from numpy.typing import NDArray
 
     from napari_mosam.widgets._source import MovieSource
+
+SEEN = "napari-mosam largest id"
 
 
 class LabelIds:
@@ -25,7 +28,6 @@ class LabelIds:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self.seen = 0  # largest id of runs and strokes
 
     @property
     def layers(self) -> "list[Labels]":
@@ -33,25 +35,37 @@ class LabelIds:
         from napari.layers import Labels
 
         labels = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
-        return [layer for layer in labels if layer.metadata.get("napari-mosam") != "preview"]
+        return [layer for layer in labels if _role(layer) != "preview"]
 
-    def watch(self, layer: "Labels", ids: Iterable[int]) -> None:
+    def watch(self, layer: "Labels", ids: Iterable[int] = ()) -> None:
         """Remember ids that a run writes into `layer`, and those that the user will paint there."""
-        self.seen = max(self.seen, *ids)
-        layer.events.paint.connect(self._painted)
+        layer.metadata[SEEN] = max(layer.metadata.get(SEEN, 0), *ids, 0)
+        layer.events.paint.connect(_painted)
 
     def largest(self, source: "MovieSource", frame: int) -> int:
-        """Largest id seen in results and strokes, and in visible labels on a frame."""
-        largest = self.seen
-        for layer in (layer for layer in self.layers if layer.visible):
+        """Largest id that runs and strokes left in results of the movie, and in visible labels on a frame."""
+        largest = 0
+        for layer in self.layers:
+            tag = tag_of(layer)
+            if tag is not None and tag.movie != movie_id(source.image):
+                continue
+            largest = max(largest, layer.metadata.get(SEEN, 0) if tag is not None else 0)
             try:
-                largest = max(largest, int(label_frame(source, layer, frame).max(initial=0)))
+                shown = label_frame(source, layer, frame) if layer.visible else np.zeros(0)
             except SourceError:
                 continue  # labels of another image
+            largest = max(largest, int(shown.max(initial=0)))
         return largest
 
-    def _painted(self, event: Any) -> None:
-        self.seen = max(self.seen, int(event.source.selected_label))
+
+def _role(layer: "Layer") -> str:
+    tag = tag_of(layer)
+    return "" if tag is None else tag.role
+
+
+def _painted(event: Any) -> None:
+    metadata = event.source.metadata
+    metadata[SEEN] = max(metadata[SEEN], int(event.source.selected_label))
 
 
 def label_frame(source: "MovieSource", labels: "Labels", frame: int) -> "NDArray[Any]":

@@ -100,7 +100,7 @@ class ModelDownload:
         Shows an error.
     """
 
-    def __init__(self, controls: "Controls", engine: "Engine", fail: Callable[[Exception], None]) -> None:
+    def __init__(self, controls: "Controls", engine: "Engine", fail: Callable[[Exception], object]) -> None:
         self._menu, self._row, self._say = controls.model, controls.model_download, controls.say
         self._engine, self._fail = engine, fail
         self._choices: dict[str, ModelChoice] = {}

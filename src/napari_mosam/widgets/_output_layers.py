@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets._prompt_layers import ROLE
-from napari_mosam.widgets._store import LabelWriter
+from napari_mosam.widgets._store import STORE, LabelStore, LabelWriter, Painted, StoredLabels, make_writable
+from napari_mosam.widgets._tags import layer_name, movie_id, put_tag, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.results import FrameResult, ObjectResult
     from napari_mosam.widgets._session import Session
     from napari_mosam.widgets._source import MovieSource
 
@@ -36,15 +36,9 @@ def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False) -> "Layer
     return layer
 
 
-def tag(role: str, source: "MovieSource") -> tuple[str, str, tuple[int, ...]]:
-    """Marks a layer as the output of a movie, whatever its name."""
-    return role, str(source.image.unique_id), source.plane
-
-
 def find_output(viewer: Any, role: str, source: "MovieSource") -> Any:
-    """The layer with that tag, or None."""
-    mine = (layer for layer in viewer.layers if layer.metadata.get(ROLE) == tag(role, source))
-    return next(mine, None)
+    """The layer in which results of a movie go, or None."""
+    return next(tagged(viewer, role, movie_id(source.image), source.plane), None)
 
 
 class LabelsOutput:
@@ -64,27 +58,24 @@ class LabelsOutput:
 
     def __init__(self, viewer: Any, session: "Session", source: "MovieSource", max_id: int) -> None:
         self.layer = find_output(viewer, "labels", source) or _new_labels(viewer, session, source, max_id)
-        _make_writable(self.layer, session, source, max_id)
-        _forget_undo(self.layer)
-        self._source = source
-        self._viewer = viewer
-        self._writer = LabelWriter(self.layer.data, source)
-        self.layer.events.paint.connect(self._on_paint)
+        self._session, self._source, self._viewer, self._max_id = session, source, viewer, max_id
+        self._make_writable()
+        self._writer = LabelWriter(LabelStore(self.layer, source), source.shape[0])
 
-    def write(self, result: "FrameResult") -> None:
-        """Write a frame; refresh the layer if the frame is shown."""
-        self._writer.locks.add(getattr(self.layer, "_staged_history", ()))  # a stroke whose button is still down
-        self._writer.write(result)
+    def write(self, result: "FrameResult") -> "tuple[list[ObjectResult], Painted]":
+        """Write a frame, and refresh the layer if the frame is shown; returns what ``LabelWriter.write`` does."""
+        self._make_writable()  # the user may have given the layer another array since
+        written = self._writer.write(result)
         if self._source.frame_at(self._viewer.dims.point) == result.t:
             self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+        return written
 
     def close(self) -> None:
-        """End of the run: what is painted from now on is no concern of it."""
-        self.layer.events.paint.disconnect(self._on_paint)
+        """End of the run: the thumbnail follows."""
         self.layer.refresh()
 
-    def _on_paint(self, event: Any) -> None:
-        self._writer.locks.add(event.value)
+    def _make_writable(self) -> None:
+        make_writable(self.layer, self._session, self._source, self._max_id)
 
 
 class ConfidenceOutput:
@@ -110,13 +101,13 @@ class ConfidenceOutput:
 
         layer = Image(
             self._array,
-            name="MoSAM confidence",
+            name=layer_name(self._viewer, "MoSAM confidence", "confidence", self._source.image),
             contrast_limits=(0, 1),
             colormap="magma",
             blending="additive",
-            metadata={ROLE: tag("confidence", self._source)},
             **self._source.placement(self._source.corner()),
         )
+        put_tag(layer, "confidence", movie_id(self._source.image), self._source.plane)
         return insert_layer(self._viewer, layer)
 
 
@@ -153,14 +144,14 @@ class FlowOutput:
         layer = Vectors(
             np.zeros((0, 2, self._source.image.ndim), np.float32),
             ndim=self._source.image.ndim,
-            name="MoSAM flow",
+            name=layer_name(self._viewer, "MoSAM flow", "flow", self._source.image),
             vector_style="arrow",
             edge_color="#ffd54f",
             edge_width=max(1.0, 0.004 * max(self._source.shape[1:])),
             length=1,
-            metadata={ROLE: tag("flow", self._source)},
             **self._source.placement(),
         )
+        put_tag(layer, "flow", movie_id(self._source.image), self._source.plane)
         return insert_layer(self._viewer, layer, on_top=True)
 
 
@@ -194,15 +185,15 @@ class PreviewOutput:
             result.labels.reshape(*one_frame, *source.shape[1:]),
             name="MoSAM preview",
             opacity=1.0,
-            metadata={ROLE: "preview"},
             **source.placement(source.corner(result.t)),
         )
+        put_tag(layer, "preview")
         layer.contour = 2 if max(source.shape[1:]) > 1024 else 1
         insert_layer(self._viewer, layer, on_top=True)
 
     def remove(self) -> None:
         """Remove the preview, if there is one."""
-        for layer in [layer for layer in self._viewer.layers if layer.metadata.get(ROLE) == "preview"]:
+        for layer in list(tagged(self._viewer, "preview")):
             self._viewer.layers.remove(layer)
 
 
@@ -211,36 +202,13 @@ def _new_labels(viewer: Any, session: "Session", source: "MovieSource", max_id: 
 
     from napari_mosam.core.labels import label_dtype
 
+    arrays = StoredLabels.new(session, source.layer_shape, label_dtype(max_id))
     layer = Labels(
-        session.new_array("labels", source.layer_shape, label_dtype(max_id)),
-        name="MoSAM labels",
+        arrays.labels,
+        name=layer_name(viewer, "MoSAM labels", "labels", source.image),
         opacity=0.6,
-        metadata={ROLE: tag("labels", source)},
+        metadata={STORE: arrays},
         **source.placement(source.corner()),
     )
+    put_tag(layer, "labels", movie_id(source.image), source.plane)
     return insert_layer(viewer, layer)
-
-
-def _make_writable(layer: "Labels", session: "Session", source: "MovieSource", max_id: int) -> None:
-    """Move the labels to a wider array when an id does not fit, or when the user put in data of another kind."""
-    data, dtype = layer.data, np.dtype(layer.data.dtype)
-    writable = isinstance(data, np.ndarray) or type(data).__module__.startswith("zarr")
-    if writable and tuple(data.shape) == source.layer_shape and max_id <= np.iinfo(dtype).max:
-        return
-    if tuple(data.shape) != source.layer_shape:
-        raise ValueError(
-            f"'{layer.name}' has the shape {tuple(data.shape)} but the movie needs {source.layer_shape}; "
-            "delete that layer and run again"
-        )
-    wider = session.new_array("labels", source.layer_shape, np.uint32)
-    for t in range(source.shape[0]):
-        index = source.index(t) or ...
-        wider[index] = np.asarray(data[index])
-    layer.data = wider
-
-
-def _forget_undo(layer: "Labels") -> None:
-    """An old stroke undone after this run would put back pixels of the result before it."""
-    mode, layer.editable = layer.mode, False
-    layer.editable = True
-    layer.mode = mode

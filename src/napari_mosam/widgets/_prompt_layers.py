@@ -8,22 +8,26 @@ import numpy as np
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
 from napari_mosam.widgets._label_ids import label_frame
 from napari_mosam.widgets._source import SourceError
+from napari_mosam.widgets._tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer, Points, Shapes
+    from napari.layers import Image, Labels, Layer, Points, Shapes
     from numpy.typing import NDArray
 
     from napari_mosam.widgets._source import MovieSource
 
 Sign = Literal["+", "-"]
-ROLE = "napari-mosam"
 SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b"}
 POINTS, BOXES = "points", "boxes"
+MASKS = "napari-mosam masks"
 FILLED = ("polygon", "path")  # shapes whose outline is the object's; rectangles and ellipses give their bounds
 
 
 class PromptLayers:
-    """Prompts of all kinds of one viewer.
+    """Prompts of all kinds of one viewer; each belongs to one movie (image layer) and never runs on another.
+
+    Clicks and boxes lie in layers of their movie, masks in the metadata of its image, so that all of them outlive the
+    widget. Properties and tools are about the movie given to :meth:`show_movie` last.
 
     Parameters
     ----------
@@ -48,19 +52,41 @@ class PromptLayers:
         self._on_change = on_change
         self._on_mode = on_mode
         self._max_label = max_label
-        self._seeds: dict[tuple[int, int], MaskPrompt] = {}
-        self.object_id = 1
+        self._image: Image | None = None
+        self._object_ids: dict[str, int] = {}
+        self._put_away: set[str] = set()
         self.sign: Sign = "+"
         self._links: list[tuple[Any, Callable[..., None]]] = []
 
+    def show_movie(self, image: "Image | None") -> None:
+        """Show and use the marks of this movie, and put those of the others away."""
+        self._image = image
+        self.adopt()
+        if image is None:
+            return
+        mine = movie_id(image)
+        for layer in self._layers():
+            self._put_away_or_back(layer, _tag(layer).movie == mine)
+        self._on_change()
+
     def adopt(self) -> None:
-        """Take over the layers that an earlier widget left in the viewer; the next mark is a new object's."""
-        layers = [layer for layer in (self.points, self.shapes) if layer is not None]
-        for layer in layers:
+        """Take over the layers of marks that are in the viewer: of an earlier widget, or put back by the user."""
+        for layer in self._layers():
             self._listen(layer)
-        if layers:
-            self.object_id = self.next_id()
-            self._on_change()
+
+    @property
+    def object_id(self) -> int:
+        """The object that the next mark belongs to; at first a new one, where a movie comes with marks or results."""
+        movie = self._movie
+        if movie not in self._object_ids:
+            tags = (tag_of(layer) for layer in self._viewer.layers)
+            known = self._masks() or any(tag is not None and tag.movie == movie for tag in tags)
+            self._object_ids[movie] = self.next_id() if known else 1
+        return self._object_ids[movie]
+
+    @object_id.setter
+    def object_id(self, object_id: int) -> None:
+        self._object_ids[self._movie] = object_id
 
     def close(self) -> None:
         """Leave the layers alone, so that another widget can take them over."""
@@ -71,12 +97,12 @@ class PromptLayers:
     @property
     def points(self) -> "Points | None":
         """The layer of clicks, if there is one."""
-        return self._find(POINTS)
+        return self._find(POINTS, self._image)
 
     @property
     def shapes(self) -> "Shapes | None":
         """The layer of boxes and outlines, if there is one."""
-        return self._find(BOXES)
+        return self._find(BOXES, self._image)
 
     def use_points(self, source: "MovieSource", sign: Sign) -> None:
         """Let the next clicks on the canvas add points of `sign` to the current object."""
@@ -92,16 +118,23 @@ class PromptLayers:
     def ids(self) -> set[int]:
         """Every object id that has a prompt."""
         drawn = (layer.features["object_id"] for layer in (self.points, self.shapes) if layer is not None)
-        return ({int(i) for column in drawn for i in column if i > 0}) | {i for i, _ in self._seeds}
+        return ({int(i) for column in drawn for i in column if i > 0}) | {mask.object_id for mask in self._masks()}
 
     def next_id(self) -> int:
         """An id that neither a prompt nor a result has."""
         return max(self.ids() | {self._max_label()}, default=0) + 1
 
     def counts(self) -> dict[str, int]:
-        """Number of boxes, clicks and masks."""
-        n_shapes = 0 if self.shapes is None else self.shapes.nshapes
-        return {"box": n_shapes, "click": 0 if self.points is None else len(self.points.data), "mask": len(self._seeds)}
+        """Number of boxes, outlines, clicks and masks."""
+        kinds = [] if self.shapes is None else list(self.shapes.shape_type)
+        n_outlines = sum(kind in FILLED for kind in kinds)
+        n_clicks = 0 if self.points is None else len(self.points.data)
+        return {
+            "box": len(kinds) - n_outlines,
+            "outline": n_outlines,
+            "click": n_clicks,
+            "mask": len(self._masks()),
+        }
 
     def seed(self, source: "MovieSource", labels: "Labels", frame: int) -> list[int]:
         """Make every id which `labels` shows on `frame` a mask prompt; returns the ids.
@@ -115,14 +148,16 @@ class PromptLayers:
         ids = [int(i) for i in np.unique(image) if i > 0]
         if not ids:
             raise SourceError(f"'{labels.name}' has no object on frame {frame}; go to a frame where cells are painted")
+        kept = self._seeds(source.image)
         for object_id in ids:
-            self._seeds[object_id, frame] = MaskPrompt.from_frame(object_id, frame, image == object_id)
+            kept[source.plane, object_id, frame] = MaskPrompt.from_frame(object_id, frame, image == object_id)
         self._on_change()
         return ids
 
     def clear(self) -> None:
-        """Remove every prompt; results stay."""
-        self._seeds.clear()
+        """Remove every prompt of the movie; results stay."""
+        if self._image is not None:
+            self._seeds(self._image).clear()
         for layer in (self.points, self.shapes):
             if layer is not None and len(layer.data):
                 layer.selected_data = set(range(len(layer.data)))
@@ -138,7 +173,9 @@ class PromptLayers:
             As ``Prompts.check``.
         """
         masks: dict[tuple[int, int], NDArray[np.bool_]] = {
-            key: seed.to_frame(source.shape[1:]) for key, seed in self._seeds.items()
+            (object_id, frame): seed.to_frame(source.shape[1:])
+            for (plane, object_id, frame), seed in self._seeds(source.image).items()
+            if plane == source.plane
         }
         items: list[Any] = [*self._point_prompts(source), *self._shape_prompts(source, masks)]
         items += [MaskPrompt.from_frame(i, t, mask) for (i, t), mask in masks.items()]
@@ -151,7 +188,7 @@ class PromptLayers:
         layer.edge_color = np.asarray([color_of(int(i)) for i in layer.features["object_id"]])
 
     def _point_prompts(self, source: "MovieSource") -> Iterator[PointPrompt]:
-        layer = self.points
+        layer = self._find(POINTS, source.image)
         if layer is None or not len(layer.data):
             return
         features = layer.features
@@ -166,7 +203,7 @@ class PromptLayers:
         self, source: "MovieSource", masks: "dict[tuple[int, int], NDArray[np.bool_]]"
     ) -> Iterator[BoxPrompt]:
         """Yield boxes; outlines are added to `masks`."""
-        layer = self.shapes
+        layer = self._find(BOXES, source.image)
         if layer is None or not layer.nshapes:
             return
         for vertices, kind, object_id in zip(layer.data, layer.shape_type, layer.features["object_id"], strict=True):
@@ -182,9 +219,39 @@ class PromptLayers:
                 y0, x0, y1, x1 = (float(v) for v in (*yx.min(0), *yx.max(0)))
                 yield BoxPrompt(int(object_id), frame, (y0, x0, y1, x1))
 
-    def _find(self, role: str) -> Any:
-        mine = (layer for layer in self._viewer.layers if layer.metadata.get(ROLE) == role)
-        return next(mine, None)
+    @property
+    def _movie(self) -> str:
+        return "" if self._image is None else movie_id(self._image)
+
+    def _find(self, role: str, image: "Image | None") -> Any:
+        return None if image is None else next(tagged(self._viewer, role, movie_id(image)), None)
+
+    def _layers(self) -> "list[Layer]":
+        """Layers of clicks and boxes, of every movie."""
+        tags = ((layer, tag_of(layer)) for layer in self._viewer.layers)
+        return [layer for layer, tag in tags if tag is not None and tag.role in (POINTS, BOXES)]
+
+    def _seeds(self, image: "Image") -> "dict[tuple[tuple[int, ...], int, int], MaskPrompt]":
+        """Masks of a movie by plane, object and frame."""
+        owner, masks = image.metadata.get(MASKS, ("", {}))
+        if owner != movie_id(image):  # a copy of another image brings its metadata
+            masks = {}
+            image.metadata[MASKS] = (movie_id(image), masks)
+        return masks
+
+    def _masks(self) -> list[MaskPrompt]:
+        return [] if self._image is None else list(self._seeds(self._image).values())
+
+    def _put_away_or_back(self, layer: "Layer", mine: bool) -> None:
+        """Hide the marks of another movie; what the user hid stays hidden."""
+        key = movie_id(layer)
+        if mine and key in self._put_away:
+            self._put_away.remove(key)
+            layer.visible = True
+        elif not mine and layer.visible:
+            self._put_away.add(key)
+            layer.visible = False
+            layer.mode = "pan_zoom"
 
     def _fits(self, layer: Any, source: "MovieSource") -> bool:
         if layer is not None and layer.ndim != source.image.ndim:
@@ -197,30 +264,31 @@ class PromptLayers:
     def _new_points(self, source: "MovieSource") -> "Points":
         layer = self._viewer.add_points(
             np.empty((0, source.image.ndim)),
-            name="MoSAM points",
+            name=layer_name(self._viewer, "MoSAM points", POINTS, source.image),
             size=max(3.0, 0.012 * max(source.shape[1:])),
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
             border_color="white",
-            metadata={ROLE: POINTS},
             text=_id_text(),
             **source.placement(),
         )
+        put_tag(layer, POINTS, movie_id(source.image))
         layer.canvas_size_limits = (9, 40)
         return layer
 
     def _new_shapes(self, source: "MovieSource") -> "Shapes":
-        return self._viewer.add_shapes(
+        layer = self._viewer.add_shapes(
             ndim=source.image.ndim,
-            name="MoSAM boxes",
+            name=layer_name(self._viewer, "MoSAM boxes", BOXES, source.image),
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
             face_color="transparent",
             edge_color="white",
             opacity=1.0,
             edge_width=max(1.0, 0.003 * max(source.shape[1:])),
-            metadata={ROLE: BOXES},
             text=_id_text(),
             **source.placement(),
         )
+        put_tag(layer, BOXES, movie_id(source.image))
+        return layer
 
     def _activate(self, layer: Any, mode: str) -> None:
         self._listen(layer)
@@ -230,7 +298,7 @@ class PromptLayers:
         layer.mode = mode
 
     def _listen(self, layer: "Layer") -> None:
-        on_data = self._on_points if layer.metadata[ROLE] == POINTS else self._on_shapes
+        on_data = self._on_points if _tag(layer).role == POINTS else self._on_shapes
         new = [(layer.events.data, on_data), (layer.events.mode, self._on_mode)]
         for emitter, slot in new:
             emitter.connect(slot)  # once, however often it is asked for
@@ -270,6 +338,12 @@ def object_color(object_id: int) -> Any:
     from napari.utils.colormaps import label_colormap
 
     return label_colormap(49, 0.5, background_value=0).map(object_id)
+
+
+def _tag(layer: "Layer") -> Tag:
+    tag = tag_of(layer)
+    assert tag is not None, f"{layer.name} is no layer of marks"
+    return tag
 
 
 def _rows(event: Any) -> list[int]:

@@ -4,16 +4,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.core.results import ObjectState
+from napari_mosam.widgets._doubts import Doubts
 from napari_mosam.widgets._output_layers import ConfidenceOutput, FlowOutput, LabelsOutput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.layers import Layer
 
-    from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.results import FrameResult, ObjectResult
     from napari_mosam.widgets._runner import RunEnd
     from napari_mosam.widgets._session import Session
     from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets._store import Painted
 
 
 @dataclass(eq=False)
@@ -45,21 +48,28 @@ class RunView:
     confidence: ConfidenceOutput | None = None
     flow: FlowOutput | None = None
     frames: set[int] = field(default_factory=set)
-    lost: dict[int, int] = field(default_factory=dict)
+    painted: set[int] = field(default_factory=set)
+    doubts: Doubts = field(default_factory=Doubts)
     _first: float = 0.0
 
-    def handle(self, result: "FrameResult", *, confidence: bool, flow: bool) -> None:
-        """Write one result into the layers that are switched on and still there."""
-        if self.labels.layer not in self.viewer.layers:
-            return
-        self.labels.write(result)
+    def handle(self, result: "FrameResult", *, confidence: bool, flow: bool) -> "Painted | None":
+        """Write one result into the layers that are switched on and still there; returns what a person painted."""
+        if not self.kept:
+            return None
+        taken, painted = self.labels.write(result)
         if confidence:
             self.confidence = self.confidence or ConfidenceOutput(self.viewer, self.session, self.source)
             self.confidence.write(result)
         if flow:
             self.flow = self.flow or FlowOutput(self.viewer, self.source)
             self.flow.write(result)
-        self._count(result)
+        self._count(result, taken, painted)
+        return painted
+
+    @property
+    def kept(self) -> bool:
+        """Whether the labels are still in the viewer."""
+        return self.labels.layer in self.viewer.layers
 
     def needs(self, layer: "Layer") -> bool:
         """Whether the run makes no sense without this layer."""
@@ -75,32 +85,41 @@ class RunView:
     def progress(self, result: "FrameResult") -> str:
         """One line while the run goes on."""
         n = len(result.objects)
-        parts = [f"{self.done} of {self.total} done", _count_of(n, "object")]
+        parts = [f"{self.done} of {self.total} done", count_of(n, "object")]
         if self.done > 1:
             parts.append(f"{(self.done - 1) / (time.perf_counter() - self._first):.1f} frames/s")
         return " · ".join([*parts, *([self.device] if self.device else [])])
 
     def summary(self, end: "RunEnd") -> str:
-        """One or two lines at the end."""
-        n_frames = _count_of(len(self.frames), "frame")
-        if end.stopped:
-            return f"{self.reason or 'Cancelled.'} {n_frames} done and kept."
-        rate = end.n_results / max(end.seconds, 1e-6)
-        text = f"Done: {n_frames} in {end.seconds:.1f} s ({rate:.1f} frames/s, {self.device})."
-        if not self.lost:
-            return f"{text} Every object was found on every frame."
-        names = ", ".join(f"{i} from frame {t}" for i, t in sorted(self.lost.items())[:6])
-        more = " …" if len(self.lost) > 6 else ""
-        return f"{text} Not found on some frames: object {names}{more}."
+        """A few sentences at the end."""
+        if not self.kept:
+            return f"Stopped: the layer '{self.labels.layer.name}' was removed, and the result with it."
+        if end.stopped and self.done < self.total:
+            return " ".join(filter(None, [self._stopped(), self._painted()]))
+        n_frames, rate = len(self.frames), len(self.frames) / max(end.seconds, 1e-6)
+        done = f"Done: {count_of(n_frames, 'frame')} in {end.seconds:.1f} s ({rate:.1f} frames/s, {self.device})."
+        return " ".join(filter(None, [done, self.doubts.sentences(), self._painted()]))
 
-    def _count(self, result: "FrameResult") -> None:
+    def _stopped(self) -> str:
+        why = self.reason or "Cancelled"
+        if not self.frames:
+            return f"{why} before the first frame was done; no label was changed."
+        return f"{why}. {count_of(len(self.frames), 'frame')} done and kept."
+
+    def _painted(self) -> str:
+        return f"What you painted or erased on {count_of(len(self.painted), 'frame')} was kept." if self.painted else ""
+
+    def _count(self, result: "FrameResult", taken: "Iterable[ObjectResult]", painted: "Painted") -> None:
         self._first = self._first or time.perf_counter()
         self.done += 1
         self.frames.add(result.t)
-        for found in result.objects:
-            if found.state is ObjectState.LOST:
-                self.lost.setdefault(found.object_id, result.t)
+        self.doubts.follow(result.t, [item.object_id for item in result.objects])
+        for item in taken:
+            self.doubts.note(result.t, item)
+        if painted.n_pixels:
+            self.painted.add(result.t)
 
 
-def _count_of(n: int, what: str) -> str:
+def count_of(n: int, what: str) -> str:
+    """Such as '1 frame' and '2 frames'."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari.layers import Image
 
-PLURAL = {"box": "boxes", "click": "clicks", "mask": "masks"}
+PLURAL = {"box": "boxes", "outline": "outlines", "click": "clicks", "mask": "masks"}
 
 
 def prompt_summary(ids: Collection[int], counts: Mapping[str, int]) -> str:
@@ -18,10 +18,12 @@ def prompt_summary(ids: Collection[int], counts: Mapping[str, int]) -> str:
     return f"{objects}: {', '.join(parts)}"
 
 
-def hint(has_image: bool, n_objects: int) -> str:
+def hint(has_image: bool, is_movie: bool, n_objects: int) -> str:
     """What to do next."""
     if not has_image:
         return "Open a time-lapse, or File > Open Sample > MoSAM."
+    if not is_movie:
+        return "Choose an image that can be read as a movie."
     if not n_objects:
         return "Press New object and drag a box around a cell."
     return "Mark more cells, preview, or press Propagate."
@@ -36,3 +38,17 @@ def micrometres(image: "Image | None", diameter: float) -> str:
         return ""
     short = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm"}.get(unit, unit)
     return f"= {diameter * float(image.scale[-1]):.3g} {short}"
+
+
+def painted_summary(n_pixels: int, n_frames: int) -> str:
+    """What the labels hold that runs leave alone, or nothing."""
+    return (
+        f"You painted or erased {pixels_on_frames(n_pixels, n_frames)}. Runs leave them as they are."
+        if n_pixels
+        else ""
+    )
+
+
+def pixels_on_frames(n_pixels: int, n_frames: int) -> str:
+    """Such as '400 px on 2 frames'."""
+    return f"{n_pixels} px on {n_frames} frame{'s' * (n_frames != 1)}"

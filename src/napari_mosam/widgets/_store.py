@@ -1,78 +1,75 @@
-"""Label frames of runs merged with what the user painted. All writes happen in the GUI thread: one writer."""
+"""Label frames of runs merged with what a person painted. All writes happen in the GUI thread: one writer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_mosam.core.results import FrameResult, ObjectResult
+    from napari_mosam.widgets._session import Session
     from napari_mosam.widgets._source import MovieSource
 
+STORE = "napari-mosam store"
 
 PROMPTED = 2.0
 """Quality of a mask on a prompted frame, above every predicted IoU."""
 
 
-class PaintLocks:
-    """Objects and pixels that the user painted during a run, per frame.
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredLabels:
+    """Arrays of one Labels layer, of the same shape and dtype.
 
-    Parameters
+    Attributes
     ----------
-    frame_shape : tuple of int
-        (Y, X).
-    time_axis : int or None
-        Axis of time in the painted array; None where there is none.
+    labels : zarr.Array
+        What the layer shows, unless the user gave it another array.
+    written : zarr.Array
+        What runs wrote last. Where the layer differs, a person painted or erased: by whatever tool, at whatever time.
     """
 
-    def __init__(self, frame_shape: tuple[int, int], time_axis: int | None) -> None:
-        self._frame_shape = frame_shape
-        self._time_axis = time_axis
-        self._ids: dict[int, set[int]] = {}
-        self._pixels: dict[int, NDArray[np.bool_]] = {}
+    labels: Any
+    written: Any
 
-    def add(self, atoms: Iterable[Any]) -> None:
-        """Remember napari's history atoms of a stroke, a fill or a polygon."""
-        for atom in atoms:
-            self._add(*_changed_pixels(atom))
-
-    def ids(self, t: int) -> frozenset[int]:
-        """Objects which the user drew or erased on frame `t`."""
-        return frozenset(self._ids.get(t, ()))
-
-    def pixels(self, t: int) -> "NDArray[np.bool_] | None":
-        """Pixels (Y, X) that the user touched on frame `t`."""
-        return self._pixels.get(t)
-
-    def _add(self, where: Sequence["NDArray[Any]"], old: "NDArray[Any]", new: "NDArray[Any]") -> None:
-        times = np.zeros_like(where[-1]) if self._time_axis is None else where[self._time_axis]
-        for t in np.unique(times):
-            here = times == t
-            kept = self._pixels.setdefault(int(t), np.zeros(self._frame_shape, bool))
-            kept[where[-2][here], where[-1][here]] = True
-            ids = np.unique(np.where(new[here] == 0, old[here], new[here]))
-            self._ids.setdefault(int(t), set()).update(int(i) for i in ids if i)
+    @classmethod
+    def new(cls, session: "Session", shape: tuple[int, ...], dtype: Any) -> "StoredLabels":
+        """Two arrays of zeros."""
+        return cls(session.new_array("labels", shape, dtype), session.new_array("written", shape, dtype))
 
 
-def _changed_pixels(atom: Any) -> "tuple[tuple[NDArray[Any], ...], NDArray[Any], NDArray[Any]]":
-    """Coordinates, old and new values of an atom; napari 0.9 keeps a box with a mask, before that indices."""
-    if not hasattr(atom, "slice_key"):
-        where, old, new = atom
-        return tuple(np.asarray(w).ravel() for w in where), np.ravel(old), np.broadcast_to(new, np.shape(old)).ravel()
-    shape = tuple(s.stop - s.start for s in atom.slice_key)
-    mask = np.ones(shape, bool) if atom.mask is None else np.broadcast_to(atom.mask, shape)
-    where = tuple(w + s.start for w, s in zip(np.nonzero(mask), atom.slice_key, strict=True))
-    old = np.ravel(atom.old_values)
-    return where, old, np.full(old.shape, atom.new_value)
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """What a person painted and erased on a frame, and no run may change.
+
+    Attributes
+    ----------
+    pixels : ndarray of bool, shape (Y, X)
+    ids : frozenset of int
+        Objects drawn or erased there: a run leaves the rest of their masks on the frame alone too.
+    """
+
+    pixels: "NDArray[np.bool_]"
+    ids: frozenset[int]
+
+    @classmethod
+    def between(cls, stored: "NDArray[Any]", written: "NDArray[Any]") -> "Painted":
+        """Compare a frame with what runs wrote there last, both (Y, X)."""
+        pixels = stored != written
+        new, old = stored[pixels], written[pixels]
+        return cls(pixels, frozenset(int(i) for i in np.unique(np.where(new == 0, old, new)) if i))
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels painted or erased."""
+        return int(np.count_nonzero(self.pixels))
 
 
 def merge_frame(
-    stored: "NDArray[Any]",
-    labels: "NDArray[Any]",
-    ids: Iterable[int],
-    kept: "NDArray[np.bool_] | None" = None,
+    stored: "NDArray[Any]", labels: "NDArray[Any]", ids: Iterable[int], kept: "NDArray[np.bool_]"
 ) -> "NDArray[Any]":
     """Replace the objects `ids` of a stored frame by those of a result.
 
@@ -82,7 +79,7 @@ def merge_frame(
         What the layer holds, and what the run found.
     ids : iterable of int
         Objects the run may change.
-    kept : ndarray of bool, shape (Y, X), or None
+    kept : ndarray of bool, shape (Y, X)
         Pixels that may not change at all.
 
     Returns
@@ -90,52 +87,149 @@ def merge_frame(
     ndarray, shape (Y, X), dtype of `stored`
         Other objects keep every pixel they had.
     """
-    merged = stored.copy()
-    rows = np.flatnonzero(stored.any(1) | labels.any(1))
-    if not rows.size:
-        return merged
-    part = slice(rows[0], rows[-1] + 1)  # most frames are mostly empty, and the viewer waits
-    old, new = stored[part], labels[part]
-    table = np.zeros(max(int(old.max()), int(new.max()), *ids, 0) + 1, bool)
-    table[list(ids)] = True
-    free = table[old] | (old == 0)
-    if kept is not None:
-        free &= ~kept[part]
-    merged[part] = np.where(free, np.where(table[new], new, 0), old)
-    return merged
+    followed = sorted(ids)
+    free = (np.isin(stored, followed) | (stored == 0)) & ~kept
+    return np.where(free, np.where(np.isin(labels, followed), labels, 0), stored).astype(stored.dtype)
 
 
-class LabelWriter:
-    """Writes the frames of one run into the array of a Labels layer.
+class LabelStore:
+    """The frames of a Labels layer that runs write and a person may paint in.
 
     Parameters
     ----------
-    array : zarr.Array or ndarray of int
-        As large as ``source.layer_shape``.
+    layer : napari.layers.Labels
+        Made by :func:`new_labels`, or with arrays from :func:`make_writable`.
     source : MovieSource
-        Where a frame lies in the array.
+        Where a frame lies in the arrays.
     """
 
-    def __init__(self, array: Any, source: "MovieSource") -> None:
-        self.array = array
-        self.locks = PaintLocks(source.shape[1:], source.time_axis)
-        self._source = source
+    def __init__(self, layer: "Labels", source: "MovieSource") -> None:
+        self._layer, self._source = layer, source
+
+    @property
+    def fits(self) -> bool:
+        """Whether the layer has the shape of the movie; the user may have given it any array."""
+        arrays = self._layer.metadata.get(STORE)
+        shape = self._source.layer_shape
+        return arrays is not None and tuple(self._layer.data.shape) == shape == arrays.written.shape
+
+    def painted(self, t: int) -> Painted:
+        """What a person painted on a frame."""
+        return Painted.between(self._read(self._layer.data, t), self._read(self._arrays.written, t))
+
+    def forget(self, t: int) -> int:
+        """Take a frame for what runs wrote, as it is; returns the number of pixels let go."""
+        n_pixels = self.painted(t).n_pixels
+        if n_pixels:
+            self._arrays.written[self._index(t)] = self._read(self._layer.data, t)
+        return n_pixels
+
+    def write(self, t: int, labels: "NDArray[Any]", ids: Iterable[int]) -> Painted:
+        """Put objects of a result on their frame, except where a person painted; returns what was kept."""
+        stored, written = self._read(self._layer.data, t), self._read(self._arrays.written, t)
+        rows = _rows_with_content(stored, written, labels)  # most frames are mostly empty, and the viewer waits
+        old = stored[rows]
+        painted = Painted.between(old, written[rows])
+        new = merge_frame(old, labels[rows], set(ids) - painted.ids, painted.pixels)
+        if not np.array_equal(new, old):
+            written[rows] = np.where(painted.pixels, written[rows], new)
+            stored[rows] = new
+            self._arrays.written[self._index(t)] = written
+            self._layer.data[self._index(t)] = stored
+        return painted
+
+    @property
+    def _arrays(self) -> StoredLabels:
+        arrays: StoredLabels = self._layer.metadata[STORE]
+        return arrays
+
+    def _index(self, t: int) -> Any:
+        return self._source.index(t) or ...
+
+    def _read(self, array: Any, t: int) -> "NDArray[Any]":
+        return np.array(array[self._index(t)])
+
+
+def _rows_with_content(*frames: "NDArray[Any]") -> slice:
+    rows = np.flatnonzero(np.logical_or.reduce([frame.any(1) for frame in frames]))
+    return slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
+
+
+def make_writable(layer: "Labels", session: "Session", source: "MovieSource", max_id: int) -> None:
+    """Move the labels to arrays of our own where an id does not fit, or where the user gave the layer another array.
+
+    Values stay, and so does what runs wrote last: what differs in the user's array is what the user painted.
+
+    Raises
+    ------
+    ValueError
+        If the layer does not have the shape of the movie.
+    """
+    from napari_mosam.core.labels import label_dtype
+
+    data, arrays = layer.data, layer.metadata[STORE]
+    if tuple(data.shape) != source.layer_shape or arrays.written.shape != source.layer_shape:
+        raise ValueError(
+            f"'{layer.name}' has the shape {tuple(data.shape)} but the movie needs {source.layer_shape}; "
+            "delete that layer and run again"
+        )
+    dtype = np.dtype(data.dtype)
+    if data is arrays.labels and max_id <= np.iinfo(dtype).max:
+        return
+    dtype = np.result_type(dtype, arrays.written.dtype, label_dtype(max_id))
+    wider = StoredLabels.new(session, source.layer_shape, dtype if dtype.kind in "iu" else np.int64)
+    for t in range(source.shape[0]):
+        index = source.index(t) or ...
+        wider.labels[index], wider.written[index] = np.asarray(data[index]), arrays.written[index]
+    layer.metadata[STORE] = wider
+    layer.data = wider.labels
+
+
+def detach_copy(layer: "Labels", session: "Session") -> None:
+    """Give a copy that the user made of a result an array of its own; napari's copy shares the files of the first."""
+    shared = layer.metadata.pop(STORE).labels
+    if getattr(layer.data, "store_path", None) != shared.store_path:
+        return
+    own = session.new_array("copy", shared.shape, shared.dtype)
+    for index in np.ndindex(shared.shape[:-2]):
+        own[index or ...] = shared[index or ...]
+    layer.data = own
+
+
+class LabelWriter:
+    """Writes the results of one run into a Labels layer.
+
+    Parameters
+    ----------
+    store : LabelStore
+        Where the frames go.
+    n_frames : int
+        Length of the movie.
+    """
+
+    def __init__(self, store: LabelStore, n_frames: int) -> None:
+        self._store, self._n_frames = store, n_frames
         self._quality: dict[int, NDArray[np.float16]] = {}
 
-    def write(self, result: "FrameResult") -> None:
-        """Put the followed objects of `result` on their frame, except where the user painted.
+    def write(self, result: "FrameResult") -> "tuple[list[ObjectResult], Painted]":
+        """Put the followed objects of `result` on their frame, except where a person painted.
 
         Between two prompts an object comes once in each direction; the better of its masks stays.
+
+        Returns
+        -------
+        list of ObjectResult
+            The objects for which this result is the best so far, less those that a person drew there.
+        Painted
+            What a person painted on the frame.
         """
-        index = self._source.index(result.t)
-        ids = {o.object_id for o in result.objects if self._is_better(result.t, o)} - self.locks.ids(result.t)
-        stored = np.asarray(self.array[index] if index else self.array[...])
-        self.array[index or ...] = merge_frame(stored, result.labels, sorted(ids), self.locks.pixels(result.t))
+        better = [item for item in result.objects if self._is_better(result.t, item)]
+        painted = self._store.write(result.t, result.labels, [item.object_id for item in better])
+        return [item for item in better if item.object_id not in painted.ids], painted
 
     def _is_better(self, t: int, item: "ObjectResult") -> bool:
         """Whether a mask is better than what is there of its object; it is then taken to be there."""
-        n_frames = self._source.shape[0]
-        known = self._quality.setdefault(item.object_id, np.full(n_frames, -1, np.float16))
+        known = self._quality.setdefault(item.object_id, np.full(self._n_frames, -1, np.float16))
         quality = PROMPTED if item.prompted else item.predicted_iou if item.area else 0.0
         if quality <= known[t]:
             return False

@@ -55,7 +55,7 @@ class ViewerLink:
 class Reporting:
     """Turns bad input into a message; other errors pass, for they are ours."""
 
-    def __init__(self, fail: Callable[[Exception], None]) -> None:
+    def __init__(self, fail: Callable[[Exception], object]) -> None:
         self._fail = fail
 
     def __enter__(self) -> None:

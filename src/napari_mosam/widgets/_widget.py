@@ -15,11 +15,15 @@ from napari_mosam.widgets._engine import Engine
 from napari_mosam.widgets._jobs import Jobs
 from napari_mosam.widgets._label_ids import LabelIds
 from napari_mosam.widgets._model_download import ModelDownload
+from napari_mosam.widgets._movie_menu import MovieMenu
+from napari_mosam.widgets._painted import PaintWatch
 from napari_mosam.widgets._prompt_layers import PromptLayers
 from napari_mosam.widgets._session import Session
 from napari_mosam.widgets._source import MovieSource, SourceError
-from napari_mosam.widgets._status import hint, micrometres, prompt_summary
+from napari_mosam.widgets._status import hint, micrometres, painted_summary, pixels_on_frames, prompt_summary
+from napari_mosam.widgets._store import STORE, detach_copy
 from napari_mosam.widgets._support import Reporting, ViewerLink, look_around, put_into_scroll_area, shut_down
+from napari_mosam.widgets._tags import movie_id, tag_of
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -53,7 +57,19 @@ class MosamWidget(QWidget):
         self.label_ids = LabelIds(napari_viewer)
         self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._sync_tools, self._max_label)
         engine = engine or Engine()
-        self.jobs = Jobs(napari_viewer, self.controls, engine, session or Session(), self.label_ids, self._fail)
+        self.session = session or Session()
+        self.painted = PaintWatch(napari_viewer, self._painted_changed)
+        self.jobs = Jobs(
+            napari_viewer,
+            self.controls,
+            engine,
+            self.session,
+            self.label_ids,
+            self.painted,
+            self._fail,
+            self._hint,
+        )
+        self.movies = MovieMenu(napari_viewer, self.controls.image, lambda: self.runner.busy, self._say_movie)
         self.model_download = ModelDownload(self.controls, engine, self._fail)
         self.diameter_tool = DiameterTool(napari_viewer, self.controls.diameter.setValue)
         self._image_link = ViewerLink(napari_viewer)
@@ -62,7 +78,6 @@ class MosamWidget(QWidget):
         self._connect_controls()
         self._connect_viewer()
         self._layers_changed()
-        self.prompts.adopt()
         self._sync_tools()
         look_around(engine, self._fill_menus)
         self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
@@ -131,6 +146,11 @@ class MosamWidget(QWidget):
             only = self.prompts.object_id if self.controls.only_current.isChecked() else None
             self.jobs.propagate(source, self.prompts.prompts(source, only))
 
+    def forget_painted(self, *_: Any) -> None:
+        """Let the next run change what was painted in the labels; no pixel changes now."""
+        n_pixels, n_frames = self.painted.forget()
+        self.controls.say(f"The next run may change {pixels_on_frames(n_pixels, n_frames)} that you painted or erased.")
+
     def measure_diameter(self, *_: Any) -> None:
         """Let the next drag measure a cell."""
         with self._reporting():
@@ -160,26 +180,31 @@ class MosamWidget(QWidget):
         self.jobs.close()
         self.model_download.close()
         self.prompts.close()
+        self.painted.close()
+        self.movies.close()
         self._image_link.close()
         self._link.close()
 
     def _reporting(self) -> Reporting:
         return Reporting(self._fail)
 
-    def _fail(self, error: Exception, kept: int = 0) -> None:
-        """Show an error in the widget and as a notification."""
+    def _fail(self, error: Exception, kept: int = 0) -> str:
+        """Show an error in the widget and as a notification; returns what the widget says."""
         from napari.utils.notifications import show_error
 
         text = str(error) or type(error).__name__
-        text = text[0].upper() + text[1:] + (f" {kept} frames were done and are kept." if kept else "")
-        self.controls.say(text, error=True)
+        text = text[0].upper() + text[1:]
+        were = f" {kept} frames were done and are kept." if kept > 1 else " 1 frame was done and is kept."
+        said = text + (were if kept else "")
+        self.controls.say(said, error=True)
         show_error(text)
+        return said
 
     def _max_label(self) -> int:
         try:
             return self.label_ids.largest(self.source, self.frame)
         except SourceError:
-            return self.label_ids.seen
+            return 0
 
     def _prompts_changed(self) -> None:
         controls = self.controls
@@ -188,43 +213,73 @@ class MosamWidget(QWidget):
         controls.object_id.blockSignals(False)
         controls.summary.setText(prompt_summary(self.prompts.ids(), self.prompts.counts()))
         controls.clear.setEnabled(bool(self.prompts.ids()))
-        self._hint()
+        if not self.jobs.shows_result(controls.image.layer):
+            self._hint()
 
     def _hint(self) -> None:
-        """Say what to do next, unless an error or a result is shown."""
-        if not self.runner.busy and (self.run is None):
-            self.controls.say(hint(self.controls.image.layer is not None, len(self.prompts.ids())))
+        """Say what to do next, unless a run says how far it is."""
+        if not self.runner.busy:
+            image = self.controls.image.layer
+            self.controls.say(hint(image is not None, self._has_movie(), len(self.prompts.ids())))
+
+    def _has_movie(self) -> bool:
+        try:
+            return bool(self.source)
+        except SourceError:
+            return False
+
+    def _painted_changed(self) -> None:
+        self.controls.show_painted(painted_summary(self.painted.n_pixels, self.painted.n_frames))
 
     def _image_chosen(self) -> None:
         image = self.controls.image.layer
         self._image_link.close()
         emitters = () if image is None else (image.events.data, image.events.axis_labels)
         self._image_link = ViewerLink(self.viewer, [(emitter, self._image_changed) for emitter in emitters])
+        active = self.viewer.layers.selection.active
+        tag = None if active is None else tag_of(active)
+        if image is not None and tag is not None and tag.movie not in ("", movie_id(image)):
+            self.viewer.layers.selection.active = image  # the tool in hand was for another movie
+        self.prompts.show_movie(image)
         self._image_changed()
+        self._hint()
 
     def _image_changed(self, *_: Any) -> None:
         image, controls = self.controls.image.layer, self.controls
         self.jobs.preview_output.remove()
         controls.image_note.setVisible(image is not None)
-        try:
-            source = self.source
-        except SourceError as error:
-            controls.image_note.setText(str(error))
+        self._say_movie()
+        if not self._has_movie():
             controls.set_n_frames(1)
+            self.painted.follow(None)
             return
-        controls.image_note.setText(source.describe())
-        controls.set_n_frames(source.shape[0])
+        controls.set_n_frames(self.source.shape[0])
         self._frame_changed()
         self._diameter_changed()
+
+    def _say_movie(self, *_: Any) -> None:
+        """Say what the chosen image is, and whether it can be seen."""
+        try:
+            text = self.source.describe()
+        except SourceError as error:
+            self.controls.image_note.setText(str(error))
+            return
+        self.controls.image_note.setText(". ".join(filter(None, [text, self.movies.caveat()])))
 
     def _frame_changed(self, *_: Any) -> None:
         if self.controls.image.layer is None or self.controls.image.layer not in self.viewer.layers:
             return
-        try:
-            self.controls.preview.setText(f"Preview frame {self.frame}")
-        except SourceError:
+        if not self._has_movie():
             return
+        self.controls.preview.setText(f"Preview frame {self.frame}")
+        self._say_movie()
+        self._follow_result()
         self.jobs.frame_changed()
+
+    def _follow_result(self) -> None:
+        layer = self.painted.follow(self.source if self._has_movie() else None)
+        if layer is not None:
+            self.label_ids.watch(layer)
 
     def _diameter_changed(self, *_: Any) -> None:
         note = micrometres(self.controls.image.layer, self.controls.diameter.value())
@@ -232,12 +287,15 @@ class MosamWidget(QWidget):
         self.controls.diameter_note.setVisible(bool(note))
 
     def _layers_changed(self, *_: Any) -> None:
-        from napari.layers import Image
-
-        ours = (layer for layer in self.viewer.layers if isinstance(layer, Image))
-        self.controls.image.set_layers([i for i in ours if "napari-mosam" not in i.metadata and i.ndim >= 2])
+        for layer in self.viewer.layers:
+            if STORE in layer.metadata and tag_of(layer) is None:
+                detach_copy(layer, self.session)
+        self.movies.refresh()
+        self.prompts.adopt()
         self.controls.seed_labels.set_layers(self.label_ids.layers)
         self.controls.seed.setEnabled(self.controls.seed_labels.layer is not None)
+        self._follow_result()
+        self._say_movie()
         self._prompts_changed()
 
     def _layer_removed(self, event: Any) -> None:
@@ -277,6 +335,7 @@ class MosamWidget(QWidget):
         c.clear.clicked.connect(self.prompts.clear)
         c.draw.clicked.connect(self.measure_diameter)
         c.diameter.valueChanged.connect(self._diameter_changed)
+        c.forget.clicked.connect(self.forget_painted)
         c.preview.clicked.connect(self.preview)
         c.propagate.clicked.connect(self._toggle)
 
@@ -286,6 +345,7 @@ class MosamWidget(QWidget):
             (layers.events.inserted, self._layers_changed),
             (layers.events.removed, self._layer_removed),
             (layers.events.reordered, self._layers_changed),
+            (layers.selection.events.active, self.movies.follow_active),
             (layers.selection.events.active, self._sync_tools),
             (dims.events.current_step, self._frame_changed),
         ]

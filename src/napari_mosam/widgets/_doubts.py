@@ -1,0 +1,96 @@
+"""What a run or a preview is not sure of, in words."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from napari_mosam.core.results import ObjectState
+
+if TYPE_CHECKING:
+    from napari_mosam.core.results import FrameResult, ObjectResult
+
+SURE_IOU = 0.7
+"""Predicted IoU below which a mask deserves a look."""
+
+MAX_NAMED = 4
+
+
+class Doubts:
+    """Objects of a run that are lost, gone or unsure, judged by the masks that are kept."""
+
+    def __init__(self) -> None:
+        self._followed: dict[int, set[int]] = {}
+        self._lost: dict[int, dict[int, float]] = {}  # by object: predicted IoU by frame, in the order of the run
+        self._left: dict[int, dict[int, float]] = {}
+        self._unsure: dict[int, dict[int, float]] = {}
+
+    def follow(self, t: int, ids: Iterable[int]) -> None:
+        """Objects that were followed through a frame, whatever came of it."""
+        for object_id in ids:
+            self._followed.setdefault(object_id, set()).add(t)
+
+    def note(self, t: int, item: "ObjectResult") -> None:
+        """Take a mask for the one that is kept of its object on frame `t`, in place of an earlier one."""
+        for kind in (self._lost, self._left, self._unsure):
+            kind.get(item.object_id, {}).pop(t, None)
+        doubt = self._kind(item)
+        if doubt is not None:
+            doubt.setdefault(item.object_id, {})[t] = item.predicted_iou
+
+    def sentences(self) -> str:
+        """What to look at, the worst first; or that all is well."""
+        lost, left, unsure = _starts(self._lost), _starts(self._left), _worst_first(self._unsure)
+        parts = [
+            f"Not found on some frames: object {_listed(lost)}." if lost else "",
+            f"Left the picture: object {_listed(left)}." if left else "",
+            f"Unsure: object {_listed(unsure)}." if unsure else "",
+        ]
+        return " ".join(filter(None, parts)) or self._all_well()
+
+    def _all_well(self) -> str:
+        frames = set().union(*self._followed.values())
+        everywhere = all(followed == frames for followed in self._followed.values())
+        return f"Every object was found on every frame{'' if everywhere else ' that it was followed through'}."
+
+    def _kind(self, item: "ObjectResult") -> dict[int, dict[int, float]] | None:
+        if item.state is ObjectState.ENDED:
+            return self._left
+        if item.state is ObjectState.LOST or not item.area:
+            return self._lost
+        return None if item.predicted_iou >= SURE_IOU else self._unsure
+
+
+def preview_sentence(result: "FrameResult") -> str:
+    """What a preview outlined, and what it is not sure of."""
+    found = [item for item in result.objects if item.area]
+    missing = [str(item.object_id) for item in result.objects if not item.area]
+    unsure = sorted((item.predicted_iou, item.object_id) for item in found if item.predicted_iou < SURE_IOU)
+    parts = [
+        f"Frame {result.t}: {len(found)} of {len(result.objects)} objects outlined.",
+        f"Not found: object {_listed(missing)}." if missing else "",
+        f"Unsure: object {_listed([f'{i} ({_short(iou)})' for iou, i in unsure])}." if unsure else "",
+        "If they look right, press Propagate." if found else "Mark them more clearly, with a box around each cell.",
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _starts(kind: Mapping[int, Mapping[int, float]]) -> list[str]:
+    return [f"{object_id} {_frames(frames)}" for object_id, frames in sorted(kind.items()) if frames]
+
+
+def _worst_first(kind: Mapping[int, Mapping[int, float]]) -> list[str]:
+    unsure = sorted((min(frames.values()), object_id, frames) for object_id, frames in kind.items() if frames)
+    return [f"{object_id} {_frames(frames)} ({_short(worst)})" for worst, object_id, frames in unsure]
+
+
+def _frames(frames: Iterable[int]) -> str:
+    first, *more = frames
+    return f"from frame {first}" if more else f"on frame {first}"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(iou: float) -> str:
+    return f"{max(0.0, iou):.2f}".lstrip("0") or "0"

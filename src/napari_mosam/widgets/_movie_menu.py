@@ -1,0 +1,105 @@
+"""Which movie is chosen: the image that the user looks at, and whether it can be seen."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.widgets._support import ViewerLink
+from napari_mosam.widgets._tags import ROLE, movie_id, tag_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+    from napari_mosam.widgets._builders import LayerCombo
+
+OPAQUE = ("opaque", "translucent", "translucent_no_depth")
+
+
+class MovieMenu:
+    """Keeps the menu of movies on the image that is selected, or alone visible, in the layer list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the images are.
+    menu : LayerCombo
+        The menu.
+    is_busy : callable
+        Whether a run is going: its movie stays chosen.
+    on_sight : callable
+        Called when an image is shown, hidden or made transparent.
+    """
+
+    def __init__(
+        self, viewer: Any, menu: "LayerCombo", is_busy: Callable[[], bool], on_sight: Callable[[], None]
+    ) -> None:
+        self._viewer, self._menu, self._is_busy, self._on_sight = viewer, menu, is_busy, on_sight
+        self._images: list[Image] = []
+        self._link = ViewerLink(viewer)
+
+    def refresh(self, *_: Any) -> None:
+        """Offer the images of the viewer; where the chosen one is gone, choose another that the user sees."""
+        from napari.layers import Image
+
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self._images = [image for image in images if ROLE not in image.metadata and image.ndim >= 2]
+        self._link.close()
+        emitters = [e for i in self._images for e in (i.events.visible, i.events.opacity, i.events.blending)]
+        self._link = ViewerLink(self._viewer, [(emitter, self._sight_changed) for emitter in emitters])
+        visible = [image for image in self._images if image.visible]
+        self._menu.set_layers(self._images, self._active() or (visible or self._images or [None])[-1])
+
+    def follow_active(self, *_: Any) -> None:
+        """Choose the movie whose image, marks or result is selected in the layer list."""
+        image = self._active()
+        if image is not None and not self._is_busy():
+            self._menu.layer = image
+
+    def close(self) -> None:
+        """Leave the images alone."""
+        self._link.close()
+
+    def caveat(self) -> str:
+        """Says that the chosen movie cannot be seen; '' where it can."""
+        image = self._menu.layer
+        if image is None or image not in self._viewer.layers:
+            return ""
+        if not image.visible or not image.opacity:
+            return f'Runs on "{image.name}", which is hidden.'
+        cover = self._cover(image)
+        return "" if cover is None else f'Runs on "{image.name}", which "{cover.name}" covers.'
+
+    def _active(self) -> "Image | None":
+        layer = self._viewer.layers.selection.active
+        tag = None if layer is None else tag_of(layer)
+        return next((i for i in self._images if i is layer or (tag is not None and tag.movie == movie_id(i))), None)
+
+    def _sight_changed(self, *_: Any) -> None:
+        visible = [image for image in self._images if image.visible]
+        if len(visible) == 1 and not self._is_busy():
+            self._menu.layer = visible[0]
+        self._on_sight()
+
+    def _cover(self, image: "Layer") -> "Image | None":
+        """The topmost image that hides all of `image` at the place where the viewer stands."""
+        layers = list(self._viewer.layers)
+        above = [layer for layer in layers[layers.index(image) + 1 :] if layer in self._images]
+        opaque = (o for o in reversed(above) if o.visible and o.opacity >= 1 and str(o.blending) in OPAQUE)
+        return next((other for other in opaque if _covers(other, image, self._viewer.dims)), None)
+
+
+def _covers(other: "Layer", image: "Layer", dims: Any) -> bool:
+    """Whether the extent of `other` holds that of `image` in the displayed axes, and the point shown in the rest."""
+    if dims.ndisplay != 2:
+        return False
+    for axis in range(dims.ndim):
+        own, its = axis - dims.ndim + image.ndim, axis - dims.ndim + other.ndim
+        if its < 0 or own < 0:
+            continue  # a layer with fewer axes is there at every place of the others
+        low, high = other.extent.world[:, its]
+        half = abs(other.extent.step[its]) / 2
+        wanted = image.extent.world[:, own] if axis in dims.displayed else np.array([dims.point[axis]] * 2)
+        if wanted[0] < low - half or wanted[1] > high + half:
+            return False
+    return True
