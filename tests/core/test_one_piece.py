@@ -50,11 +50,10 @@ def prompt(kind, object_id, t, disks, ways):
     cell, (y, x) = disks[object_id - 1, t], ways[object_id - 1, t]
     if kind == "click":
         return PointPrompt(object_id, t, tuple(np.clip((y, x), 0, 71)))
-    ys, xs = np.nonzero(cell)
     if kind == "box":
         return BoxPrompt(object_id, t, box_of(cell))
     painted = cell.copy()
-    middle = round(float(np.median(ys)))
+    middle = round(float(np.median(np.nonzero(cell)[0])))
     painted[middle - 1 : middle + 2] = False
     return MaskPrompt.from_frame(object_id, t, painted)
 

@@ -12,7 +12,7 @@ from napari_mosam.core.pieces import in_one_piece, settle, share_out
 from napari_mosam.core.regions import Region
 from napari_mosam.core.windows import Window
 
-SHAPE = (32, 48)
+SHAPE = (48, 48)
 WHOLE = Window.full(SHAPE)
 EIGHT = np.ones((3, 3))
 
@@ -25,7 +25,7 @@ def claim(object_id, rows, columns, logit=4.0, **more):
 
 def cut(**more):
     """An object that a narrow one cuts into 10 columns on the left and 16 on the right, and a weak one below both."""
-    bar = claim(2, (0, 32), (14, 20), 9.0)
+    bar = claim(2, (0, 48), (14, 20), 9.0)
     return [claim(1, (8, 20), (4, 36), **more), bar, claim(3, (8, 20), (4, 12), 1.0)]
 
 
