@@ -131,13 +131,13 @@ def preview(
         raise PromptError(f"nothing is prompted on frame {frame}; prompted frames: {listed(inside.frames)}")
     job = Job(opened, inside, _loaded(model, device), config or EngineConfig(), frame, frame + 1, "forward", diameter)
     requests = job.requests(frame)
-    seeds, contest = seed_frame(job.model, opened[frame], frame, requests, job.config)
+    seeds, shares = seed_frame(job.model, opened[frame], frame, requests, job.config)
     ids = [request.object_id for request in requests]
     return FrameResult(
         t=frame,
         direction="forward",
-        labels=contest.labels(ids),
-        confidence=contest.confidence([seeds[i].memory.predicted_iou for i in ids]),
+        labels=shares.labels,
+        confidence=shares.contest.confidence([seeds[i].memory.predicted_iou for i in ids]),
         objects=tuple(seeds[i].result() for i in ids),
     )
 

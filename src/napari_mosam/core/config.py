@@ -247,7 +247,8 @@ class EngineConfig:
     compete : bool
         All objects of a frame compete for its pixels, in the output and in what is remembered.
     prune : bool
-        Drop the pieces of a mask that do not continue the object's last mask, and fill its holes.
+        A mask that nobody painted is one piece (8-connected) in the label frame, the one that continues the object's
+        last mask, and its holes are filled.
     """
 
     window: WindowConfig = field(default_factory=WindowConfig)

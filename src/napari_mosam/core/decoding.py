@@ -73,6 +73,12 @@ class Looks:
         """What the trained encoder finds of one object."""
         return self.warped[row] if self.warped else None
 
+    def told(self, row: int) -> Region | None:
+        """Where the user's clicks, or else the trained encoder, say that one object is."""
+        request, warp = self.requests[row], self.warp(row)
+        clicked = request.clicked if request is not None else None
+        return clicked or (warp.region if warp is not None else None)
+
     def mask(self, row: int, region: Region) -> "tuple[Tensor, Window]":
         """The last mask logits of an object that is expected at `region`, and where they lie."""
         warp = self.warp(row)
@@ -160,7 +166,7 @@ class Decoder:
                 float(contrast[row]),
                 float(spread[row]),
                 masks[row][1],
-                expected=warp.region if (warp := looks.warp(row)) is not None else None,
+                expected=looks.told(row),
             )
             for row, track in enumerate(tracks)
         ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.labels import compete
+from napari_mosam.core.pieces import share_out
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -100,8 +100,13 @@ def compose(
     shape_yx: tuple[int, int],
     dtype: "type[np.unsignedinteger[Any]]",
     locked: Locked | None = None,
+    *,
+    prune: bool = True,
 ) -> "tuple[NDArray[Any], NDArray[np.uint8]]":
     """The label frame of stored records: every pixel goes to the largest logit, if that is positive.
+
+    An object that nobody painted on the frame keeps one piece (8-connected) of what it wins: the largest, since records
+    of a run hold no other piece, and the last mask is not at hand where records of both directions meet.
 
     Parameters
     ----------
@@ -113,6 +118,8 @@ def compose(
         Of the labels.
     locked : Locked, optional
         These keep exactly their present pixels, which nobody else gets.
+    prune : bool
+        Whether masks are one piece, see :class:`EngineConfig`.
 
     Returns
     -------
@@ -123,12 +130,12 @@ def compose(
     fixed = set(locked.object_ids) if locked is not None else set()
     free = sorted((r for r in records if r.object_id not in fixed), key=lambda r: r.object_id)
     claims = [record.claim() for record in free]
-    contest = compete([claim.logits for claim in claims], [claim.window for claim in claims], shape_yx)
-    labels = contest.labels([claim.object_id for claim in claims], dtype)
-    confidence = as_bytes(contest.confidence([claim.predicted_iou for claim in claims]))
-    if locked is None or not fixed:
+    held = np.isin(locked.labels, list(fixed)) if locked is not None and fixed else None
+    shares = share_out(claims, shape_yx, dtype, held=held, prune=prune)
+    labels = shares.labels
+    confidence = as_bytes(shares.contest.confidence([claim.predicted_iou for claim in claims]))
+    if locked is None or held is None:
         return labels, confidence
-    held = np.isin(locked.labels, list(fixed))
     return np.where(held, locked.labels, labels).astype(dtype), np.where(held, locked.confidence, confidence)
 
 

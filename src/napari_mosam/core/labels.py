@@ -1,7 +1,7 @@
 """From window logits to one label frame in which objects never overlap."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,12 @@ FILLED = 1.0
 SUPPRESSED = -10.0
 """Logit given to pixels that a rival holds; SAM 2 uses the same value."""
 
+_DENIED = -NO_OBJECT
+"""Logit of the rival that stands on pixels which an object may not have."""
+
+Denied = Mapping[int, "NDArray[np.bool_]"]
+"""By row, pixels that an object may not have whatever its logit; shape of the frame pixels of its window."""
+
 
 def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
     """uint16 where every id fits, else uint32."""
@@ -34,7 +40,7 @@ def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
-    """What an object that is not followed again holds on a frame.
+    """What an object brings to the contest for the pixels of a frame.
 
     Attributes
     ----------
@@ -44,12 +50,18 @@ class Claim:
         Over the window, any resolution.
     predicted_iou : float
         In [0, 1].
+    painted : bool
+        Whether a person painted the mask: it is taken as it is, in however many pieces.
+    expected : Region or None
+        Where the object is expected; None where nothing tells.
     """
 
     object_id: int
     window: Window
     logits: "Tensor"
     predicted_iou: float
+    painted: bool = False
+    expected: Region | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,14 +74,20 @@ class Contest:
         The two largest logits of any object.
     winner : Tensor of int64, shape (Y, X)
         Row of the object with the largest logit; -1 outside every window.
+    denied : mapping of int to ndarray of bool
+        Pixels on which a row did not take part, over the frame pixels of its window.
     """
 
     best: "Tensor"
     second: "Tensor"
     winner: "Tensor"
+    denied: Denied = field(default_factory=dict)
 
     def rivals(self, row: int, window: Window, size: int) -> "Tensor":
-        """The strongest logit of any *other* object over a window, shape (size, size)."""
+        """The strongest logit of any *other* object over the window of `row`, shape (size, size).
+
+        Where the object was denied its pixels this is larger than any logit.
+        """
         import torch
 
         rows, columns = window.pixels((self.best.shape[0], self.best.shape[1]))
@@ -77,6 +95,8 @@ class Contest:
             return torch.full((size, size), NO_LOGIT, device=self.best.device)
         mine = self.winner[rows, columns] == row
         rival = torch.where(mine, self.second[rows, columns], self.best[rows, columns])
+        if row in self.denied:
+            rival = rival.masked_fill(torch.from_numpy(self.denied[row]).to(rival.device), _DENIED)
         local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
         return sample(rival[None, None], local, size)[0]
 
@@ -94,7 +114,9 @@ class Contest:
         return np.asarray(confidence.cpu().numpy(), np.float32)
 
 
-def compete(logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tuple[int, int]) -> Contest:
+def compete(
+    logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tuple[int, int], denied: Denied | None = None
+) -> Contest:
     """Put the logits of all objects on the frame and keep the two largest of each pixel.
 
     Parameters
@@ -104,9 +126,12 @@ def compete(logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tup
     windows : sequence of Window
     shape_yx : tuple of int
         Shape of the frame.
+    denied : mapping of int to ndarray of bool, optional
+        By row, pixels of its window that an object may not have.
     """
     import torch
 
+    denied = denied or {}
     device = logits[0].device if len(logits) else torch.device("cpu")
     best = torch.full(shape_yx, NO_LOGIT, device=device)
     second = best.clone()
@@ -114,8 +139,10 @@ def compete(logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tup
     for row, (own, window) in enumerate(zip(logits, windows, strict=True)):
         region, values = paste(own, window, shape_yx)
         if values.numel():
+            if row in denied:
+                values = values.masked_fill(torch.from_numpy(denied[row]).to(device), NO_LOGIT)
             _enter(best[region], second[region], winner[region], values.clamp(min=NO_LOGIT), row)
-    return Contest(best, second, winner)
+    return Contest(best, second, winner, denied)
 
 
 def _enter(best: "Tensor", second: "Tensor", winner: "Tensor", values: "Tensor", row: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_mosam.core.config import EngineConfig, LifeConfig
-from napari_mosam.core.labels import NO_OBJECT, duplicates
+from napari_mosam.core.labels import NO_OBJECT, Claim, duplicates
 from napari_mosam.core.life import Sighting
 from napari_mosam.core.memory.selection import rate
 from napari_mosam.core.model.segmenter import Features, MemoryFrame
@@ -28,7 +28,7 @@ PROMPTED = 2.0
 
 UNSEEN = Sighting(visible=False, plausible=False, continuous=False, predicted_iou=0.0)
 
-Origin = Literal["memory", "motion", "prompt"]
+Origin = Literal["memory", "motion", "prompt", "painted"]
 
 OVERLAP = 0.2
 """Share of the smaller of two claims in the other from which on the two objects count as overlapping."""
@@ -56,7 +56,7 @@ class Observation:
     memory : tuple of MemoryRead
     features : Features or None
         Of its window; None on a frame whose memory is already written.
-    decoded_with : {'memory', 'motion', 'prompt'}
+    decoded_with : {'memory', 'motion', 'prompt', 'painted'}
     contrast, spread : float
         See :func:`contrasts`.
     division : float
@@ -64,7 +64,8 @@ class Observation:
     seen : Sighting or None
         Filled in by :func:`judged`.
     expected : Region or None
-        The last mask where and as a trained encoder expects it; None: it is only moved by the forecast.
+        The last mask where and as a trained encoder expects it, or where the user's prompts say the object is; None:
+        the last mask is only moved by the forecast.
     """
 
     track: Track
@@ -94,7 +95,8 @@ class Observation:
             memory.pointer,
             memory.predicted_iou,
             memory.object_score,
-            decoded_with="prompt",
+            decoded_with="painted" if seed.painted else "prompt",
+            expected=seed.region,
         )
 
     @classmethod
@@ -107,7 +109,19 @@ class Observation:
     @property
     def prompted(self) -> bool:
         """Whether the user prompted the object on this frame."""
-        return self.decoded_with == "prompt"
+        return self.decoded_with in ("prompt", "painted")
+
+    @property
+    def moved(self) -> Region | None:
+        """Where the object is expected; None where nothing tells."""
+        before = self.track.last_region
+        return self.expected or (before.shifted(self.forecast.shift_yx) if before is not None else None)
+
+    @property
+    def contender(self) -> Claim:
+        """What it brings to the contest."""
+        painted = self.decoded_with == "painted"
+        return Claim(self.track.object_id, self.window, self.logits, self.predicted_iou, painted, self.moved)
 
     def claim(self, shape_yx: tuple[int, int]) -> Region | None:
         """The frame pixels it claims."""
@@ -119,10 +133,9 @@ class Observation:
 
     def consistency(self, region: Region | None) -> float:
         """IoU of a mask with the last one moved by the motion since; NaN where there is nothing to compare."""
-        before = self.track.last_region
-        if self.prompted or before is None:
+        moved = self.moved
+        if self.prompted or self.track.last_region is None or moved is None:
             return nan
-        moved = self.expected or before.shifted(self.forecast.shift_yx)
         return moved.iou(region) if region is not None else 0.0
 
     def strength(self, claim: Region | None) -> float:

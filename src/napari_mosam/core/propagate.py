@@ -14,8 +14,7 @@ import numpy as np
 
 from napari_mosam.core.config import EngineConfig
 from napari_mosam.core.decoding import Decoder
-from napari_mosam.core.labels import Claim, Contest, compete, label_dtype, regions_of, suppress, upsample
-from napari_mosam.core.logit_codes import coded
+from napari_mosam.core.labels import Claim, Contest, label_dtype, suppress, upsample
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.model.segmenter import Features, MemoryFrame, Segmenter
@@ -28,6 +27,7 @@ from napari_mosam.core.observations import (
     told_apart,
     without_claim,
 )
+from napari_mosam.core.pieces import settle
 from napari_mosam.core.raster import region_of_logits
 from napari_mosam.core.requests import Request
 from napari_mosam.core.results import FrameResult
@@ -256,23 +256,19 @@ class Propagator:
         observed = sorted(observed, key=lambda o: o.track.object_id)
         rivals = self._around.rivals(t)
         observed = self._believed(observed, rivals, shape_yx)
-        ids = [o.track.object_id for o in observed]
-        windows = [*(o.window for o in observed), *(rival.window for rival in rivals)]
-        contest = compete(
-            [*(coded(o.logits) for o in observed), *(rival.logits for rival in rivals)], windows, shape_yx
-        )
-        labels = contest.labels([*ids, *(rival.object_id for rival in rivals)], self._dtype)
-        regions = regions_of(labels, ids, windows[: len(ids)])
-        outcomes = [Outcome.of(o, region) for o, region in zip(observed, regions, strict=True)]
-        self._remember(t, outcomes, contest)
+        claims = [o.contender for o in observed]
+        settled, shares = settle(claims, rivals, shape_yx, self._dtype, prune=self._config.prune)
+        observed = [replace(o, logits=logits) for o, logits in zip(observed, settled, strict=True)]
+        outcomes = [Outcome.of(o, region) for o, region in zip(observed, shares.regions, strict=False)]
+        self._remember(t, outcomes, shares.contest)
         for outcome in outcomes:
             outcome.settle(shape_yx, self._config)
         qualities = [*(o.predicted_iou for o in observed), *(rival.predicted_iou for rival in rivals)]
         return FrameResult(
             t=t,
             direction=self._run.direction,
-            labels=labels,
-            confidence=contest.confidence(qualities),
+            labels=shares.labels,
+            confidence=shares.contest.confidence(qualities),
             objects=tuple(outcome.result() for outcome in outcomes),
             flow=motion.flow.full() if motion.flow is not None else None,
             drift_yx=motion.drift_yx,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.regions import Region
 
 DIRECTIONS = ("forward", "backward")
-ORIGINS = ("memory", "motion", "prompt")
+ORIGINS = ("memory", "motion", "prompt", "painted")
 CUES = ("drift", "flow", "keypoints", "kalman", "velocity", "learned")
 STATES = (None, ObjectState.PRESENT, ObjectState.LOST, ObjectState.ENDED)
 """By code; 0 where an object was not followed."""
@@ -63,7 +63,7 @@ class Record:
     direction : {'forward', 'backward'}
         Which pass it comes from; where both took part, the one that is believed.
     codes : ndarray of int8, shape (S/4, S/4)
-        Mask logits over the window before competition.
+        Mask logits over the window before competition, less the pieces that were dropped after it.
     area : int
         Pixels in the label frame. The only number that changes when another object takes or leaves pixels.
     disagreement : float
@@ -106,6 +106,11 @@ class Record:
         return self.state is ObjectState.PRESENT
 
     @property
+    def painted(self) -> bool:
+        """Whether a person painted the mask on this frame."""
+        return self.decoded_with == "painted"
+
+    @property
     def logits(self) -> "NDArray[np.float32]":
         """Mask logits over the window, as they compete; shape (S/4, S/4)."""
         return decode_array(self.codes)
@@ -114,7 +119,8 @@ class Record:
         """What the object brings to a contest in which it is not followed again."""
         import torch
 
-        return Claim(self.object_id, self.window, torch.from_numpy(self.logits).to(device), self.predicted_iou)
+        logits = torch.from_numpy(self.logits).to(device)
+        return Claim(self.object_id, self.window, logits, self.predicted_iou, self.painted)
 
     def region(self, shape_yx: tuple[int, int]) -> "Region | None":
         """Frame pixels of its mask before competition; None if there are none."""

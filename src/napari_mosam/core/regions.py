@@ -65,6 +65,16 @@ class Region:
         dy, dx = (round(s) for s in shift_yx)
         return Region((self.origin_yx[0] + dy, self.origin_yx[1] + dx), self.mask)
 
+    def common(self, other: "Region") -> NDArray[np.bool_]:
+        """Pixels of this crop that are in both regions, shape (h, w)."""
+        both = np.zeros_like(self.mask)
+        (a0, b0, a1, b1), (c0, d0, c1, d1) = self.box, other.box
+        y0, x0, y1, x1 = max(a0, c0), max(b0, d0), min(a1, c1), min(b1, d1)
+        if y0 <= y1 and x0 <= x1:
+            here = slice(y0 - a0, y1 - a0 + 1), slice(x0 - b0, x1 - b0 + 1)
+            both[here] = self.mask[here] & other.mask[y0 - c0 : y1 - c0 + 1, x0 - d0 : x1 - d0 + 1]
+        return both
+
     def overlap(self, other: "Region") -> int:
         """Number of pixels in both."""
         (a0, b0, a1, b1), (c0, d0, c1, d1) = self.box, other.box

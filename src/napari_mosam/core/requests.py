@@ -56,6 +56,17 @@ class Request:
         return (y0 - margin, x0 - margin, BOX_START), (y1 + margin, x1 + margin, BOX_END), *self.clicks
 
     @property
+    def clicked(self) -> Region | None:
+        """The pixels under the positive clicks; None without any."""
+        yx = np.array([(round(y), round(x)) for y, x, label in self.clicks if label == POSITIVE]).reshape(-1, 2)
+        if not len(yx):
+            return None
+        origin = yx.min(0)
+        mask = np.zeros(yx.max(0) - origin + 1, bool)
+        mask[tuple((yx - origin).T)] = True
+        return Region((int(origin[0]), int(origin[1])), mask)
+
+    @property
     def needs_correction(self) -> bool:
         """Whether there are clicks beyond what makes the first mask; a box takes its clicks along."""
         if self.region is not None:

@@ -67,7 +67,8 @@ class ObjectResult:
     window : Window
         The part of the frame that the model saw.
     logits : ndarray of float32, shape (S/4, S/4)
-        Mask logits over the window before competition; positive inside. (Y, X) order.
+        Mask logits over the window before competition, less the pieces that were dropped after it; positive inside.
+        (Y, X) order.
     predicted_iou : float
         The model's own estimate of its mask's IoU, in [0, 1]. Below 0.7 deserves a look.
     object_score : float
@@ -88,8 +89,9 @@ class ObjectResult:
         Frames whose memory was read, nearest first.
     cues : tuple of Cue
         What each source of motion said, and which was used.
-    decoded_with : {'memory', 'motion', 'prompt'}
-        Which decode gave the mask: memory alone, memory and motion prompts, or the user's prompts.
+    decoded_with : {'memory', 'motion', 'prompt', 'painted'}
+        Which decode gave the mask: memory alone, memory and motion prompts, or the user's prompts; a painted mask is
+        taken as it is.
     contrast : float
         Mean grey value inside the mask less that of a ring around it, the movie's range being 1; NaN if unknown.
     division : float

@@ -1,16 +1,16 @@
 """Prompted frames: segmented once, remembered for good, shared by both directions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_mosam.core.config import EngineConfig
 from napari_mosam.core.first_mask import FirstMask, first_masks
-from napari_mosam.core.labels import NO_OBJECT, Contest, compete, regions_of, suppress, upsample
-from napari_mosam.core.logit_codes import coded
+from napari_mosam.core.labels import NO_OBJECT, Claim, Contest, suppress, upsample
 from napari_mosam.core.model.segmenter import MemoryFrame, Segmenter
+from napari_mosam.core.pieces import Shares, settle
 from napari_mosam.core.regions import Region
 from napari_mosam.core.requests import Request
 from napari_mosam.core.results import ObjectResult, ObjectState
@@ -37,6 +37,8 @@ class Seed:
     memory : MemoryFrame
     region : Region or None
         The pixels it won from the other objects prompted on that frame.
+    painted : bool
+        Whether a person painted the mask.
     """
 
     object_id: int
@@ -44,6 +46,7 @@ class Seed:
     logits: "Tensor"
     memory: MemoryFrame
     region: Region | None
+    painted: bool = False
 
     def result(self) -> ObjectResult:
         """What is reported of it before anything is followed."""
@@ -61,13 +64,13 @@ class Seed:
             shift_yx=(0.0, 0.0),
             remembered=True,
             prompted=True,
-            decoded_with="prompt",
+            decoded_with="painted" if self.painted else "prompt",
         )
 
 
 def seed_frame(
     model: Segmenter, frame: "NDArray[np.float32]", t: int, requests: Sequence[Request], config: EngineConfig
-) -> tuple[dict[int, Seed], Contest]:
+) -> tuple[dict[int, Seed], Shares]:
     """Segment all objects prompted on a frame and write them to memory.
 
     Parameters
@@ -83,21 +86,32 @@ def seed_frame(
     -------
     seeds : dict of int to Seed
         By object id.
-    contest : Contest
+    shares : Shares
         Who holds which pixel, rows in the order of the requests.
     """
     pyramid = Pyramid.of(frame, model.device)
     masks = first_masks(model, pyramid, requests, config.window)
-    logits = [claimed_logits(mask) for mask in masks]
-    windows = [mask.window for mask in masks]
-    contest = compete([coded(own) for own in logits], windows, pyramid.shape_yx)
-    ids = [mask.object_id for mask in masks]
-    regions = regions_of(contest.labels(ids), ids, windows)
+    claims = [_claim(mask, request) for mask, request in zip(masks, requests, strict=True)]
+    logits, shares = settle(claims, (), pyramid.shape_yx, prune=config.prune)
+    contest = shares.contest if config.compete else None
     seeds = {}
-    for row, (mask, claim, region) in enumerate(zip(masks, logits, regions, strict=True)):
-        memory = _seed_memory(model, mask, contest if config.compete else None, row, t, region)
-        seeds[mask.object_id] = Seed(mask.object_id, mask.window, claim, memory, region)
-    return seeds, contest
+    for row, (mask, own, region) in enumerate(zip(masks, logits, shares.regions, strict=True)):
+        if mask.from_points and mask.object_score > 0:
+            mask = replace(mask, logits=own)
+        memory = _seed_memory(model, mask, contest, row, t, region)
+        seeds[mask.object_id] = Seed(mask.object_id, mask.window, own, memory, region, not mask.from_points)
+    return seeds, shares
+
+
+def _claim(mask: FirstMask, request: Request) -> Claim:
+    return Claim(
+        mask.object_id,
+        mask.window,
+        claimed_logits(mask),
+        mask.predicted_iou,
+        painted=not mask.from_points,
+        expected=request.clicked,
+    )
 
 
 def claimed_logits(mask: FirstMask) -> "Tensor":

@@ -227,6 +227,7 @@ class ResultWriter:
             self._prompted.setdefault(prompt.object_id, set()).add(prompt.frame)
         self._shape_yx: tuple[int, int] = group["labels"].shape[1:]
         self._dtype: type[np.unsignedinteger[Any]] = group["labels"].dtype.type
+        self._prune = bool(group.attrs.get("config", {}).get("prune", True))
 
     @classmethod
     def create(
@@ -328,7 +329,7 @@ class ResultWriter:
             else:
                 frame.put(record)
         fixed = Locked(locked, self._group["labels"][t], self._group["confidence"][t]) if locked else None
-        labels, confidence = compose(frame, self._shape_yx, self._dtype, fixed)
+        labels, confidence = compose(frame, self._shape_yx, self._dtype, fixed, prune=self._prune)
         frame.set_areas(areas_of(labels))
         self._commit(frame, records, labels, confidence)
 

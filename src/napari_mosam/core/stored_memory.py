@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.labels import compete, regions_of, suppress, upsample
+from napari_mosam.core.labels import regions_of, suppress, upsample
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import rate
 from napari_mosam.core.model.segmenter import MemoryFrame, Segmenter
 from napari_mosam.core.movie import Movie
+from napari_mosam.core.pieces import share_out
 from napari_mosam.core.records import FrameRecords, Record, RecordStore
 from napari_mosam.core.seeding import Seed
 from napari_mosam.core.windows import Pyramid
@@ -53,7 +54,7 @@ class StoredMemory:
             return None
         (region,) = regions_of(self.labels[t], [object_id], [record.window])
         logits = torch.from_numpy(record.logits).to(self.model.device)
-        return Seed(object_id, record.window, logits, self._written(record, frame), region)
+        return Seed(object_id, record.window, logits, self._written(record, frame), region, record.painted)
 
     def history(self, object_id: int, t: int, step: int) -> list[MemoryFrame]:
         """What the object remembered up to frame `t` on the way of `step`, oldest first."""
@@ -94,7 +95,6 @@ class StoredMemory:
         logits = upsample(own.logits[None], size)
         if self.config.compete:
             others = [r.claim(device) for r in frame if r.object_id != record.object_id and r.area > 0]
-            claims = [own, *others]
-            contest = compete([c.logits for c in claims], [c.window for c in claims], self.movie.frame_shape)
+            contest = share_out([own, *others], self.movie.frame_shape, prune=self.config.prune).contest
             logits = suppress(logits, contest.rivals(0, own.window, size)[None])
         return logits[:, None]
