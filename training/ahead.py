@@ -45,7 +45,7 @@ class Ahead(Generic[Item]):
             yield item
 
     def stop(self) -> None:
-        """Let the thread end after the item it is at, and wait for it: a process must not end while it draws on a GPU."""
+        """Let the thread end after the item it is at, and wait: no process should end while one draws on a GPU."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(LONGEST_WAIT_S)

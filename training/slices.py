@@ -88,7 +88,7 @@ class SliceState:
         different = [f"{key}: {stored.get(key)} there, {given.get(key)} here" for key in _differing(stored, given)]
         if different:
             raise CheckpointError(
-                f"the slice is of another run ({'; '.join(different)}); give the same recipe and data"
+                f"the slice is of another run ({'; '.join(different)}); name the same recipe and data"
             )
 
 
