@@ -148,10 +148,7 @@ def prompt_stock(predictor: SAM2VideoPredictor, state: Session, prompts: Sequenc
     for object_id, t in dict.fromkeys((p.object_id, p.frame) for p in prompts):
         own = [p for p in prompts if (p.object_id, p.frame) == (object_id, t)]
         for mask in (p for p in own if isinstance(p, MaskPrompt)):
-            whole = np.zeros((state["video_height"], state["video_width"]), bool)
-            height, width = mask.mask.shape
-            whole[mask.origin[0] : mask.origin[0] + height, mask.origin[1] : mask.origin[1] + width] = mask.mask
-            predictor.add_new_mask(state, t, object_id, whole)
+            predictor.add_new_mask(state, t, object_id, painted(mask, window, state))
         points = [p for p in own if isinstance(p, PointPrompt)]
         boxes = [xy_of([p.box[:2], p.box[2:]], window, predictor).ravel() for p in own if isinstance(p, BoxPrompt)]
         if points or boxes:
@@ -163,6 +160,19 @@ def prompt_stock(predictor: SAM2VideoPredictor, state: Session, prompts: Sequenc
                 labels=[int(p.positive) for p in points] if points else None,
                 box=boxes[0] if boxes else None,
             )
+
+
+def painted(prompt: MaskPrompt, window: Window, state: Session) -> NDArray[np.bool_]:
+    """A mask on the predictor's frame, whose pixels are those of the window where both are equally large."""
+    shape = tuple(round(side) for side in window.size_yx)
+    whole = np.zeros(shape, bool)
+    height, width = prompt.mask.shape
+    whole[prompt.origin[0] : prompt.origin[0] + height, prompt.origin[1] : prompt.origin[1] + width] = prompt.mask
+    rows, columns = (
+        ((np.arange(side) + 0.5) * n / side).astype(int)
+        for side, n in zip((state["video_height"], state["video_width"]), shape, strict=True)
+    )
+    return whole[np.ix_(rows, columns)]
 
 
 def xy_of(yx: Sequence[Sequence[float]], window: Window, predictor: SAM2VideoPredictor) -> NDArray[np.float32]:

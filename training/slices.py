@@ -25,6 +25,9 @@ HEADER = "slice"
 SAVE_S = 45.0
 """Seconds between two writes: what a killed slice loses at most, and one update."""
 
+FREE = {"optimiser": ("recompute", "log_every", "save_every"), "data": ("queue",)}
+"""Settings that change no number, and may differ from slice to slice."""
+
 RESERVE_S = 60.0
 """Kept for the end of a slice, or a fifth of a short one."""
 
@@ -83,13 +86,21 @@ class SliceState:
         CheckpointError
             Naming what differs.
         """
-        given = {**plain(settings), "data": data}
-        stored = {**self.settings, "data": self.data}
+        given = {**_binding(plain(settings)), "movies": data}
+        stored = {**_binding(self.settings), "movies": self.data}
         different = [f"{key}: {stored.get(key)} there, {given.get(key)} here" for key in _differing(stored, given)]
         if different:
             raise CheckpointError(
                 f"the slice is of another run ({'; '.join(different)}); name the same recipe and data"
             )
+
+
+def _binding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that may differ."""
+    return {
+        section: {key: v for key, v in values.items() if key not in FREE[section]} if section in FREE else values
+        for section, values in settings.items()
+    }
 
 
 def _differing(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

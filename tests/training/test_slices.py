@@ -152,10 +152,19 @@ def test_a_slice_of_another_recipe_is_refused(two_slices, tmp_path, change, told
     assert other.step == 0
 
 
+def test_what_changes_no_number_may_differ(two_slices, tmp_path):
+    folders, _, _ = two_slices
+    config = recipe()
+    settings = replace(config.optimiser, recompute=True, log_every=7, save_every=3)
+    other, _ = trainer(tmp_path, replace(config, optimiser=settings))
+    other.resume_from(folders[0] / "smoke.safetensors", DATA)
+    assert other.step == HALF
+
+
 def test_a_slice_on_other_data_is_refused(two_slices, tmp_path):
     folders, _, _ = two_slices
     other, _ = trainer(tmp_path)
-    with pytest.raises(CheckpointError, match="data: .*simulated movies.*stills"):
+    with pytest.raises(CheckpointError, match="movies: .*simulated movies.*stills"):
         other.resume_from(folders[0] / "smoke.safetensors", [*DATA, "stills"])
 
 
