@@ -366,7 +366,7 @@ def timed(bench: Bench, run: Callable[[], Iterator[Any]], n_objects: int) -> dic
         "ms_per_frame": round(median, 2),
         "quartiles_ms": [round(quarter, 2), round(three, 2)],
         "frames_per_s": round(1000 / median, 2),
-        "object_frames_per_s": round(1000 * n_objects / median, 1),
+        "object_frames_per_s": round(1000 * n_objects / median, 2),
         "peak_mib": peak,
     }
 
