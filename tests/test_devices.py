@@ -12,6 +12,7 @@ from training.loop import Place, Trainer
 from training.movies import Mixed, SimulatedMovies
 from training.networks import SHIPPED
 from training.recipes import CONFIGS, read_config
+from training.simulator import random_scenes
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config import EngineConfig, MotionConfig
@@ -111,6 +112,21 @@ def stills(_: str) -> None:
         assert torch.equal(found.labels.cpu(), expected.labels)
 
 
+def simulator(_: str) -> None:
+    """One movie of every kind on both devices; random noise is drawn on each, so grey values are alike only."""
+    from tests.pretended_gpu import CPU, pretended_gpu
+    from training.simulator import KINDS, render_batch
+
+    scenes = [random_scenes(3, 1, n_frames=3, shape=(64, 64), kinds=[kind])[0] for kind in KINDS]
+    expected = render_batch(scenes, CPU, with_flow=True)
+    with pretended_gpu() as device:
+        found = render_batch(scenes, device, with_flow=True)
+        assert found.images.device == found.labels.device == found.flow.device == device
+        assert torch.equal(found.labels.cpu(), expected.labels)
+        assert torch.allclose(found.images.cpu(), expected.images, atol=1e-3)
+        assert torch.allclose(found.flow.cpu(), expected.flow, atol=1e-4)
+
+
 def mixing(_: str) -> None:
     """The check itself finds what CUDA would refuse."""
     from tests.pretended_gpu import MixedDevices, pretended_gpu
@@ -145,6 +161,10 @@ def test_the_engine_keeps_to_its_device(apart, name):
 
 def test_training_keeps_to_its_device(apart, tmp_path):
     apart(training, (str(tmp_path),))
+
+
+def test_simulated_movies_of_every_kind_keep_to_their_device(apart):
+    apart(simulator, ("",))
 
 
 def test_movies_of_stills_keep_to_their_device(apart):

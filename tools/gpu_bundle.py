@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -165,10 +166,11 @@ def write_movies(source: Path, folder: Path) -> None:
     for name in MOVIES:
         if (source / name / "images.tif").is_file():
             images, labels = (tifffile.imread(source / name / f"{kind}.tif") for kind in ("images", "masks"))
-            np.savez_compressed(folder / f"{name}.npz", **crop_of(images[:MOVIE_FRAMES], labels[:MOVIE_FRAMES]))
+            images, labels = crop_of(images[:MOVIE_FRAMES], labels[:MOVIE_FRAMES])
+            np.savez_compressed(folder / f"{name}.npz", images=images, labels=labels)
 
 
-def crop_of(images: NDArray[np.generic], labels: NDArray[np.integer]) -> dict[str, NDArray[np.generic]]:
+def crop_of(images: NDArray[Any], labels: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], NDArray[np.uint16]]:
     """The middle of a movie, and its labels without objects that touch the crop's border on the first frame."""
     from skimage.segmentation import clear_border
 
@@ -176,7 +178,7 @@ def crop_of(images: NDArray[np.generic], labels: NDArray[np.integer]) -> dict[st
     labels = labels[cut]
     whole = np.unique(clear_border(labels[0]))
     kept = whole[whole > 0][:MOVIE_OBJECTS]
-    return {"images": images[cut], "labels": np.where(np.isin(labels, kept), labels, 0).astype(np.uint16)}
+    return images[cut], np.where(np.isin(labels, kept), labels, 0).astype(np.uint16)
 
 
 # ---- manifest
@@ -184,13 +186,12 @@ def crop_of(images: NDArray[np.generic], labels: NDArray[np.integer]) -> dict[st
 
 def write_manifest(out: Path) -> int:
     """Sizes and SHA-256 of every file in ``MANIFEST.json``; returns the size of all of them, bytes."""
-    listed = {
-        str(path.relative_to(out)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files_of(out)
-    }
-    total = sum(entry["bytes"] for entry in listed.values())  # type: ignore[misc]
+    files = list(files_of(out))
+    listed = {str(p.relative_to(out)): {"bytes": p.stat().st_size, "sha256": sha256_of(p)} for p in files}
+    total = sum(path.stat().st_size for path in files)
     content = {"bytes": total, "commit": commit(), "files": listed}
     (out / "MANIFEST.json").write_text(json.dumps(content, indent=1) + "\n")
-    return int(total)
+    return total
 
 
 def files_of(folder: Path) -> Iterator[Path]:

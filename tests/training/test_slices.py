@@ -1,6 +1,10 @@
 """Slices of a run: schedule and batches go on where they were, from two small files that are whole at any time."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +30,8 @@ CPU = torch.device("cpu")
 SMOKE = read_config(CONFIGS / "smoke.toml")
 DATA = ["simulated movies"]
 HALF = 2
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
 FP16 = 2**-10
 """Largest relative error of a weight that is written in half precision; twice what rounding can do."""
 
@@ -253,3 +259,26 @@ def test_the_command_line_trains_in_slices_and_packs_the_whole(tmp_path):
     assert read_weights(last / "smoke.safetensors").keys() == read_weights(weights).keys()
     with pytest.raises(ValueError, match="--steps"):
         main(["smoke", "--device", "cpu", "--no-stills", "--seconds", "5", "--out", str(first), "--slice", "1"])
+
+
+@pytest.mark.slow
+def test_a_killed_slice_leaves_files_that_another_goes_on_from(tmp_path):
+    """The process is killed outright while it trains and writes after every update."""
+    program = (
+        "import sys; from training import slices; slices.SAVE_S = 0.0; from training.run import main;"
+        "main(['smoke', '--device', 'cpu', '--no-stills', '--clips', '2', '--steps', '100000', '--slice', '5',"
+        " '--out', sys.argv[1]])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "killed")], env=ENVIRONMENT)
+    weights = tmp_path / "killed" / "smoke.safetensors"
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (weights.is_file() and read_slice(weights).updates >= 5):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    done = read_slice(weights).updates
+    assert done >= 5
+    options = ["smoke", "--device", "cpu", "--no-stills", "--clips", "2", "--steps", "100000", "--slice", "0.001"]
+    main([*options, "--out", str(tmp_path / "later"), "--resume-from", str(weights)])
+    assert read_slice(tmp_path / "later" / "smoke.safetensors").updates == done + 1
