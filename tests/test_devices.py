@@ -154,7 +154,7 @@ def test_tensors_of_two_devices_are_noticed(apart):
     apart(mixing, ("",))
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["learned", *(pytest.param(n, marks=pytest.mark.slow) for n in ("plain", "selected"))])
 def test_the_engine_keeps_to_its_device(apart, name):
     apart(engine, (name,))
 

@@ -32,7 +32,7 @@ LARGEST_MB = 45
 CODE = ("src/napari_mosam", "training", "benchmarks/_options.py", "benchmarks/_stock.py", "benchmarks/gpu.py")
 LEFT_OUT = ("__pycache__", "widgets", "*.pyc", "*.md")
 WHEELS = ("sam2", "hydra-core", "omegaconf", "antlr4-python3-runtime", "iopath", "portalocker")
-STILL_SIDE = 400
+STILL_SIDE = 320
 """Stills are cropped to so many px around their middle: more than the 288 px of the movies that are made of them."""
 
 MOVIES = ("dic_hela_01", "fluo_hela_01", "sim_n2dh_01")
