@@ -1,4 +1,4 @@
-# make demo | test | train | lint | typecheck | clean: each does the set-up it needs, once.
+# make demo | test | train | lint | typecheck | gpu-bundle | clean: each does the set-up it needs, once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -18,7 +18,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all test-kill train train-smoke train-motion lint format typecheck clean
+.PHONY: help setup display demo test test-all test-kill train train-smoke train-motion lint format typecheck gpu-bundle clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -61,6 +61,9 @@ train-motion: setup  ## train both motion encoders on simulated cells, about hal
 	  $(BIN)/python -m training.motion_$$kind --out runs/motion_$$kind && \
 	  cp runs/motion_$$kind/motion_$$kind.safetensors runs/motion_$$kind/motion_$$kind.json src/napari_mosam/models/ || exit 1; \
 	done
+
+gpu-bundle: setup  ## pack code, wheels and crops for a bare GPU machine into build/gpu_bundle (MOSAM_DATA names the data)
+	@$(BIN)/python tools/gpu_bundle.py
 
 clean:  ## remove caches and the demo's results; keeps .venv
 	@rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

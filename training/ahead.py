@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 POLL_S = 0.1
+LONGEST_WAIT_S = 10.0
 
 
 class Ahead(Generic[Item]):
@@ -27,6 +28,7 @@ class Ahead(Generic[Item]):
         self._depth = depth
         self._ready: queue.Queue[Item | Exception] = queue.Queue(max(1, depth))
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def __iter__(self) -> Iterator[Item]:
         if self._depth == 0:
@@ -34,7 +36,8 @@ class Ahead(Generic[Item]):
             while True:
                 yield self._make(k)
                 k += 1
-        threading.Thread(target=self._work, daemon=True).start()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
         while True:
             item = self._ready.get()
             if isinstance(item, Exception):
@@ -42,8 +45,10 @@ class Ahead(Generic[Item]):
             yield item
 
     def stop(self) -> None:
-        """Let the thread end after the item it is at."""
+        """Let the thread end after the item it is at, and wait: no process should end while one draws on a GPU."""
         self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(LONGEST_WAIT_S)
 
     def _work(self) -> None:
         k = self._start

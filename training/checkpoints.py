@@ -32,6 +32,8 @@ class Checkpoint:
         State of the optimiser.
     settings : dict
         The recipe, as plain types.
+    object_frames : int
+        Objects seen, counted on every frame of every batch.
     """
 
     step: int
@@ -41,6 +43,7 @@ class Checkpoint:
     average: dict[str, Tensor]
     optimiser: dict[str, Any]
     settings: dict[str, Any]
+    object_frames: int = 0
 
     def save(self, path: Path) -> None:
         """Write to a file that is whole at any time, however the process ends."""

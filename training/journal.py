@@ -21,6 +21,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sums: dict[str, list[float]] = defaultdict(list)
+        self.latest: dict[str, float] = {}
+        """The means of the last line."""
 
     def report(self, values: dict[str, float]) -> None:
         """Take note of one batch; NaN stands for nothing measured."""
@@ -37,6 +39,7 @@ class Journal:
         """Write and return a line of means, and forget them."""
         means = {name: round(sum(values) / len(values), 5) for name, values in self._sums.items()}
         line = {"step": step, **facts, **means}
+        self.latest = means
         self._sums.clear()
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")

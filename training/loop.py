@@ -2,15 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from napari_mosam.core.device import choose_dtype
+from napari_mosam.core.model.build import load_weights
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from training.ahead import Ahead
 from training.average import RunningMean
@@ -23,6 +24,7 @@ from training.networks import new_network, parameters_of
 from training.recipes import CONFIGS
 from training.rollout import Judged, Rollout
 from training.schedule import Budget, average_decay, learning_rate
+from training.slices import SliceState, plain, read_slice
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -45,6 +47,32 @@ class Place:
     device: torch.device
     folder: Path
     recipes: Path = CONFIGS
+
+
+class Keeper(Protocol):
+    """Writes what a run has reached."""
+
+    def goes_on(self, trainer: "Trainer") -> bool:
+        """Asked after every update: write if it is time, and whether the run goes on."""
+        ...
+
+    def save(self, trainer: "Trainer") -> Path:
+        """Asked at the end of the run."""
+        ...
+
+
+class Checkpoints:
+    """Whole checkpoints every few updates, as the recipe says."""
+
+    def goes_on(self, trainer: "Trainer") -> bool:
+        """See :class:`Keeper`."""
+        if trainer.step % trainer.config.optimiser.save_every == 0:
+            self.save(trainer)
+        return True
+
+    def save(self, trainer: "Trainer") -> Path:
+        """See :class:`Keeper`."""
+        return trainer.save()
 
 
 class Trainer:
@@ -72,6 +100,8 @@ class Trainer:
         self.average = RunningMean(self.network)
         self.step = 0
         self.skipped = 0
+        self.object_frames = 0
+        self.n_slices = 1
         self._source = source
         self._place = place
         self._clock = clock
@@ -99,7 +129,8 @@ class Trainer:
         path = self._place.folder / CHECKPOINT
         network, average = self.network.state_dict(), self.average.state
         optimiser, settings = self._optimiser.state_dict(), self.config.to_dict()
-        Checkpoint(self.step, self.elapsed, self.skipped, network, average, optimiser, settings).save(path)
+        n_seen = self.object_frames
+        Checkpoint(self.step, self.elapsed, self.skipped, network, average, optimiser, settings, n_seen).save(path)
         return path
 
     def resume(self) -> None:
@@ -116,27 +147,69 @@ class Trainer:
         self.network.load_state_dict(stored.network)
         self.average.load(stored.average)
         self._optimiser.load_state_dict(stored.optimiser)
-        self.step, self.skipped = stored.step, stored.skipped
+        self.step, self.skipped, self.object_frames = stored.step, stored.skipped, stored.object_frames
         self._before, self._started = stored.elapsed, self._clock()
+
+    def slice_state(self, data: list[str]) -> SliceState:
+        """How far the run is, for those who go on another day."""
+        settings = self.config.optimiser
+        rate = learning_rate(max(0, self.step - 1), self._budget.progress(max(0, self.step - 1), 0.0), settings)
+        return SliceState(
+            settings=plain(self.config.to_dict()),
+            data=data,
+            updates=self.step,
+            total_updates=settings.steps,
+            skipped=self.skipped,
+            object_frames=self.object_frames,
+            seconds=round(self.elapsed, 1),
+            slices=self.n_slices,
+            rate=rate,
+            losses=self._journal.latest,
+        )
+
+    def resume_from(self, weights: Path, data: list[str]) -> None:
+        """Go on from what a slice left, with a fresh optimiser.
+
+        Raises
+        ------
+        CheckpointError
+            If it is of another recipe, length or data.
+        ModelError
+            If the weights do not fit the network.
+        """
+        stored = read_slice(weights)
+        stored.check(self.config.to_dict(), data)
+        load_weights(self.network, weights)
+        self.average.load(self.network.state_dict())
+        self.step, self.skipped, self.object_frames = stored.updates, stored.skipped, stored.object_frames
+        self.n_slices = stored.slices + 1
+        self._before, self._started = stored.seconds, self._clock()
 
     # ---- work
 
-    def run(self, until: int | None = None) -> None:
-        """Train until the budget is spent, or for the first `until` updates of it, and write the checkpoint."""
-        settings = self.config.optimiser
+    def run(self, until: int | None = None, keeper: "Keeper | None" = None) -> None:
+        """Train until the budget is spent, for the first `until` updates of it, or as long as the keeper lets it."""
+        keeper, settings = keeper or Checkpoints(), self.config.optimiser
         ahead = Ahead(self._batch, self.step * settings.accumulate, self.config.data.queue)
         batches, self._started, self._before = iter(ahead), self._clock(), self.elapsed
         try:
             while self.progress < 1 and (until is None or self.step < until):
-                self._update([next(batches) for _ in range(settings.accumulate)])
+                self._update(self._awaited(batches))
                 if self.step % settings.log_every == 0:
                     self._write_line()
-                if self.step % settings.save_every == 0:
-                    self.save()
+                if not keeper.goes_on(self):
+                    break
         finally:
             ahead.stop()
         self._write_line()
-        self.save()
+        keeper.save(self)
+
+    def _awaited(self, batches: Iterator[tuple[int, ClipBatch]]) -> list[tuple[int, ClipBatch]]:
+        """The batches of an update; long waits for them say that drawing movies is the limit, not the network."""
+        begin = self._clock()
+        found = [next(batches) for _ in range(self.config.optimiser.accumulate)]
+        self._journal.report({"waited": self._clock() - begin})
+        return found
 
     @torch.no_grad()
     def _batch(self, index: int) -> tuple[int, ClipBatch]:
@@ -158,6 +231,7 @@ class Trainer:
             judged = Rollout(self._parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
             torch.autograd.backward(judged.losses.total / len(batches))
             self._report(judged)
+            self.object_frames += clip.n_rows * clip.n_frames
         self._apply(rate)
 
     def _apply(self, rate: float) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,15 @@ VERSION = 2
 
 
 READABLE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A model's files, side by side: ``.safetensors`` and ``.json``, and what the latter says."""
+
+    weights: Path
+    parameters: Path
+    described: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +68,44 @@ def pack(
     name : str
         Of the files.
     """
+    written = write_weights(state, parameters, provenance, folder, name)
+    model = load_model(written.weights, device="cpu", dtype="float32")
+    _write_json(written.parameters, written.described | {"params_m": _rounded(model)})
+    reference = folder / f"{name}_reference.npz"
+    np.savez_compressed(reference, **reference_of(model))
+    return Packed(written.weights, written.parameters, reference, written.described["sha256"])
+
+
+def write_weights(
+    state: dict[str, Tensor],
+    parameters: dict[str, Any],
+    provenance: dict[str, Any],
+    folder: Path,
+    name: str,
+    header: dict[str, str] | None = None,
+) -> Written:
+    """Write weights in fp16 and their build parameters, each file whole at any time, however the process ends.
+
+    Parameters
+    ----------
+    state, parameters, provenance, folder, name
+        See :func:`pack`.
+    header : dict of str to str, optional
+        Goes into the header of the weights.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{name}.safetensors"
     halved = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
-    save_file(halved, weights, {"format": "pt"})
-    weights.chmod(READABLE)
+    partial = weights.with_suffix(".part")
+    save_file(halved, partial, {"format": "pt", **(header or {})})
+    partial.chmod(READABLE)
     described = parameters | {"dtype": "float16", "name": name, "version": VERSION}
-    described |= {"sha256": sha256_of(weights), "training": provenance}
-    parameter_file = weights.with_suffix(".json")
-    _write_json(parameter_file, described)
-    model = load_model(weights, device="cpu", dtype="float32")
-    _write_json(parameter_file, described | {"params_m": _rounded(model)})
-    reference = folder / f"{name}_reference.npz"
-    np.savez_compressed(reference, **reference_of(model))
-    return Packed(weights, parameter_file, reference, described["sha256"])
+    described |= {"sha256": sha256_of(partial), "training": provenance}
+    os.replace(partial, weights)
+    _write_json(weights.with_suffix(".json"), described)
+    return Written(weights, weights.with_suffix(".json"), described)
 
 
 def sha256_of(path: Path) -> str:
@@ -128,4 +160,6 @@ def _rounded(model: Sam2Segmenter) -> dict[str, float]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    partial = path.with_suffix(".json.part")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(partial, path)

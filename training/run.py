@@ -15,6 +15,7 @@ from training.loop import Place, Trainer
 from training.movies import source_of
 from training.pack import Packed, pack
 from training.recipes import CONFIGS, read_config
+from training.slices import Slice
 from training.stills import SOURCES, stills_folder
 
 LOGGER = logging.getLogger("training")
@@ -27,7 +28,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and the packed model")
     options.add_argument("--seconds", type=float, help="length of the run, instead of the recipe's")
     options.add_argument("--steps", type=int, help="updates of the run, instead of the recipe's length")
-    options.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    start = options.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    start.add_argument("--resume-from", type=Path, metavar="WEIGHTS", help="go on from what a slice left")
+    options.add_argument("--slice", type=float, metavar="MINUTES", help="stop in time, leave small files to go on from")
     options.add_argument("--stills", type=Path, help="folder of real stills (default: $MOSAM_DATA/stills, or none)")
     options.add_argument("--no-stills", action="store_true", help="simulated movies only")
     options.add_argument("--device", default="auto", help="cuda, mps or cpu")
@@ -54,15 +58,66 @@ def adjusted(config: TrainingConfig, given: argparse.Namespace) -> TrainingConfi
     return replace(config, optimiser=optimiser, stages=stages)
 
 
-def train(config: TrainingConfig, stills: Path | None, place: Place, *, resume: bool = False) -> tuple[Trainer, Packed]:
-    """Run a recipe to its end and pack the running mean of its weights into the folder."""
-    if place.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    trainer = Trainer(config, source_of(config.data, stills), place)
+def train(
+    config: TrainingConfig,
+    stills: Path | None,
+    place: Place,
+    *,
+    resume: bool = False,
+    resume_from: Path | None = None,
+) -> tuple[Trainer, Packed]:
+    """Run a recipe to its end and pack the running mean of its weights into the folder.
+
+    `resume` goes on from the checkpoint in the folder, `resume_from` from the weights that a slice left.
+    """
+    trainer = new_trainer(config, stills, place)
     if resume:
         trainer.resume()
+    if resume_from is not None:
+        trainer.resume_from(resume_from, data_of(config, stills is not None))
     trainer.run()
-    return trainer, packed(trainer, place.folder, stills is not None and config.data.stills > 0)
+    return trainer, packed(trainer, place.folder, stills is not None)
+
+
+def train_slice(
+    config: TrainingConfig, stills: Path | None, place: Place, minutes: float, resume_from: Path | None = None
+) -> Trainer:
+    """Train for some minutes from now on and leave the weights that another slice goes on from.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Limited by updates: the whole run, of which this is a part.
+    stills : Path or None
+    place : Place
+    minutes : float
+        The last of them is kept for writing.
+    resume_from : Path, optional
+        The weights of the slice before.
+
+    Raises
+    ------
+    ValueError
+        If the recipe is limited by seconds: no two machines would agree on the learning rate.
+    CheckpointError
+        If the slice before is of another recipe, length or data.
+    """
+    if config.optimiser.steps == 0 or config.optimiser.seconds > 0:
+        raise ValueError("a slice is a part of a run whose length is known in updates; give it with --steps")
+    data = data_of(config, stills is not None)
+    keeper = Slice(minutes, place.folder, data)
+    trainer = new_trainer(config, stills, place)
+    if resume_from is not None:
+        trainer.resume_from(resume_from, data)
+    trainer.run(keeper=keeper)
+    return trainer
+
+
+def new_trainer(config: TrainingConfig, stills: Path | None, place: Place) -> Trainer:
+    """A run at its start."""
+    if place.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    return Trainer(config, source_of(config.data, stills), place)
 
 
 def packed(trainer: Trainer, folder: Path, with_stills: bool) -> Packed:
@@ -73,17 +128,20 @@ def packed(trainer: Trainer, folder: Path, with_stills: bool) -> Packed:
 
 def provenance(trainer: Trainer, with_stills: bool) -> dict[str, Any]:
     """How the weights were made: recipe, length and data."""
-    data = ["simulated movies"]
-    if with_stills:
-        data += [f"pseudo-movies from {s.folder} ({s.licence}), train part" for s in SOURCES]
     return {
         "recipe": trainer.config.to_dict(),
         "steps": trainer.step,
         "skipped_steps": trainer.skipped,
         "seconds": round(trainer.elapsed, 1),
-        "data": data,
+        "data": data_of(trainer.config, with_stills),
         "torch": torch.__version__,
     }
+
+
+def data_of(config: TrainingConfig, with_stills: bool) -> list[str]:
+    """What a run is trained on."""
+    stills = SOURCES if with_stills and config.data.stills > 0 else ()
+    return ["simulated movies", *(f"pseudo-movies from {s.folder} ({s.licence}), train part" for s in stills)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,7 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stills = None if given.no_stills else stills_folder(given.stills)
     place = Place(choose_device(given.device), given.out, path.parent)
     LOGGER.info("%s on %s, %s", config.model.name, place.device, stills or "simulated movies only")
-    _, files = train(config, stills, place, resume=given.resume)
+    if given.slice is not None:
+        trainer = train_slice(config, stills, place, given.slice, given.resume_from)
+        LOGGER.info("%d of %d updates in %s", trainer.step, config.optimiser.steps, given.out)
+        return
+    _, files = train(config, stills, place, resume=given.resume, resume_from=given.resume_from)
     LOGGER.info("%s  SHA-256 %s", files.weights, files.sha256)
 
 

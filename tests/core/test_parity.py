@@ -1,31 +1,23 @@
 """With every part of its own off, on the whole frame, the engine is SAM 2.
 
-The reference is the video predictor of the sam2 package with the same weights and the engine's own normalised frames.
-It keeps memory in bfloat16, so the engine's memory is rounded likewise here; nothing of the predictor is changed. Its
-postprocessing (holes, overlaps, the choice by stability) is off, as it is by default.
+The reference is the video predictor of the sam2 package with the same weights and the engine's own normalised frames;
+see ``benchmarks/_stock.py``.
 """
-
-from dataclasses import dataclass, replace
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from sam2.sam2_video_predictor import SAM2VideoPredictor
+from benchmarks import _stock as stock
+from benchmarks._stock import Rounded, engine_masks, stock_masks
 
-from napari_mosam.core.api import segment
-from napari_mosam.core.config import EngineConfig, WindowConfig
-from napari_mosam.core.model.build import build_from_file, load_weights
+from napari_mosam.core.model.build import build_from_file
 from napari_mosam.core.model.registry import model_info
-from napari_mosam.core.model.sam2_adapter import IMAGENET_MEAN, IMAGENET_STD, Sam2Segmenter
+from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
 from napari_mosam.core.model.sam2_configs import build_official
 from napari_mosam.core.movie import Movie
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from napari_mosam.core.seeding import PAINTED_CLAIM
 from napari_mosam.core.simulate import sample_movie, touching_cells
-from napari_mosam.core.windows import Pyramid, Window
 
-WHOLE_FRAME = replace(EngineConfig.plain(), window=WindowConfig(mode="full"))
 SIZE, N_FRAMES = 256, 12
 LAST = N_FRAMES - 1
 NANO_TOLERANCE = 1e-2
@@ -48,36 +40,19 @@ SHY = 0.06
 # ---- the two sides
 
 
-class Rounded(Sam2Segmenter):
-    """The engine's model, with memory in the precision in which the predictor keeps its own."""
+class Pair(stock.Pair):
+    """The same weights on both sides, and how far they may differ."""
 
-    def remember(self, *args, **kwargs):
-        return super().remember(*args, **kwargs).bfloat16().float()
-
-
-@dataclass
-class Pair:
-    """The same weights on both sides."""
-
-    model: Sam2Segmenter
-    predictor: SAM2VideoPredictor
-    relative: bool
+    relative = False
 
     @classmethod
     def of(cls, build, relative, weights=None):
         """`build` makes a network; its class is the predictor's on the other side."""
-        network = build()
-        if weights is not None:
-            load_weights(network, weights)
-        with patch("napari_mosam.core.model.sam2_blocks.SAM2Base", SAM2VideoPredictor):
-            predictor = build()
-        predictor.load_state_dict(network.state_dict(), strict=True)
-        predictor.add_all_frames_to_correct_as_cond = True
-        assert (predictor.fill_hole_area, predictor.non_overlap_masks) == (0, False)
-        assert predictor.sam_mask_decoder.dynamic_multimask_via_stability is False
-        for side in (network, predictor):
-            side.eval().forward_image = remembering(side.forward_image)
-        return cls(Rounded(network, "pair"), predictor, relative)
+        pair = super().of(build, weights)
+        pair.relative = relative
+        for side in (pair.model.network, pair.predictor):
+            side.forward_image = remembering(side.forward_image)
+        return pair
 
     def tolerance(self, masks):
         spread = min(np.ptp(mask) for mask in masks.values() if mask.max() > ABSENT)
@@ -98,80 +73,11 @@ def remembering(encode):
     return encode_once
 
 
-def engine_masks(pair, movie, prompts, direction="forward", model=None, **options):
-    """Logits by object and frame; the factor of painted masks in the contest is taken out."""
-    painted = {(p.object_id, p.frame) for p in prompts if isinstance(p, MaskPrompt)}
-    painted -= {(p.object_id, p.frame) for p in prompts if isinstance(p, PointPrompt)}
-    model = model or pair.model
-    results = segment(movie, prompts, model=model, config=WHOLE_FRAME, direction=direction, **options)
-    found = {(o.object_id, r.t): o.logits for r in results for o in r.objects}
-    return {key: logits / PAINTED_CLAIM if key in painted else logits for key, logits in found.items()}
-
-
-def stock_masks(pair, movie, prompts, direction="forward", corrections=()):
-    """The predictor's logits by object and frame, from the first prompt on or from the last one down."""
-    reverse = direction == "backward"
-    frames = [p.frame for p in prompts]
-    state = stock_state(pair.predictor, movie)
-    for start, given in ((max(frames) if reverse else min(frames), prompts), *by_frame(corrections, reverse)):
-        prompt_stock(pair.predictor, state, given, Window.full(movie.frame_shape))
-        list(pair.predictor.propagate_in_video(state, start_frame_idx=start, reverse=reverse))
-    return {
-        (state["obj_idx_to_id"][row], t): output["pred_masks"][0, 0].numpy()
-        for row, outputs in state["output_dict_per_obj"].items()
-        for kind in ("cond_frame_outputs", "non_cond_frame_outputs")
-        for t, output in outputs[kind].items()
-    }
-
-
-def by_frame(corrections, reverse):
-    """In the order in which the frames are reached."""
-    frames = sorted({p.frame for p in corrections}, reverse=reverse)
-    return [(t, [p for p in corrections if p.frame == t]) for t in frames]
-
-
-def stock_state(predictor, movie):
-    """A fresh session on the engine's own pictures."""
-    size = predictor.image_size
-    whole = [Window.full(movie.frame_shape)]
-    grey = torch.stack([Pyramid.of(movie[t], torch.device("cpu")).crop(whole, size) for t in range(len(movie))])
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    pictures = (grey.expand(-1, 3, -1, -1) - mean) / std
-    with patch("sam2.sam2_video_predictor.load_video_frames", lambda **_: (pictures, size, size)):
-        return predictor.init_state("the engine's frames")
-
-
-def prompt_stock(predictor, state, prompts, window):
-    """All points and the box of an object on a frame in one call, after its mask."""
-    for object_id, t in dict.fromkeys((p.object_id, p.frame) for p in prompts):
-        own = [p for p in prompts if (p.object_id, p.frame) == (object_id, t)]
-        for mask in (p for p in own if isinstance(p, MaskPrompt)):
-            whole = np.zeros((state["video_height"], state["video_width"]), bool)
-            height, width = mask.mask.shape
-            whole[mask.origin[0] : mask.origin[0] + height, mask.origin[1] : mask.origin[1] + width] = mask.mask
-            predictor.add_new_mask(state, t, object_id, whole)
-        points = [p for p in own if isinstance(p, PointPrompt)]
-        boxes = [xy_of([p.box[:2], p.box[2:]], window, predictor).ravel() for p in own if isinstance(p, BoxPrompt)]
-        if points or boxes:
-            predictor.add_new_points_or_box(
-                state,
-                t,
-                object_id,
-                points=xy_of([p.yx for p in points], window, predictor) if points else None,
-                labels=[int(p.positive) for p in points] if points else None,
-                box=boxes[0] if boxes else None,
-            )
-
-
-def xy_of(yx, window, predictor):
-    return window.to_model(np.array(yx), predictor.image_size)[:, ::-1].astype(np.float32)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def one_quiet_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with patch("sam2.sam2_video_predictor.tqdm", lambda frames, desc: frames):
+    with stock.quiet():
         yield
     torch.set_num_threads(threads)
 

@@ -1,0 +1,149 @@
+"""A GPU that is none: tensors that say they are on 'cuda', compute on the CPU, and must not be mixed with others.
+
+What CUDA refuses is refused here: an operation on tensors of both devices (a CPU tensor without axes is a number and
+may be mixed in), and reading such a tensor from numpy. What CUDA does silently is done: copies between devices, and
+numbers read from a tensor, and indices that are on the CPU. Registering such a device cannot be taken back, so all this
+belongs into a process of its own.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._pytree import tree_map
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    _setup_privateuseone_for_python_backend("gpu")
+GPU, CPU = torch.device("gpu", 0), torch.device("cpu")
+MAY_MIX = {
+    torch.ops.aten._to_copy.default,
+    torch.ops.aten.copy_.default,
+    torch.ops.aten.index.Tensor,
+    torch.ops.aten.index_put_.default,
+    torch.ops.aten._index_put_impl_.default,
+}
+
+
+class MixedDevices(RuntimeError):
+    """An operation got tensors of both devices."""
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says it is on the GPU; `held` are its numbers."""
+
+    held: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, real: torch.Tensor) -> "OnGpu":
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            real.shape,
+            strides=real.stride(),
+            storage_offset=real.storage_offset(),
+            dtype=real.dtype,
+            device=GPU,
+            requires_grad=real.requires_grad,
+        )
+        made.held = real
+        return made
+
+    def __repr__(self) -> str:
+        return f"OnGpu({tuple(self.shape)}, {self.dtype})"
+
+    def numpy(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("can't convert the GPU device type tensor to numpy. Use Tensor.cpu() first")
+
+    __array__ = numpy
+
+    def item(self) -> Any:
+        return self.held.item()
+
+    def tolist(self) -> Any:
+        return self.held.tolist()
+
+    def __float__(self) -> float:
+        return float(self.held)
+
+    def __int__(self) -> int:
+        return int(self.held)
+
+    __index__ = __int__
+
+    def __bool__(self) -> bool:
+        return bool(self.held)
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return dispatched(func, args, kwargs or {})
+
+
+class GpuMode(TorchDispatchMode):
+    """Sees every operation, so that tensors are made where they are asked for."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return dispatched(func, args, kwargs or {})
+
+
+def dispatched(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """One operation, computed on the CPU."""
+    given = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+    there = [t for t in given if isinstance(t, OnGpu)]
+    here = [t for t in given if not isinstance(t, OnGpu) and t.ndim > 0]
+    if there and here and func not in MAY_MIX:
+        shapes = [tuple(t.shape) for t in given]
+        raise MixedDevices(f"{func} got tensors of the GPU and of the CPU, of shapes {shapes}")
+    wanted = kwargs.get("device")
+    to_gpu = torch.device(wanted).type == GPU.type if wanted is not None else bool(there)
+    if func is torch.ops.aten.copy_.default:
+        to_gpu = isinstance(args[0], OnGpu)
+    if wanted is not None:
+        kwargs = kwargs | {"device": CPU}
+    if func is torch.ops.aten._to_copy.default and wanted is not None:
+        kwargs.pop("non_blocking", None)
+    real_args, real_kwargs = tree_map(_real, (args, kwargs))
+    if func is torch.ops.aten._conj.default:  # a mark on the tensor, which is not looked at below this place
+        return OnGpu(torch.ops.aten.conj_physical.default(*real_args)) if there else func(*real_args)
+    found = func(*real_args, **real_kwargs)
+    wrapped = tree_map(lambda t: OnGpu(t) if to_gpu and isinstance(t, torch.Tensor) else t, found)
+    return return_and_correct_aliasing(func, args, kwargs, wrapped) if there else wrapped
+
+
+def _real(value: Any) -> Any:
+    return value.held if isinstance(value, OnGpu) else value
+
+
+class AnyGenerator(torch.Generator):
+    """Random numbers for tensors of either device."""
+
+    def __new__(cls, device: torch.device | str = CPU) -> "AnyGenerator":
+        made = super().__new__(cls)
+        made.where = torch.device(device)
+        return made
+
+    @property
+    def device(self) -> torch.device:
+        return self.where
+
+
+class NoGrad(torch.no_grad):
+    """In place of inference mode, which tensors of this kind do not know."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+
+
+@contextmanager
+def pretended_gpu() -> Iterator[torch.device]:
+    """A machine with one more device, for as long as the block runs; gives that device."""
+    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(…, device=…) copies where the mode sees it
+    try:
+        with patch.multiple(torch, Generator=AnyGenerator, inference_mode=NoGrad), GpuMode():
+            yield GPU
+    finally:
+        torch._C._set_only_lift_cpu_tensors(False)

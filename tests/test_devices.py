@@ -1,0 +1,171 @@
+"""What runs on a GPU keeps its tensors there: checked on a device that computes on the CPU and refuses mixtures."""
+
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.training.core_movies import CoreMovies
+from training.loop import Place, Trainer
+from training.movies import Mixed, SimulatedMovies
+from training.networks import SHIPPED
+from training.recipes import CONFIGS, read_config
+from training.simulator import random_scenes
+
+from napari_mosam.core.api import segment
+from napari_mosam.core.config import EngineConfig, MotionConfig
+from napari_mosam.core.model.build import build_from_file, load_weights
+from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
+from napari_mosam.core.prompts import BoxPrompt, PointPrompt, Prompts
+from napari_mosam.core.simulate import sample_movie, touching_cells
+
+ENGINES = {
+    "plain": EngineConfig.plain(),
+    "learned": EngineConfig(motion=MotionConfig(encoder="learned", keypoints=True)),
+    "selected": replace(
+        EngineConfig(motion=MotionConfig(prompt="box+points", negatives=2)),
+        memory=replace(EngineConfig().memory, selection="reliable", pixels="bias"),
+    ),
+}
+
+
+def followed(device: torch.device, name: str) -> dict[tuple[int, int], np.ndarray]:
+    """Masks of cells that are clicked, boxed, painted and corrected."""
+    network = build_from_file(SHIPPED / "nano.json")
+    load_weights(network, SHIPPED / "nano.safetensors")
+    model = Sam2Segmenter(network.to(device), "nano")
+    cells = sample_movie(0, n_frames=3, shape=(160, 160), vanish=())
+    painted = list(Prompts.from_labels(cells.labels[0]))[2:4]
+    y, x = (float(c.mean()) for c in np.nonzero(cells.labels[0] == 1))
+    rows, columns = np.nonzero(cells.labels[1] == 2)
+    box = BoxPrompt(2, 1, (float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())))
+    prompts = [*painted, PointPrompt(1, 0, (y, x)), PointPrompt(1, 2, (y + 1, x)), box]
+    config = replace(ENGINES[name], motion=replace(ENGINES[name].motion, flow_method="torch"))  # as 'auto' on CUDA
+    results = segment(cells.images, prompts, model=model, config=config, direction="forward")
+    return {(r.t, o.object_id): np.asarray(o.logits) for r in results for o in r.objects}
+
+
+def engine(name: str) -> None:
+    """One engine on both devices."""
+    from tests.pretended_gpu import CPU, pretended_gpu
+
+    expected = followed(CPU, name)
+    with pretended_gpu() as device:
+        found = followed(device, name)
+    assert found.keys() == expected.keys()
+    assert len(found) > 8, "four cells on three frames, one of them from the second on"
+    worst = max(float(np.abs(found[key] - expected[key]).max()) for key in expected)
+    assert worst < 1e-3, worst
+
+
+def losses(device: torch.device, folder: Path, recompute: bool = False) -> dict[str, float]:
+    """Of two updates: clips of one and of four frames, of the simulator and of another source."""
+    smoke = read_config(CONFIGS / "smoke.toml")
+    stages = tuple(replace(s, clips=2, objects=2, frames=n) for s, n in zip(smoke.stages, (1, 4), strict=True))
+    prompt = replace(smoke.prompt, corrections=2, late_correction=1.0, motion=1.0)
+    config = replace(smoke, stages=stages, prompt=prompt, data=replace(smoke.data, queue=0))
+    config = replace(config, optimiser=replace(config.optimiser, steps=2, recompute=recompute))
+    source = Mixed(SimulatedMovies(("nuclei",)), CoreMovies(touching_cells), 0.5)
+    trainer = Trainer(config, source, Place(device, folder))
+    trainer.run()
+    assert trainer.skipped == 0
+    assert {p.device for p in trainer.network.parameters()} == {device}
+    return trainer._journal.latest
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_training_computes_in_bfloat16_as_on_a_gpu(tmp_path, monkeypatch, recompute):
+    monkeypatch.setattr("training.loop.choose_dtype", lambda device: torch.float32)
+    whole = losses(torch.device("cpu"), tmp_path / "float32")
+    monkeypatch.setattr("training.loop.choose_dtype", lambda device: torch.bfloat16)
+    rough = losses(torch.device("cpu"), tmp_path / "bfloat16", recompute)
+    assert rough["loss"] != whole["loss"]
+    assert rough["loss"] == pytest.approx(whole["loss"], rel=0.05)
+
+
+def training(folder: str) -> None:
+    """Training on both devices."""
+    from tests.pretended_gpu import CPU, pretended_gpu
+
+    expected = losses(CPU, Path(folder) / "cpu")
+    with pretended_gpu() as device:
+        found = losses(device, Path(folder) / "gpu")
+    assert found["loss"] == pytest.approx(expected["loss"], rel=0.02)
+
+
+def stills(_: str) -> None:
+    """Movies of stills on both devices."""
+    from tests.pretended_gpu import CPU, pretended_gpu
+    from training.pseudo import PseudoMovies
+    from training.stills import SOURCES, Still
+
+    cells = touching_cells(0, n_frames=1)
+    still = Still(SOURCES[0], np.asarray(cells.images[0], np.float32), cells.labels[0].astype(np.int32))
+    source = PseudoMovies([still])
+    expected = source.movies("seed", 2, 3, 64, CPU)
+    with pretended_gpu() as device:
+        found = source.movies("seed", 2, 3, 64, device)
+        assert found.images.device == found.labels.device == device
+        assert torch.allclose(found.images.cpu(), expected.images, atol=1e-4)
+        assert torch.equal(found.labels.cpu(), expected.labels)
+
+
+def simulator(_: str) -> None:
+    """One movie of every kind on both devices; random noise is drawn on each, so grey values are alike only."""
+    from tests.pretended_gpu import CPU, pretended_gpu
+    from training.simulator import KINDS, render_batch
+
+    scenes = [random_scenes(3, 1, n_frames=3, shape=(64, 64), kinds=[kind])[0] for kind in KINDS]
+    expected = render_batch(scenes, CPU, with_flow=True)
+    with pretended_gpu() as device:
+        found = render_batch(scenes, device, with_flow=True)
+        assert found.images.device == found.labels.device == found.flow.device == device
+        assert torch.equal(found.labels.cpu(), expected.labels)
+        assert torch.allclose(found.images.cpu(), expected.images, atol=1e-3)
+        assert torch.allclose(found.flow.cpu(), expected.flow, atol=1e-4)
+
+
+def mixing(_: str) -> None:
+    """The check itself finds what CUDA would refuse."""
+    from tests.pretended_gpu import MixedDevices, pretended_gpu
+
+    with pretended_gpu() as device:
+        there, here = torch.ones(3, device=device), torch.ones(3)
+        assert (there + 1 + here.to(device)).device == device
+        assert (there * torch.tensor(2.0)).cpu().tolist() == [2, 2, 2]
+        with pytest.raises(MixedDevices, match="tensors of the GPU and of the CPU"):
+            there + here
+        with pytest.raises(TypeError, match="numpy"):
+            there.numpy()
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """Runs a check in a process of its own: the device stays registered for as long as a process lives."""
+    if not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"):
+        pytest.skip("this torch cannot pretend to have a device")
+    with multiprocessing.get_context("spawn").Pool(1, torch.set_num_threads, (1,)) as pool:
+        yield pool.apply
+
+
+def test_tensors_of_two_devices_are_noticed(apart):
+    apart(mixing, ("",))
+
+
+@pytest.mark.parametrize("name", ["learned", *(pytest.param(n, marks=pytest.mark.slow) for n in ("plain", "selected"))])
+def test_the_engine_keeps_to_its_device(apart, name):
+    apart(engine, (name,))
+
+
+def test_training_keeps_to_its_device(apart, tmp_path):
+    apart(training, (str(tmp_path),))
+
+
+def test_simulated_movies_of_every_kind_keep_to_their_device(apart):
+    apart(simulator, ("",))
+
+
+def test_movies_of_stills_keep_to_their_device(apart):
+    apart(stills, ("",))
