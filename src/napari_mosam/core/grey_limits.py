@@ -24,8 +24,8 @@ PERCENTILES = (0.5, 99.8)
 BLOCKS, BLOCK_PX = 8, 8
 """The background of a pixel is the median of its block: an eighth of the frame's sides, and at least so many pixels."""
 
-SIGNAL_NOISE, SIGNAL_RANGE = 6.0, 0.1
-"""How far a pixel of a cell is from its background: standard deviations of the noise, and part of the middle 90 %."""
+SIGNAL_NOISE, SIGNAL_TEXTURE = 6.0, 4.0
+"""How far a pixel of a cell is from its background: standard deviations of the noise, and of the background itself."""
 
 REACH = 10.0
 """A value is an outlier when it lies farther beyond the middle 90 % than that many upper quartiles of the signal.
@@ -33,14 +33,17 @@ REACH = 10.0
 The 99.8 percentile of the clean movies at hand lies up to 4.3 beyond (branched cells in tissue), of stills up to 8.3.
 """
 
-TEXTURE = 0.6
-"""Part of the pixels that the signal takes where it is no more than the texture of a background without noise."""
+OUTLIERS = 0.02
+"""Part of the pixels that outliers may be; what takes more of a frame are cells."""
 
 ROUNDS = 2
 """Outliers are part of what they are measured by, the less of it the more often that is done."""
 
 SPIKE = 1e-3
 """Part of the pixels that saturation takes at least."""
+
+FEW = 0.05
+"""Part of the bright pixels that may lie above the upper limit where they are fewer than the usual 0.2 % of all."""
 
 RARE = 1e-4
 """Part of the pixels that is too small to be cells, or to be worth a word."""
@@ -160,25 +163,78 @@ class GreyLimits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Pixels that are finite and hold data.
+
+    Attributes
+    ----------
+    pixels : ndarray of float, shape (N,)
+    offsets : ndarray of float, shape (N,)
+        Their difference from the background around them; 0 where it is less than that of a cell.
+    """
+
+    pixels: Floats
+    offsets: Floats
+
+    def inside(self, interval: Interval) -> "Pool":
+        """Only the values of an interval."""
+        kept = (self.pixels >= interval[0]) & (self.pixels <= interval[1])
+        return self if kept.all() else Pool(self.pixels[kept], self.offsets[kept])
+
+    def percents(self) -> Interval:
+        """Which percentiles to take: where cells are few on a wide field, hardly any of their pixels lie above."""
+        bright, beyond = 100 * float((self.offsets > 0).mean()), 100 - PERCENTILES[1]
+        if 100 * RARE < bright < 2 * beyond:
+            beyond = max(FEW * bright, bright - beyond)
+        return PERCENTILES[0], 100 - beyond
+
+    def limits(self) -> Interval:
+        """These percentiles; the extremes where they are equal."""
+        low, high = np.percentile(self.pixels, self.percents(), method="nearest")
+        if low == high:
+            low, high = self.pixels.min(), self.pixels.max()
+        return float(low), float(high)
+
+    def reach(self) -> Interval:
+        """The interval beyond which values are outliers, by the contrast of what can be seen."""
+        signal = np.abs(self.offsets[self.offsets != 0])
+        if not signal.size:
+            return -np.inf, np.inf
+        low, high = np.percentile(self.pixels, (5, 95))
+        reach = REACH * float(np.percentile(signal, 75))
+        beyond = (self.pixels < low - reach) | (self.pixels > high + reach)
+        return (-np.inf, np.inf) if beyond.mean() > OUTLIERS else (float(low - reach), float(high + reach))
+
+    def below_saturation(self) -> Interval:
+        """The interval below the largest value, where that is a spike apart from all others, which show more."""
+        top = self.pixels.max()
+        spike = self.pixels == top
+        share = float(spike.mean())
+        if not SPIKE < share < 0.5:
+            return -np.inf, np.inf
+        low, high = np.percentile(self.pixels[~spike], PERCENTILES)
+        apart = top > high + (high - low) / 2
+        if not apart or float((self.offsets[~spike] != 0).sum()) < spike.sum():
+            return -np.inf, np.inf
+        return -np.inf, float(np.nextafter(top, -np.inf))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameSample:
     """Pixels of one frame.
 
     Attributes
     ----------
     t : int
-    pixels : ndarray of float, shape (N,)
-        Those that are finite and hold data.
-    offsets : ndarray of float, shape (N,)
-        Their difference from the background around them; 0 where it is less than that of a cell.
+    pool : Pool
     no_data : float
         Part of the frame that holds none.
     spread : tuple of float
-        The 0.5, 50 and 99.8 percentiles; zeros where there are no pixels.
+        Its own limits, with the median between; zeros where there are no pixels.
     """
 
     t: int
-    pixels: Floats
-    offsets: Floats
+    pool: Pool
     no_data: float
     spread: tuple[float, float, float]
 
@@ -195,11 +251,14 @@ class FrameSample:
         valid = np.isfinite(grid)
         pixels, offsets = grid[valid], offsets[valid]
         if not pixels.size:
-            return cls(t, pixels, offsets, float(empty.mean()), (0.0, 0.0, 0.0))
-        low, high = np.percentile(pixels, (5, 95))
-        offsets[np.abs(offsets) <= max(SIGNAL_NOISE * noise, SIGNAL_RANGE * (high - low))] = 0
-        bottom, middle, top = np.percentile(pixels, (PERCENTILES[0], 50, PERCENTILES[1]), method="nearest")
-        return cls(t, pixels, offsets, float(empty.mean()), (float(bottom), float(middle), float(top)))
+            return cls(t, Pool(pixels, offsets), float(empty.mean()), (0.0, 0.0, 0.0))
+        texture = (
+            float(np.percentile(np.abs(offsets), 25)) / 0.319
+        )  # the quarter nearest to the background is not cells
+        offsets[np.abs(offsets) <= max(SIGNAL_NOISE * noise, SIGNAL_TEXTURE * texture)] = 0
+        pool = Pool(pixels, offsets)
+        low, high = pool.limits()
+        return cls(t, pool, float(empty.mean()), (low, float(np.median(pixels)), high))
 
     @property
     def varies(self) -> bool:
@@ -286,54 +345,10 @@ def _deviation(values: NDArray[np.float64]) -> float:
     return float(np.median(np.abs(values - np.median(values))))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pool:
-    """Pixels of many frames, and their differences from the background.
-
-    Attributes
-    ----------
-    pixels, offsets : ndarray of float, shape (N,)
-    """
-
-    pixels: Floats
-    offsets: Floats
-
-    def inside(self, interval: Interval) -> "Pool":
-        """Only the values of an interval."""
-        kept = (self.pixels >= interval[0]) & (self.pixels <= interval[1])
-        return self if kept.all() else Pool(self.pixels[kept], self.offsets[kept])
-
-    def percents(self) -> Interval:
-        """Which percentiles to take: of a few bright cells on a wide field, half the pixels stay below the limit."""
-        bright, beyond = 100 * float((self.offsets > 0).mean()), 100 - PERCENTILES[1]
-        return PERCENTILES[0], 100 - (bright / 2 if 100 * RARE <= bright < 2 * beyond else beyond)
-
-    def reach(self) -> Interval:
-        """The interval beyond which values are outliers, by the contrast of what can be seen."""
-        signal = np.abs(self.offsets[self.offsets != 0])
-        if not 0 < signal.size < TEXTURE * self.pixels.size:
-            return -np.inf, np.inf
-        low, high = np.percentile(self.pixels, (5, 95))
-        reach = REACH * float(np.percentile(signal, 75))
-        return float(low - reach), float(high + reach)
-
-    def below_saturation(self) -> Interval:
-        """The interval below the largest value, where that is a spike apart from all others, which show more."""
-        top = self.pixels.max()
-        spike = self.pixels == top
-        share = float(spike.mean())
-        if not SPIKE < share < 0.5:
-            return -np.inf, np.inf
-        low, high = np.percentile(self.pixels[~spike], PERCENTILES)
-        apart = top > high + (high - low) / 2
-        if not apart or float((self.offsets[~spike] != 0).sum()) < spike.sum():
-            return -np.inf, np.inf
-        return -np.inf, float(np.nextafter(top, -np.inf))
-
-
 def pooled(samples: Sequence[FrameSample]) -> Pool:
     """All pixels of some frames."""
-    return Pool(np.concatenate([s.pixels for s in samples]), np.concatenate([s.offsets for s in samples]))
+    pools = [s.pool for s in samples]
+    return Pool(np.concatenate([p.pixels for p in pools]), np.concatenate([p.offsets for p in pools]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -367,13 +382,9 @@ class Finding:
             nearer = rest.reach()
             reach = max(reach[0], nearer[0]), min(reach[1], nearer[1])
             rest = rest.inside(reach)
-        percents = rest.percents()
-        low, high = (float(v) for v in np.percentile(rest.pixels, percents, method="nearest"))
-        if low == high:
-            low, high = float(rest.pixels.min()), float(rest.pixels.max())
         n, n_below = pool.pixels.size, below.pixels.size
         interval = reach[0], min(reach[1], spared[1])
-        return cls((low, high), percents, interval, 1 - n_below / n, (n_below - rest.pixels.size) / n)
+        return cls(rest.limits(), rest.percents(), interval, 1 - n_below / n, (n_below - rest.pixels.size) / n)
 
 
 # --- light that fades ------------------------------------------------------------------------------------------------
@@ -396,7 +407,7 @@ class Light:
     def evened(self, sample: FrameSample) -> FrameSample:
         """A frame in units of its own range."""
         low, span = (np.interp(sample.t, self.frames, values) for values in (self.lows, self.spans))
-        return replace(sample, pixels=(sample.pixels - low) / span, offsets=sample.offsets / span)
+        return replace(sample, pool=Pool((sample.pool.pixels - low) / span, sample.pool.offsets / span))
 
     def limits(self, even: Interval) -> Brightness:
         """Limits of every frame, from those of the evened movie."""
@@ -408,10 +419,10 @@ def fading(samples: Sequence[FrameSample], interval: Interval) -> Light | None:
     """The light of a movie where it fades or grows evenly, and with it everything that can be seen; None elsewhere."""
     if len(samples) < FADES_FRAMES:
         return None
-    inside = [Pool(s.pixels, s.offsets).inside(interval) for s in samples]
+    inside = [s.pool.inside(interval) for s in samples]
     if not all(pool.pixels.size for pool in inside):
         return None
-    lows, highs = np.array([np.percentile(pool.pixels, PERCENTILES) for pool in inside]).T
+    lows, highs = np.array([pool.limits() for pool in inside]).T
     if not (highs > lows).all():
         return None
     frames = np.array([s.t for s in samples])
@@ -467,7 +478,7 @@ class Survey:
     @classmethod
     def of(cls, samples: Sequence[FrameSample]) -> "Survey":
         """Look at samples of frames, in the order of time."""
-        seen = [s for s in samples if s.pixels.size]
+        seen = [s for s in samples if s.pool.pixels.size]
         kept = [s for s in seen if s.varies] or seen
         usual = Ordinary.of(kept)
         alike = [s for s in kept if usual is not None and usual.includes(s)]
@@ -485,13 +496,13 @@ class Survey:
 
     def takes(self, sample: FrameSample) -> bool:
         """Whether a frame that was not among the samples takes part."""
-        return self.usual is None or self.usual.includes(sample)
+        return sample.varies if self.usual is None else self.usual.includes(sample)
 
     def pixels(self, sample: FrameSample) -> Floats:
         """The pixels of a frame that take part, evened where the light fades."""
         assert self.finding is not None
         even = sample if self.light is None else self.light.evened(sample)
-        return Pool(even.pixels, even.offsets).inside(self.finding.interval).pixels
+        return even.pool.inside(self.finding.interval).pixels
 
     def limits(self, origin: Origin, values: Interval, left_out: Iterable[int], no_data: float) -> GreyLimits:
         """Limits from percentiles of the pixels that take part."""
@@ -540,7 +551,7 @@ def exact_limits(samples: Sequence[FrameSample], read: Callable[[], Iterable[Fra
     whole = survey.light is None
     for sample in read():
         seen.add(sample.t)
-        pixels = survey.pixels(sample) if sample.pixels.size and survey.takes(sample) else sample.pixels[:0]
+        pixels = survey.pixels(sample) if survey.takes(sample) else sample.pool.pixels[:0]
         if pixels.size:
             taken.append(sample.t)
             no_data.append(sample.no_data)
