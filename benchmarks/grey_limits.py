@@ -201,7 +201,7 @@ def twelve_bit(case: Case) -> Case:
     return painted(replace(case, images=images), disk(case, (235, 300), 12), 4095)
 
 
-def sparse(case: Case, keep: int = 38) -> Case:
+def sparse(case: Case, keep: int = 27) -> Case:
     """A dim, noisy background with one nucleus on a field three times as wide: under half a percent."""
     rng = np.random.default_rng(0)
     height, width = case.images.shape[1:]

@@ -119,10 +119,12 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
         overwrite=arguments.overwrite,
     )
     config = load_config(arguments.config) if arguments.config else None
-    movie = Movie.open(arguments.movie, axes=arguments.axes, channel=arguments.channel, z=arguments.z)
+    movie = Movie.open(arguments.movie, **_reading(arguments))
     prompts = load_prompts(arguments.prompts, movie.shape)
     run.out = arguments.out
     started = time.perf_counter()
+    if movie.grey_limits.note():
+        sys.stderr.write(f"mosam: {movie.grey_limits.note()}\n")
     with run.start_bar():
         result = track(
             movie,
@@ -140,6 +142,10 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
         f"{len(result.object_ids)} objects, {len(run.frames)} frames, {result.n_object_frames} object-frames "
         f"in {seconds:.1f} s ({rate:.1f} object-frames/s): {result.path}"
     )
+
+
+def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("axes", "channel", "z", "limits")}
 
 
 def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -198,8 +204,7 @@ def _models(arguments: argparse.Namespace, run: _Run) -> None:
 def _info(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.movie import Movie
 
-    movie = Movie.open(arguments.movie, axes=arguments.axes, channel=arguments.channel, z=arguments.z)
-    _say(movie.describe())
+    _say(Movie.open(arguments.movie, **_reading(arguments)).describe())
 
 
 _COMMANDS = {"track": _track, "evaluate": _evaluate, "explain": _explain_object, "models": _models, "info": _info}

@@ -24,7 +24,7 @@ PERCENTILES = (0.5, 99.8)
 BLOCKS, BLOCK_PX = 8, 8
 """The background of a pixel is the median of its block: an eighth of the frame's sides, and at least so many pixels."""
 
-SIGNAL_NOISE, SIGNAL_TEXTURE = 6.0, 4.0
+SIGNAL_NOISE, SIGNAL_TEXTURE = 4.0, 4.0
 """How far a pixel of a cell is from its background: standard deviations of the noise, and of the background itself."""
 
 REACH = 10.0
@@ -45,18 +45,19 @@ SPIKE = 1e-3
 FEW = 0.05
 """Part of the bright pixels that may lie above the upper limit where they are fewer than the usual 0.2 % of all."""
 
-RARE = 1e-4
-"""Part of the pixels that is too small to be cells, or to be worth a word."""
+RARE, SAID = 1e-4, 5e-4
+"""Part of the pixels that is too small to be cells, and that is worth a word."""
 
 ODD_FACTOR, ODD_SHIFT, ODD_DEVIATIONS, ODD_SHARE = 3.3, 1.0, 7.5, 0.25
 """A frame is unlike all others when its range differs by that factor, or its median by that many ranges, and by so many
 median absolute deviations of all frames, and when no more than a quarter of the frames are. Clean movies: up to 1.5
 and 0.14; a cell whose chromatin spreads: 5.4, with a large deviation."""
 
-FADES, FADES_SCATTER, FADES_FRAMES = 2.0, 0.25, 5
+FADES, FADES_SCATTER, FADES_FRAMES, FADES_SIGNAL = 2.0, 0.25, 5, 0.01
 """Light fades when the range of the frames changes by a factor along a line that most of them follow closely, and the
 part of the pixels above half of it does not change by as much. Clean movies: up to 1.7; a dividing cell whose chromatin
-spreads 11, but 5 for the part above half."""
+spreads: 11, but 5 for the part above half. Less signal than that would be one or two cells, which change by themselves.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class GreyLimits:
             frames = ", ".join(map(str, self.left_out[:8])) + (", ..." if len(self.left_out) > 8 else "")
             said.append(f"frame{'s' * (len(self.left_out) > 1)} {frames} took no part (unlike all others)")
         parts = {"zeros without data": self.no_data, "saturated": self.saturated, "far beyond the others": self.beyond}
-        said += [f"{100 * part:.2g} % of the pixels took no part ({why})" for why, part in parts.items() if part > RARE]
+        said += [f"{100 * part:.2g} % of the pixels took no part ({why})" for why, part in parts.items() if part > SAID]
         if self.brightness is not None:
             change = self.brightness.change
             said.append(
@@ -181,6 +182,11 @@ class Pool:
         kept = (self.pixels >= interval[0]) & (self.pixels <= interval[1])
         return self if kept.all() else Pool(self.pixels[kept], self.offsets[kept])
 
+    @property
+    def signal(self) -> float:
+        """Part of the pixels that differ from their background."""
+        return float((self.offsets != 0).mean())
+
     def percents(self) -> Interval:
         """Which percentiles to take: where cells are few on a wide field, hardly any of their pixels lie above."""
         bright, beyond = 100 * float((self.offsets > 0).mean()), 100 - PERCENTILES[1]
@@ -202,8 +208,7 @@ class Pool:
             return -np.inf, np.inf
         low, high = np.percentile(self.pixels, (5, 95))
         reach = REACH * float(np.percentile(signal, 75))
-        beyond = (self.pixels < low - reach) | (self.pixels > high + reach)
-        return (-np.inf, np.inf) if beyond.mean() > OUTLIERS else (float(low - reach), float(high + reach))
+        return float(low - reach), float(high + reach)
 
     def below_saturation(self) -> Interval:
         """The interval below the largest value, where that is a spike apart from all others, which show more."""
@@ -242,7 +247,8 @@ class FrameSample:
     def of(cls, t: int, frame: NDArray[Any], step: int = 1) -> "FrameSample":
         """Take every `step`-th pixel of a frame (Y, X) along both axes."""
         kind = np.float32 if frame.dtype.itemsize <= 2 else np.float64
-        grid, beside = frame[::step, ::step].astype(kind), frame[::step, 1::step].astype(kind)
+        grid: Floats = frame[::step, ::step].astype(kind)
+        beside: Floats = frame[::step, 1::step].astype(kind)
         empty = without_data(grid)
         grid[empty | ~np.isfinite(grid)] = np.nan
         with np.errstate(invalid="ignore", over="ignore"):
@@ -267,10 +273,10 @@ class FrameSample:
 
 
 def _noise(steps: Floats) -> float:
-    """Standard deviation of white noise, from the differences of neighbours; no less than one grey level would give."""
-    return (
-        max(_median(steps), float(np.min(steps, initial=np.inf, where=steps > 0) if (steps > 0).any() else 0)) / 0.954
-    )
+    """Standard deviation of white noise, from the differences of neighbours; at least half a grey level."""
+    steps = steps[np.isfinite(steps)]
+    level = np.min(steps, initial=np.inf, where=steps > 0)
+    return max(float(np.median(steps)) / 0.954, float(level) / 2) if np.isfinite(level) else 0.0
 
 
 def without_data(frame: NDArray[Any]) -> Booleans:
@@ -382,6 +388,8 @@ class Finding:
             nearer = rest.reach()
             reach = max(reach[0], nearer[0]), min(reach[1], nearer[1])
             rest = rest.inside(reach)
+        if below.pixels.size - rest.pixels.size > OUTLIERS * below.pixels.size:
+            rest, reach = below, (-np.inf, np.inf)
         n, n_below = pool.pixels.size, below.pixels.size
         interval = reach[0], min(reach[1], spared[1])
         return cls(rest.limits(), rest.percents(), interval, 1 - n_below / n, (n_below - rest.pixels.size) / n)
@@ -420,7 +428,7 @@ def fading(samples: Sequence[FrameSample], interval: Interval) -> Light | None:
     if len(samples) < FADES_FRAMES:
         return None
     inside = [s.pool.inside(interval) for s in samples]
-    if not all(pool.pixels.size for pool in inside):
+    if not all(pool.pixels.size for pool in inside) or np.mean([pool.signal for pool in inside]) < FADES_SIGNAL:
         return None
     lows, highs = np.array([pool.limits() for pool in inside]).T
     if not (highs > lows).all():
@@ -507,6 +515,7 @@ class Survey:
     def limits(self, origin: Origin, values: Interval, left_out: Iterable[int], no_data: float) -> GreyLimits:
         """Limits from percentiles of the pixels that take part."""
         assert self.finding is not None
+        no_data = no_data if values[0] > 0 else 0.0  # where the darkest pixels are 0 as well, nobody can tell
         rest = sorted(left_out), no_data, self.finding.saturated, self.finding.beyond
         if self.light is None:
             return GreyLimits(*values, origin, tuple(rest[0]), *rest[1:])

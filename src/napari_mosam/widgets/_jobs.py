@@ -13,12 +13,14 @@ from napari_mosam.widgets._source import SourceError
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_mosam.core.grey_limits import GreyLimits
     from napari_mosam.core.prompts import Prompts
     from napari_mosam.core.results import FrameResult
     from napari_mosam.widgets._controls import Controls
     from napari_mosam.widgets._engine import Engine
     from napari_mosam.widgets._label_ids import LabelIds
     from napari_mosam.widgets._session import Session
+    from napari_mosam.widgets._settings import RunSettings
     from napari_mosam.widgets._source import MovieSource
 
 
@@ -55,6 +57,7 @@ class Jobs:
         self.preview_output = PreviewOutput(viewer)
         self._viewer, self._controls, self._engine, self._session = viewer, controls, engine, session
         self._label_ids, self._fail = label_ids, fail
+        self._grey_limits: GreyLimits | None = None
         self._closed = False
 
     def preview(self, source: "MovieSource", prompts: "Prompts", frame: int) -> None:
@@ -69,7 +72,7 @@ class Jobs:
         check_frame(prompts, frame)
         engine, settings = self._engine, self._controls.settings
         self.runner.start(
-            lambda: iter([engine.preview(engine.open(source), prompts, frame, settings)]),
+            lambda: iter([engine.preview(self._open(source, settings), prompts, frame, settings)]),
             total=1,
             title="MoSAM preview",
             on_result=partial(self._show_preview, source),
@@ -96,7 +99,7 @@ class Jobs:
 
         def steps() -> Any:
             run.device = engine.device_name(settings)
-            return engine.segment(engine.open(source), prompts, settings)
+            return engine.segment(self._open(source, settings), prompts, settings)
 
         self.runner.start(
             steps, total=total, title="MoSAM", on_result=partial(self._handle, run), on_end=partial(self._ended, run)
@@ -134,11 +137,18 @@ class Jobs:
         if self.runner.busy:
             raise SourceError("a run is going; press Cancel, or wait for its end, before you start another")
 
+    def _open(self, source: "MovieSource", settings: "RunSettings") -> Any:
+        """The movie and its grey limits, found in the worker thread."""
+        movie = self._engine.open(source, settings.limits)
+        self._grey_limits = self._engine.grey_limits(movie)
+        return movie
+
     def _handle(self, run: RunView, result: "FrameResult") -> None:
         if self._closed:
             return
         controls = self._controls
         run.handle(result, confidence=controls.show_confidence.isChecked(), flow=controls.show_flow.isChecked())
+        controls.show_limits(self._grey_limits)
         if not self.runner.stopping:
             controls.say(run.progress(result))
 
@@ -156,6 +166,7 @@ class Jobs:
         if self._closed or source.image not in self._viewer.layers:
             return
         self.preview_output.show(source, result)
+        self._controls.show_limits(self._grey_limits)
         found = sum(o.area > 0 for o in result.objects)
         self._controls.say(
             f"Frame {result.t}: {found} of {len(result.objects)} objects outlined. If they look right, press Propagate."
