@@ -62,21 +62,20 @@ class SamplePlan:
         sizes = dict(zip(plan.axes, plan.shape, strict=True))
         kept = [sizes[a] if a in plan.kept else chunks[a] for a in plan.axes if a != "T"]
         page, depth = math.prod(kept) * source.dtype.itemsize, chunks.get("T", 1)
-        n_frames = min(plan.n_frames, MAX_FRAMES, max(MIN_FRAMES, BUDGET // page))
-        slabs = _slabs(spread(plan.n_frames, n_frames), depth, plan.n_frames)
-        n_slabs = max(MIN_FRAMES, BUDGET // (page * depth))
-        if len(slabs) > n_slabs:
-            picked = [slabs[i] for i in spread(len(slabs), n_slabs)]
-            slabs = [_refilled(slab, -(-n_frames // n_slabs)) for slab in picked]
         height, width = plan.frame_shape
         band = chunks["Y"] if source.chunks else height if source.is_file else 1
-        bands = spread(
-            -(-height // band), max(1, BUDGET * -(-height // band) // (sum(len(s.span) for s in slabs) * page))
-        )
-        n_kept = sum(len(s.frames) for s in slabs)
-        rows = min(height, len(bands) * band)
+        n_bands = -(-height // band)
+        n_frames = min(plan.n_frames, MAX_FRAMES, max(MIN_FRAMES, BUDGET // page))
+        slabs = _slabs(spread(plan.n_frames, n_frames), depth, plan.n_frames)
+        affordable = max(1, min(max(MIN_FRAMES, BUDGET // (page * depth)), BUDGET * n_bands // (page * depth)))
+        if len(slabs) > affordable and sum(len(slab.span) for slab in slabs) * page > BUDGET:
+            slabs = [_refilled(slabs[i], -(-n_frames // affordable)) for i in spread(len(slabs), affordable)]
+        cost = sum(len(slab.span) for slab in slabs) * page
+        picked = spread(n_bands, max(1, BUDGET * n_bands // cost))
+        bands = _joined([slice(i * band, min((i + 1) * band, height)) for i in picked])
+        rows, n_kept = sum(b.stop - b.start for b in bands), sum(len(s.frames) for s in slabs)
         step = math.ceil(math.sqrt(rows * width / min(MAX_FRAME_PIXELS, MAX_PIXELS / n_kept)))
-        return cls(tuple(slabs), _joined([slice(i * band, min((i + 1) * band, height)) for i in bands]), max(1, step))
+        return cls(tuple(slabs), bands, max(1, step))
 
 
 def spread(n: int, wanted: int) -> list[int]:

@@ -42,8 +42,10 @@ ROUNDS = 2
 SPIKE = 1e-3
 """Part of the pixels that saturation takes at least."""
 
-FEW = 0.05
-"""Part of the bright pixels that may lie above the upper limit where they are fewer than the usual 0.2 % of all."""
+FEW, CLEAR = 0.05, 2.0
+"""Part of the bright pixels that may lie above the upper limit where they are fewer than the usual 0.2 % of all,
+and how many times the least that counts as bright most of them are; else
+they are the peaks of something larger and noisy."""
 
 RARE, SAID = 1e-4, 5e-4
 """Part of the pixels that is too small to be cells, and that is worth a word."""
@@ -189,8 +191,9 @@ class Pool:
 
     def percents(self) -> Interval:
         """Which percentiles to take: where cells are few on a wide field, hardly any of their pixels lie above."""
-        bright, beyond = 100 * float((self.offsets > 0).mean()), 100 - PERCENTILES[1]
-        if 100 * RARE < bright < 2 * beyond:
+        above = self.offsets[self.offsets > 0]
+        bright, beyond = 100 * above.size / self.offsets.size, 100 - PERCENTILES[1]
+        if 100 * RARE < bright < 2 * beyond and np.median(above) > CLEAR * above.min():
             beyond = max(FEW * bright, bright - beyond)
         return PERCENTILES[0], 100 - beyond
 
