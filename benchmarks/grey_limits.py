@@ -267,6 +267,7 @@ SPOILT: dict[str, Callable[[], Case]] = {
     "dic, bright debris": lambda: painted(dic(), disk(dic(), (40, 470), 22), 255),
     "dic, hot pixels": lambda: hot_pixels(replace(dic(), images=dic().images.astype(np.uint16) * 16), 0.004, 65535),
     "hela, debris": lambda: painted(hela(), disk(hela(), (235, 300), 12), 60000),
+    "hela, debris and flash": lambda: flash(painted(hela(), disk(hela(), (235, 300), 12), 60000), 8),
     "hela, soft debris": lambda: debris(hela(), (235, 300), 11, 40000),
     "hela, two soft pieces": lambda: debris(debris(hela(), (235, 300), 12, 30000), (15, 20), 8, 60000),
     "hela, saturated debris": lambda: debris(hela(), (235, 300), 12, 300000),

@@ -228,6 +228,44 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """Limits of pooled pixels, and how they were taken.
+
+    Attributes
+    ----------
+    limits : tuple of float
+    percents : tuple of float
+        Which percentiles they are.
+    interval : tuple of float
+        Of what values.
+    saturated, beyond : float
+        Parts of the pixels outside of it.
+    """
+
+    limits: Interval
+    percents: Interval
+    interval: Interval
+    saturated: float
+    beyond: float
+
+    @classmethod
+    def of(cls, pool: Pool) -> "Finding":
+        """Look for spikes first, then for outliers, then take percentiles."""
+        spared = pool.below_saturation()
+        below = rest = pool.inside(spared)
+        reach = (-np.inf, np.inf)
+        for _ in range(ROUNDS):
+            nearer = rest.reach()
+            reach = max(reach[0], nearer[0]), min(reach[1], nearer[1])
+            rest = rest.inside(reach)
+        if below.pixels.size - rest.pixels.size > OUTLIERS * below.pixels.size:
+            rest, reach = below, (-np.inf, np.inf)
+        n, n_below = pool.pixels.size, below.pixels.size
+        interval = reach[0], min(reach[1], spared[1])
+        return cls(rest.limits(), rest.percents(), interval, 1 - n_below / n, (n_below - rest.pixels.size) / n)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameSample:
     """Pixels of one frame.
 
@@ -266,7 +304,7 @@ class FrameSample:
         )  # the quarter nearest to the background is not cells
         offsets[np.abs(offsets) <= max(SIGNAL_NOISE * noise, SIGNAL_TEXTURE * texture)] = 0
         pool = Pool(pixels, offsets)
-        low, high = pool.limits()
+        low, high = Finding.of(pool).limits
         return cls(t, pool, float(empty.mean()), (low, float(np.median(pixels)), high))
 
     @property
@@ -358,44 +396,6 @@ def pooled(samples: Sequence[FrameSample]) -> Pool:
     """All pixels of some frames."""
     pools = [s.pool for s in samples]
     return Pool(np.concatenate([p.pixels for p in pools]), np.concatenate([p.offsets for p in pools]))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Finding:
-    """Limits of pooled pixels, and how they were taken.
-
-    Attributes
-    ----------
-    limits : tuple of float
-    percents : tuple of float
-        Which percentiles they are.
-    interval : tuple of float
-        Of what values.
-    saturated, beyond : float
-        Parts of the pixels outside of it.
-    """
-
-    limits: Interval
-    percents: Interval
-    interval: Interval
-    saturated: float
-    beyond: float
-
-    @classmethod
-    def of(cls, pool: Pool) -> "Finding":
-        """Look for spikes first, then for outliers, then take percentiles."""
-        spared = pool.below_saturation()
-        below = rest = pool.inside(spared)
-        reach = (-np.inf, np.inf)
-        for _ in range(ROUNDS):
-            nearer = rest.reach()
-            reach = max(reach[0], nearer[0]), min(reach[1], nearer[1])
-            rest = rest.inside(reach)
-        if below.pixels.size - rest.pixels.size > OUTLIERS * below.pixels.size:
-            rest, reach = below, (-np.inf, np.inf)
-        n, n_below = pool.pixels.size, below.pixels.size
-        interval = reach[0], min(reach[1], spared[1])
-        return cls(rest.limits(), rest.percents(), interval, 1 - n_below / n, (n_below - rest.pixels.size) / n)
 
 
 # --- light that fades ------------------------------------------------------------------------------------------------
