@@ -27,6 +27,9 @@ BLOCKS, BLOCK_PX = 8, 8
 SIGNAL_NOISE, SIGNAL_TEXTURE = 4.0, 4.0
 """How far a pixel of a cell is from its background: standard deviations of the noise, and of the background itself."""
 
+LEVEL = 0.1
+"""Largest part of the largest difference of neighbours that can be half a grey level."""
+
 REACH = 10.0
 """A value is an outlier when it lies farther beyond the middle 90 % than that many upper quartiles of the signal.
 
@@ -314,10 +317,15 @@ class FrameSample:
 
 
 def _noise(steps: Floats) -> float:
-    """Standard deviation of white noise, from the differences of neighbours; at least half a grey level."""
+    """Standard deviation of white noise, from the differences of neighbours; at least half a grey level.
+
+    The smallest difference is taken to be a grey level, unless it is large: a drawing has no noise.
+    """
     steps = steps[np.isfinite(steps)]
-    level = np.min(steps, initial=np.inf, where=steps > 0)
-    return max(float(np.median(steps)) / 0.954, float(level) / 2) if np.isfinite(level) else 0.0
+    if not steps.any():
+        return 0.0
+    level = float(np.min(steps, initial=np.inf, where=steps > 0))
+    return max(float(np.median(steps)) / 0.954, min(level / 2, LEVEL * float(steps.max())))
 
 
 def without_data(frame: NDArray[Any]) -> Booleans:
