@@ -45,6 +45,7 @@ def test_every_control_has_a_tooltip_and_the_dock_is_narrow(qtbot):
 def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movie, hands):
     widget = open_widget(movie)
     assert widget.controls.low.placeholderText() == widget.controls.high.placeholderText() == "automatic"
+    widget.viewer.dims.set_point(0, 0)
     hands.box(widget, 0, 2, 4, 8, 10)
     widget.controls.preview.click()
     hands.finish(widget)

@@ -60,6 +60,7 @@ def test_grey_limits_are_those_of_the_movie_and_never_the_contrast_of_the_layer(
     images, _ = disks
     images[3] = 65535
     widget = open_widget(images, with_engine=Engine(), contrast_limits=(0, 65535))
+    widget.viewer.dims.set_point(0, 0)
     hands.box(widget, 0, 20, 20, 40, 40)
     widget.controls.preview.click()
     hands.finish(widget, 60_000)
