@@ -20,6 +20,7 @@ Booleans = NDArray[np.bool_]
 Interval = tuple[float, float]
 
 PERCENTILES = (0.5, 99.8)
+"""Limits of a movie in which everything takes part; what the models were trained and measured between."""
 
 BLOCKS, BLOCK_PX = 8, 8
 """The background of a pixel is the median of its block: an eighth of the frame's sides, and at least so many pixels."""
@@ -46,9 +47,11 @@ SPIKE = 1e-3
 """Part of the pixels that saturation takes at least."""
 
 FEW, CLEAR = 0.05, 2.0
-"""Part of the bright pixels that may lie above the upper limit where they are fewer than the usual 0.2 % of all,
-and how many times the least that counts as bright most of them are; else
-they are the peaks of something larger and noisy."""
+"""Part of the bright pixels that may lie above the upper limit where they are few, and how many times the least that
+counts as bright most of them are; else they are the peaks of something larger and noisy.
+
+A nucleus on 0.13 % of the field: J 0.52 between the usual percentiles, 0.94 so. In noisy movies it cost up to 0.025.
+"""
 
 RARE, SAID = 1e-4, 5e-4
 """Part of the pixels that is too small to be cells, and that is worth a word."""
@@ -302,9 +305,7 @@ class FrameSample:
         pixels, offsets = grid[valid], offsets[valid]
         if not pixels.size:
             return cls(t, Pool(pixels, offsets), float(empty.mean()), (0.0, 0.0, 0.0))
-        texture = (
-            float(np.percentile(np.abs(offsets), 25)) / 0.319
-        )  # the quarter nearest to the background is not cells
+        texture = float(np.percentile(np.abs(offsets), 25)) / 0.319  # a quarter of the pixels at least is no cell
         offsets[np.abs(offsets) <= max(SIGNAL_NOISE * noise, SIGNAL_TEXTURE * texture)] = 0
         pool = Pool(pixels, offsets)
         low, high = Finding.of(pool).limits
@@ -547,6 +548,7 @@ def find_limits(samples: Sequence[FrameSample]) -> GreyLimits:
 
 
 BINS = 2**16
+"""Of the histogram of all pixels."""
 
 
 def exact_limits(samples: Sequence[FrameSample], read: Callable[[], Iterable[FrameSample]]) -> GreyLimits:
@@ -578,6 +580,8 @@ def exact_limits(samples: Sequence[FrameSample], read: Callable[[], Iterable[Fra
             lows.append(float(pixels.min()))
             highs.append(float(pixels.max()))
             whole = whole and bool((pixels == np.rint(pixels)).all())
+    if not taken:
+        return replace(find_limits(samples), origin="exact")
     low, high = min(lows), max(highs)
     whole = whole and high - low < BINS
     edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, high, BINS + 1)
