@@ -448,9 +448,10 @@ def test_few_bright_pixels_are_not_lost():
     assert Movie.open(stack)[0][30, 30] == 1
 
 
-def test_limits_can_be_given():
-    movie = Movie.open(STACK, limits=(0, 8000))
-    assert movie.limits == (0, 8000)
+@pytest.mark.parametrize("limits", [(0, 8000), [0, 8000], np.array([0, 8000])])
+def test_limits_can_be_given(limits):
+    movie = Movie.open(STACK, limits=limits)
+    assert movie.limits == (0, 8000) and movie.grey_limits.origin == "given"
     np.testing.assert_allclose(movie[1], STACK[1] / 8000, atol=1e-6)
 
 

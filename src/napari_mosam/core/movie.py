@@ -243,8 +243,10 @@ def _as_plane(z: Any) -> ZChoice:
 
 def checked_limits(limits: Limits) -> Literal["exact"] | GreyLimits | None:
     """Limits as a movie takes them; MovieError for values that are not possible."""
-    if limits is None or limits == "exact" or isinstance(limits, GreyLimits):
+    if limits is None or isinstance(limits, GreyLimits):
         return limits
+    if isinstance(limits, str) and limits == "exact":
+        return "exact"
     try:
         low, high = (float(value) for value in limits)
     except (TypeError, ValueError) as error:
