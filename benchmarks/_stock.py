@@ -66,7 +66,7 @@ class Pair:
         network = build()
         if weights is not None:
             load_weights(network, weights)
-        with patch("sam2.modeling.sam2_base.SAM2Base", SAM2VideoPredictor):
+        with patch("napari_mosam.core.model.sam2_blocks.SAM2Base", SAM2VideoPredictor):
             predictor = build()
         predictor.load_state_dict(network.state_dict(), strict=True)
         predictor.add_all_frames_to_correct_as_cond = True

@@ -391,6 +391,36 @@ def test_info_describes_the_movie(job, capsys):
     assert "10 frames of 96 x 96" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["5", "9:3", "nan:1", "1:inf", "1:2:3", "a:b", "", ":", "3:3", "Exact"])
+def test_impossible_limits_are_refused(job, capsys, text):
+    for command in (["info", str(job.movie)], job.arguments):
+        code, message = fails([*command, f"--limits={text}"], capsys)
+        assert code == 2 and "give LOW:HIGH" in message
+    assert not job.out.exists()
+
+
+def test_limits_can_be_given_or_exact(job, capsys):
+    for text, said in (("-5:900.5", "-5 to 900.5 become 0 to 1 (given)"), ("exact", "become 0 to 1 (exact)")):
+        assert cli.main(["info", str(job.movie), f"--limits={text}"]) == 0
+        assert said in capsys.readouterr().out
+
+
+def test_what_took_no_part_in_the_limits_is_said_once_and_stored(job, capsys):
+    images = job.truth.images.copy()
+    images[4] = np.iinfo(images.dtype).max
+    tifffile.imwrite(job.movie, images, photometric="minisblack", metadata={"axes": "TYX"})
+    note = "grey limits: frame 4 took no part (unlike all others)"
+    assert cli.main(["info", str(job.movie)]) == 0
+    assert note in capsys.readouterr().out
+    assert cli.main([*job.arguments, "--frames", ":2"]) == 0
+    assert capsys.readouterr().err.count(note) == 1
+    attrs = zarr.open_group(job.out, mode="r").attrs
+    assert attrs["grey_limits"]["left_out"] == [4] and attrs["limits"][1] < images[0].max()
+    assert cli.main([*job.arguments, "--frames", ":2", "--overwrite", "--limits", "7:4000"]) == 0
+    assert "grey limits" not in capsys.readouterr().err
+    assert zarr.open_group(job.out, mode="r").attrs["limits"] == [7, 4000]
+
+
 def test_track_follows_a_simulated_cell(job):
     """From a click on the first frame to label frames, CTC files and an animation, in a process of its own."""
     centre = np.argwhere(job.truth.labels[0] == 1).mean(axis=0)

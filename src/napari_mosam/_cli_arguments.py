@@ -1,6 +1,7 @@
 """The arguments of the command ``mosam``; imports nothing heavy, so that ``--help`` is quick."""
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -119,6 +120,12 @@ def _add_source(command: argparse.ArgumentParser, kinds: str = "TIFF, zarr, OME-
     command.add_argument("--axes", help="what the axes are, e.g. TCYX (default: from the file)")
     command.add_argument("--channel", type=int, metavar="INDEX", help="channel to follow, from 0")
     command.add_argument("--z", type=_parse_z, metavar="INDEX|max", help="plane from 0, or 'max' for the projection")
+    command.add_argument(
+        "--limits",
+        type=parse_limits,
+        metavar="LOW:HIGH|exact",
+        help="pixel values seen as black and white; exact: from all pixels (default: from a sample, without outliers)",
+    )
 
 
 def _add_models(models: argparse.ArgumentParser) -> None:
@@ -195,6 +202,27 @@ def parse_frames(text: str) -> Frames:
             return start, stop
     raise argparse.ArgumentTypeError(
         f"'{text}' is no range of frames; give A:B for the frames from A up to, not including, B, counted from 0"
+    )
+
+
+def parse_limits(text: str) -> tuple[float, float] | Literal["exact"]:
+    """Parse 'LOW:HIGH' or 'exact'.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+    """
+    if text == "exact":
+        return "exact"
+    try:
+        low, high = (float(word) for word in text.split(":"))
+    except ValueError:
+        low = high = 0.0
+    if -math.inf < low < high < math.inf:
+        return low, high
+    raise argparse.ArgumentTypeError(
+        f"'{text}' are no limits; give LOW:HIGH, two pixel values of which the first is smaller, or exact"
     )
 
 

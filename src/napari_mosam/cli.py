@@ -167,10 +167,12 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
         overwrite=arguments.overwrite,
     )
     config = load_config(arguments.config) if arguments.config else None
-    movie = Movie.open(arguments.movie, axes=arguments.axes, channel=arguments.channel, z=arguments.z)
+    movie = Movie.open(arguments.movie, **_reading(arguments))
     prompts = load_prompts(arguments.prompts, movie.shape)
     run.writes(arguments.out)
     started = time.perf_counter()
+    if movie.grey_limits.note():
+        sys.stderr.write(f"mosam: {movie.grey_limits.note()}\n")
     with run.start_bar():
         result = track(
             movie,
@@ -194,6 +196,10 @@ def _counted(result: "Result", frames: set[int]) -> str:
     """Frames on which anything was found, and others."""
     found = sum(bool((result.area[t] > 0).any()) for t in frames)
     return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
+
+
+def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("axes", "channel", "z", "limits")}
 
 
 def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -263,8 +269,7 @@ def _info(arguments: argparse.Namespace, run: _Run) -> None:
 
         _say(Result.open(arguments.movie).describe())
         return
-    movie = Movie.open(arguments.movie, axes=arguments.axes, channel=arguments.channel, z=arguments.z)
-    _say(movie.describe())
+    _say(Movie.open(arguments.movie, **_reading(arguments)).describe())
 
 
 _COMMANDS = {"track": _track, "evaluate": _evaluate, "explain": _explain_object, "models": _models, "info": _info}

@@ -11,9 +11,11 @@ from tests.core.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.api import rerun, track
 from napari_mosam.core.config import EngineConfig, MotionConfig
+from napari_mosam.core.grey_limits import GreyLimits
 from napari_mosam.core.movie import Movie
 from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.records import TABLE
+from napari_mosam.core.rerun_checks import same_movie
 from napari_mosam.core.rerun_plan import Leg, Past, Span, grouped, plan_object
 from napari_mosam.core.simulate import SimulationConfig, simulate
 from napari_mosam.core.store import Result
@@ -371,6 +373,26 @@ def test_the_movie_is_scaled_as_it_was(done, out):
     result = again(out, [*TWO, mask(3, 0)], images=Movie.open(IMAGES))
     assert follows(result, 3, 3)
     assert isinstance(result.prompts, Prompts)
+
+
+def test_the_limits_and_the_brightness_stored_with_a_result_are_used_again(out):
+    light = np.linspace(1, 0.2, N)[:, None, None]
+    faded = (IMAGES * light).astype(np.uint16)
+    write(out, images=faded)
+    stored = GreyLimits.from_dict(Result.open(out).attrs["grey_limits"])
+    assert stored == Movie.open(faded).grey_limits and stored.brightness is not None
+    opened = same_movie(Result.open(out), Movie.open(faded, limits=(0, 5)))
+    assert opened.grey_limits == stored
+    np.testing.assert_array_equal(opened[N - 1], Movie.open(faded)[N - 1])
+    again(out, [*TWO, mask(3, 0)], images=faded)
+    assert GreyLimits.from_dict(Result.open(out).attrs["grey_limits"]) == stored
+
+
+def test_a_result_of_an_earlier_version_has_two_limits(done, out):
+    attrs = zarr.open_group(out, mode="r+").attrs
+    attrs["limits"] = [50.0, 800.0]
+    del attrs["grey_limits"]
+    assert same_movie(Result.open(out), IMAGES).limits == (50, 800)
 
 
 # ---- with a real model

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_mosam.core.grey_limits import GreyLimits
 from napari_mosam.core.labels import label_dtype
 from napari_mosam.core.results import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.windows import Window
@@ -78,9 +79,12 @@ class FakeEngine:
     def device_name(self, settings: Any) -> str:
         return "cpu"
 
-    def open(self, source: Any) -> Any:
+    def open(self, source: Any, limits: Any = None) -> Any:
         self.source = source
         return source
+
+    def grey_limits(self, movie: Any) -> GreyLimits:
+        return GreyLimits(120.0, 3500.0, left_out=(3,))
 
     def forget(self, image: Any) -> None:
         pass

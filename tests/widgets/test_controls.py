@@ -17,7 +17,7 @@ from napari_mosam.widgets._settings import RunSettings
     "settings",
     [
         RunSettings(),
-        RunSettings("tiny", "cpu", 21.5, (2, 7), "backward", EngineConfig.plain()),
+        RunSettings("tiny", "cpu", 21.5, (2, 7), "backward", EngineConfig.plain(), (-1.5, 4095.0)),
         RunSettings(config=EngineConfig(window=WindowConfig(ratio=4), motion=MotionConfig(flow=False))),
         RunSettings(config=EngineConfig(memory=MemoryConfig(n_frames=3), compete=False), direction="forward"),
     ],
@@ -40,6 +40,30 @@ def test_every_control_has_a_tooltip_and_the_dock_is_narrow(qtbot):
     assert len(inputs) > 20
     assert [child for child in inputs if not child.toolTip()] == []
     assert controls.minimumSizeHint().width() <= 320
+
+
+def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movie, hands):
+    widget = open_widget(movie)
+    assert widget.controls.low.placeholderText() == widget.controls.high.placeholderText() == "automatic"
+    widget.viewer.dims.set_point(0, 0)
+    hands.box(widget, 0, 2, 4, 8, 10)
+    widget.controls.preview.click()
+    hands.finish(widget)
+    assert (widget.controls.low.placeholderText(), widget.controls.high.placeholderText()) == ("120", "3500")
+    assert widget.controls.limits_note.text() == "Grey limits: frame 3 took no part (unlike all others)"
+    widget.viewer.add_image(movie[:5], name="another")
+    widget.controls.image.setCurrentText("another")
+    assert (widget.controls.low.placeholderText(), widget.controls.limits_note.text()) == ("automatic", "")
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [("9", "3", "9 to 3"), ("5", "", "two numbers"), ("a", "b", "'a'")])
+def test_impossible_grey_limits_are_refused(open_widget, movie, hands, low, high, said):
+    widget = open_widget(movie)
+    hands.box(widget, 0, 2, 4, 8, 10)
+    widget.controls.low.setText(low)
+    widget.controls.high.setText(high)
+    widget.controls.propagate.click()
+    assert said in widget.controls.status.text() and widget.run is None
 
 
 def test_without_an_image_the_widget_says_what_to_do(open_widget):

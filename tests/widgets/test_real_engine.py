@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_mosam.core.movie import Movie
 from napari_mosam.widgets._engine import Engine
 
 
@@ -53,3 +54,22 @@ def test_preview_then_backward_from_the_last_frame(open_widget, disks, hands):
     labels = np.asarray(hands.labels(widget).data[:])
     assert widget.run.frames == set(range(5)), widget.controls.status.text()
     assert iou(labels[0] == 1, truth[0, 0]) > 0.6
+
+
+def test_grey_limits_are_those_of_the_movie_and_never_the_contrast_of_the_layer(open_widget, disks, hands):
+    images, _ = disks
+    images[3] = 65535
+    widget = open_widget(images, with_engine=Engine(), contrast_limits=(0, 65535))
+    widget.viewer.dims.set_point(0, 0)
+    hands.box(widget, 0, 20, 20, 40, 40)
+    widget.controls.preview.click()
+    hands.finish(widget, 60_000)
+    low, high = Movie.open(images).limits
+    assert (widget.controls.low.placeholderText(), widget.controls.high.placeholderText()) == (f"{low:g}", f"{high:g}")
+    assert high < 4000
+    assert "frame 3 took no part" in widget.controls.limits_note.text()
+    widget.controls.low.setText("100")
+    widget.controls.high.setText("9000.5")
+    widget.controls.preview.click()
+    hands.finish(widget, 60_000)
+    assert widget.controls.high.placeholderText() == "9000.5" and not widget.controls.limits_note.text()

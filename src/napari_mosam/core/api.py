@@ -19,7 +19,7 @@ from napari_mosam.core.jobs import (
 )
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.segmenter import Segmenter
-from napari_mosam.core.movie import Movie
+from napari_mosam.core.movie import Limits, Movie
 from napari_mosam.core.prompts import Prompt, PromptError, Prompts
 from napari_mosam.core.results import FrameResult
 from napari_mosam.core.seeding import seed_frame
@@ -51,6 +51,7 @@ def segment(
     axes: str | None = None,
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
+    limits: Limits = None,
 ) -> Iterator[FrameResult]:
     """Segment and follow prompted objects through a movie, frame by frame.
 
@@ -76,6 +77,8 @@ def segment(
         settings and uses the trained encoders.
     axes, channel, z
         How to read a movie with more than (T, Y, X), see :meth:`Movie.open`.
+    limits : tuple of float or 'exact', optional
+        Pixel values that the model sees as black and white; found automatically by default, see :meth:`Movie.open`.
 
     Yields
     ------
@@ -89,7 +92,7 @@ def segment(
         On bad input, when called: before the first frame is asked for.
     """
     merged = merged_config(config, motion, memory, compete)
-    opened = Movie.open(movie, axes=axes, channel=channel, z=z)
+    opened = Movie.open(movie, axes=axes, channel=channel, z=z, limits=limits)
     start, stop = frame_range(frames, opened.n_frames)
     check_options(direction, diameter)
     inside = check_prompts(prompts, opened.shape, start, stop, direction)
@@ -117,7 +120,7 @@ def preview(
     frame : int
         The prompted frame.
     **reading
-        `axes`, `channel` and `z` of :func:`segment`.
+        `axes`, `channel`, `z` and `limits` of :func:`segment`.
 
     Raises
     ------
@@ -152,6 +155,7 @@ def track(
     axes: str | None = None,
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
+    limits: Limits = None,
     **options: Any,
 ) -> "Result":
     """Follow objects and write the label frames to a zarr group as they come.
@@ -184,7 +188,7 @@ def track(
     from napari_mosam.core._result_place import alone
     from napari_mosam.core.store import Result, ResultWriter
 
-    opened = Movie.open(movie, axes=axes, channel=channel, z=z)
+    opened = Movie.open(movie, axes=axes, channel=channel, z=z, limits=limits)
     start, stop = frame_range(options.get("frames"), opened.n_frames)
     inside = check_prompts(prompts, opened.shape, start, stop, options.get("direction", "both"))
     with alone(out, make_folder=True) as place:
@@ -235,7 +239,7 @@ def rerun(
         What :func:`track` wrote; changed in place. One that was stopped before its end stays half, see
         :attr:`Result.complete`.
     movie : Movie, array or path
-        The movie it was made from.
+        The movie it was made from; its grey limits are those stored with the result.
     prompts : Prompts or sequence of prompts
         All prompts of the objects, as they are now.
     object_ids : sequence of int, optional

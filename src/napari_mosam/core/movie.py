@@ -1,5 +1,6 @@
 """Any array or path as a movie of normalised frames, read one at a time."""
 
+import logging
 import operator
 import threading
 from typing import Any, Literal
@@ -11,12 +12,15 @@ from napari_mosam.core._axes import FramePlan, MovieError, ZChoice, plan_frames
 from napari_mosam.core._checks import Refused, require_room
 from napari_mosam.core._image_files import SMALLER
 from napari_mosam.core._sources import Source, open_source
+from napari_mosam.core.frame_samples import SamplePlan, read_frames
+from napari_mosam.core.grey_limits import FrameSample, GreyLimits, exact_limits, find_limits
 
 __all__ = ["Movie", "MovieError"]
 
-_PERCENTILES = (0.5, 99.8)
-_SAMPLED_FRAMES = 16
-_SAMPLED_PIXELS = 2**17
+Limits = tuple[float, float] | Literal["exact"] | GreyLimits | None
+"""What may be said of the limits: values, 'exact', those of an earlier run, or nothing."""
+
+logger = logging.getLogger(__name__)
 
 
 class Movie:
@@ -26,9 +30,10 @@ class Movie:
     ``movie[t]`` is a new float32 array of shape (Y, X) in [0, 1].
     """
 
-    def __init__(self, source: Source, plan: FramePlan, limits: tuple[float, float] | None = None) -> None:
+    def __init__(self, source: Source, plan: FramePlan, limits: Literal["exact"] | GreyLimits | None = None) -> None:
         self._source, self._plan = source, plan
-        self._limits = limits
+        self._wanted = limits
+        self._limits = limits if isinstance(limits, GreyLimits) else None
         self._lock = threading.Lock()
 
     @classmethod
@@ -39,7 +44,7 @@ class Movie:
         axes: str | None = None,
         channel: int | None = None,
         z: int | Literal["max"] | None = None,
-        limits: tuple[float, float] | None = None,
+        limits: Limits = None,
     ) -> "Movie":
         """Open a movie without reading its frames.
 
@@ -56,8 +61,9 @@ class Movie:
             (Rec. 601, alpha ignored) unless a channel is chosen.
         z : int or 'max', optional
             Plane to read, from 0, or the maximum over all planes; needed where there is more than one.
-        limits : tuple of float, optional
-            Pixel values that become 0 and 1; robust percentiles of the movie otherwise.
+        limits : tuple of float, 'exact' or GreyLimits, optional
+            Pixel values that become 0 and 1; those of an earlier run; or 'exact', to take them from all pixels of all
+            frames. By default they are taken from a sample of the movie, see :attr:`grey_limits`.
 
         Raises
         ------
@@ -80,7 +86,7 @@ class Movie:
             channel=None if channel is None else _as_index(channel, "channel"),
             z=_as_plane(z),
         )
-        return cls(found, plan, None if limits is None else _checked_limits(limits))
+        return cls(found, plan, checked_limits(limits))
 
     @property
     def name(self) -> str:
@@ -119,14 +125,32 @@ class Movie:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Pixel values that become 0 and 1, the same for every frame.
+        """Pixel values that become 0 and 1; of the brightest frame where the light fades."""
+        return self.grey_limits.low, self.grey_limits.high
 
-        The 0.5 and 99.8 percentiles of the finite values of up to 16 frames spread over the movie, computed once.
+    @property
+    def grey_limits(self) -> GreyLimits:
+        """Pixel values that become 0 and 1 on every frame, and what took no part in finding them; computed once.
+
+        The 0.5 and 99.8 percentiles of up to 64 frames spread over the movie, of which at most 256 MB are read. Pixels
+        without data, saturated ones, outliers and frames unlike all others take no part; where the light fades, every
+        frame is brought to one brightness.
+
+        Raises
+        ------
+        MovieError
+            When the file is damaged.
         """
         with self._lock:
             if self._limits is None:
-                self._limits = self._sample_limits()
+                self._limits = self._find_limits()
+                if self._limits.note():
+                    logger.info("%s: %s", self.name, self._limits.note())
             return self._limits
+
+    def with_limits(self, limits: GreyLimits) -> "Movie":
+        """The same movie between other limits."""
+        return Movie(self._source, self._plan, limits)
 
     def __len__(self) -> int:
         return self.n_frames
@@ -141,7 +165,8 @@ class Movie:
         MovieError
             When the file is damaged there.
         """
-        return normalise(self.raw(t), self.limits)
+        frame = self.raw(t)
+        return normalise(frame, self.grey_limits.at(operator.index(t)))
 
     def raw(self, t: int) -> NDArray[Any]:
         """Frame `t` as it is stored: shape (Y, X), native dtype; may be a view of the source.
@@ -177,7 +202,8 @@ class Movie:
             "reads": self._plan.describe(),
             "movie": f"{n_frames} frame{'s' * (n_frames != 1)} of {height} x {width} px (Y, X)",
             "dtype": str(self.dtype),
-            "limits": f"{low:g} to {high:g} become 0 to 1",
+            "limits": f"{low:g} to {high:g} become 0 to 1 ({self.grey_limits.origin})",
+            "note": self.grey_limits.note(),
             "frame": f"{height * width * self.dtype.itemsize / 1024:.0f} KiB stored",
             "chunks": str(self._source.chunks or ""),
         }
@@ -186,26 +212,14 @@ class Movie:
     def __repr__(self) -> str:
         return f"<Movie {self.name}: {self.shape} (T, Y, X) {self.dtype}>"
 
-    def _sample_limits(self) -> tuple[float, float]:
+    def _find_limits(self) -> GreyLimits:
         if self.dtype.kind == "b":
-            return 0.0, 1.0
-        step = max(1, int(np.ceil(np.sqrt(np.prod(self.frame_shape, dtype=float) / _SAMPLED_PIXELS))))
-        picked = np.unique(np.linspace(0, self.n_frames - 1, _SAMPLED_FRAMES).round().astype(int))
-        return robust_limits(np.concatenate([self.raw(int(t))[::step, ::step].ravel() for t in picked]))
-
-
-def robust_limits(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Take the 0.5 and 99.8 percentiles of the finite values; their extremes where those are equal.
-
-    A movie with a few bright pixels on an even background has equal percentiles and would be lost otherwise.
-    """
-    finite = pixels[np.isfinite(pixels)]
-    if not finite.size:
-        return 0.0, 0.0
-    low, high = np.percentile(finite, _PERCENTILES, method="nearest")
-    if low == high:
-        low, high = finite.min(), finite.max()
-    return float(low), float(high)
+            return GreyLimits(0.0, 1.0)
+        plan = SamplePlan.of(self._source, self._plan)
+        samples = [FrameSample.of(t, f, plan.step) for t, f in read_frames(self._source, self._plan, plan)]
+        if self._wanted == "exact":
+            return exact_limits(samples, lambda: (FrameSample.of(t, self.raw(t)) for t in range(self.n_frames)))
+        return find_limits(samples)
 
 
 def normalise(frame: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.float32]:
@@ -238,11 +252,18 @@ def _as_plane(z: Any) -> ZChoice:
     return _as_index(z, "z")
 
 
-def _checked_limits(limits: tuple[float, float]) -> tuple[float, float]:
+def checked_limits(limits: Limits) -> Literal["exact"] | GreyLimits | None:
+    """Limits as a movie takes them; MovieError for values that are not possible."""
+    if limits is None or isinstance(limits, GreyLimits):
+        return limits
+    if isinstance(limits, str) and limits == "exact":
+        return "exact"
     try:
         low, high = (float(value) for value in limits)
     except (TypeError, ValueError) as error:
-        raise MovieError(f"limits={limits!r} is not possible; allowed: two numbers, low and high") from error
+        raise MovieError(
+            f"limits={limits!r} is not possible; allowed: two numbers, low and high, or 'exact'"
+        ) from error
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise MovieError(f"limits={limits!r} is not possible; allowed: two finite numbers, the first one smaller")
-    return low, high
+    return GreyLimits(low, high, "given")

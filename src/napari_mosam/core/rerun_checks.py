@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from napari_mosam.core.grey_limits import GreyLimits
 from napari_mosam.core.jobs import listed
 from napari_mosam.core.movie import Movie
 
@@ -13,15 +14,21 @@ if TYPE_CHECKING:
 
 def same_movie(stored: "Result", movie: Any, **reading: Any) -> Movie:
     """The movie, scaled as it was when the result was made; ValueError for another shape."""
-    low, high = stored.attrs["limits"]
-    limits = None if isinstance(movie, Movie) or not low < high else (low, high)
-    opened = Movie.open(movie, limits=limits, **reading)
+    opened = Movie.open(movie, **reading)
     if opened.shape != tuple(stored.labels.shape):
         raise ValueError(
             f"the movie has the shape {opened.shape} and '{stored.path}' {tuple(stored.labels.shape)} (T, Y, X); give "
             "the movie it was made from"
         )
-    return opened
+    return opened.with_limits(stored_limits(stored.attrs))
+
+
+def stored_limits(attrs: Mapping[str, Any]) -> GreyLimits:
+    """Grey limits kept with a result; those of earlier versions are two numbers."""
+    if "grey_limits" in attrs:
+        return GreyLimits.from_dict(attrs["grey_limits"])
+    low, high = attrs["limits"]
+    return GreyLimits(low, high)
 
 
 def same_model(stored: "Result", model: "Segmenter") -> "Segmenter":

@@ -247,7 +247,7 @@ class ResultWriter:
         PermissionError
             If the folder cannot be written.
         """
-        limits = [float(v) for v in movie.limits]  # the first real read: a broken movie must not cost an old result
+        limits = movie.grey_limits  # the first real read: a broken movie must not cost an old result
         group = new_group(path)
         group.attrs[RESULT_MARK] = mark_version()
         ids = prompts.object_ids
@@ -257,7 +257,8 @@ class ResultWriter:
         write_ids(group.create_group("table"), ids)
         records = RecordStore.create(group, ids, movie.n_frames, side)
         write_prompts(group, prompts)
-        group.attrs.update({**settings, "movie": movie.name, "limits": limits, "complete": False})
+        grey = {"limits": [limits.low, limits.high], "grey_limits": limits.to_dict()}
+        group.attrs.update({**settings, "movie": movie.name, **grey, "complete": False})
         return cls(path, group, records, prompts)
 
     @classmethod

@@ -1,6 +1,7 @@
 """The controls of the widget and nothing else: what they look like, and their values as settings and back."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -8,6 +9,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -29,6 +31,9 @@ from napari_mosam.widgets._builders import (
 )
 from napari_mosam.widgets._model_download import DownloadRow
 from napari_mosam.widgets._settings import RunSettings
+
+if TYPE_CHECKING:
+    from napari_mosam.core.grey_limits import GreyLimits
 
 MAX_ID = 2**31 - 1
 DIRECTION_LABELS: tuple[tuple[str, Direction], ...] = (
@@ -71,6 +76,7 @@ class Controls(QWidget):
             frames=None if frames == (0, self.last.maximum() + 1) else frames,
             direction=self.direction.currentData(),
             config=self._engine_config(),
+            limits=self._limits(),
         )
 
     @settings.setter
@@ -84,6 +90,8 @@ class Controls(QWidget):
         start, stop = settings.frames or (0, self.last.maximum() + 1)
         self.first.setValue(start)
         self.last.setValue(stop - 1)
+        for box, value in zip((self.low, self.high), settings.limits or ("", ""), strict=True):
+            box.setText(str(value))
         self.motion.setChecked(settings.config.motion.drift or settings.config.motion.flow)
         self.compete.setChecked(settings.config.compete)
 
@@ -117,6 +125,25 @@ class Controls(QWidget):
         self.status.setText(text)
         self.status.setStyleSheet("color: #ff6b6b; font-weight: bold;" if error else "")
 
+    def show_limits(self, limits: "GreyLimits | None") -> None:
+        """Show the grey limits of the movie, and what took no part in them; nothing before they are known."""
+        for box, value in zip(
+            (self.low, self.high), (limits.low, limits.high) if limits else (None, None), strict=True
+        ):
+            box.setPlaceholderText("automatic" if value is None else f"{value:.6g}")
+        note = limits.note() if limits else ""
+        self.limits_note.setText(note[:1].upper() + note[1:])
+        self.limits_note.setVisible(bool(note))
+
+    def _limits(self) -> tuple[float, float] | None:
+        low, high = self.low.text().strip(), self.high.text().strip()
+        if not low and not high:
+            return None
+        try:
+            return float(low), float(high)
+        except ValueError as error:
+            raise ValueError(f"grey limits '{low}' to '{high}' are not possible; give two numbers, or none") from error
+
     def _engine_config(self) -> EngineConfig:
         """The advanced controls, over whatever else was set by a script."""
         motion, wanted = self._config.motion, self.motion.isChecked()
@@ -135,6 +162,9 @@ class Controls(QWidget):
         self._column.addWidget(self.image)
         self.image_note = make_note()
         self._column.addWidget(self.image_note)
+        self.limits_note = make_note()
+        self.limits_note.setVisible(False)
+        self._column.addWidget(self.limits_note)
 
     def _build_objects(self) -> None:
         self._heading("2  Mark cells on any frame")
@@ -203,6 +233,11 @@ class Controls(QWidget):
         rows.addRow(self.motion)
         rows.addRow(self.compete)
         rows.addRow("Remember", self.memory)
+        self.low, self.high = (
+            self._make_limit(f"The pixel value that the network sees as {colour}. Leave both empty to find them.")
+            for colour in ("black", "white")
+        )
+        rows.addRow("Grey limits", make_boxed(make_row((self.low, 1), QLabel("to"), (self.high, 1))))
         self.advanced = QCollapsible("Advanced")
         self.advanced.setDuration(0)
         self.advanced.setToolTip("Settings that seldom need a change.")
@@ -210,6 +245,12 @@ class Controls(QWidget):
         self.advanced.layout().setContentsMargins(0, 0, 0, 0)
         self.advanced.content().layout().setContentsMargins(8, 2, 0, 0)
         return self.advanced
+
+    def _make_limit(self, tip: str) -> QLineEdit:
+        box = QLineEdit()
+        box.setPlaceholderText("automatic")
+        box.setToolTip(tip)
+        return box
 
     def _build_run(self) -> None:
         self._heading("4  Segment and track")

@@ -9,6 +9,7 @@ from napari_mosam.widgets._source import image_array
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_mosam.core.grey_limits import GreyLimits
     from napari_mosam.core.model.catalogue import ModelInfo, Progress
     from napari_mosam.core.movie import Movie
     from napari_mosam.core.prompts import Prompts
@@ -57,7 +58,7 @@ class Engine:
         self._key: tuple[str, str | None] | None = None
         self._segmenter: Any = None
         self._loading = Lock()
-        self._movie: tuple[Any, tuple[str, tuple[int, ...]], Movie] | None = None
+        self._movie: tuple[Any, tuple[Any, ...], Movie] | None = None
 
     def models(self) -> list[ModelChoice]:
         """Models that can be chosen, the shipped one first."""
@@ -106,15 +107,19 @@ class Engine:
         inside = check_prompts(prompts, shape_tyx, start, stop, settings.direction)
         return count_steps(shape_tyx[0], inside, settings.frames, settings.direction)
 
-    def open(self, source: "MovieSource") -> "Movie":
-        """The movie; the last one is kept, since its intensity range takes time to sample."""
-        array, reading = image_array(source.image), (source.axes, source.plane)
+    def open(self, source: "MovieSource", limits: tuple[float, float] | None = None) -> "Movie":
+        """The movie; the last one is kept, since its grey limits take time to find."""
+        array, reading = image_array(source.image), (source.axes, source.plane, limits)
         kept = self._movie
         if kept is not None and kept[0] is array and kept[1] == reading:
             return kept[2]
-        movie = source.open()
+        movie = source.open(limits)
         self._movie = (array, reading, movie)  # which the GUI thread may forget at any time
         return movie
+
+    def grey_limits(self, movie: "Movie") -> "GreyLimits":
+        """What the network sees as black and white; takes time when it is asked first."""
+        return movie.grey_limits
 
     def forget(self, layer: Any) -> None:
         """Let go of the movie of a layer that was removed."""

@@ -14,6 +14,7 @@ from napari_mosam.widgets._source import SourceError
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_mosam.core.grey_limits import GreyLimits
     from napari_mosam.core.prompts import Prompts
     from napari_mosam.core.results import FrameResult
     from napari_mosam.widgets._controls import Controls
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_mosam.widgets._label_ids import LabelIds
     from napari_mosam.widgets._painted import PaintWatch
     from napari_mosam.widgets._session import Session
+    from napari_mosam.widgets._settings import RunSettings
     from napari_mosam.widgets._source import MovieSource
 
 
@@ -64,6 +66,7 @@ class Jobs:
         self._viewer, self._controls, self._engine, self._session = viewer, controls, engine, session
         self._label_ids, self._paint, self._fail, self._idle = label_ids, paint, fail, idle
         self._going: RunView | None = None
+        self._grey_limits: GreyLimits | None = None
         self._said = ""
         self._closed = False
 
@@ -83,7 +86,7 @@ class Jobs:
         check_frame(prompts, frame)
         engine, settings = self._engine, self._controls.settings
         self.runner.start(
-            lambda: iter([engine.preview(engine.open(source), prompts, frame, settings)]),
+            lambda: iter([engine.preview(self._open(source, settings), prompts, frame, settings)]),
             total=1,
             title="MoSAM preview",
             on_result=partial(self._show_preview, source),
@@ -110,7 +113,7 @@ class Jobs:
 
         def steps() -> Any:
             run.device = engine.device_name(settings)
-            return engine.segment(engine.open(source), prompts, settings)
+            return engine.segment(self._open(source, settings), prompts, settings)
 
         self.runner.start(
             steps, total=total, title="MoSAM", on_result=partial(self._handle, run), on_end=partial(self._ended, run)
@@ -151,6 +154,12 @@ class Jobs:
             what = "a preview" if self._going is None else "a run"
             raise SourceError(f"{what} is going; press Cancel, or wait for its end, before you start another")
 
+    def _open(self, source: "MovieSource", settings: "RunSettings") -> Any:
+        """The movie and its grey limits, found in the worker thread."""
+        movie = self._engine.open(source, settings.limits)
+        self._grey_limits = self._engine.grey_limits(movie)
+        return movie
+
     def _handle(self, run: RunView, result: "FrameResult") -> None:
         if self._closed:
             return
@@ -160,6 +169,7 @@ class Jobs:
         )
         if painted is not None:
             self._paint.note(result.t, painted.n_pixels)
+        controls.show_limits(self._grey_limits)
         if not self.runner.stopping:
             controls.say(run.progress(result))
 
@@ -180,6 +190,7 @@ class Jobs:
     def _show_preview(self, source: "MovieSource", result: "FrameResult") -> None:
         if not self._closed and source.image in self._viewer.layers:
             self.preview_output.show(source, result)
+            self._controls.show_limits(self._grey_limits)
             self._controls.say(preview_sentence(result))
 
     def _preview_ended(self, source: "MovieSource", end: RunEnd) -> None:

@@ -23,6 +23,8 @@ class RunSettings:
         Which way objects are followed from their prompts.
     config : EngineConfig
         Motion, memory and competition.
+    limits : tuple of float or None
+        Pixel values that the network sees as black and white; None finds them.
     """
 
     model: str = "nano"
@@ -31,6 +33,7 @@ class RunSettings:
     frames: tuple[int, int] | None = None
     direction: Direction = "both"
     config: EngineConfig = field(default_factory=EngineConfig)
+    limits: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.direction not in DIRECTIONS:
@@ -42,3 +45,8 @@ class RunSettings:
             )
         if self.diameter is not None and self.diameter <= 0:
             raise ValueError(f"cell diameter = {self.diameter} is not possible; give a positive number of px")
+        if self.limits is not None and not self.limits[0] < self.limits[1]:
+            raise ValueError(
+                f"grey limits {self.limits[0]:g} to {self.limits[1]:g} are not possible; give a dark value and a "
+                "brighter one, or none"
+            )

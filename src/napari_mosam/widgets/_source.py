@@ -91,8 +91,8 @@ class MovieSource:
             return 0
         return int(np.clip(np.round(self.image.world_to_data(world_point)[self.time_axis]), 0, self.shape[0] - 1))
 
-    def open(self) -> "Movie":
-        """The frames, read lazily."""
+    def open(self, limits: tuple[float, float] | None = None) -> "Movie":
+        """The frames, read lazily, between grey limits; the contrast of the layer has no part in them."""
         from napari_mosam.core.movie import Movie
 
         fixed = {
@@ -100,7 +100,8 @@ class MovieSource:
             for letter, index in zip(self.axes, self.plane, strict=False)
             if letter in "CZ" and index is not None
         }
-        return Movie.open(image_array(self.image), axes=self.axes, channel=fixed.get("c"), z=fixed.get("z"))
+        array, channel, z = image_array(self.image), fixed.get("c"), fixed.get("z")
+        return Movie.open(array, axes=self.axes, channel=channel, z=z, limits=limits)
 
     def to_tyx(self, layer: "Layer", coordinates: "NDArray[np.floating[Any]]") -> "NDArray[np.float64]":
         """Positions in `layer` (N, D) as movie coordinates (N, 3): frame, y, x in px of the image.

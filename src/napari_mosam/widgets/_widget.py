@@ -247,6 +247,7 @@ class MosamWidget(QWidget):
     def _image_changed(self, *_: Any) -> None:
         image, controls = self.controls.image.layer, self.controls
         self.jobs.preview_output.remove()
+        controls.show_limits(None)
         controls.image_note.setVisible(image is not None)
         self._say_movie()
         if not self._has_movie():
