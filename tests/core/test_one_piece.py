@@ -152,11 +152,11 @@ def test_a_painted_mask_is_taken_as_it_is():
     assert first.objects[0].prompted
 
 
-def test_memory_is_written_without_the_dropped_pieces():
+def test_memory_is_written_before_pieces_are_dropped():
     """A bar of another cell lies across the first, so that the rest of that is in two pieces of unequal size."""
     images = np.full((2, 64, 64), 1000, np.uint16)
     one, bar = np.zeros((2, 64, 64), bool)
-    one[24:40, 16:48], bar[16:48, 36:42] = True, True
+    one[24:40, 16:48], bar[16:48, 33:37] = True, True
 
     class Two(FakeSegmenter):
         def _find(self, image, aim):
@@ -168,8 +168,9 @@ def test_memory_is_written_without_the_dropped_pieces():
     box = BoxPrompt(1, 0, (24.0, 16.0, 39.0, 47.0))
     shown = preview(images, [box, MaskPrompt.from_frame(2, 0, bar)], 0, model=model)
     assert in_pieces(shown.labels, [2]) == []
+    assert in_pieces(shown.labels, [1]) == []
     (_, mask), *_ = model.remembered
-    assert label(mask, EIGHT)[1] == 1
+    assert label(mask, EIGHT)[1] == 2
 
 
 def test_without_the_rule_masks_fall_into_pieces():

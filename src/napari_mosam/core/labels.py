@@ -24,9 +24,6 @@ FILLED = 1.0
 SUPPRESSED = -10.0
 """Logit given to pixels that a rival holds; SAM 2 uses the same value."""
 
-_DENIED = -NO_OBJECT
-"""Logit of the rival that stands on pixels which an object may not have."""
-
 Denied = Mapping[int, "NDArray[np.bool_]"]
 """By row, pixels that an object may not have whatever its logit; shape of the frame pixels of its window."""
 
@@ -84,10 +81,7 @@ class Contest:
     denied: Denied = field(default_factory=dict)
 
     def rivals(self, row: int, window: Window, size: int) -> "Tensor":
-        """The strongest logit of any *other* object over the window of `row`, shape (size, size).
-
-        Where the object was denied its pixels this is larger than any logit.
-        """
+        """The strongest logit of any *other* object over the window of `row`, shape (size, size)."""
         import torch
 
         rows, columns = window.pixels((self.best.shape[0], self.best.shape[1]))
@@ -95,8 +89,6 @@ class Contest:
             return torch.full((size, size), NO_LOGIT, device=self.best.device)
         mine = self.winner[rows, columns] == row
         rival = torch.where(mine, self.second[rows, columns], self.best[rows, columns])
-        if row in self.denied:
-            rival = rival.masked_fill(torch.from_numpy(self.denied[row]).to(rival.device), _DENIED)
         local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
         return sample(rival[None, None], local, size)[0]
 

@@ -29,12 +29,16 @@ class Shares:
 
     Attributes
     ----------
+    whole : Contest
+        Before any piece was dropped: what is remembered. Memory without the dropped pieces was tried; cells that were
+        hard to follow were followed worse (mean J of DIC cells -.009, of faint simulated ones -.020).
     contest : Contest
     labels : ndarray of uint16 or uint32, shape (Y, X)
     regions : list of Region or None
         Per row; None where it holds nothing.
     """
 
+    whole: Contest
     contest: Contest
     labels: "NDArray[np.unsignedinteger[Any]]"
     regions: list[Region | None]
@@ -69,8 +73,10 @@ def share_out(
     denied: dict[int, NDArray[np.bool_]] = {}
     if held is not None:
         denied = {row: held[window.pixels(shape_yx)].copy() for row, window in enumerate(windows)}
+    whole: Contest | None = None
     while True:
         contest = compete([claim.logits for claim in claims], windows, shape_yx, denied)
+        whole = whole or contest
         labels = contest.labels(ids, dtype)
         regions = regions_of(labels, ids, windows)
         dropped = {
@@ -79,7 +85,7 @@ def share_out(
             if prune and not claim.painted and (strays := _strays(region, claim.expected)) is not None
         }
         if not dropped:
-            return Shares(contest, labels, regions)
+            return Shares(whole, contest, labels, regions)
         for row, strays in dropped.items():
             rows, columns = windows[row].pixels(shape_yx)
             mine = denied.setdefault(row, np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool))
@@ -124,7 +130,7 @@ def settle(
         for row, claim in enumerate(claims)
     ]
     again = share_out([*map(_stored, cut), *others], shape_yx, dtype, prune=prune)
-    return [claim.logits for claim in cut], again
+    return [claim.logits for claim in cut], replace(again, whole=shares.whole)
 
 
 def _stored(claim: Claim) -> Claim:

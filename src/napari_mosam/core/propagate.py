@@ -37,6 +37,7 @@ from napari_mosam.core.windows import Pyramid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 ReadFrame = Callable[[int], "NDArray[np.float32]"]
 Seeds = dict[int, dict[int, Seed]]
@@ -260,7 +261,7 @@ class Propagator:
         settled, shares = settle(claims, rivals, shape_yx, self._dtype, prune=self._config.prune)
         observed = [replace(o, logits=logits) for o, logits in zip(observed, settled, strict=True)]
         outcomes = [Outcome.of(o, region) for o, region in zip(observed, shares.regions, strict=False)]
-        self._remember(t, outcomes, shares.contest)
+        self._remember(t, outcomes, [claim.logits for claim in claims], shares.whole)
         for outcome in outcomes:
             outcome.settle(shape_yx, self._config)
         qualities = [*(o.predicted_iou for o in observed), *(rival.predicted_iou for rival in rivals)]
@@ -290,12 +291,12 @@ class Propagator:
             claims = [None if row in losers else claim for row, claim in enumerate(claims)]
         return judged(observed, claims, self._config.life)
 
-    def _remember(self, t: int, outcomes: Sequence[Outcome], contest: Contest) -> None:
-        """Write the accepted frames and the corrections to memory; rows of `outcomes` are those of the contest."""
+    def _remember(self, t: int, outcomes: Sequence[Outcome], logits: "Sequence[Tensor]", contest: Contest) -> None:
+        """Write the accepted frames and the corrections to memory; rows of the others are those of the contest."""
         tracked = [row for row, outcome in enumerate(outcomes) if outcome.remembered]
         corrected = [row for row, o in enumerate(outcomes) if o.observation.prompted and o.observation.features]
         for rows, from_points in ((tracked, False), (corrected, True)):
-            for row, memory in zip(rows, self._encode(t, outcomes, rows, contest, from_points), strict=True):
+            for row, memory in zip(rows, self._encode(t, outcomes, rows, logits, contest, from_points), strict=True):
                 outcome = outcomes[row]
                 o = outcome.observation
                 if from_points:
@@ -306,7 +307,13 @@ class Propagator:
                     o.track.bank.remember(memory)
 
     def _encode(
-        self, t: int, outcomes: Sequence[Outcome], rows: Sequence[int], contest: Contest, from_points: bool
+        self,
+        t: int,
+        outcomes: Sequence[Outcome],
+        rows: Sequence[int],
+        logits: "Sequence[Tensor]",
+        contest: Contest,
+        from_points: bool,
     ) -> list[MemoryFrame]:
         """Memory of some rows, in one batch, without the pixels that rivals hold."""
         import torch
@@ -314,14 +321,14 @@ class Propagator:
         if not rows:
             return []
         size, seen = self._model.image_size, [outcomes[row].observation for row in rows]
-        logits = upsample(torch.stack([o.logits for o in seen]), size)
+        shown = upsample(torch.stack([logits[row] for row in rows]), size)
         if self._config.compete:
-            logits = suppress(logits, torch.stack([contest.rivals(row, outcomes[row].window, size) for row in rows]))
-        scores = torch.tensor([o.object_score for o in seen], device=logits.device)
+            shown = suppress(shown, torch.stack([contest.rivals(row, outcomes[row].window, size) for row in rows]))
+        scores = torch.tensor([o.object_score for o in seen], device=shown.device)
         features = Features.join([o.features for o in seen if o.features is not None])
-        memories = self._model.remember(features, logits[:, None], scores, from_points=from_points)
+        memories = self._model.remember(features, shown[:, None], scores, from_points=from_points)
         filtering = self._config.memory.pixels != "off"
-        sure = pixel_confidence(logits[:, None]) if filtering else [None] * len(seen)
+        sure = pixel_confidence(shown[:, None]) if filtering else [None] * len(seen)
         return [
             outcome.memory(t, memory, c)
             for outcome, memory, c in zip((outcomes[row] for row in rows), memories, sure, strict=True)

@@ -1,7 +1,7 @@
 """Prompted frames: segmented once, remembered for good, shared by both directions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,11 +93,9 @@ def seed_frame(
     masks = first_masks(model, pyramid, requests, config.window)
     claims = [_claim(mask, request) for mask, request in zip(masks, requests, strict=True)]
     logits, shares = settle(claims, (), pyramid.shape_yx, prune=config.prune)
-    contest = shares.contest if config.compete else None
+    contest = shares.whole if config.compete else None
     seeds = {}
     for row, (mask, own, region) in enumerate(zip(masks, logits, shares.regions, strict=True)):
-        if mask.from_points and mask.object_score > 0:
-            mask = replace(mask, logits=own)
         memory = _seed_memory(model, mask, contest, row, t, region)
         seeds[mask.object_id] = Seed(mask.object_id, mask.window, own, memory, region, not mask.from_points)
     return seeds, shares

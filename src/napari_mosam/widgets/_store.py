@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.pieces import in_one_piece
+
 if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -92,6 +94,11 @@ def merge_frame(
     return np.where(free, np.where(np.isin(labels, followed), labels, 0), stored).astype(stored.dtype)
 
 
+def cut_ids(labels: "NDArray[Any]", merged: "NDArray[Any]") -> set[int]:
+    """Objects of a result that did not get all of their pixels; both frames (Y, X)."""
+    return {int(i) for i in np.unique(labels[(labels != merged) & (labels > 0)])}
+
+
 class LabelStore:
     """The frames of a Labels layer that runs write and a person may paint in.
 
@@ -124,13 +131,18 @@ class LabelStore:
             self._arrays.written[self._index(t)] = self._read(self._layer.data, t)
         return n_pixels
 
-    def write(self, t: int, labels: "NDArray[Any]", ids: Iterable[int]) -> Painted:
-        """Put objects of a result on their frame, except where a person painted; returns what was kept."""
+    def write(self, t: int, labels: "NDArray[Any]", ids: Iterable[int], as_is: Iterable[int] = ()) -> Painted:
+        """Put objects of a result on their frame, except where a person painted; returns what was kept.
+
+        What is cut in two by painted pixels or by other objects keeps its largest piece, except the objects `as_is`.
+        """
         stored, written = self._read(self._layer.data, t), self._read(self._arrays.written, t)
         rows = _rows_with_content(stored, written, labels)  # most frames are mostly empty, and the viewer waits
         old = stored[rows]
         painted = Painted.between(old, written[rows])
-        new = merge_frame(old, labels[rows], set(ids) - painted.ids, painted.pixels)
+        taken = set(ids) - painted.ids
+        new = merge_frame(old, labels[rows], taken, painted.pixels)
+        new = in_one_piece(new, (taken & cut_ids(labels[rows], new)) - set(as_is))
         if not np.array_equal(new, old):
             written[rows] = np.where(painted.pixels, written[rows], new)
             stored[rows] = new
@@ -224,7 +236,8 @@ class LabelWriter:
             What a person painted on the frame.
         """
         better = [item for item in result.objects if self._is_better(result.t, item)]
-        painted = self._store.write(result.t, result.labels, [item.object_id for item in better])
+        as_is = [item.object_id for item in better if item.decoded_with == "painted"]
+        painted = self._store.write(result.t, result.labels, [item.object_id for item in better], as_is)
         return [item for item in better if item.object_id not in painted.ids], painted
 
     def _is_better(self, t: int, item: "ObjectResult") -> bool:
