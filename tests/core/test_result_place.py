@@ -322,9 +322,8 @@ def damage(out, name, new=b"\x07garbage" * 9):
 @pytest.mark.parametrize("name", ["table/values/c", "zarr.json", "table/zarr.json", "table/values/zarr.json"])
 def test_a_damaged_table_is_told_in_plain_words(out, earlier, name):
     damage(out, name, b'{"zarr_format": 3, "attr' if name.endswith("json") else b"\x07garbage" * 9)
-    with pytest.raises(
-        ResultError, match=r"out\.zarr' cannot be read: .*is it damaged\?|is no result of 'mosam track'"
-    ):
+    damaged = r"out\.zarr\S* cannot be read: (.*is it damaged\?|not valid JSON)|is no result of 'mosam track'"
+    with pytest.raises(ResultError, match=damaged):
         Result.open(out)
 
 

@@ -29,9 +29,9 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
     FileNotFoundError
         If there is none.
     ResultError
-        If it cannot be read.
+        If it cannot be read, or holds an array that is stored with a codec which could run code.
     Refused
-        For an address, and for an array in it that is stored with a codec which could run code.
+        For an address.
     """
     refuse_address(path, "a result")
     with reading(path):
@@ -55,8 +55,10 @@ def reading(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ResultError, Refused, FileNotFoundError, PermissionError, MemoryError):
+    except (ResultError, FileNotFoundError, PermissionError, MemoryError):
         raise
+    except Refused as error:
+        raise ResultError(str(error)) from error
     except Exception as error:  # zarr, the codecs and the parsers have their own each
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise ResultError(f"'{path}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_mosam.core._checks import refuse_address
+from napari_mosam.core._checks import Refused, refuse_address
 from napari_mosam.core._zarr_files import open_zarr_group
 
 RESULT_MARK = "napari_mosam"
@@ -27,7 +27,7 @@ _METADATA = "zarr.json"
 logger = logging.getLogger(__name__)
 
 
-class ResultError(ValueError):
+class ResultError(Refused):
     """A result that cannot be used: damaged, of another version, or none at all."""
 
 

@@ -215,6 +215,7 @@ class Movie:
     def _find_limits(self) -> GreyLimits:
         if self.dtype.kind == "b":
             return GreyLimits(0.0, 1.0)
+        self._require_room()
         plan = SamplePlan.of(self._source, self._plan)
         samples = [FrameSample.of(t, f, plan.step) for t, f in read_frames(self._source, self._plan, plan)]
         if self._wanted == "exact":
