@@ -280,7 +280,7 @@ def passing_disks():
     ],
 )
 def test_the_classical_engine_is_what_it_was(settings, digest, path_px):
-    """Label frames and shifts of a run before the trained encoders came in, but for second pieces of masks since dropped."""
+    """Label frames and shifts of a run before the trained encoders came in, less second pieces of masks."""
     (images, truth), labels, shifts = passing_disks(), hashlib.sha256(), []
     config = EngineConfig(motion=MotionConfig(flow_method="torch", **settings))
     prompts = Prompts.from_labels(truth[0], frame=0)
