@@ -294,7 +294,7 @@ def test_damaged_labels_are_told_in_plain_words(job, capsys):
             chunk.write_bytes(b"garbage" * 9)
     assert "'out.zarr' cannot be read: " in refused("out.zarr truth.tif", capsys)
     Path("out.zarr/zarr.json").write_text('{"zarr_form')
-    assert "'out.zarr' cannot be read: " in refused("out.zarr truth.tif", capsys)
+    assert "out.zarr cannot be read: " in refused("out.zarr truth.tif", capsys)
 
 
 # --- what is opened --------------------------------------------------------------------------------------------------
