@@ -58,7 +58,7 @@ typecheck: setup  ## check types
 
 train-motion: setup  ## train both motion encoders on simulated cells, about half an hour of one idle core each
 	@for kind in sparse dense; do \
-	  $(BIN)/python -m training.motion_$$kind --out runs/motion_$$kind && \
+	  $(BIN)/python -m training.motion.$$kind --out runs/motion_$$kind && \
 	  cp runs/motion_$$kind/motion_$$kind.safetensors runs/motion_$$kind/motion_$$kind.json src/napari_mosam/models/ || exit 1; \
 	done
 

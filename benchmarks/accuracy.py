@@ -1,6 +1,6 @@
 """What each part of the engine is worth: the ablation on real movies and on simulated ones that are hard to follow.
 
-    MOSAM_DATA=... python benchmarks/accuracy.py --out ablation --jobs 2
+    MOSAM_DATA=... python -m benchmarks.accuracy --out ablation --jobs 2
 
 Every row is one configuration of the engine with the same weights; see `_rows.py`. The objects (`_tasks.py`) are
 seeded random ones that do not touch the border of the frame on which they are prompted; all objects of a task are
@@ -22,14 +22,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
-from _options import chosen
-from _report import write_report
-from _rows import PROMPTED_ROWS, engine_rows
-from _runs import Job, PromptKind, read_records, run
-from _tasks import MODALITY, Task, real_tasks, shortened, stress_tasks
-
-from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.simulate import STRESS_CASES
+from benchmarks.options import chosen
+from benchmarks.report import write_report
+from benchmarks.rows import PROMPTED_ROWS, engine_rows
+from benchmarks.runs import Job, PromptKind, read_records, run
+from benchmarks.tasks import MODALITY, Task, real_tasks, shortened, stress_tasks
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.simulation.movies import STRESS_CASES
 
 MOVIE_GROUPS = {"real": list(MODALITY), "stress": list(STRESS_CASES)}
 

@@ -1,6 +1,6 @@
 """What does each part of the engine cost?
 
-    python benchmarks/cost.py --out cost.csv
+    python -m benchmarks.cost --out cost.csv
 
 One simulated 512-px movie with 16 cells, prompted with their masks. All rows follow it side by side in one process:
 each frame is given to one row after the other, in an order that rotates, so that what else the machine does hits them
@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _rows import CHOICES, LADDER, PARTS, everything
 from numpy.typing import NDArray
 
+from benchmarks.rows import CHOICES, LADDER, PARTS, everything
 from napari_mosam.core.api import segment
-from napari_mosam.core.config import EngineConfig
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.segmenter import Segmenter
-from napari_mosam.core.prompts import Prompts
-from napari_mosam.core.results import FrameResult
-from napari_mosam.core.simulate import SimulatedMovie, SimulationConfig, simulate
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.simulation.movies import SimulatedMovie, SimulationConfig, simulate
 
 SIDE, N_CELLS, WARM_UP = 512, 16, 2
 

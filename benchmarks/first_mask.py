@@ -1,7 +1,7 @@
 """How good is the first mask that one prompt gives, and the mask one frame after a given one?
 
-    MOSAM_DATA=... python benchmarks/first_mask.py --out first_mask.csv
-    MOSAM_DATA=... python benchmarks/first_mask.py --sets "t98g;bbbc039" --part test --models "nano;mine.safetensors"
+    MOSAM_DATA=... python -m benchmarks.first_mask --out first_mask.csv
+    MOSAM_DATA=... python -m benchmarks.first_mask --sets "t98g;bbbc039" --part test --models "nano;mine.safetensors"
 
 For each data set, seeded random whole cells, each prompted with a box of 10 % jitter, with a random interior click
 without a size, with the same click and the cell's diameter, with the click and one corrective click at the innermost
@@ -15,7 +15,6 @@ is said in its card.
 import argparse
 import csv
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,21 +23,19 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
-from _runs import click, jittered_box
 from numpy.typing import NDArray
 from scipy.ndimage import shift
 from skimage.segmentation import clear_border
+from training.data.stills import is_test
 
+from benchmarks.runs import click, jittered_box
 from napari_mosam.core.api import preview, segment
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.masks.raster import innermost_point
+from napari_mosam.core.masks.region import Region
+from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.segmenter import Segmenter
-from napari_mosam.core.movie import Movie
-from napari_mosam.core.prompts import PointPrompt, Prompt, Prompts
-from napari_mosam.core.raster import innermost_point
-from napari_mosam.core.regions import Region
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from training.stills import is_test
+from napari_mosam.core.prompts.collection import PointPrompt, Prompt, Prompts
 
 MIN_AREA = 30
 STEP = 0.25

@@ -1,8 +1,8 @@
 """What a GPU gives: the same masks? how fast? and a slice of training, in one run of a few minutes.
 
-    python benchmarks/gpu.py --out results --minutes 9
-    python benchmarks/gpu.py --out results --minutes 9.5 --only environment --train nano_continue --steps 1000
-    python benchmarks/gpu.py --out quick --quick --device cpu
+    python -m benchmarks.gpu --out results --minutes 9
+    python -m benchmarks.gpu --out results --minutes 9.5 --only environment --train nano_continue --steps 1000
+    python -m benchmarks.gpu --out quick --quick --device cpu
 
 Four steps, in this order: the machine; parity, of the engine here with the engine on the CPU and of the engine without
 its own parts with SAM 2's video predictor; speed, of both in turn; a slice of training, where ``--train`` names a
@@ -28,25 +28,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from _options import chosen
-from _stock import WHOLE_FRAME, Logits, Pair, engine_masks, prompt_stock, quiet, stock_masks, stock_state
 from numpy.typing import NDArray
-
-from napari_mosam.core.api import segment
-from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.device import autocast, choose_device, choose_dtype
-from napari_mosam.core.model.build import build_from_file
-from napari_mosam.core.model.registry import load_model, model_info
-from napari_mosam.core.movie import Movie
-from napari_mosam.core.prompts import Prompts
-from napari_mosam.core.simulate import SimulationConfig, simulate
-from napari_mosam.core.windows import Window
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from training.loop import Place
+from training.data.stills import stills_folder
+from training.nano.loop import Place
 from training.recipes import CONFIGS, read_config
 from training.run import train_slice
-from training.stills import stills_folder
+
+from benchmarks.options import chosen
+from benchmarks.stock import WHOLE_FRAME, Logits, Pair, engine_masks, prompt_stock, quiet, stock_masks, stock_state
+from napari_mosam.core.api import segment
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.model.build import build_from_file
+from napari_mosam.core.model.device import autocast, choose_device, choose_dtype
+from napari_mosam.core.model.registry import load_model, model_info
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.simulation.movies import SimulationConfig, simulate
+from napari_mosam.core.windows.window import Window
 
 STEPS = ("environment", "parity", "speed")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "tifffile", "safetensors", "sam2", "hydra-core")

@@ -1,7 +1,7 @@
 """What the automatic grey limits are worth, on clean movies and on movies that are spoilt on purpose.
 
-    MOSAM_DATA=... python benchmarks/grey_limits.py --out grey_limits.csv
-    MOSAM_DATA=... python benchmarks/grey_limits.py --movies "hela;hela, flash" --limits "old;automatic"
+    MOSAM_DATA=... python -m benchmarks.grey_limits --out grey_limits.csv
+    MOSAM_DATA=... python -m benchmarks.grey_limits --movies "hela;hela, flash" --limits "old;automatic"
 
 Every movie is made in memory. Objects are prompted with boxes on the first frame that is not spoilt and followed
 forward by the shipped model; J is the mean IoU over all objects and frames, 'lost' the part of them below 0.1. Frames
@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import tifffile
 import torch
-from _options import chosen
 from numpy.typing import NDArray
 
+from benchmarks.options import chosen
 from napari_mosam.core.api import segment
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.segmenter import Segmenter
-from napari_mosam.core.movie import Movie
-from napari_mosam.core.prompts import BoxPrompt, Prompts
+from napari_mosam.core.prompts.collection import BoxPrompt, Prompts
 
 OLD_PERCENTILES, OLD_FRAMES = (0.5, 99.8), 16
 LOST = 0.1

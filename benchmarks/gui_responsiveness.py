@@ -1,6 +1,6 @@
 """How long is the GUI thread blocked while a movie is followed?
 
-    xvfb-run -a python benchmarks/gui_responsiveness.py --out gui.csv
+    xvfb-run -a python -m benchmarks.gui_responsiveness --out gui.csv
 
 A 5-ms timer beats in the GUI thread of a real viewer; what a beat comes late by is how long the thread was blocked.
 Measured twice over 100 frames of 512 px with 8 cells: during a propagation while the viewer steps along with the
@@ -19,7 +19,7 @@ import torch
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_mosam.core.simulate import SimulationConfig, simulate
+from napari_mosam.core.simulation.movies import SimulationConfig, simulate
 from napari_mosam.widgets import MosamWidget
 
 BEAT_MS = 5

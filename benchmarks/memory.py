@@ -1,6 +1,6 @@
 """Does memory grow with the length of the movie?
 
-    python benchmarks/memory.py --frames 50,500,2000 --out memory.csv
+    python -m benchmarks.memory --frames 50,500,2000 --out memory.csv
 
 Simulated zarr movies (512 px and 8 cells by default) are followed from their first frame; each length runs in a process
 of its own and reports its peak resident memory, the results streaming to a zarr on disk.
@@ -21,7 +21,7 @@ def make_movie(path: Path, n_frames: int, side: int, n_cells: int) -> None:
     import numpy as np
     import zarr
 
-    from napari_mosam.core.simulate import SimulationConfig, Simulator
+    from napari_mosam.core.simulation.movies import SimulationConfig, Simulator
 
     shape = (side, side)
     simulator = Simulator(SimulationConfig(seed=1, n_frames=n_frames, shape=shape, n_cells=n_cells, diameter=40))
@@ -36,7 +36,7 @@ def follow(path: Path, out: Path) -> None:
     import numpy as np
 
     from napari_mosam.core.api import track
-    from napari_mosam.core.prompts import Prompts
+    from napari_mosam.core.prompts.collection import Prompts
 
     begin = time.perf_counter()
     result = track(path, Prompts.from_labels(np.load(path.with_suffix(".npy"))), out=out, device="cpu")

@@ -1,7 +1,7 @@
 """What a model costs: size, and milliseconds per object and frame of each of its parts.
 
-    python benchmarks/model_cost.py --out model_cost.csv
-    python benchmarks/model_cost.py --models "nano;sam2.1-tiny@512" --parameters small.json
+    python -m benchmarks.model_cost --out model_cost.csv
+    python -m benchmarks.model_cost --models "nano;sam2.1-tiny@512" --parameters small.json
 
 One tracking step as the engine takes it, with a full memory: encode the windows, attend to seven memory frames and
 sixteen object pointers, decode, remember. Time depends on the architecture alone, so every network has random weights
@@ -23,10 +23,10 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mosam.core.model.build import build_from_parameters
+from napari_mosam.core.model.configs import build_official
+from napari_mosam.core.model.protocol import MemoryFrame, Recall
 from napari_mosam.core.model.registry import available_models, model_info
-from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
-from napari_mosam.core.model.sam2_configs import build_official
-from napari_mosam.core.model.segmenter import MemoryFrame, Recall
+from napari_mosam.core.model.sam2 import Sam2Segmenter
 
 PARTS = ("encode", "attend", "decode", "remember")
 N_POINTERS = 16

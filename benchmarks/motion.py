@@ -1,6 +1,6 @@
 """Learned against classical motion: the next box, and the next mask, when all masks so far are true.
 
-    MOSAM_DATA=... python benchmarks/motion.py --out motion
+    MOSAM_DATA=... python -m benchmarks.motion --out motion
 
 Boxes: 'still' is the last box, 'velocity' repeats the last displacement, 'classical' moves the last box by the engine's
 cues, 'learned' is the sparse encoder's box, or the classical one where it abstains. Masks: the last mask moved by the
@@ -23,26 +23,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from training.motion.movies import scenes
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from _runs import one_thread
-from _stats import interval, movies_mean
-from _tasks import CELL_MOVIES, load, real_tasks, stress_tasks
-from training.motion_movies import scenes
-
-from napari_mosam.core.config import MotionConfig
+from benchmarks.runs import one_thread
+from benchmarks.stats import interval, movies_mean
+from benchmarks.tasks import CELL_MOVIES, load, real_tasks, stress_tasks
+from napari_mosam.core.config.engine import MotionConfig
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.masks.raster import rasterise, region_of_logits
+from napari_mosam.core.masks.region import Region
+from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
-from napari_mosam.core.motion.course import Course
-from napari_mosam.core.motion.estimate import FrameMotion, MotionEstimator, sparse_cues
-from napari_mosam.core.motion.forecast import fuse
-from napari_mosam.core.motion.learned import Deformed, LearnedMotion, Step, View
-from napari_mosam.core.movie import Movie
-from napari_mosam.core.queries import encode_windows
-from napari_mosam.core.raster import rasterise, region_of_logits
-from napari_mosam.core.regions import Region
-from napari_mosam.core.windows import Pyramid, Window
+from napari_mosam.core.model.sam2 import Sam2Segmenter
+from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator, sparse_cues
+from napari_mosam.core.motion.history import Course
+from napari_mosam.core.motion.learned.encoders import Deformed, LearnedMotion, Step, View
+from napari_mosam.core.motion.prediction import fuse
+from napari_mosam.core.windows.window import Pyramid, Window
 
 log = logging.getLogger("benchmarks")
 Box = tuple[float, float, float, float]

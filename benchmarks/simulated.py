@@ -1,7 +1,7 @@
 """How good is a model on every kind of cell that the simulator knows?
 
-    python benchmarks/simulated.py --out simulated.csv
-    python benchmarks/simulated.py --models "nano;mine.safetensors" --kinds "rods;thin"
+    python -m benchmarks.simulated --out simulated.csv
+    python -m benchmarks.simulated --models "nano;mine.safetensors" --kinds "rods;thin"
 
 Movies of seeds that training does not use, a few of each kind. Cells that last and do not touch the border of the first
 frame are followed from their true masks, by plain memory and by the default engine (J: mean IoU over the later frames
@@ -11,28 +11,25 @@ size (J of the first mask).
 
 import argparse
 import csv
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from _options import chosen
-from _runs import click, jittered_box
-from _tasks import lasting_ids
 from numpy.typing import NDArray
+from training.simulator.movies import KINDS, random_batch
 
+from benchmarks.options import chosen
+from benchmarks.runs import click, jittered_box
+from benchmarks.tasks import lasting_ids
 from napari_mosam.core.api import preview, segment
-from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.evaluate import evaluate
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.evaluation.evaluate import evaluate
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.segmenter import Segmenter
-from napari_mosam.core.movie import Movie
-from napari_mosam.core.prompts import Prompts
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from training.simulator import KINDS, random_batch
+from napari_mosam.core.prompts.collection import Prompts
 
 HELD_OUT_SEED = 2**40
 N_FRAMES, SIDE = 12, 224

@@ -1,8 +1,8 @@
 """Do objects keep their ids where it is hard?
 
-    python benchmarks/stress.py --out stress --jobs 2
+    python -m benchmarks.stress --out stress --jobs 2
 
-Simulated movies (`napari_mosam.core.simulate.STRESS_CASES`), ten seeds each, every cell prompted with its true mask on
+Simulated movies (`core.simulation.movies.STRESS_CASES`), ten seeds each, every cell prompted with its true mask on
 the first frame. An object is back, or kept, when its mean IoU with its own truth exceeds 0.5 over the last five frames
 on which it shows; a kept one moreover never lay on another object. An object is lost when it is not back.
 
@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _options import chosen
-from _rows import digest, engine_rows
-from _runs import Job, read_records, run
-from _tasks import stress_tasks
+
+from benchmarks.options import chosen
+from benchmarks.rows import digest, engine_rows
+from benchmarks.runs import Job, read_records, run
+from benchmarks.tasks import stress_tasks
 
 BACK_FRAMES, BACK_IOU = 5, 0.5
 OCCLUSION = (10, 40)

@@ -2,26 +2,21 @@
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import report as report
+from benchmarks import rows as rows
+from benchmarks import runs as runs
+from benchmarks import stats as stats
+from benchmarks import stress
+from benchmarks import tasks as tasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(FOLDER))
-
-import _report as report  # noqa: E402
-import _rows as rows  # noqa: E402
-import _runs as runs  # noqa: E402
-import _stats as stats  # noqa: E402
-import _tasks as tasks  # noqa: E402
-import stress  # noqa: E402
-
-from napari_mosam.core.config import EngineConfig  # noqa: E402
+from napari_mosam.core.config.engine import EngineConfig
 
 TASK = tasks.Task("twins_cross", 3, 0, 4, (1, 2))
 

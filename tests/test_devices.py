@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.core_movies import CoreMovies
-from training.loop import Place, Trainer
-from training.movies import Mixed, SimulatedMovies
-from training.networks import SHIPPED
+from tests.support.core_movies import CoreMovies
+from training.data.movies import Mixed, SimulatedMovies
+from training.nano.loop import Place, Trainer
+from training.nano.networks import SHIPPED
 from training.recipes import CONFIGS, read_config
-from training.simulator import random_scenes
+from training.simulator.movies import random_scenes
 
 from napari_mosam.core.api import segment
-from napari_mosam.core.config import EngineConfig, MotionConfig
+from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.model.build import build_from_file, load_weights
-from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
-from napari_mosam.core.prompts import BoxPrompt, PointPrompt, Prompts
-from napari_mosam.core.simulate import sample_movie, touching_cells
+from napari_mosam.core.model.sam2 import Sam2Segmenter
+from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompts
+from napari_mosam.core.simulation.movies import sample_movie, touching_cells
 
 ENGINES = {
     "plain": EngineConfig.plain(),
@@ -49,7 +49,7 @@ def followed(device: torch.device, name: str) -> dict[tuple[int, int], np.ndarra
 
 def engine(name: str) -> None:
     """One engine on both devices."""
-    from tests.pretended_gpu import CPU, pretended_gpu
+    from tests.support.pretended_gpu import CPU, pretended_gpu
 
     expected = followed(CPU, name)
     with pretended_gpu() as device:
@@ -77,9 +77,9 @@ def losses(device: torch.device, folder: Path, recompute: bool = False) -> dict[
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_training_computes_in_bfloat16_as_on_a_gpu(tmp_path, monkeypatch, recompute):
-    monkeypatch.setattr("training.loop.choose_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("training.nano.loop.choose_dtype", lambda device: torch.float32)
     whole = losses(torch.device("cpu"), tmp_path / "float32")
-    monkeypatch.setattr("training.loop.choose_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("training.nano.loop.choose_dtype", lambda device: torch.bfloat16)
     rough = losses(torch.device("cpu"), tmp_path / "bfloat16", recompute)
     assert rough["loss"] != whole["loss"]
     assert rough["loss"] == pytest.approx(whole["loss"], rel=0.05)
@@ -87,7 +87,7 @@ def test_training_computes_in_bfloat16_as_on_a_gpu(tmp_path, monkeypatch, recomp
 
 def training(folder: str) -> None:
     """Training on both devices."""
-    from tests.pretended_gpu import CPU, pretended_gpu
+    from tests.support.pretended_gpu import CPU, pretended_gpu
 
     expected = losses(CPU, Path(folder) / "cpu")
     with pretended_gpu() as device:
@@ -97,9 +97,9 @@ def training(folder: str) -> None:
 
 def stills(_: str) -> None:
     """Movies of stills on both devices."""
-    from tests.pretended_gpu import CPU, pretended_gpu
-    from training.pseudo import PseudoMovies
-    from training.stills import SOURCES, Still
+    from tests.support.pretended_gpu import CPU, pretended_gpu
+    from training.data.pseudo import PseudoMovies
+    from training.data.stills import SOURCES, Still
 
     cells = touching_cells(0, n_frames=1)
     still = Still(SOURCES[0], np.asarray(cells.images[0], np.float32), cells.labels[0].astype(np.int32))
@@ -114,8 +114,8 @@ def stills(_: str) -> None:
 
 def simulator(_: str) -> None:
     """One movie of every kind on both devices; random noise is drawn on each, so grey values are alike only."""
-    from tests.pretended_gpu import CPU, pretended_gpu
-    from training.simulator import KINDS, render_batch
+    from tests.support.pretended_gpu import CPU, pretended_gpu
+    from training.simulator.movies import KINDS, render_batch
 
     scenes = [random_scenes(3, 1, n_frames=3, shape=(64, 64), kinds=[kind])[0] for kind in KINDS]
     expected = render_batch(scenes, CPU, with_flow=True)
@@ -129,7 +129,7 @@ def simulator(_: str) -> None:
 
 def mixing(_: str) -> None:
     """The check itself finds what CUDA would refuse."""
-    from tests.pretended_gpu import MixedDevices, pretended_gpu
+    from tests.support.pretended_gpu import MixedDevices, pretended_gpu
 
     with pretended_gpu() as device:
         there, here = torch.ones(3, device=device), torch.ones(3)

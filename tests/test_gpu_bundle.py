@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from training.data.stills import find_stills, is_test, read_still
 from training.slices import read_slice
-from training.stills import find_stills, is_test, read_still
 
 ROOT = Path(__file__).parents[1]
 SOURCES_FIRST = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
@@ -106,10 +106,10 @@ sys.meta_path.insert(0, Missing())
 def test_training_and_the_engine_need_no_more_than_a_gpu_machine_has():
     """In a process that refuses to import what such a machine lacks."""
     program = BLOCK + (
-        "import training.run, training.pseudo, training.simulator\n"
+        "import training.run, training.data.pseudo, training.simulator.movies\n"
         "from napari_mosam.core.api import segment\n"
-        "from napari_mosam.core.prompts import Prompts\n"
-        "from napari_mosam.core.simulate import disk_moves\n"
+        "from napari_mosam.core.prompts.collection import Prompts\n"
+        "from napari_mosam.core.simulation.movies import disk_moves\n"
         "movie = disk_moves(0, n_frames=2)\n"
         "found = list(segment(movie.images, Prompts.from_labels(movie.labels[0]), device='cpu'))\n"
         "assert (found[1].labels > 0).any()\n"

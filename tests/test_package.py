@@ -75,7 +75,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def test_the_command_line_starts_without_the_engine():
-    assert not modules_after("import napari_mosam.cli") & (GUI | ENGINE)
+    assert not modules_after("import napari_mosam.cli.main") & (GUI | ENGINE)
 
 
 def test_the_widget_module_is_imported_without_torch():

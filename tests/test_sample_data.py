@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_mosam import _sample_data
+from napari_mosam.widgets import sample_data as _sample_data
 
 
 def test_simulated_cells_come_with_a_hidden_truth() -> None:
@@ -51,7 +51,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_finding_the_path_imports_nothing_heavy() -> None:
     pytest.importorskip("ndev_sampledata")
     code = (
-        "import sys; from napari_mosam._sample_data import scratch_assay_path, simulated_cells;"
+        "import sys; from napari_mosam.widgets.sample_data import scratch_assay_path, simulated_cells;"
         "assert scratch_assay_path().is_file(); simulated_cells();"
         "heavy = {'torch', 'napari', 'ndev_sampledata'} & set(sys.modules); assert not heavy, heavy"
     )

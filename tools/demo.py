@@ -11,8 +11,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_mosam import cli
-from napari_mosam._sample_data import scratch_assay_path
+from napari_mosam.cli.main import main as cli
+from napari_mosam.widgets.sample_data import scratch_assay_path
 
 IMAGE_CHANNEL, LABEL_CHANNEL = 0, 2
 MIN_AREA = 30

@@ -4,7 +4,7 @@ The machine has Python, torch, numpy, scipy, scikit-image and tifffile, and no n
 the code with its weights, the wheels that are missing there (pure Python; sam2 without its CUDA extension), the
 training part of the stills as 8-bit crops under their own names (so that the split stays what it is), short crops of
 movies that are only compared and never trained on, a manifest, and ``run.sh``, which does it all. Only the stills of
-`training.stills.SOURCES` are taken: their licences allow weights that ship.
+`training.data.stills.SOURCES` are taken: their licences allow weights that ship.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from training.stills import SOURCES, StillFile, find_stills, normalised, read_still, stills_folder  # noqa: E402
+from training.data.stills import SOURCES, StillFile, find_stills, normalised, read_still, stills_folder  # noqa: E402
 
 LARGEST_MB = 45
 CODE = ("src/napari_mosam", "training", "benchmarks/_options.py", "benchmarks/_stock.py", "benchmarks/gpu.py")

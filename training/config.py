@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from napari_mosam.core._checks import require
+from napari_mosam.core.config.checks import require
 
 
 def _require_share(owner: object, *names: str) -> None:

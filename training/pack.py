@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_mosam.core.model.protocol import Decoded, Features, MemoryFrame, PointPrompts, Recall
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
-from napari_mosam.core.model.segmenter import Decoded, Features, MemoryFrame, PointPrompts, Recall
-from napari_mosam.core.simulate import disk_moves
-from training.networks import size_in_millions
+from napari_mosam.core.model.sam2 import Sam2Segmenter
+from napari_mosam.core.simulation.movies import disk_moves
+from training.nano.networks import size_in_millions
 
 VERSION = 2
 """Version 1 is the first nano, which was made by other code."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from napari_mosam.core.device import choose_device
+from napari_mosam.core.model.device import choose_device
 from training.config import TrainingConfig
-from training.loop import Place, Trainer
-from training.movies import source_of
+from training.data.movies import source_of
+from training.data.stills import SOURCES, stills_folder
+from training.nano.loop import Place, Trainer
 from training.pack import Packed, pack
 from training.recipes import CONFIGS, read_config
 from training.slices import Slice
-from training.stills import SOURCES, stills_folder
 
 LOGGER = logging.getLogger("training")
 

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.checkpoints import CheckpointError
+from training.nano.checkpoints import CheckpointError
 from training.pack import write_weights
 
 if TYPE_CHECKING:
-    from training.loop import Trainer
+    from training.nano.loop import Trainer
 
 HEADER = "slice"
 """Entry of the weights file's header."""

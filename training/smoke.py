@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from napari_mosam.core.api import segment
-from napari_mosam.core.config import EngineConfig
-from napari_mosam.core.config import WindowConfig as EngineWindow
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.config.engine import WindowConfig as EngineWindow
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.prompts import BoxPrompt
-from napari_mosam.core.simulate import disk_moves
+from napari_mosam.core.prompts.collection import BoxPrompt
+from napari_mosam.core.simulation.movies import disk_moves
 from training.config import TrainingConfig
-from training.journal import read_journal
-from training.loop import CHECKPOINT, LOG, Place
+from training.nano.loop import CHECKPOINT, LOG, Place
+from training.nano.metrics_log import read_journal
 from training.recipes import CONFIGS, read_config
 from training.run import train
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_mosam.core.api import preview, rerun, segment, track
-    from napari_mosam.core.config import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
-    from napari_mosam.core.model.download import download_model
+    from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+    from napari_mosam.core.images.movie import Movie
+    from napari_mosam.core.model.download.model import download_model
     from napari_mosam.core.model.registry import available_models, load_model
-    from napari_mosam.core.movie import Movie
-    from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompts, load_prompts
-    from napari_mosam.core.results import FrameResult, ObjectResult
-    from napari_mosam.core.store import Result
+    from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, load_prompts
+    from napari_mosam.core.results.frame import FrameResult, ObjectResult
+    from napari_mosam.core.store.result import Result
 
     __version__: str
 
@@ -45,13 +45,13 @@ __all__ = [
 
 _HOME = {
     "api": ("preview", "rerun", "segment", "track"),
-    "config": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
-    "model.download": ("download_model",),
+    "config.engine": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
+    "model.download.model": ("download_model",),
     "model.registry": ("available_models", "load_model"),
-    "movie": ("Movie",),
-    "prompts": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts", "load_prompts"),
-    "results": ("FrameResult", "ObjectResult"),
-    "store": ("Result",),
+    "images.movie": ("Movie",),
+    "prompts.collection": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts", "load_prompts"),
+    "results.frame": ("FrameResult", "ObjectResult"),
+    "store.result": ("Result",),
 }
 _MODULE_OF = {name: f"napari_mosam.core.{module}" for module, names in _HOME.items() for name in names}
 

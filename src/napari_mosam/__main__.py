@@ -2,7 +2,7 @@
 
 import sys
 
-from napari_mosam._entry import main
+from napari_mosam.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,17 +4,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.training.core_movies import CoreMovies
-from training.clips import NOBODY, ClipBatch, choose_objects, cut_clips
+from tests.support.core_movies import CoreMovies
 from training.config import StageConfig, WindowConfig
-from training.framing import held, motion, window_sides
-from training.masks import extents
-from training.movies import MovieBatch
+from training.data.clips import NOBODY, ClipBatch, choose_objects, cut_clips
+from training.data.framing import held, motion, window_sides
+from training.data.masks import extents
+from training.data.movies import MovieBatch
+from training.data.windows import crop_images, crop_labels, move_logits, squares
 from training.randomness import generator
-from training.windows import crop_images, crop_labels, move_logits, squares
 
-from napari_mosam.core.simulate import disk_divides, disk_vanishes, touching_cells
-from napari_mosam.core.windows import Pyramid, Window, read_logits
+from napari_mosam.core.simulation.movies import disk_divides, disk_vanishes, touching_cells
+from napari_mosam.core.windows.window import Pyramid, Window, read_logits
 
 CPU = torch.device("cpu")
 SIZE = 64

@@ -2,7 +2,7 @@
 
 import pytest
 from training.config import LossConfig, StageConfig, TrainingConfig
-from training.networks import new_network, parameters_of, size_in_millions
+from training.nano.networks import new_network, parameters_of, size_in_millions
 from training.recipes import CONFIGS, from_dict, read_config
 from training.run import adjusted, parser, recipe_path
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.core_movies import CoreMovies
-from training.checkpoints import CheckpointError
+from tests.support.core_movies import CoreMovies
 from training.config import ModelConfig, StageConfig, TrainingConfig
-from training.journal import read_journal
-from training.loop import CHECKPOINT, LOG, Place, Trainer
-from training.movies import Mixed, MovieBatch
-from training.networks import SHIPPED, new_network, parameters_of
+from training.data.movies import Mixed, MovieBatch
+from training.nano.checkpoints import CheckpointError
+from training.nano.loop import CHECKPOINT, LOG, Place, Trainer
+from training.nano.metrics_log import read_journal
+from training.nano.networks import SHIPPED, new_network, parameters_of
 from training.pack import pack, reference_of, sha256_of
 from training.recipes import CONFIGS, read_config
 from training.run import main, provenance
@@ -21,7 +21,7 @@ from training.smoke import Smoke, SmokeError, check, smoke
 
 from napari_mosam.core.model.build import read_weights
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.simulate import disk_moves
+from napari_mosam.core.simulation.movies import disk_moves
 
 CPU = torch.device("cpu")
 SMOKE = read_config(CONFIGS / "smoke.toml")

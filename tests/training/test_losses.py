@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from training.config import LossConfig
-from training.losses import (
+from training.nano.losses import (
     EntropyWeights,
     Target,
     balanced_entropy,
@@ -18,7 +18,7 @@ from training.losses import (
     true_ious,
 )
 
-from napari_mosam.core.model.segmenter import Decoded
+from napari_mosam.core.model.protocol import Decoded
 
 CONFIG = LossConfig()
 WEIGHTS = EntropyWeights(8.0, 1.0)

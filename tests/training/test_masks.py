@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from training.masks import around, extents, extents_of_ids, innermost, iou, pick
+from training.data.masks import around, extents, extents_of_ids, innermost, iou, pick
 
-from napari_mosam.core.regions import Region
+from napari_mosam.core.masks.region import Region
 
 MASKS = arrays(bool, (3, 16, 24))
 SQUARES = arrays(bool, (2, 32, 32))

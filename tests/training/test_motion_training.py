@@ -3,22 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from training.motion_dense import loss_of as dense_loss
-from training.motion_dense import run
-from training.motion_dense import train as train_dense
-from training.motion_movies import Errors, scenes
-from training.motion_pairs import make_pairs, scatter_flow
-from training.motion_sparse import Rows, make_rows, target
-from training.motion_sparse import train as train_sparse
-from training.motion_steps import Schedule, save_encoder
-from training.schedule import learning_rate
+from training.motion.dense import loss_of as dense_loss
+from training.motion.dense import run
+from training.motion.dense import train as train_dense
+from training.motion.movies import Errors, scenes
+from training.motion.pairs import make_pairs, scatter_flow
+from training.motion.sparse import Rows, make_rows, target
+from training.motion.sparse import train as train_sparse
+from training.motion.steps import Schedule, save_encoder
+from training.nano.schedule import learning_rate
 
+from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.motion.dense_encoder import DenseMotionEncoder
-from napari_mosam.core.motion.learned import load_encoder
-from napari_mosam.core.motion.sparse_encoder import SparseMotionEncoder
-from napari_mosam.core.regions import Region
-from napari_mosam.core.windows import Window
+from napari_mosam.core.motion.learned.dense import DenseMotionEncoder
+from napari_mosam.core.motion.learned.encoders import load_encoder
+from napari_mosam.core.motion.learned.sparse import SparseMotionEncoder
+from napari_mosam.core.windows.window import Window
 
 
 @pytest.fixture(scope="module")

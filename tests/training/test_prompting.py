@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.training.core_movies import CoreMovies
-from training.clips import ClipBatch, cut_clips
+from tests.support.core_movies import CoreMovies
 from training.config import KINDS, PromptConfig, StageConfig, WindowConfig
-from training.masks import extents, iou
-from training.prompting import (
+from training.data.clips import ClipBatch, cut_clips
+from training.data.masks import extents, iou
+from training.nano.prompting import (
     PROMPT_LOGIT,
     Scene,
     box_points,
@@ -22,7 +22,7 @@ from training.prompting import (
 )
 from training.randomness import generator
 
-from napari_mosam.core.simulate import touching_cells
+from napari_mosam.core.simulation.movies import touching_cells
 
 SIZE = 64
 USUAL = WindowConfig()

@@ -6,22 +6,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.training.core_movies import CoreMovies
-from training.answers import Answer, replaced, rivals
-from training.clips import cut_clips
+from tests.support.core_movies import CoreMovies
 from training.config import KINDS, MemoryConfig, PromptConfig, StageConfig
-from training.networks import new_network, parameters_of
+from training.data.clips import cut_clips
+from training.nano.answers import Answer, replaced, rivals
+from training.nano.clip_memory import Recollection, Rules, reading
+from training.nano.networks import new_network, parameters_of
+from training.nano.rollout import Rollout
 from training.recipes import CONFIGS, read_config
-from training.recollection import Recollection, Rules, reading
-from training.rollout import Rollout
 
-from napari_mosam.core.config import MemoryConfig as EngineMemory
-from napari_mosam.core.labels import upsample
+from napari_mosam.core.config.engine import MemoryConfig as EngineMemory
+from napari_mosam.core.masks.overlap import upsample
 from napari_mosam.core.memory.selection import Now, recall_gated, recall_sam2
-from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
+from napari_mosam.core.model.protocol import MemoryFrame, PointPrompts
+from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.model.sam2_parts import Sam2Parts
-from napari_mosam.core.model.segmenter import MemoryFrame, PointPrompts
-from napari_mosam.core.simulate import touching_cells
+from napari_mosam.core.simulation.movies import touching_cells
 
 SMOKE = read_config(CONFIGS / "smoke.toml")
 BOXES = PromptConfig(**{k: float(k == "box") for k in KINDS}, corrections=0, late_correction=0, motion=0)
@@ -103,7 +103,7 @@ def test_a_clip_gives_what_the_engine_gives(network, clip):
 
 def first_boxes(ours: Rollout) -> PointPrompts:
     """The boxes that the rollout draws, without decoding anything."""
-    from training.prompting import first_prompts
+    from training.nano.prompting import first_prompts
 
     (group,) = first_prompts(ours._clip, ours._config.prompt, ours._rng)
     assert group.rows.tolist() == list(range(ours._clip.n_rows))

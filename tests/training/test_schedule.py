@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training.ahead import Ahead
-from training.average import RunningMean
-from training.checkpoints import Checkpoint, CheckpointError
 from training.config import OptimiserConfig
-from training.journal import Journal, read_journal
-from training.schedule import Budget, average_decay, learning_rate
+from training.nano.average import RunningMean
+from training.nano.checkpoints import Checkpoint, CheckpointError
+from training.nano.metrics_log import Journal, read_journal
+from training.nano.prefetcher import Ahead
+from training.nano.schedule import Budget, average_decay, learning_rate
 
 CONFIG = OptimiserConfig(steps=1000, rate=1e-3, final_rate=0.01, warmup=10)
 

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion
-from tests.core.truth import iou_but_for_the_rim, stands_free, warped
-from training.simulator import KINDS, SimulatedBatch, random_batch, random_config, render_batch
+from tests.support.truth import iou_but_for_the_rim, stands_free, warped
+from training.simulator.movies import KINDS, SimulatedBatch, random_batch, random_config, render_batch
 
-from napari_mosam.core._simulate_light import Camera, Optics
-from napari_mosam.core._simulate_scene import build_scene
-from napari_mosam.core.simulate import CASES, SimulatedMovie, SimulationConfig, simulate
+from napari_mosam.core.simulation.movies import CASES, SimulatedMovie, SimulationConfig, simulate
+from napari_mosam.core.simulation.optics import Camera, Optics
+from napari_mosam.core.simulation.scene import build_scene
 
 SMALL = {"n_frames": 3, "shape": (80, 88)}
 

@@ -12,19 +12,19 @@ import pytest
 import safetensors.torch
 import torch
 from safetensors import safe_open
-from tests.training.core_movies import CoreMovies
-from training.checkpoints import CheckpointError
+from tests.support.core_movies import CoreMovies
 from training.config import StageConfig, TrainingConfig
-from training.journal import read_journal
-from training.loop import LOG, Place, Trainer
-from training.networks import SHIPPED, new_network
+from training.nano.checkpoints import CheckpointError
+from training.nano.loop import LOG, Place, Trainer
+from training.nano.metrics_log import read_journal
+from training.nano.networks import SHIPPED, new_network
 from training.recipes import CONFIGS, read_config
 from training.run import main
 from training.slices import HEADER, Slice, read_slice
 
 from napari_mosam.core.model.build import ModelError, read_weights
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.simulate import disk_moves
+from napari_mosam.core.simulation.movies import disk_moves
 
 CPU = torch.device("cpu")
 SMOKE = read_config(CONFIGS / "smoke.toml")

@@ -9,8 +9,9 @@ import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training.pseudo import PseudoMovies
-from training.stills import (
+from training.data import stills as module
+from training.data.pseudo import PseudoMovies
+from training.data.stills import (
     SOURCES,
     Still,
     StillsError,
@@ -21,8 +22,6 @@ from training.stills import (
     separated,
     stills_folder,
 )
-
-from training import stills as module
 
 CPU = torch.device("cpu")
 FIXED = [
@@ -208,7 +207,7 @@ def test_objects_move_smoothly_and_neither_divide_nor_jump(source):
 
 def test_image_and_masks_are_warped_together(monkeypatch):
     """Where nothing changes the appearance, an object's grey level tells its id, on every frame."""
-    monkeypatch.setattr("training.pseudo.change_appearance", lambda images, seed: images)
+    monkeypatch.setattr("training.data.pseudo.change_appearance", lambda images, seed: images)
     movies = PseudoMovies([still()]).movies("grey", 6, 5, 96, CPU)
     for i in (1, 2, 3):
         grey = movies.images[movies.labels == i]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_mosam.core.grey_limits import GreyLimits
-from napari_mosam.core.labels import label_dtype
-from napari_mosam.core.results import FrameResult, ObjectResult, ObjectState
-from napari_mosam.core.windows import Window
+from napari_mosam.core.images.grey_limits import GreyLimits
+from napari_mosam.core.masks.overlap import label_dtype
+from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
+from napari_mosam.core.windows.window import Window
 from napari_mosam.widgets import MosamWidget
 from napari_mosam.widgets._engine import ModelChoice
 from napari_mosam.widgets._session import Session

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from napari_mosam.core.config import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
 from napari_mosam.widgets._controls import Controls
 from napari_mosam.widgets._session import Session, remove_stale
 from napari_mosam.widgets._settings import RunSettings

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from napari.utils.notifications import notification_manager
-from tests.weights_server import Answer, serving
+from tests.support.weights_server import Answer, serving
 
 from napari_mosam.widgets._engine import Engine, ModelChoice
 

@@ -3,7 +3,7 @@
 import numpy as np
 from tests.widgets.mouse import drag, press
 
-from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
 
 
 def test_a_real_click_adds_a_point_of_the_object_and_sign(open_widget, movie, qtbot):

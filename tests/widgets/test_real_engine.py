@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_mosam.core.movie import Movie
+from napari_mosam.core.images.movie import Movie
 from napari_mosam.widgets._engine import Engine
 
 

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_mosam.core.results import ObjectState
+from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.widgets._doubts import Doubts, preview_sentence
 
 

@@ -4,8 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_mosam.core.config import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
-from napari_mosam.core.jobs import (
+from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
+from napari_mosam.core.images.movie import Limits, Movie
+from napari_mosam.core.model.protocol import Segmenter
+from napari_mosam.core.model.registry import load_model
+from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts
+from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.runs.run import (
     Frames,
     Job,
     check_options,
@@ -17,17 +22,12 @@ from napari_mosam.core.jobs import (
     prompts_inside,
     run,
 )
-from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.model.segmenter import Segmenter
-from napari_mosam.core.movie import Limits, Movie
-from napari_mosam.core.prompts import Prompt, PromptError, Prompts
-from napari_mosam.core.results import FrameResult
-from napari_mosam.core.seeding import seed_frame
+from napari_mosam.core.tracking.conditioning import seed_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_mosam.core.store import Result
+    from napari_mosam.core.store.result import Result
 
     Progress = Callable[[FrameResult, int, int], None]
 
@@ -185,8 +185,8 @@ def track(
     FileExistsError, PermissionError, ResultBusyError
         Before anything is computed.
     """
-    from napari_mosam.core._result_place import alone
-    from napari_mosam.core.store import Result, ResultWriter
+    from napari_mosam.core.images.places import alone
+    from napari_mosam.core.store.result import Result, ResultWriter
 
     opened = Movie.open(movie, axes=axes, channel=channel, z=z, limits=limits)
     start, stop = frame_range(options.get("frames"), opened.n_frames)
@@ -269,11 +269,11 @@ def rerun(
     ResultBusyError
         If somebody else is writing the result.
     """
-    from napari_mosam.core._result_place import alone
-    from napari_mosam.core.prompt_records import changed_frames as differing
-    from napari_mosam.core.rerun import Rerun
-    from napari_mosam.core.rerun_checks import check_changes, same_model, same_movie
-    from napari_mosam.core.store import Result, ResultWriter
+    from napari_mosam.core.images.places import alone
+    from napari_mosam.core.prompts.records import changed_frames as differing
+    from napari_mosam.core.runs.rerun import Rerun
+    from napari_mosam.core.runs.rerun_checks import check_changes, same_model, same_movie
+    from napari_mosam.core.store.result import Result, ResultWriter
 
     path = Path(result if isinstance(result, str | Path) else result.path)
     with alone(path):

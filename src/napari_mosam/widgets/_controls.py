@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_mosam.core.config import Direction, EngineConfig, MotionConfig
+from napari_mosam.core.config.engine import Direction, EngineConfig, MotionConfig
 from napari_mosam.widgets._builders import (
     LayerCombo,
     choose,
@@ -33,7 +33,7 @@ from napari_mosam.widgets._model_download import DownloadRow
 from napari_mosam.widgets._settings import RunSettings
 
 if TYPE_CHECKING:
-    from napari_mosam.core.grey_limits import GreyLimits
+    from napari_mosam.core.images.grey_limits import GreyLimits
 
 MAX_ID = 2**31 - 1
 DIRECTION_LABELS: tuple[tuple[str, Direction], ...] = (

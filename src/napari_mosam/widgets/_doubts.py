@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from napari_mosam.core.results import ObjectState
+from napari_mosam.core.results.frame import ObjectState
 
 if TYPE_CHECKING:
-    from napari_mosam.core.results import FrameResult, ObjectResult
+    from napari_mosam.core.results.frame import FrameResult, ObjectResult
 
 SURE_IOU = 0.7
 """Predicted IoU below which a mask deserves a look."""

@@ -9,11 +9,11 @@ from napari_mosam.widgets._source import image_array
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_mosam.core.grey_limits import GreyLimits
+    from napari_mosam.core.images.grey_limits import GreyLimits
+    from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.catalogue import ModelInfo, Progress
-    from napari_mosam.core.movie import Movie
-    from napari_mosam.core.prompts import Prompts
-    from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.prompts.collection import Prompts
+    from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.widgets._settings import RunSettings
     from napari_mosam.widgets._source import MovieSource
 
@@ -68,13 +68,13 @@ class Engine:
 
     def download(self, name: str, progress: "Progress", cancelled: "Callable[[], bool]") -> None:
         """Get the weights of a model; see :func:`napari_mosam.download_model`."""
-        from napari_mosam.core.model.download import download_model
+        from napari_mosam.core.model.download.model import download_model
 
         download_model(name, progress=progress, cancelled=cancelled)
 
     def devices(self) -> list[str]:
         """Devices of this machine, best first. Imports torch."""
-        from napari_mosam.core.device import available_devices
+        from napari_mosam.core.model.device import available_devices
 
         return list(available_devices())
 
@@ -88,7 +88,7 @@ class Engine:
 
     def device_name(self, settings: "RunSettings") -> str:
         """The device a run with `settings` computes on."""
-        from napari_mosam.core.device import choose_device
+        from napari_mosam.core.model.device import choose_device
 
         return str(choose_device(settings.device))
 
@@ -101,7 +101,7 @@ class Engine:
             Where :meth:`segment` would refuse the prompts or the range of frames.
         """
         from napari_mosam.core.api import count_steps
-        from napari_mosam.core.jobs import check_prompts, frame_range
+        from napari_mosam.core.runs.run import check_prompts, frame_range
 
         start, stop = frame_range(settings.frames, shape_tyx[0])
         inside = check_prompts(prompts, shape_tyx, start, stop, settings.direction)

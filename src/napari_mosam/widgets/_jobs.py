@@ -14,9 +14,9 @@ from napari_mosam.widgets._source import SourceError
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-    from napari_mosam.core.grey_limits import GreyLimits
-    from napari_mosam.core.prompts import Prompts
-    from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.images.grey_limits import GreyLimits
+    from napari_mosam.core.prompts.collection import Prompts
+    from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.widgets._controls import Controls
     from napari_mosam.widgets._engine import Engine
     from napari_mosam.widgets._label_ids import LabelIds

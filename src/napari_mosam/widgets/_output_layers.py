@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_mosam.core.results import FrameResult, ObjectResult
+    from napari_mosam.core.results.frame import FrameResult, ObjectResult
     from napari_mosam.widgets._session import Session
     from napari_mosam.widgets._source import MovieSource
 
@@ -200,7 +200,7 @@ class PreviewOutput:
 def _new_labels(viewer: Any, session: "Session", source: "MovieSource", max_id: int) -> "Labels":
     from napari.layers import Labels
 
-    from napari_mosam.core.labels import label_dtype
+    from napari_mosam.core.masks.overlap import label_dtype
 
     arrays = StoredLabels.new(session, source.layer_shape, label_dtype(max_id))
     layer = Labels(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_mosam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
+from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
 from napari_mosam.widgets._label_ids import label_frame
 from napari_mosam.widgets._source import SourceError
 from napari_mosam.widgets._tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
 
-    from napari_mosam.core.results import FrameResult, ObjectResult
+    from napari_mosam.core.results.frame import FrameResult, ObjectResult
     from napari_mosam.widgets._runner import RunEnd
     from napari_mosam.widgets._session import Session
     from napari_mosam.widgets._source import MovieSource

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 if TYPE_CHECKING:
-    from napari_mosam.core.results import FrameResult
+    from napari_mosam.core.results.frame import FrameResult
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from napari_mosam.core.config import DIRECTIONS, Direction, EngineConfig
+from napari_mosam.core.config.engine import DIRECTIONS, Direction, EngineConfig
 
 
 @dataclass(frozen=True, slots=True)

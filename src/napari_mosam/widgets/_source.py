@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
-    from napari_mosam.core.movie import Movie
+    from napari_mosam.core.images.movie import Movie
 
 TIME_NAMES = ("t", "time", "frame", "frames")
 CHANNEL_NAMES = ("c", "ch", "channel", "channels")
@@ -93,7 +93,7 @@ class MovieSource:
 
     def open(self, limits: tuple[float, float] | None = None) -> "Movie":
         """The frames, read lazily, between grey limits; the contrast of the layer has no part in them."""
-        from napari_mosam.core.movie import Movie
+        from napari_mosam.core.images.movie import Movie
 
         fixed = {
             letter.lower(): index

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.pieces import in_one_piece
+from napari_mosam.core.masks.pieces import in_one_piece
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_mosam.core.results import FrameResult, ObjectResult
+    from napari_mosam.core.results.frame import FrameResult, ObjectResult
     from napari_mosam.widgets._session import Session
     from napari_mosam.widgets._source import MovieSource
 
@@ -177,7 +177,7 @@ def make_writable(layer: "Labels", session: "Session", source: "MovieSource", ma
     ValueError
         If the layer does not have the shape of the movie.
     """
-    from napari_mosam.core.labels import label_dtype
+    from napari_mosam.core.masks.overlap import label_dtype
 
     data, arrays = layer.data, layer.metadata[STORE]
     if tuple(data.shape) != source.layer_shape or arrays.written.shape != source.layer_shape:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core._checks import refuse_address
-from napari_mosam.core._result_place import Place, alone
-from napari_mosam.core.export.ctc_manifest import MANIFEST, WORKSHOP, Manifest, foreign_files
+from napari_mosam.core.config.checks import refuse_address
+from napari_mosam.core.images.places import Place, alone
+from napari_mosam.core.store.ctc_manifest import MANIFEST, WORKSHOP, Manifest, foreign_files
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from napari_mosam.core.config import MemoryConfig
+from napari_mosam.core.config.engine import MemoryConfig
 from napari_mosam.core.memory.reliability import filtered, weight
 from napari_mosam.core.memory.selection import MAX_POINTERS, RULES, Now
-from napari_mosam.core.model.segmenter import MemoryFrame, Recall
+from napari_mosam.core.model.protocol import MemoryFrame, Recall
 
 if TYPE_CHECKING:
     from torch import Tensor

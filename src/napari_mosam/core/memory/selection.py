@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, isnan
 
-from napari_mosam.core.config import MemoryConfig, Selection
-from napari_mosam.core.model.segmenter import MemoryFrame, Recall
+from napari_mosam.core.config.engine import MemoryConfig, Selection
+from napari_mosam.core.model.protocol import MemoryFrame, Recall
 
 MAX_POINTERS = 16
 

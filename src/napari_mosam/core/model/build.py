@@ -8,7 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.core._json_files import read_json
+from napari_mosam.core.config.json_files import read_json
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.core._checks import Refused, refuse_address
-from napari_mosam.core.device import choose_device, choose_dtype
+from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.model.build import ModelError, build_from_file, load_weights
 from napari_mosam.core.model.catalogue import (
     CACHE_VARIABLE,
@@ -16,11 +15,12 @@ from napari_mosam.core.model.catalogue import (
     model_folder,
     model_info,
 )
-from napari_mosam.core.model.hashes import file_sha256, known_sha256
-from napari_mosam.core.model.sam2_configs import YAML_SUFFIXES, build_from_yaml, build_official, official_config
+from napari_mosam.core.model.configs import YAML_SUFFIXES, build_from_yaml, build_official, official_config
+from napari_mosam.core.model.device import choose_device, choose_dtype
+from napari_mosam.core.model.download.hashes import file_sha256, known_sha256
 
 if TYPE_CHECKING:
-    from napari_mosam.core.model.sam2_adapter import Sam2Segmenter
+    from napari_mosam.core.model.sam2 import Sam2Segmenter
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -83,7 +83,7 @@ def load_model(
     DeviceError
         The device is not available.
     """
-    from napari_mosam.core.model.sam2_adapter import CPU_CHUNK, Sam2Segmenter
+    from napari_mosam.core.model.sam2 import CPU_CHUNK, Sam2Segmenter
 
     for given, what in ((model, "a checkpoint"), (weights, "a checkpoint"), (config, "a configuration")):
         _refuse_address(given, what)
@@ -101,7 +101,7 @@ def _named_network(
     info: ModelInfo, weights: str | Path | None, folder: str | Path | None, image_size: int | None, download: bool
 ) -> tuple[str, Any]:
     if weights is None and download and not info.shipped:
-        from napari_mosam.core.model.download import download_model
+        from napari_mosam.core.model.download.model import download_model
 
         download_model(info.name, folder=folder)
     path = Path(weights) if weights is not None else _weights_of(info, folder)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_mosam.core.device import autocast
-from napari_mosam.core.model.attention import attend_with_bias
 from napari_mosam.core.model.build import ModelError
-from napari_mosam.core.model.segmenter import Decoded, Features, PointPrompts
+from napari_mosam.core.model.device import autocast
+from napari_mosam.core.model.memory_attention import attend_with_bias
+from napari_mosam.core.model.protocol import Decoded, Features, PointPrompts
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base

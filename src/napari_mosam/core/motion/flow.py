@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config import FlowMethod
+from napari_mosam.core.config.engine import FlowMethod
 from napari_mosam.core.motion.drift import shrink
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def dense_flow(
         Shift of the whole frame, px; taken out first and added to the result.
     method : {'auto', 'ilk', 'dis', 'torch'}
         ILK: Le Besnerais and Champagnat 2005. DIS: Kroeger et al. 2016. torch: as ILK, see
-        :func:`~napari_mosam.core.motion.torch_flow.lucas_kanade_flow`. 'auto': see :func:`choose_flow`.
+        :func:`~napari_mosam.core.motion.lucas_kanade.lucas_kanade_flow`. 'auto': see :func:`choose_flow`.
     device : torch.device, optional
         Where 'torch' computes, by default the CPU; the other methods have no choice.
 
@@ -147,7 +147,7 @@ def _dis(before: Flow, after: Flow, _: "torch.device | None" = None) -> Flow:
 def _torch(before: Flow, after: Flow, device: "torch.device | None" = None) -> Flow:
     import torch
 
-    from napari_mosam.core.motion.torch_flow import lucas_kanade_flow
+    from napari_mosam.core.motion.lucas_kanade import lucas_kanade_flow
 
     pair = torch.from_numpy(np.stack([before, after])).to(device or torch.device("cpu"))
     with torch.inference_mode():

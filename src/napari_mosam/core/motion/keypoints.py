@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
-from napari_mosam.core.motion.ncc import Levels, Matches, Patches, match
-from napari_mosam.core.regions import Region
+from napari_mosam.core.motion.matching import Levels, Matches, Patches, match
 
 if TYPE_CHECKING:
     import torch

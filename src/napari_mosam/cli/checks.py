@@ -1,0 +1,130 @@
+"""What the command ``mosam`` refuses before any work: settings that cannot be, outputs that cannot be written."""
+
+import tempfile
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_mosam.cli.places import Input, Output, UsageError, check_apart
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.config.json_files import parse_json, read_text
+
+__all__ = ["UsageError", "check_outputs", "check_report", "load_config"]
+
+OVERLAY_SUFFIXES = (".gif", ".png")
+CONFIG_PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {".json": parse_json, ".toml": tomllib.loads}
+MAX_CONFIG_BYTES = 1_000_000
+
+
+_LARGEST = 2**53
+_CTC_NAMES = ("res_track.txt", "napari_mosam_export.json", *(f"mask{t:03d}.tif" for t in range(1000)))
+
+
+def load_config(path: Path) -> EngineConfig:
+    """Read engine settings from a .json or .toml file in the form of ``EngineConfig.to_dict``.
+
+    Raises
+    ------
+    UsageError
+        For a file of another kind, a broken one, or one with unknown or impossible settings.
+    OSError
+        For a file that cannot be read.
+    """
+    parse = CONFIG_PARSERS.get(path.suffix.lower())
+    if parse is None:
+        raise UsageError(f"--config {path}: allowed are {' and '.join(CONFIG_PARSERS)} files")
+    try:
+        settings = parse(read_text(path, MAX_CONFIG_BYTES))
+        _check_numbers(settings)
+        return EngineConfig.from_dict(settings)
+    except RecursionError as error:
+        raise UsageError(f"--config {path}: nested too deeply; settings have two levels") from error
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise UsageError(f"--config {path}: {error}; the file holds what EngineConfig.to_dict() gives") from error
+
+
+def _check_numbers(settings: Any) -> None:
+    """No setting is a whole number that is too large to calculate with."""
+    if isinstance(settings, dict | list):
+        for value in settings.values() if isinstance(settings, dict) else settings:
+            _check_numbers(value)
+    elif isinstance(settings, int) and abs(settings) > _LARGEST:
+        raise ValueError("one of its numbers is too large for any setting")
+
+
+def check_outputs(
+    out: Path, ctc: Path | None, overlay: Path | None, *, inputs: Sequence[Input], overwrite: bool
+) -> None:
+    """Refuse outputs that exist (without `overwrite`), would destroy something else, or cannot be written.
+
+    Raises
+    ------
+    UsageError
+        With the path and what to do.
+    """
+    targets = [Output(out, replaced=True)]
+    targets += [Output(ctc, names=_CTC_NAMES)] if ctc else []
+    targets += [Output(overlay)] if overlay else []
+    check_apart(targets, inputs)
+    _check_result(out, overwrite)
+    if ctc:
+        _check_ctc(ctc, overwrite)
+    if overlay:
+        _check_overlay(overlay, overwrite)
+    for target in targets:
+        _check_writable(target.path)
+
+
+def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> None:
+    """Refuse a report that exists (without `overwrite`), is an input, or cannot be written.
+
+    Raises
+    ------
+    UsageError
+        With the path and what to do.
+    """
+    check_apart([Output(path)], inputs)
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise UsageError(f"cannot write {path}; give a file in a folder that exists")
+    _refuse_existing(path, overwrite)
+
+
+def _check_result(out: Path, overwrite: bool) -> None:
+    if out.exists() and not any((out / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
+        raise UsageError(f"{out} exists and is no zarr folder, so it is never replaced; choose another --out")
+    _refuse_existing(out, overwrite)
+
+
+def _check_ctc(folder: Path, overwrite: bool) -> None:
+    from napari_mosam.core.export.ctc import check_folder
+
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--export-ctc {folder} is a file; give a folder")
+    try:
+        check_folder(folder, overwrite=overwrite)
+    except FileExistsError as error:
+        raise UsageError(f"--export-ctc: {error}") from error
+
+
+def _check_overlay(path: Path, overwrite: bool) -> None:
+    if path.suffix.lower() not in OVERLAY_SUFFIXES:
+        raise UsageError(f"--overlay {path}: allowed are {' and '.join(OVERLAY_SUFFIXES)} files")
+    if path.is_dir():
+        raise UsageError(f"--overlay {path} is a folder; give a file")
+    _refuse_existing(path, overwrite)
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} already exists; choose another place or add --overwrite")
+
+
+def _check_writable(target: Path) -> None:
+    folder = next(place for place in target.absolute().parents if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {target}: {error.strerror or error} ({folder}); choose another folder"
+        ) from error

@@ -1,0 +1,301 @@
+"""What ``mosam evaluate`` does: open both stacks, compare them, print a table, write reports."""
+
+import argparse
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_mosam.cli.checks import UsageError, check_report
+from napari_mosam.cli.places import HalfResultError, inputs_of
+from napari_mosam.core.config.whole_files import write_whole
+from napari_mosam.core.store.label_stacks import LabelStack, open_labels
+
+if TYPE_CHECKING:
+    from napari_mosam.core.evaluation.evaluate import CtcMeasures, Evaluation, Scores
+
+_MEANS = ("j", "f", "jf", "frames_to_loss", "matched")
+_SHOWN_IDS = 12
+
+
+def evaluate_command(arguments: argparse.Namespace) -> str:
+    """Run the command and return the text to print.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        ``result``, ``truth``, ``prompts``, ``frames``, ``ids``, ``match``, ``tolerance``, ``ctc``, ``csv``, ``json``,
+        ``partial`` and ``overwrite``.
+
+    Raises
+    ------
+    HalfResultError
+        For a result that was stopped before its end, unless ``partial`` is set.
+    UsageError, ValueError, OSError
+        For input that cannot be used.
+    """
+    _check_reports(arguments)
+    if arguments.ctc:
+        _check_libraries()
+    report = _compare(arguments)
+    if arguments.csv:
+        write_whole(arguments.csv, _as_csv(report))
+    if arguments.json:
+        write_whole(arguments.json, json.dumps(_as_json(arguments, report), indent=1) + "\n")
+    return _as_text(report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    evaluation: "Evaluation | None"
+    ctc: "CtcMeasures | None"
+    matched: Mapping[int, int] | None
+    partial: str | None = None
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def _check_reports(arguments: argparse.Namespace) -> None:
+    targets = [path for path in (arguments.csv, arguments.json) if path]
+    inputs = inputs_of(arguments)
+    for path in targets:
+        check_report(path, inputs=inputs, overwrite=arguments.overwrite)
+    if len({path.resolve() for path in targets}) < len(targets):
+        raise UsageError(f"--csv and --json are both {targets[0]}; give two files")
+
+
+def _check_libraries() -> None:
+    from napari_mosam.core.evaluation.ctc import require_libraries
+
+    try:
+        require_libraries()
+    except ImportError as error:
+        raise UsageError(f"--ctc: {error}") from error
+
+
+# --- comparison ------------------------------------------------------------------------------------------------------
+
+
+def _compare(arguments: argparse.Namespace) -> _Report:
+    result, truth = open_labels(arguments.result), open_labels(arguments.truth)
+    partial = _half(arguments, result, truth)
+    if truth.frames is not None:
+        return replace(_compare_segmentation(arguments, result, truth, truth.frames), partial=partial)
+    _check_shapes(arguments, tuple(result.labels.shape), tuple(truth.labels.shape))
+    inside = _frame_range(arguments.frames or result.followed, truth.labels.shape[0])
+    frames = _there((result, truth), inside)
+    ctc = _ctc(result, truth, frames) if arguments.ctc else None
+    result = _with_prompts(arguments, result)
+    matched = None
+    if arguments.match is not None:
+        result, matched = _matched(arguments, result, truth)
+    return _Report(_scores(arguments, result, truth, frames), ctc, matched, partial)
+
+
+def _half(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack) -> str | None:
+    """What is to be said of half results; refuses them where they are not asked for."""
+    pairs = ((arguments.result, result), (arguments.truth, truth))
+    halves = [f"{path} is half a result ({stack.progress})" for path, stack in pairs if stack.half]
+    if not halves:
+        return None
+    said = "; ".join(halves)
+    if not arguments.partial:
+        raise HalfResultError(
+            f"{said}; add --partial to score the frames that were followed, or run 'mosam track' again"
+        )
+    return f"{said}: only the frames that were followed are scored"
+
+
+def _there(stacks: Sequence[LabelStack], frames: Sequence[int]) -> Sequence[int]:
+    """Of some frames, those on which half results are whole."""
+    for progress in (stack.progress for stack in stacks if stack.half and stack.progress is not None):
+        frames = [t for t in frames if t in progress.frames]
+    if not frames:
+        raise UsageError("on none of these frames was everything followed; there is nothing to score")
+    return frames
+
+
+def _compare_segmentation(
+    arguments: argparse.Namespace, result: LabelStack, truth: LabelStack, frames: Sequence[int]
+) -> _Report:
+    """Truth on some frames, whose ids do not last: only SEG can be told."""
+    from napari_mosam.core.evaluation.evaluate import ctc_measures
+
+    if not arguments.ctc or arguments.ids or arguments.match is not None:
+        raise UsageError(
+            f"{arguments.truth} is segmentation truth, whose ids do not last: it gives SEG only; "
+            "add --ctc, without --ids and --match, or give tracking truth"
+        )
+    n_frames = result.labels.shape[0]
+    inside = _frame_range(arguments.frames, max(n_frames, frames[-1] + 1))
+    if frames[-1] >= n_frames:
+        raise UsageError(f"{arguments.truth} has frame {frames[-1]}, but {arguments.result} has {n_frames} frames only")
+    followed = _there((result,), inside)
+    kept = [k for k, t in enumerate(frames) if t in followed]
+    if not kept:
+        raise UsageError(f"--frames leaves no frame of {arguments.truth}; it has {_listed(frames)}")
+    picked = result.picked([frames[k] for k in kept])
+    found = ctc_measures(picked, truth.picked(kept))
+    return _Report(None, replace(found, tra=math.nan, det=math.nan), None)
+
+
+def _check_shapes(arguments: argparse.Namespace, result: tuple[int, ...], truth: tuple[int, ...]) -> None:
+    if result != truth:
+        raise UsageError(
+            f"{arguments.result} has the shape {result} and {arguments.truth} has {truth} (T, Y, X); "
+            "give labels and truth of the same movie"
+        )
+
+
+def _frame_range(given: tuple[int | None, int | None] | None, n_frames: int) -> range:
+    start, stop = given or (None, None)
+    first, last = start or 0, n_frames if stop is None else stop
+    if first >= n_frames or last > n_frames:
+        raise UsageError(f"--frames {first}:{last} is not all there; allowed: within 0:{n_frames}")
+    return range(first, last)
+
+
+def _with_prompts(arguments: argparse.Namespace, result: LabelStack) -> LabelStack:
+    if arguments.prompts is None:
+        return result
+    from napari_mosam.core.prompts.collection import load_prompts
+
+    prompted: dict[int, list[int]] = {}
+    for prompt in load_prompts(arguments.prompts, tuple(result.labels.shape)):
+        prompted.setdefault(prompt.object_id, []).append(prompt.frame)
+    return replace(result, prompted=prompted)
+
+
+def _matched(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack) -> tuple[LabelStack, dict[int, int]]:
+    """Give the result the ids that the truth has on one frame."""
+    from napari_mosam.core.evaluation.evaluate import Relabelled, match_ids
+
+    n_frames = truth.labels.shape[0]
+    if arguments.match >= n_frames:
+        raise UsageError(f"--match {arguments.match} is not there; the movie has frames 0 to {n_frames - 1}")
+    new = match_ids(result.labels, truth.labels, arguments.match)
+    if not new:
+        raise UsageError(f"nothing overlaps on frame {arguments.match}; choose another frame for --match")
+    prompted = {new[i]: frames for i, frames in (result.prompted or {}).items() if i in new}
+    relabelled = LabelStack(
+        Relabelled(result.labels, new), object_ids=tuple(sorted(new.values())), prompted=prompted or None
+    )
+    return relabelled, new
+
+
+def _scores(
+    arguments: argparse.Namespace, result: LabelStack, truth: LabelStack, frames: Sequence[int]
+) -> "Evaluation":
+    from napari_mosam.core.evaluation.evaluate import evaluate
+
+    found = evaluate(
+        result.labels,
+        truth.labels,
+        prompts_frame=result.prompted,
+        frames=frames,
+        ids=arguments.ids or result.object_ids,
+        tolerance_px=arguments.tolerance,
+    )
+    there = sorted(found.truth_ids)
+    unknown = [s.object_id for s in found.scores if s.object_id not in found.truth_ids]
+    if arguments.ids and unknown:
+        raise UsageError(
+            f"--ids: {arguments.truth} has no object {unknown[0]} on these frames; it has {_listed(there)}"
+        )
+    kept = tuple(s for s in found.scores if s.object_id in found.truth_ids)
+    if not kept:
+        raise UsageError(
+            f"no object of {arguments.result} has an id of {arguments.truth} ({_listed(there)}); "
+            "objects are compared by id: add --match FRAME to pair them where they overlap on a frame"
+        )
+    return replace(found, scores=kept)
+
+
+def _ctc(result: LabelStack, truth: LabelStack, frames: Sequence[int]) -> "CtcMeasures":
+    from napari_mosam.core.evaluation.evaluate import ctc_measures
+
+    return ctc_measures(result.labels, truth.labels, frames=frames, parents=result.parents, truth_parents=truth.parents)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_SHOWN_IDS]))
+    return shown + (f" and {len(numbers) - _SHOWN_IDS} more" if len(numbers) > _SHOWN_IDS else "") or "none"
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+def _as_text(report: _Report) -> str:
+    parts = [report.partial] if report.partial else []
+    if report.matched is not None:
+        pairs = ", ".join(f"{old} -> {new}" for old, new in sorted(report.matched.items(), key=lambda p: p[1]))
+        parts.append(f"ids matched (result -> truth): {pairs}")
+    if report.evaluation is not None:
+        parts.append(_table(report.evaluation))
+    if report.ctc is not None:
+        parts.append("  ".join(f"{name.upper()} {_number(value)}" for name, value in asdict(report.ctc).items()))
+    return "\n".join(parts)
+
+
+def _table(evaluation: "Evaluation") -> str:
+    head = ("object", "frames", "J", "F", "J&F", "to loss", "matched", "switches", "lost")
+    rows = [head, *(_row(s) for s in evaluation.scores), _last_row(evaluation)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def _row(s: "Scores") -> tuple[str, ...]:
+    measures = _number(s.j), _number(s.f), _number(s.jf), str(s.frames_to_loss), _number(s.matched)
+    return str(s.object_id), str(s.n_frames), *measures, str(s.switches), "yes" if s.lost else "no"
+
+
+def _last_row(e: "Evaluation") -> tuple[str, ...]:
+    loss = "-" if math.isnan(e.frames_to_loss) else f"{e.frames_to_loss:.1f}"
+    measures = _number(e.j), _number(e.f), _number(e.jf), loss, _number(e.matched)
+    n_frames = sum(s.n_frames for s in e.scores)
+    return "all", str(n_frames), *measures, str(e.switches), f"{e.lost} of {len(e.scores)}"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _as_csv(report: _Report) -> str:
+    """One row per object; with segmentation truth there are none, so the CTC measures are the row."""
+    rows = [_plain(s) for s in report.evaluation.scores] if report.evaluation else [_plain(report.ctc)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys())
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _as_json(arguments: argparse.Namespace, report: _Report) -> dict[str, Any]:
+    evaluation = report.evaluation
+    return {
+        "result": str(arguments.result),
+        "truth": str(arguments.truth),
+        "frames": list(arguments.frames) if arguments.frames else None,
+        "partial": report.partial,
+        "matched_ids": None if report.matched is None else {str(k): v for k, v in report.matched.items()},
+        "objects": [_plain(s) for s in evaluation.scores] if evaluation else [],
+        "all": _summary(evaluation) if evaluation else None,
+        "ctc": _plain(report.ctc) if report.ctc else None,
+    }
+
+
+def _summary(evaluation: "Evaluation") -> dict[str, Any]:
+    means = {name: _known(getattr(evaluation, name)) for name in _MEANS}
+    return {"n_objects": len(evaluation.scores), **means, "switches": evaluation.switches, "lost": evaluation.lost}
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    return {name: _known(value) for name, value in asdict(found).items()}
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,58 @@
+"""What ``mosam explain`` does: print the timeline of one object, and draw it."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from napari_mosam.cli.checks import UsageError, check_report
+from napari_mosam.cli.places import inputs_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLOT_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def explain_command(arguments: argparse.Namespace) -> str:
+    """Run the command and return the text to print.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        ``result``, ``object``, ``frames``, ``plot`` and ``overwrite``.
+
+    Raises
+    ------
+    UsageError, ValueError, OSError
+        For input that cannot be used.
+    """
+    from napari_mosam.core.results.explain import plot_timeline, timeline_text
+    from napari_mosam.core.store.result import Result
+
+    if arguments.plot:
+        _check_plot(arguments)
+    result = Result.open(arguments.result)
+    timeline = result.timeline(arguments.object, _frames(arguments.frames, result.labels.shape[0]))
+    if not len(timeline):
+        raise UsageError(f"object {arguments.object} was not followed on these frames; widen --frames")
+    if arguments.plot:
+        try:
+            plot_timeline(timeline, arguments.plot)
+        except ImportError as error:
+            raise UsageError(f"--plot: {error}") from error
+    progress = result.progress
+    note = "" if progress.complete else f"{arguments.result} is half a result: {progress}\n"
+    return note + timeline_text(timeline)
+
+
+def _check_plot(arguments: argparse.Namespace) -> None:
+    path: Path = arguments.plot
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise UsageError(f"--plot {path}: allowed are {', '.join(PLOT_SUFFIXES)} files")
+    check_report(path, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+
+
+def _frames(given: tuple[int | None, int | None] | None, n_frames: int) -> slice:
+    start, stop = given or (None, None)
+    if (start or 0) >= n_frames or (stop or 0) > n_frames:
+        raise UsageError(f"--frames {start or 0}:{stop or ''} is not all there; allowed: within 0:{n_frames}")
+    return slice(start, stop)

@@ -1,0 +1,275 @@
+"""The command ``mosam``: follow prompted cells through a movie, compare results with the truth, describe a movie.
+
+Exit codes: 0 done, 1 something unexpected went wrong, 2 wrong usage or input that cannot be used, 3 half a result where
+a whole one is needed (``evaluate`` without ``--partial``), 130 stopped with Ctrl-C or SIGTERM (the last line says what
+is kept: the finished frames of a new result, the earlier result under ``--overwrite``, what came of a download).
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_mosam.cli.arguments import build_parser
+from napari_mosam.cli.checks import check_outputs, load_config
+from napari_mosam.cli.places import HalfResultError, inputs_of
+from napari_mosam.cli.stop_signals import STOPPED, StopSignals
+
+if TYPE_CHECKING:
+    from napari_mosam.core.images.movie import Movie
+    from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.store.result import Result
+
+OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None, *, stop: StopSignals | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of the process by default.
+    stop : StopSignals, optional
+        In charge of the signals, where this is the whole process.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 1, 2, 3 or 130 (see the module's docstring).
+    """
+    arguments = build_parser(_COMMANDS).parse_args(argv)
+    if arguments.debug:
+        logging.basicConfig(level=logging.DEBUG)
+    run = _Run(stop or StopSignals())
+    try:
+        arguments.command(arguments, run)
+    except (KeyboardInterrupt, Exception) as error:
+        run.stop.end()
+        if run.stop.asked or isinstance(error, KeyboardInterrupt):  # an import or a library may have made another of it
+            return _report(STOPPED, f"stopped: {run.kept()}")
+        if arguments.debug:
+            logger.exception("the command failed")
+        return _report(*_explain(error, run))
+    return OK
+
+
+def _explain(error: Exception, run: "_Run") -> tuple[int, str]:
+    """Bad input is refused before the first frame; whatever comes later is no fault of the arguments."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, HalfResultError):
+        return HALF, f"error: {text}"
+    if isinstance(error, ValueError | OSError) and not run.done:
+        return BAD_INPUT, f"error: {text}"
+    kept = f"; {run.kept()}" if run.done else ""
+    return UNEXPECTED, f"error: unexpected {type(error).__name__}: {text}{kept}; --debug shows where"
+
+
+def _report(code: int, message: str) -> int:
+    sys.stderr.write(f"mosam: {message}\n")
+    return code
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+class _Run:
+    """What is known about the run in progress, for the messages about its end."""
+
+    def __init__(self, stop: StopSignals) -> None:
+        self.stop = stop
+        self.done = self.total = 0
+        self.frames: set[int] = set()
+        self._out: Path | None = None
+        self._before: tuple[int, int] | None = None
+        self._kept = "no frame was finished"
+        self._bar: Any = None
+
+    def note(self, kept: str) -> None:
+        """Remember what is kept if the command is stopped before any frame."""
+        self._kept = kept
+
+    def writes(self, out: Path) -> None:
+        """Remember where the result goes, and what is there now."""
+        self._out, self._before = out, _identity(out)
+
+    def start_bar(self) -> Any:
+        from tqdm import tqdm
+
+        self._bar = tqdm(unit="frame", desc="tracking", dynamic_ncols=True, file=sys.stderr)
+        return self._bar
+
+    def progress(self, result: "FrameResult", done: int, total: int) -> None:
+        self.done, self.total = done, total
+        self.frames.add(result.t)
+        self._bar.total = total
+        self._bar.set_postfix(objects=len(result.objects), refresh=False)
+        self._bar.update(done - self._bar.n)
+        self.stop.check()
+
+    def kept(self) -> str:
+        """What the disk holds now."""
+        if self._out is None:
+            return self._kept
+        now, finished = _identity(self._out), f"{self.done} of {self.total} frames were finished"
+        if self._before is not None and now == self._before:
+            lost = f"; {finished} of the new one, which is dropped" if self.done else ""
+            return f"the earlier result in {self._out} is unchanged{lost}"
+        if not self.done:
+            return self._kept
+        complete = _completeness(self._out)
+        if complete is None:
+            return f"{finished}, but {self._out} holds no result any more: it was moved, deleted or damaged"
+        if complete:
+            return f"the result in {self._out} is whole; exports and pictures may be missing"
+        return f"{finished} and are kept in {self._out}"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _completeness(out: Path) -> bool | None:
+    """Whether a result is complete; None where there is none that can be read."""
+    from napari_mosam.core.store.result import Result
+
+    try:
+        return Result.open(out).complete
+    except (ValueError, OSError):
+        return None
+
+
+def _track(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.api import track
+    from napari_mosam.core.images.movie import Movie
+    from napari_mosam.core.prompts.collection import load_prompts
+
+    run.stop.begin()
+    check_outputs(
+        arguments.out,
+        arguments.export_ctc,
+        arguments.overlay,
+        inputs=inputs_of(arguments),
+        overwrite=arguments.overwrite,
+    )
+    config = load_config(arguments.config) if arguments.config else None
+    movie = Movie.open(arguments.movie, **_reading(arguments))
+    prompts = load_prompts(arguments.prompts, movie.shape)
+    run.writes(arguments.out)
+    started = time.perf_counter()
+    if movie.grey_limits.note():
+        sys.stderr.write(f"mosam: {movie.grey_limits.note()}\n")
+    with run.start_bar():
+        result = track(
+            movie,
+            prompts,
+            out=arguments.out,
+            overwrite=arguments.overwrite,
+            progress=run.progress,
+            config=config,
+            **_engine_options(arguments),
+        )
+    seconds = time.perf_counter() - started
+    _write_extras(arguments, movie, result.labels, sorted(run.frames))
+    rate = result.n_object_frames / max(seconds, 1e-9)
+    _say(
+        f"{len(result.object_ids)} objects, {_counted(result, run.frames)}, {result.n_object_frames} object-frames "
+        f"in {seconds:.1f} s ({rate:.1f} object-frames/s): {result.path}"
+    )
+
+
+def _counted(result: "Result", frames: set[int]) -> str:
+    """Frames on which anything was found, and others."""
+    found = sum(bool((result.area[t] > 0).any()) for t in frames)
+    return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
+
+
+def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("axes", "channel", "z", "limits")}
+
+
+def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("device", "direction", "diameter", "memory")
+    frames = slice(*arguments.frames) if arguments.frames else None
+    switches = {name: _switch(getattr(arguments, name)) for name in ("motion", "compete")}
+    model = {"model": _model(arguments)}
+    return {name: getattr(arguments, name) for name in names} | {"frames": frames} | switches | model
+
+
+def _model(arguments: argparse.Namespace) -> Any:
+    """The model's name or path where that says it all, else the loaded model."""
+    if arguments.model_config is None and arguments.model_folder is None:
+        return arguments.model
+    from napari_mosam.core.model.registry import load_model
+
+    return load_model(
+        arguments.model, config=arguments.model_config, folder=arguments.model_folder, device=arguments.device
+    )
+
+
+def _switch(word: str | None) -> bool | str | None:
+    """None, a word of its own, or whether the word is 'on'."""
+    return {"on": True, "off": False}.get(word, word) if word is not None else None
+
+
+def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, frames: Sequence[int]) -> None:
+    if arguments.export_ctc:
+        from napari_mosam.core.export.ctc import export_ctc
+
+        export_ctc(labels, arguments.export_ctc, overwrite=arguments.overwrite)
+    if arguments.overlay:
+        from napari_mosam.cli.overlay import write_overlay
+
+        write_overlay(arguments.overlay, movie, labels, frames)
+
+
+def _evaluate(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.evaluate import evaluate_command
+
+    run.note("no report was written")
+    run.stop.begin()
+    _say(evaluate_command(arguments))
+
+
+def _explain_object(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.explain import explain_command
+
+    run.note("no picture was written")
+    run.stop.begin()
+    _say(explain_command(arguments))
+
+
+def _models(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.models import models_command
+
+    run.stop.begin()
+    models_command(arguments, _say, run.note)
+
+
+def _info(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.images.movie import Movie
+    from napari_mosam.core.images.places import is_result, settled
+
+    if is_result(settled(arguments.movie)):
+        from napari_mosam.core.store.result import Result
+
+        _say(Result.open(arguments.movie).describe())
+        return
+    _say(Movie.open(arguments.movie, **_reading(arguments)).describe())
+
+
+_COMMANDS = {"track": _track, "evaluate": _evaluate, "explain": _explain_object, "models": _models, "info": _info}

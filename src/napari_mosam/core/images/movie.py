@@ -1,0 +1,270 @@
+"""Any array or path as a movie of normalised frames, read one at a time."""
+
+import logging
+import operator
+import threading
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosam.core.config.checks import Refused, require_room
+from napari_mosam.core.images.axes import FramePlan, MovieError, ZChoice, plan_frames
+from napari_mosam.core.images.frame_samples import SamplePlan, read_frames
+from napari_mosam.core.images.grey_limits import FrameSample, GreyLimits, exact_limits, find_limits
+from napari_mosam.core.images.sources import Source, open_source
+from napari_mosam.core.images.tiff import SMALLER
+
+__all__ = ["Movie", "MovieError"]
+
+Limits = tuple[float, float] | Literal["exact"] | GreyLimits | None
+"""What may be said of the limits: values, 'exact', those of an earlier run, or nothing."""
+
+logger = logging.getLogger(__name__)
+
+
+class Movie:
+    """A movie of (Y, X) frames over time, whatever it is stored in.
+
+    Only what a frame needs is read, when it is asked for. Make one with `Movie.open`; it does not change afterwards.
+    ``movie[t]`` is a new float32 array of shape (Y, X) in [0, 1].
+    """
+
+    def __init__(self, source: Source, plan: FramePlan, limits: Literal["exact"] | GreyLimits | None = None) -> None:
+        self._source, self._plan = source, plan
+        self._wanted = limits
+        self._limits = limits if isinstance(limits, GreyLimits) else None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        source: Any,
+        *,
+        axes: str | None = None,
+        channel: int | None = None,
+        z: int | Literal["max"] | None = None,
+        limits: Limits = None,
+    ) -> "Movie":
+        """Open a movie without reading its frames.
+
+        Parameters
+        ----------
+        source : Movie, array, zarr.Group, str or Path
+            A numpy, dask or zarr array; a zarr or OME-Zarr folder (the full resolution is used); a TIFF file; a PNG
+            or JPEG image; a folder or a pattern of images, one file per frame. A Movie is returned as it is.
+        axes : str, optional
+            One letter per axis of the array: T, Z, C, Y, X, S (colours). Metadata or the number of axes decides
+            otherwise.
+        channel : int, optional
+            Channel to read, from 0; needed where there is more than one. Colour images are turned into luminance
+            (Rec. 601, alpha ignored) unless a channel is chosen.
+        z : int or 'max', optional
+            Plane to read, from 0, or the maximum over all planes; needed where there is more than one.
+        limits : tuple of float, 'exact' or GreyLimits, optional
+            Pixel values that become 0 and 1; those of an earlier run; or 'exact', to take them from all pixels of all
+            frames. By default they are taken from a sample of the movie, see :attr:`grey_limits`.
+
+        Raises
+        ------
+        MovieError
+            When the source cannot be opened, or when its axes, channel or plane are not certain.
+        """
+        if isinstance(source, Movie):
+            if (axes, channel, z, limits) != (None, None, None, None):
+                raise MovieError(
+                    "axes, channel, z and limits are fixed once a movie is open; pass them to the first Movie.open"
+                )
+            return source
+        found = open_source(source)
+        plan = plan_frames(
+            found.name,
+            found.shape,
+            found.dtype,
+            given=axes,
+            found=found.axes,
+            channel=None if channel is None else _as_index(channel, "channel"),
+            z=_as_plane(z),
+        )
+        return cls(found, plan, checked_limits(limits))
+
+    @property
+    def name(self) -> str:
+        """File name, or the kind of array."""
+        return self._source.name
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (T, Y, X) of the movie as it is read."""
+        return self.n_frames, *self.frame_shape
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return self._plan.n_frames
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Shape (Y, X) of a frame, px."""
+        return self._plan.frame_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a stored pixel."""
+        return self._source.dtype
+
+    @property
+    def source_shape(self) -> tuple[int, ...]:
+        """Shape of the stored array."""
+        return self._plan.shape
+
+    @property
+    def source_axes(self) -> str:
+        """One letter per axis of the stored array; Q is an ignored axis of length one."""
+        return self._plan.axes
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Pixel values that become 0 and 1; of the brightest frame where the light fades."""
+        return self.grey_limits.low, self.grey_limits.high
+
+    @property
+    def grey_limits(self) -> GreyLimits:
+        """Pixel values that become 0 and 1 on every frame, and what took no part in finding them; computed once.
+
+        The 0.5 and 99.8 percentiles of up to 64 frames spread over the movie, of which at most 256 MB are read. Pixels
+        without data, saturated ones, outliers and frames unlike all others take no part; where the light fades, every
+        frame is brought to one brightness.
+
+        Raises
+        ------
+        MovieError
+            When the file is damaged.
+        """
+        with self._lock:
+            if self._limits is None:
+                self._limits = self._find_limits()
+                if self._limits.note():
+                    logger.info("%s: %s", self.name, self._limits.note())
+            return self._limits
+
+    def with_limits(self, limits: GreyLimits) -> "Movie":
+        """The same movie between other limits."""
+        return Movie(self._source, self._plan, limits)
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __getitem__(self, t: int) -> NDArray[np.float32]:
+        """Frame `t`, normalised: float32, shape (Y, X), in [0, 1]; NaN becomes 0.
+
+        Raises
+        ------
+        IndexError
+            Outside 0 to n_frames - 1.
+        MovieError
+            When the file is damaged there.
+        """
+        frame = self.raw(t)
+        return normalise(frame, self.grey_limits.at(operator.index(t)))
+
+    def raw(self, t: int) -> NDArray[Any]:
+        """Frame `t` as it is stored: shape (Y, X), native dtype; may be a view of the source.
+
+        Raises
+        ------
+        IndexError
+            Outside 0 to n_frames - 1.
+        MovieError
+            When the file is damaged there.
+        """
+        t = operator.index(t)
+        if not 0 <= t < self.n_frames:
+            raise IndexError(f"frame {t} is not in {self.name}, which has frames 0 to {self.n_frames - 1}")
+        self._require_room()
+        return self._plan.flatten(self._source.read(self._plan.index(t), f"frame {t}"))
+
+    def _require_room(self) -> None:
+        """Refuse a frame that cannot be read, projected and normalised in the memory that is free."""
+        needed = self._plan.bytes_of_frame(self.dtype.itemsize) + self._source.chunk_bytes
+        try:
+            require_room(needed, f"one frame of {self.name}, {self._plan.shape} {self.dtype},", SMALLER)
+        except Refused as error:
+            raise MovieError(str(error)) from error
+
+    def describe(self) -> str:
+        """Several aligned lines on what the movie is and how it is read; samples the limits."""
+        low, high = self.limits
+        n_frames, height, width = self.shape
+        rows = {
+            "name": f"{self.name} ({self._source.kind})",
+            "source": f"{self.source_shape}, axes {self.source_axes}",
+            "reads": self._plan.describe(),
+            "movie": f"{n_frames} frame{'s' * (n_frames != 1)} of {height} x {width} px (Y, X)",
+            "dtype": str(self.dtype),
+            "limits": f"{low:g} to {high:g} become 0 to 1 ({self.grey_limits.origin})",
+            "note": self.grey_limits.note(),
+            "frame": f"{height * width * self.dtype.itemsize / 1024:.0f} KiB stored",
+            "chunks": str(self._source.chunks or ""),
+        }
+        return "\n".join(f"{key:<8}{value}" for key, value in rows.items() if value)
+
+    def __repr__(self) -> str:
+        return f"<Movie {self.name}: {self.shape} (T, Y, X) {self.dtype}>"
+
+    def _find_limits(self) -> GreyLimits:
+        if self.dtype.kind == "b":
+            return GreyLimits(0.0, 1.0)
+        self._require_room()
+        plan = SamplePlan.of(self._source, self._plan)
+        samples = [FrameSample.of(t, f, plan.step) for t, f in read_frames(self._source, self._plan, plan)]
+        if self._wanted == "exact":
+            return exact_limits(samples, lambda: (FrameSample.of(t, self.raw(t)) for t in range(self.n_frames)))
+        return find_limits(samples)
+
+
+def normalise(frame: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Map `limits` to 0 and 1 and clip; NaN becomes 0, and so does everything when the limits are equal."""
+    low, half_span = limits[0] / 2, limits[1] / 2 - limits[0] / 2
+    if not half_span > 0:
+        return np.zeros(frame.shape, np.float32)
+    scaled: NDArray[Any] = frame.astype(np.float32 if frame.dtype.itemsize <= 2 else np.float64)
+    with np.errstate(all="ignore"):
+        # Halves, because the span of the largest floats is itself too large for a float.
+        scaled *= 0.5
+        scaled -= low
+        scaled /= half_span
+    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return np.clip(scaled, 0, 1, out=scaled).astype(np.float32, copy=False)
+
+
+def _as_index(given: Any, name: str) -> int:
+    try:
+        return operator.index(given)
+    except TypeError as error:
+        raise MovieError(f"{name}={given!r} is not possible; allowed: a whole number, counted from 0") from error
+
+
+def _as_plane(z: Any) -> ZChoice:
+    if z is None or z == "max":
+        return z  # type: ignore[no-any-return]
+    if isinstance(z, str):
+        raise MovieError(f"z={z!r} is not possible; allowed: the number of a plane, counted from 0, or 'max'")
+    return _as_index(z, "z")
+
+
+def checked_limits(limits: Limits) -> Literal["exact"] | GreyLimits | None:
+    """Limits as a movie takes them; MovieError for values that are not possible."""
+    if limits is None or isinstance(limits, GreyLimits):
+        return limits
+    if isinstance(limits, str) and limits == "exact":
+        return "exact"
+    try:
+        low, high = (float(value) for value in limits)
+    except (TypeError, ValueError) as error:
+        raise MovieError(
+            f"limits={limits!r} is not possible; allowed: two numbers, low and high, or 'exact'"
+        ) from error
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise MovieError(f"limits={limits!r} is not possible; allowed: two finite numbers, the first one smaller")
+    return GreyLimits(low, high, "given")

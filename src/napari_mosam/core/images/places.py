@@ -1,0 +1,280 @@
+"""Where a result lies, who may write it, and how a new one takes the place of an earlier one.
+
+A result that replaces another is written beside it, under a hidden name, and takes its place by two renames when it is
+whole. Whatever ends the process in between leaves one of them under its own name, or both under their hidden names;
+then whoever opens the result next puts it right.
+"""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.images.zarr_files import open_zarr_group
+
+RESULT_MARK = "napari_mosam"
+"""Attribute of a group that holds a result: the version that wrote it."""
+
+_TRIES, _PAUSE_S = 20, 0.05
+_METADATA = "zarr.json"
+
+logger = logging.getLogger(__name__)
+
+
+class ResultError(Refused):
+    """A result that cannot be used: damaged, of another version, or none at all."""
+
+
+class ResultBusyError(OSError):
+    """Somebody else is writing the result."""
+
+
+class ResultGoneError(OSError):
+    """The result was moved or deleted while it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder of a result and the hidden names beside it.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute, without links.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, path: str | Path) -> "Place":
+        """The place of a result, whichever way leads there; :class:`Refused` for an address."""
+        refuse_address(path, "a result")
+        return cls(Path(os.path.realpath(path)))
+
+    @property
+    def new(self) -> Path:
+        """Where the result is written that shall replace the one at `path`."""
+        return self._beside("new")
+
+    @property
+    def old(self) -> Path:
+        """Where the replaced result waits for its end."""
+        return self._beside("old")
+
+    @property
+    def lock(self) -> Path:
+        """The file that the one who writes holds."""
+        return self._beside("lock")
+
+    def _beside(self, word: str) -> Path:
+        return self.path.with_name(f".{self.path.name}.mosam-{word}")
+
+    def room(self, *, overwrite: bool) -> Path:
+        """The folder to write a result in: `path`, or `new` where there is an earlier result.
+
+        Raises
+        ------
+        FileExistsError
+            If `path` exists and may not be overwritten, or is no result.
+        """
+        if not os.path.lexists(self.path):
+            return self.path
+        if not overwrite:
+            raise FileExistsError(
+                f"'{self.path}' exists; choose another name or allow it to be overwritten (--overwrite)"
+            )
+        if not is_result(self.path):
+            raise FileExistsError(
+                f"'{self.path}' is not a result of napari-mosam, so it is not overwritten; choose another name"
+            )
+        if os.path.lexists(self.new):
+            raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
+        return self.new
+
+    def holds(self, source: Any) -> bool:
+        """Whether a path is the result or leads into it."""
+        if not isinstance(source, str | Path):
+            return False
+        place = Path(os.path.realpath(source))
+        return self.path == place or self.path in place.parents
+
+    def publish(self, folder: Path) -> None:
+        """Put a whole result where it belongs; nothing is to do where it was written there."""
+        if folder == self.path:
+            return
+        if os.path.lexists(self.path):
+            if not is_result(self.path):
+                raise FileExistsError(f"'{self.path}' is no longer a result of napari-mosam, so it is not overwritten")
+            self.path.rename(self.old)
+        self.new.rename(self.path)
+
+    def tidy(self) -> None:
+        """Finish a swap that was cut off, or undo it, and remove what is left over; only for who holds the lock."""
+        if not os.path.lexists(self.path):
+            whole = next((folder for folder in (self.new, self.old) if self._can_take_over(folder)), None)
+            if whole is not None:
+                whole.rename(self.path)
+        for left in (self.new, self.old):
+            _discard(left)
+
+    def readable(self) -> Path:
+        """The folder that holds the result, hidden or not."""
+        if os.path.lexists(self.path):
+            return self.path
+        return next((folder for folder in (self.new, self.old) if self._can_take_over(folder)), self.path)
+
+    def _can_take_over(self, folder: Path) -> bool:
+        attrs = _attributes(folder)
+        return RESULT_MARK in attrs and (folder == self.old or attrs.get("complete") is True)
+
+
+@contextmanager
+def alone(path: str | Path, *, make_folder: bool = False) -> Iterator[Place]:
+    """Be the only one who writes a result; the system ends that with the process, however it ends.
+
+    Parameters
+    ----------
+    path : path
+        Of the result.
+    make_folder : bool
+        Whether to make the folder it lies in.
+
+    Yields
+    ------
+    Place
+        Tidied up.
+
+    Raises
+    ------
+    ResultBusyError
+        If somebody else is writing it.
+    FileNotFoundError, PermissionError
+        If its folder is not there, or cannot be written.
+    """
+    place = Place.of(path)
+    if make_folder:
+        _make_folder(place.path.parent, place.path)
+    lock = _acquire(place)
+    try:
+        place.tidy()
+        yield place
+    finally:
+        try:
+            place.tidy()
+        except KeyboardInterrupt:
+            place.tidy()
+            raise
+        finally:
+            if lock is not None:
+                # Removed while it is held: who opened it meanwhile sees that it has no name any more, and opens anew.
+                with suppress(OSError):
+                    place.lock.unlink()
+                lock.release()
+
+
+def _acquire(place: Place) -> Any:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(str(place.lock), timeout=0)
+    holder = _holder(place)
+    try:
+        lock.acquire()
+        place.lock.write_text(f"process {os.getpid()}{_host()}", encoding="utf-8")
+    except Timeout:
+        raise ResultBusyError(
+            f"'{place.path}' is being written by another run{holder}; wait for its end, or choose another name"
+        ) from None
+    except NotImplementedError:
+        logger.warning("'%s' lies where files cannot be locked; nothing keeps others from writing it too", place.path)
+        return None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no result '{place.path}'; check the path") from error
+    except OSError as error:
+        raise _not_writable(place.path, error) from error
+    return lock
+
+
+def _host() -> str:
+    import platform
+
+    return f" on {platform.node()}" if platform.node() else ""
+
+
+def _holder(place: Place) -> str:
+    try:
+        words = place.lock.read_text(encoding="utf-8")[:200].strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" ({words})" if words else ""
+
+
+def settled(path: str | Path) -> Path:
+    """Where to read a result: `path`, after a swap that was cut off is put right.
+
+    In a folder that cannot be written it is read where it lies.
+    """
+    place = Place.of(path)
+    for _ in range(_TRIES):
+        if os.path.lexists(place.path) or not (place.new.exists() or place.old.exists()):
+            break
+        try:
+            with alone(path):
+                break
+        except ResultBusyError:  # a swap takes no longer than two renames
+            time.sleep(_PAUSE_S)
+        except OSError:
+            return place.readable()
+    return Path(path)
+
+
+def is_result(path: str | Path) -> bool:
+    """Whether a folder is a result, whole or half."""
+    return RESULT_MARK in _attributes(Path(path))
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """Attributes of a group; none where there is no group that can be read."""
+    if not (path / _METADATA).is_file():
+        return {}
+    try:
+        return dict(open_zarr_group(path, "r").attrs)
+    except Exception:  # whatever is wrong with it, it is none of ours
+        return {}
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder of ours; it is no result from the first moment on, so that none is found half removed."""
+    for _ in range(_TRIES):  # a write that was interrupted may still be going on in a thread
+        if not folder.is_dir() or folder.is_symlink():
+            return
+        with suppress(OSError):
+            (folder / _METADATA).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(_PAUSE_S)
+
+
+def new_group(path: Path) -> Any:
+    """An empty group at `path`, its folders made; PermissionError where that is not possible."""
+    _make_folder(path.parent, path)
+    try:
+        return open_zarr_group(path, "w-")
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _make_folder(folder: Path, path: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> PermissionError:
+    return PermissionError(f"cannot write '{path}' ({error.strerror or error}); choose a folder you may write to")

@@ -1,0 +1,247 @@
+"""From window logits to one label frame in which objects never overlap."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.core.masks.region import Region
+from napari_mosam.core.windows.window import NO_LOGIT, Window, paste, sample
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+    from torch import Tensor
+
+NO_OBJECT = -1024.0
+"""Logit of every pixel of an absent object, as SAM 2 has it."""
+
+DUPLICATE_IOU = 0.5
+
+FILLED = 1.0
+"""Logit given to the holes of a mask: cells have none, but a rival that sits in one keeps it."""
+
+SUPPRESSED = -10.0
+"""Logit given to pixels that a rival holds; SAM 2 uses the same value."""
+
+Denied = Mapping[int, "NDArray[np.bool_]"]
+"""By row, pixels that an object may not have whatever its logit; shape of the frame pixels of its window."""
+
+
+def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
+    """uint16 where every id fits, else uint32."""
+    if max_id > np.iinfo(np.uint32).max:
+        raise ValueError(f"object id {max_id} is too large for a label image; use ids up to 4294967295")
+    return np.uint16 if max_id <= np.iinfo(np.uint16).max else np.uint32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """What an object brings to the contest for the pixels of a frame.
+
+    Attributes
+    ----------
+    object_id : int
+    window : Window
+    logits : Tensor, shape (h, w)
+        Over the window, any resolution.
+    predicted_iou : float
+        In [0, 1].
+    painted : bool
+        Whether a person painted the mask: it is taken as it is, in however many pieces.
+    expected : Region or None
+        Where the object is expected; None where nothing tells.
+    """
+
+    object_id: int
+    window: Window
+    logits: "Tensor"
+    predicted_iou: float
+    painted: bool = False
+    expected: Region | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """Who holds each pixel of a frame.
+
+    Attributes
+    ----------
+    best, second : Tensor, shape (Y, X)
+        The two largest logits of any object.
+    winner : Tensor of int64, shape (Y, X)
+        Row of the object with the largest logit; -1 outside every window.
+    denied : mapping of int to ndarray of bool
+        Pixels on which a row did not take part, over the frame pixels of its window.
+    """
+
+    best: "Tensor"
+    second: "Tensor"
+    winner: "Tensor"
+    denied: Denied = field(default_factory=dict)
+
+    def rivals(self, row: int, window: Window, size: int) -> "Tensor":
+        """The strongest logit of any *other* object over the window of `row`, shape (size, size)."""
+        import torch
+
+        rows, columns = window.pixels((self.best.shape[0], self.best.shape[1]))
+        if rows.start == rows.stop or columns.start == columns.stop:
+            return torch.full((size, size), NO_LOGIT, device=self.best.device)
+        mine = self.winner[rows, columns] == row
+        rival = torch.where(mine, self.second[rows, columns], self.best[rows, columns])
+        local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
+        return sample(rival[None, None], local, size)[0]
+
+    def labels(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> "NDArray[np.unsignedinteger[Any]]":
+        """Ids where a logit is positive, 0 elsewhere; shape (Y, X), of the smallest fitting or the given dtype."""
+        lookup = np.array([*object_ids, 0], dtype or label_dtype(max(object_ids, default=0)))
+        return lookup[np.where((self.best > 0).cpu().numpy(), self.winner.cpu().numpy(), -1)]
+
+    def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":
+        """Probability of the winner times its predicted IoU where its logit is positive, 0 elsewhere."""
+        import torch
+
+        quality = torch.tensor([*predicted_ious, 0.0], device=self.best.device)
+        confidence = torch.where(self.best > 0, self.best.sigmoid() * quality[self.winner], 0.0)
+        return np.asarray(confidence.cpu().numpy(), np.float32)
+
+
+def compete(
+    logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tuple[int, int], denied: Denied | None = None
+) -> Contest:
+    """Put the logits of all objects on the frame and keep the two largest of each pixel.
+
+    Parameters
+    ----------
+    logits : sequence of Tensor, shape (h, w)
+        Over each object's window.
+    windows : sequence of Window
+    shape_yx : tuple of int
+        Shape of the frame.
+    denied : mapping of int to ndarray of bool, optional
+        By row, pixels of its window that an object may not have.
+    """
+    import torch
+
+    denied = denied or {}
+    device = logits[0].device if len(logits) else torch.device("cpu")
+    best = torch.full(shape_yx, NO_LOGIT, device=device)
+    second = best.clone()
+    winner = torch.full(shape_yx, -1, dtype=torch.int64, device=device)
+    for row, (own, window) in enumerate(zip(logits, windows, strict=True)):
+        region, values = paste(own, window, shape_yx)
+        if values.numel():
+            if row in denied:
+                values = values.masked_fill(torch.from_numpy(denied[row]).to(device), NO_LOGIT)
+            _enter(best[region], second[region], winner[region], values.clamp(min=NO_LOGIT), row)
+    return Contest(best, second, winner, denied)
+
+
+def _enter(best: "Tensor", second: "Tensor", winner: "Tensor", values: "Tensor", row: int) -> None:
+    import torch
+
+    wins = values > best
+    second.copy_(torch.where(wins, best, torch.maximum(second, values)))
+    best.copy_(torch.where(wins, values, best))
+    winner[wins] = row
+
+
+def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":
+    """Logits of one object with the pixels that a rival holds pushed to background."""
+    import torch
+
+    return torch.where(rivals > logits, logits.clamp(max=SUPPRESSED), logits)
+
+
+def duplicates(claims: Sequence[Region | None], strengths: Sequence[float]) -> set[int]:
+    """Rows whose mask is another object's: it overlaps a stronger claim by more than half (IoU).
+
+    Two look-alike cells that meet are easily taken for one; without this rule both objects would share its pixels.
+
+    Parameters
+    ----------
+    claims : sequence of Region or None
+        Each object's mask before competition.
+    strengths : sequence of float
+        The larger keeps its mask; equal ones are decided by the order of the rows.
+    """
+    kept: list[Region] = []
+    losers = set()
+    for row in sorted(range(len(claims)), key=lambda row: -strengths[row]):
+        claim = claims[row]
+        if claim is None:
+            continue
+        if any(claim.iou(other) > DUPLICATE_IOU for other in kept):
+            losers.add(row)
+        else:
+            kept.append(claim)
+    return losers
+
+
+def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
+    """Drop the pieces of a mask that do not continue the last one, and fill its holes.
+
+    A cell is connected, so a separate piece that lies where the object was not is a neighbour. The piece that covers
+    most of the expected mask stays, and every piece that lies mostly inside it; where nothing is expected, or no
+    piece meets it, the largest piece stays.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (h, w)
+        Mask logits over a window.
+    expected : Tensor, shape (h, w), or None
+        Coverage of the same window by the last mask, moved by the estimated motion, in [0, 1]; None after the
+        object was lost.
+
+    Returns
+    -------
+    Tensor, shape (h, w)
+        Logits, at most -10 on dropped pieces and 1 in holes.
+    """
+    import torch
+    from scipy.ndimage import binary_fill_holes, label
+
+    pieces, n_pieces = label((logits > 0).cpu().numpy())
+    if n_pieces == 0:
+        return logits
+    inside = np.zeros(pieces.shape, bool) if expected is None else expected.cpu().numpy() > 0.5
+    covered = np.bincount(pieces[inside], minlength=n_pieces + 1)[1:]
+    sizes = np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:]
+    stays = covered > 0.5 * sizes
+    stays[covered.argmax() if covered.any() else sizes.argmax()] = True
+    kept = np.array([False, *stays])[pieces]
+    dropped = torch.from_numpy((pieces > 0) & ~kept).to(logits.device)
+    holes = torch.from_numpy(binary_fill_holes(kept) & ~kept).to(logits.device)
+    return torch.where(dropped, logits.clamp(max=SUPPRESSED), torch.where(holes, FILLED, logits))
+
+
+def division_evidence(logits: "Tensor", expected: "Tensor | None") -> float:
+    """How nearly a mask has fallen into two equal pieces where the object was, in [0, 1].
+
+    Same parameters as :func:`prune`. The area of the second largest piece that meets the expected mask over that of
+    the largest; 0 for a single piece, and where nothing is expected.
+    """
+    from scipy.ndimage import label
+
+    if expected is None:
+        return 0.0
+    pieces, n_pieces = label((logits > 0).cpu().numpy())
+    met = np.unique(pieces[expected.cpu().numpy() > 0.5])
+    sizes = np.sort(np.bincount(pieces.ravel(), minlength=n_pieces + 1)[met[met > 0]])
+    return float(sizes[-2] / sizes[-1]) if len(sizes) > 1 else 0.0
+
+
+def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Sequence[Window]) -> list[Region | None]:
+    """The pixels of each object in a label frame; None where it has none."""
+    found = []
+    for object_id, window in zip(object_ids, windows, strict=True):
+        rows, columns = window.pixels((labels.shape[0], labels.shape[1]))
+        found.append(Region.from_mask(labels[rows, columns] == object_id, (rows.start, columns.start)))
+    return found
+
+
+def upsample(logits: "Tensor", size: int) -> "Tensor":
+    """(B, h, w) logits to (B, size, size), bilinear."""
+    from torch.nn.functional import interpolate
+
+    return interpolate(logits[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]

@@ -1,0 +1,196 @@
+"""A cell's mask is one piece: who holds which pixel of a frame once every object has kept a single piece.
+
+What an object wins can be cut in two by another that lies across it, so pieces are dropped after the contest; the
+dropped pixels go to the next best object, which may cut others, and so on until nothing changes.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.core.masks.logit_codes import coded
+from napari_mosam.core.masks.overlap import SUPPRESSED, Claim, Contest, compete, regions_of
+from napari_mosam.core.masks.raster import rasterise
+from napari_mosam.core.masks.region import Region
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+    from torch import Tensor
+
+EIGHT = np.ones((3, 3), bool)
+"""Pixels that meet at a corner belong together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """What each object holds of a frame.
+
+    Attributes
+    ----------
+    whole : Contest
+        Before any piece was dropped: what is remembered. Memory without the dropped pieces was tried; cells that were
+        hard to follow were followed worse (mean J of DIC cells -.009, of faint simulated ones -.020).
+    contest : Contest
+    labels : ndarray of uint16 or uint32, shape (Y, X)
+    regions : list of Region or None
+        Per row; None where it holds nothing.
+    """
+
+    whole: Contest
+    contest: Contest
+    labels: "NDArray[np.unsignedinteger[Any]]"
+    regions: list[Region | None]
+
+
+def share_out(
+    claims: Sequence[Claim],
+    shape_yx: tuple[int, int],
+    dtype: "DTypeLike | None" = None,
+    *,
+    held: "NDArray[np.bool_] | None" = None,
+    prune: bool = True,
+) -> Shares:
+    """Hold the contest again and again, each time without the pieces that an object may not keep.
+
+    A pure function of the claims: those that are stored give the same frame again.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+        Of all objects on the frame, with the logits that are stored.
+    shape_yx : tuple of int
+        Shape of the frame.
+    dtype : optional
+        Of the labels; the smallest that fits by default.
+    held : ndarray of bool, shape (Y, X), optional
+        Pixels that nobody gets.
+    prune : bool
+        Whether masks that nobody painted are one piece; without it there is one contest.
+    """
+    ids, windows = [claim.object_id for claim in claims], [claim.window for claim in claims]
+    denied: dict[int, NDArray[np.bool_]] = {}
+    if held is not None:
+        denied = {row: held[window.pixels(shape_yx)].copy() for row, window in enumerate(windows)}
+    whole: Contest | None = None
+    while True:
+        contest = compete([claim.logits for claim in claims], windows, shape_yx, denied)
+        whole = whole or contest
+        labels = contest.labels(ids, dtype)
+        regions = regions_of(labels, ids, windows)
+        dropped = {
+            row: strays
+            for row, (claim, region) in enumerate(zip(claims, regions, strict=True))
+            if prune and not claim.painted and (strays := _strays(region, claim.expected)) is not None
+        }
+        if not dropped:
+            return Shares(whole, contest, labels, regions)
+        for row, strays in dropped.items():
+            rows, columns = windows[row].pixels(shape_yx)
+            mine = denied.setdefault(row, np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool))
+            y0, x0, y1, x1 = strays.box
+            mine[y0 - rows.start : y1 - rows.start + 1, x0 - columns.start : x1 - columns.start + 1] |= strays.mask
+
+
+def settle(
+    claims: Sequence[Claim],
+    others: Sequence[Claim],
+    shape_yx: tuple[int, int],
+    dtype: "DTypeLike | None" = None,
+    *,
+    prune: bool = True,
+) -> "tuple[list[Tensor], Shares]":
+    """Share out a frame among objects whose logits are not stored yet, and take out of these what they may not keep.
+
+    Of the pieces of a mask the one that covers most of where the object is expected stays, else the largest. What is
+    returned is shared out from the new logits alone, as it will be when they are read from storage.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+        Of the objects that are followed; any logits.
+    others : sequence of Claim
+        Of those that are not, as they are stored.
+    shape_yx, dtype, prune
+        See :func:`share_out`.
+
+    Returns
+    -------
+    logits : list of Tensor
+        Of `claims`, at most -10 where pieces were dropped.
+    shares : Shares
+        Rows are `claims`, then `others`.
+    """
+    shares = share_out([*map(_stored, claims), *others], shape_yx, dtype, prune=prune)
+    if not shares.contest.denied:
+        return [claim.logits for claim in claims], shares
+    cut = [
+        replace(claim, logits=_without(claim, shares.contest.denied.get(row), shape_yx), expected=None)
+        for row, claim in enumerate(claims)
+    ]
+    again = share_out([*map(_stored, cut), *others], shape_yx, dtype, prune=prune)
+    return [claim.logits for claim in cut], replace(again, whole=shares.whole)
+
+
+def _stored(claim: Claim) -> Claim:
+    return replace(claim, logits=coded(claim.logits))
+
+
+def _without(claim: Claim, denied: "NDArray[np.bool_] | None", shape_yx: tuple[int, int]) -> "Tensor":
+    """The logits of a claim, suppressed where most of what they stand for was denied."""
+    import torch
+
+    rows, columns = claim.window.pixels(shape_yx)
+    region = Region.from_mask(denied, (rows.start, columns.start)) if denied is not None else None
+    logits = claim.logits
+    if region is None:
+        return logits
+    inside = rasterise(region, claim.window, logits.shape[-1])[0].to(logits.device) > 0.5
+    return torch.where(inside, logits.clamp(max=SUPPRESSED), logits)
+
+
+def _strays(region: Region | None, expected: Region | None = None) -> Region | None:
+    """The pixels of a mask outside the piece that it keeps; None for a mask of one piece."""
+    from scipy.ndimage import label
+
+    if region is None:
+        return None
+    pieces, n_pieces = label(region.mask, EIGHT)
+    if n_pieces == 1:
+        return None
+    sizes = np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:]
+    inside = region.common(expected) if expected is not None else np.zeros_like(region.mask)
+    covered = np.bincount(pieces[inside], minlength=n_pieces + 1)[1:]
+    kept = 1 + max(range(n_pieces), key=lambda k: (covered[k], sizes[k]))
+    return Region.from_mask((pieces > 0) & (pieces != kept), region.origin_yx)
+
+
+def in_one_piece(labels: "NDArray[Any]", object_ids: Collection[int]) -> "NDArray[Any]":
+    """A label frame in which each of some objects keeps its largest piece (8-connected) alone.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (Y, X)
+    object_ids : collection of int
+        The objects; those that are not there, and 0, count for nothing.
+
+    Returns
+    -------
+    ndarray, shape (Y, X), dtype of `labels`
+        A copy; dropped pixels are 0, all others as they were.
+    """
+    from scipy.ndimage import find_objects
+
+    kept = labels.copy()
+    ids = np.array(sorted({int(i) for i in object_ids} - {0}), np.int64)
+    if not ids.size:
+        return kept
+    rows = np.searchsorted(ids, labels).clip(max=len(ids) - 1)
+    for i, box in zip(ids, find_objects(np.where(ids[rows] == labels, rows + 1, 0), len(ids)), strict=True):
+        strays = _strays(Region.from_mask(labels[box] == i)) if box is not None else None
+        if box is not None and strays is not None:
+            y, x = (part.start + start for part, start in zip(box, strays.origin_yx, strict=True))
+            height, width = strays.mask.shape
+            kept[y : y + height, x : x + width][strays.mask] = 0
+    return kept

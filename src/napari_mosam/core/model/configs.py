@@ -1,0 +1,184 @@
+"""Networks from configurations in sam2's own YAML form: the official ones, and those of fine-tuned checkpoints.
+
+Such a file names classes to be called with given arguments (``_target_``, as hydra has it), so a hostile one could
+call anything. Here the names are looked up in a fixed table of SAM 2's building blocks, never imported; hydra takes
+no part.
+"""
+
+from collections.abc import Callable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_mosam.core.config.json_files import MAX_DEPTH, read_text
+from napari_mosam.core.model.build import (
+    MAX_CONFIG_BYTES,
+    NOT_A_MODEL,
+    ModelError,
+    check_size,
+    not_a_model,
+    refuse_weights_path,
+)
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
+Blocks = Mapping[str, Callable[..., Any]]
+
+YAML_SUFFIXES = (".yaml", ".yml")
+_FOLDERS = ("sam2.1", "sam2")
+
+
+def build_official(config_name: str, image_size: int) -> "SAM2Base":
+    """A network of one of the official sizes, from the configuration inside the sam2 package.
+
+    sam2's video builder binarises the masks of prompted frames before they are remembered, so that is set here too.
+    """
+    path = official_config(config_name)
+    if path is None:
+        raise ModelError(f"the installed sam2 has no configuration '{config_name}'; it has {', '.join(_official())}")
+    return build_from_yaml(path, image_size)
+
+
+def build_from_yaml(path: Path, image_size: int | None = None) -> "SAM2Base":
+    """A network from a YAML configuration.
+
+    Parameters
+    ----------
+    path : Path
+        A file as sam2 has them: the network is described under 'model', or by the whole file.
+    image_size : int or None
+        Side of the input, px, a multiple of 32; None takes the one of the configuration.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, describes no network, or names anything but SAM 2's building blocks.
+    """
+    try:
+        description = _read(path)
+        size = check_size(image_size or int(description["image_size"]))
+        _set_size(description, size)
+        network: SAM2Base = _built(description, _blocks())
+        if not hasattr(network, "memory_attention"):
+            raise ValueError(f"it builds a {type(network).__name__} instead of a SAM2Base")
+    except ModelError:
+        raise
+    except NOT_A_MODEL as error:
+        raise not_a_model(path.name, error) from error
+    return network
+
+
+def official_config(name: str) -> Path | None:
+    """The configuration inside the sam2 package called `name`, in any of the ways sam2's users write it.
+
+    'sam2.1_hiera_t.yaml', 'sam2.1_hiera_t' and 'configs/sam2.1/sam2.1_hiera_t.yaml' are the same; None if there is
+    none.
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return _official().get(last if last.endswith(YAML_SUFFIXES) else f"{last}.yaml")
+
+
+def _official() -> dict[str, Path]:
+    from importlib.util import find_spec
+
+    package = find_spec("sam2")
+    home = Path(str(package.origin)).parent if package is not None else Path()
+    return {path.name: path for folder in _FOLDERS for path in sorted((home / "configs" / folder).glob("*.yaml"))}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    text = read_text(path, MAX_CONFIG_BYTES)
+    try:
+        _check_plain(text)
+        content = OmegaConf.to_container(OmegaConf.load(StringIO(text)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    description = content.get("model", content) if isinstance(content, dict) else None
+    if not isinstance(description, dict) or "_target_" not in description:
+        raise ValueError("no section 'model' with a '_target_'")
+    return {str(key): value for key, value in description.items()}
+
+
+def _check_plain(text: str) -> None:
+    """Refuse YAML that is more than nested maps and lists of words and numbers, before anything is made of it."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = f"line {event.start_mark.line + 1}"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise ModelError(f"a configuration may not use anchors and aliases (& and *, {line}); write the part out")
+        if getattr(event, "tag", None):
+            raise ModelError(f"a configuration may not use tags ('{event.tag:.60}', {line}); take it out")
+        if isinstance(event, yaml.ScalarEvent) and "${" in event.value:
+            raise ModelError(
+                f"a configuration may not refer to other values ('{event.value:.60}', {line}); write it out"
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ModelError(f"a configuration may not be nested deeper than {MAX_DEPTH} levels ({line})")
+
+
+def _set_size(description: dict[str, Any], size: int) -> None:
+    description["image_size"] = size
+    description["binarize_mask_from_pts_for_mem_enc"] = True
+    for name in ("self_attention", "cross_attention"):
+        description["memory_attention"]["layer"][name]["feat_sizes"] = [size // 16, size // 16]
+
+
+def _built(node: Any, blocks: Blocks) -> Any:
+    """The object that a node describes, its parts first."""
+    if isinstance(node, list):
+        return [_built(item, blocks) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    directives = sorted(str(key) for key in node if str(key).startswith("_") and key != "_target_")
+    if directives:
+        raise ModelError(f"a configuration may not use '{directives[0]}'; take that line out")
+    arguments = {key: _built(value, blocks) for key, value in node.items() if key != "_target_"}
+    if "_target_" not in node:
+        return arguments
+    target = str(node["_target_"])
+    if target not in blocks:
+        raise ModelError(
+            f"a configuration may not call '{target}'; allowed are SAM 2's building blocks: {', '.join(blocks)}"
+        )
+    refuse_weights_path(arguments)
+    return blocks[target](**arguments)
+
+
+def _blocks() -> Blocks:
+    from napari_mosam.core.model.sam2_blocks import (
+        CXBlock,
+        FpnNeck,
+        Fuser,
+        Hiera,
+        ImageEncoder,
+        MaskDownSampler,
+        MemoryAttention,
+        MemoryAttentionLayer,
+        MemoryEncoder,
+        PositionEmbeddingSine,
+        RoPEAttention,
+        SAM2Base,
+    )
+
+    return {
+        "sam2.modeling.sam2_base.SAM2Base": SAM2Base,
+        "sam2.modeling.backbones.image_encoder.ImageEncoder": ImageEncoder,
+        "sam2.modeling.backbones.hieradet.Hiera": Hiera,
+        "sam2.modeling.backbones.image_encoder.FpnNeck": FpnNeck,
+        "sam2.modeling.position_encoding.PositionEmbeddingSine": PositionEmbeddingSine,
+        "sam2.modeling.memory_attention.MemoryAttention": MemoryAttention,
+        "sam2.modeling.memory_attention.MemoryAttentionLayer": MemoryAttentionLayer,
+        "sam2.modeling.sam.transformer.RoPEAttention": RoPEAttention,
+        "sam2.modeling.memory_encoder.MemoryEncoder": MemoryEncoder,
+        "sam2.modeling.memory_encoder.MaskDownSampler": MaskDownSampler,
+        "sam2.modeling.memory_encoder.Fuser": Fuser,
+        "sam2.modeling.memory_encoder.CXBlock": CXBlock,
+    }

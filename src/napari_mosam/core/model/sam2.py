@@ -1,0 +1,151 @@
+"""Any SAM 2 behind the :class:`Segmenter` protocol, driven part by part.
+
+The parts are sam2's own modules; only their order of calls is decided here, because ``track_step`` hides the
+predicted IoU and ties prompts to memory (Ravi et al. 2024, arXiv 2408.00714, section 4).
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from napari_mosam.core.model.memory_attention import key_bias
+from napari_mosam.core.model.protocol import Decoded, Features, PointPrompts, Recall
+from napari_mosam.core.model.sam2_parts import IMAGENET_MEAN, IMAGENET_STD, MemoryBatch, Sam2Parts
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
+__all__ = ["CPU_CHUNK", "IMAGENET_MEAN", "IMAGENET_STD", "Sam2Segmenter"]
+
+CPU_CHUNK = 16
+FEATURE_WEIGHTS = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
+
+
+class Sam2Segmenter:
+    """A SAM 2 network on one device; records nothing for gradients.
+
+    Parameters
+    ----------
+    network : SAM2Base
+        In evaluation mode, on its device, weights loaded.
+    name : str
+        For messages and provenance.
+    dtype : torch.dtype
+        float32, or bfloat16 through autocast.
+    chunk : int
+        Windows per call of the network.
+    """
+
+    def __init__(
+        self, network: "SAM2Base", name: str, *, dtype: torch.dtype = torch.float32, chunk: int = CPU_CHUNK
+    ) -> None:
+        self.network: Any = network.eval()
+        self.parts = Sam2Parts(network, dtype)
+        self.name = name
+        self.dtype = dtype
+        self.image_size: int = network.image_size
+        self.n_slots: int = network.num_maskmem
+        self.device: torch.device = self.parts.device
+        self._chunk = chunk
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and the input size that make image features: what reads them is trained for these."""
+        digest = hashlib.sha256(str(self.image_size).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            if name.startswith(FEATURE_WEIGHTS):
+                digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Features:
+        """See :meth:`Segmenter.encode`."""
+        starts = range(0, len(images), self._chunk)
+        return Features.join([self.parts.encode(images[i : i + self._chunk]) for i in starts])
+
+    @torch.no_grad()
+    def condition(self, features: Features, recalls: Sequence[Recall], n_frames: int) -> Tensor:
+        """See :meth:`Segmenter.condition`. Objects with the same number of memories share a call."""
+        conditioned = torch.empty_like(features.top, dtype=torch.float32)
+        for rows in self._buckets(recalls):
+            some = [recalls[row] for row in rows]
+            memory = self.batched(some)
+            n_tokens = memory.distances.shape[1] * (self.network.hidden_dim // self.network.mem_dim)
+            part = self.parts.attend(features.take(rows), memory, n_frames, key_bias(some, n_tokens))
+            conditioned[rows] = part.float()
+        return conditioned
+
+    @torch.no_grad()
+    def unconditioned(self, features: Features) -> Tensor:
+        """See :meth:`Segmenter.unconditioned`."""
+        return self.parts.unconditioned(features)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        features: Features,
+        conditioned: Tensor,
+        *,
+        points: PointPrompts | None = None,
+        mask_logits: Tensor | None = None,
+        multimask: bool = True,
+    ) -> Decoded:
+        """See :meth:`Segmenter.decode`."""
+        parts = []
+        for start in range(0, len(features), self._chunk):
+            rows = range(start, min(start + self._chunk, len(features)))
+            cut = slice(rows.start, rows.stop)
+            some = None if points is None else PointPrompts(points.xy[cut], points.labels[cut])
+            logits = None if mask_logits is None else mask_logits[cut]
+            own = features.take(rows)
+            parts.append(self.parts.decode(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask))
+        return Decoded(*(torch.cat([getattr(p, f) for p in parts]) for f in Decoded.__slots__))
+
+    @torch.no_grad()
+    def pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
+        """See :meth:`Segmenter.pointers`."""
+        return self.parts.pointers(tokens, object_score)
+
+    @torch.no_grad()
+    def pointers_of_masks(self, features: Features, masks: Tensor) -> Tensor:
+        """See :meth:`Segmenter.pointers_of_masks`."""
+        parts = []
+        for start in range(0, len(features), self._chunk):
+            rows = range(start, min(start + self._chunk, len(features)))
+            parts.append(self.parts.pointers_of_masks(features.take(rows), masks[rows.start : rows.stop]))
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def remember(
+        self, features: Features, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False
+    ) -> Tensor:
+        """See :meth:`Segmenter.remember`."""
+        parts = []
+        for start in range(0, len(features), self._chunk):
+            cut = slice(start, start + self._chunk)
+            parts.append(
+                self.parts.remember(features.top[cut], mask_logits[cut], object_score[cut], from_points=from_points)
+            )
+        return torch.cat(parts)
+
+    def batched(self, recalls: Sequence[Recall]) -> MemoryBatch:
+        """The memory of recalls that have the same number of frames and of pointers."""
+        features = torch.stack([torch.stack([frame.features for _, frame in r.frames]) for r in recalls])
+        slots = torch.tensor([[slot for slot, _ in r.frames] for r in recalls], device=self.device)
+        distances = torch.tensor([[d for d, _ in r.pointers] for r in recalls], device=self.device)
+        if not recalls[0].pointers:
+            nothing = torch.zeros(len(recalls), 0, self.network.hidden_dim, device=self.device)
+            return MemoryBatch(features, slots, nothing, distances.long())
+        pointers = torch.stack([torch.stack([frame.pointer for _, frame in r.pointers]) for r in recalls])
+        return MemoryBatch(features, slots, pointers, distances)
+
+    def _buckets(self, recalls: Sequence[Recall]) -> list[list[int]]:
+        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for row, recall in enumerate(recalls):
+            alike[len(recall.frames), len(recall.pointers)].append(row)
+        return [rows[i : i + self._chunk] for rows in alike.values() for i in range(0, len(rows), self._chunk)]

@@ -1,0 +1,156 @@
+"""What moved between two frames, asked once per frame and answered per object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosam.core.config.engine import MotionConfig
+from napari_mosam.core.masks.region import Region
+from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift
+from napari_mosam.core.motion.flow import FlowField, dense_flow
+from napari_mosam.core.results.frame import Cue
+
+if TYPE_CHECKING:
+    import torch
+
+STILL = (0.0, 0.0)
+MIN_GAIN = 0.05
+"""How much better the surroundings of an object must correlate after its motion than after the drift alone."""
+
+MARGIN = 0.25
+"""Surroundings of an object that are compared, in object diameters around its box."""
+
+MIN_COMPARED_PX = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameMotion:
+    """Motion from one frame to the next.
+
+    Attributes
+    ----------
+    drift_yx : tuple of float
+        Verified shift of the whole frame, px.
+    flow : FlowField or None
+        Dense motion, drift included.
+    before, after : ndarray of float32, shape (Y, X), or None
+        The two frames; None on the first.
+    """
+
+    drift_yx: tuple[float, float] = STILL
+    flow: FlowField | None = None
+    before: NDArray[np.float32] | None = None
+    after: NDArray[np.float32] | None = None
+
+    @property
+    def drift(self) -> Cue:
+        """The shift of the whole frame, as a cue that every object has."""
+        return Cue("drift", self.drift_yx, 1.0)
+
+    def dense(self, region: Region | None) -> Cue | None:
+        """Median flow inside an object last seen at `region`; confidence 0 unless verified."""
+        if self.flow is None or region is None:
+            return None
+        shift = self.flow.median(region.mask, region.origin_yx)
+        return Cue("flow", shift, self.verified(shift, region))
+
+    def verified(self, shift: tuple[float, float], region: Region) -> float:
+        """How alike an object's surroundings are after a shift, in [0, 1]; 0 unless clearly better than by drift."""
+        moved, still = self.likeness(region, shift), self.likeness(region, self.drift_yx)
+        return max(0.0, moved) if moved > still + MIN_GAIN else 0.0
+
+    def likeness(self, region: Region, shift: tuple[float, float]) -> float:
+        """See :func:`likeness`; -1 on the first frame."""
+        if self.before is None or self.after is None:
+            return -1.0
+        return likeness(self.before, self.after, region, shift)
+
+
+def likeness(
+    before: NDArray[np.float32], after: NDArray[np.float32], region: Region, shift: tuple[float, float]
+) -> float:
+    """Normalised correlation of an object's surroundings with where a shift takes them.
+
+    Parameters
+    ----------
+    before, after : ndarray of float32, shape (Y, X)
+        Two frames.
+    region : Region
+        The object in `before`.
+    shift : tuple of float
+        (dy, dx) in px, rounded to whole pixels.
+
+    Returns
+    -------
+    float
+        In [-1, 1]; -1 when too little of both frames is left to compare.
+    """
+    margin = round(MARGIN * region.diameter)
+    spans, moved = [], []
+    starts, ends = region.box[:2], region.box[2:]
+    for start, end, side, s in zip(starts, ends, before.shape, map(round, shift), strict=True):
+        low, high = max(0, -s, start - margin), min(side, side - s, end + 1 + margin)
+        if high - low < MIN_COMPARED_PX:
+            return -1.0
+        spans.append(slice(low, high))
+        moved.append(slice(low + s, high + s))
+    return correlation(before[tuple(spans)], after[tuple(moved)], (0, 0))
+
+
+class MotionEstimator:
+    """Compares each frame with the one before it.
+
+    Parameters
+    ----------
+    config : MotionConfig
+        What to estimate.
+    device : torch.device or None
+        Where the method 'torch' computes.
+    """
+
+    def __init__(self, config: MotionConfig, device: "torch.device | None" = None) -> None:
+        self._config = config
+        self._device = device
+        self._frame: NDArray[np.float32] | None = None
+        self._band: BandPassed | None = None
+
+    def step(self, frame: NDArray[np.float32]) -> FrameMotion:
+        """Motion from the frame given before to this one, (Y, X) in [0, 1]; still on the first call."""
+        band = BandPassed.of(frame) if self._config.drift else None
+        motion = self._compare(frame, band)
+        self._frame, self._band = frame, band
+        return motion
+
+    def _compare(self, frame: NDArray[np.float32], band: BandPassed | None) -> FrameMotion:
+        if self._frame is None:
+            return FrameMotion()
+        drift = STILL if self._band is None or band is None else estimate_drift(self._band, band)
+        flow = None
+        if self._config.flow:
+            flow = dense_flow(self._frame, frame, drift, self._config.flow_method, self._device)
+        return FrameMotion(drift, flow, self._frame, frame)
+
+
+def sparse_cues(motion: FrameMotion, regions: Sequence[Region | None], device: "torch.device") -> list[Cue | None]:
+    """Median motion of each object's key points, all objects in one batch; None without a region or a frame before.
+
+    Like the dense cue, its confidence is 0 unless the object's surroundings correlate better after it.
+    """
+    if motion.before is None or motion.after is None:
+        return [None] * len(regions)
+    import torch
+
+    from napari_mosam.core.motion.keypoints import track_keypoints
+
+    rows = [row for row, region in enumerate(regions) if region is not None]
+    seen = [region for region in regions if region is not None]
+    before, after = (torch.from_numpy(frame).to(device) for frame in (motion.before, motion.after))
+    found = track_keypoints(before, after, seen, [motion.drift_yx] * len(seen))
+    cues: list[Cue | None] = [None] * len(regions)
+    for row, region, sparse in zip(rows, seen, found, strict=True):
+        trust = sparse.confidence if motion.verified(sparse.shift_yx, region) else 0.0
+        cues[row] = Cue("keypoints", sparse.shift_yx, trust)
+    return cues

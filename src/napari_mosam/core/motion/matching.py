@@ -1,0 +1,245 @@
+"""Normalised cross-correlation of many patches at once, each with its own scale, weights and search.
+
+Pixels outside a frame count as unknown, not as grey: every sum runs over what both frames show (the masked
+correlation of Padfield, "Masked object registration in the Fourier domain", IEEE TIP 2012, here with weights).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+MIN_OVERLAP = 0.5
+"""Share of a template's weight that must lie on the other frame."""
+
+MIN_VARIANCE, MIN_SHARE = 1e-7, 1e-5
+"""A patch is flat, and matches nothing, if the variance of its grey values (frames in [0, 1]) is below `MIN_VARIANCE`
+or below `MIN_SHARE` of the mean square of the search: less is the rounding of the Fourier transform."""
+
+TENSORS_PER_PATCH = 30
+"""Tensors of the size of the search that are alive at once, for the size of a batch."""
+
+
+class Levels:
+    """A frame and its halved copies, read at many places and scales at once.
+
+    Parameters
+    ----------
+    frame : Tensor, shape (Y, X)
+        Float, in [0, 1].
+    """
+
+    def __init__(self, frame: "Tensor") -> None:
+        self._images = [frame[None, None]]
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Shape of the frame."""
+        height, width = self._images[0].shape[-2:]
+        return int(height), int(width)
+
+    def read(self, centers: "Tensor", steps: "Tensor", half: int) -> "tuple[Tensor, Tensor]":
+        """Square patches of 2 * half + 1 samples.
+
+        Parameters
+        ----------
+        centers : Tensor, shape (N, 2)
+            Middles (y, x), px.
+        steps : Tensor, shape (N,)
+            Distance of the samples, px.
+        half : int
+            Samples on either side of the middle.
+
+        Returns
+        -------
+        values : Tensor, shape (N, P, P)
+            Grey values; the frame's edge is repeated outside.
+        known : Tensor, shape (N, P, P)
+            1 in the frame, 0 outside.
+        """
+        import torch
+
+        offsets = torch.arange(-half, half + 1, device=steps.device) * steps[:, None]
+        rows, columns = centers[:, :1] + offsets, centers[:, 1:] + offsets
+        height, width = self.shape_yx
+        inside = [(r > -0.5) & (r < side - 0.5) for r, side in ((rows, height), (columns, width))]
+        values = steps.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
+        depths = steps.log2().add(1e-4).floor().clamp(0, 12).int()
+        for depth in sorted(set(depths.tolist())):
+            here = depths == depth
+            values[here] = self._read_level(depth, rows[here], columns[here])
+        return values, (inside[0][:, :, None] & inside[1][:, None]).to(values.dtype)
+
+    def _read_level(self, depth: int, rows: "Tensor", columns: "Tensor") -> "Tensor":
+        from napari_mosam.core.motion.lucas_kanade import halve, read_clamped
+
+        while len(self._images) <= depth:
+            self._images.append(halve(self._images[-1]))
+        n, side = rows.shape
+        rows, columns = ((axis + 0.5) / 2**depth - 0.5 for axis in (rows, columns))
+        rows = rows[:, :, None].expand(n, side, side).reshape(1, n * side, side)
+        columns = columns[:, None].expand(n, side, side).reshape(1, n * side, side)
+        return read_clamped(self._images[depth], rows, columns).reshape(n, side, side)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patches:
+    """What is looked for.
+
+    Attributes
+    ----------
+    centers : Tensor, shape (N, 2)
+        Middles (y, x) on the earlier frame, px.
+    steps : Tensor, shape (N,)
+        Distance of the samples, px.
+    weights : Tensor, shape (N, P, P)
+        What each sample of the template counts, 0 or more; P is odd.
+    shifts : Tensor, shape (N, 2)
+        Expected motion (dy, dx), px: the middle of the search.
+    """
+
+    centers: "Tensor"
+    steps: "Tensor"
+    weights: "Tensor"
+    shifts: "Tensor"
+
+    def part(self, chosen: slice) -> "Patches":
+        """Some of the patches."""
+        return Patches(self.centers[chosen], self.steps[chosen], self.weights[chosen], self.shifts[chosen])
+
+    def turned_back(self, shifts: "Tensor") -> "Patches":
+        """The patches where they were found, to be looked for on the earlier frame within the same distance."""
+        return Patches(self.centers + shifts, self.steps, self.weights, -self.shifts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """What was found.
+
+    Attributes
+    ----------
+    shifts : Tensor, shape (N, 2)
+        Motion (dy, dx), px, to a fraction of a sample; the expected one where nothing was found.
+    peaks : Tensor, shape (N,)
+        Correlation there, in [0, 1]; 0 where nothing was found: no detail, no frame, or the best place is on the edge
+        of the search.
+    misses : Tensor, shape (N,)
+        Distance from where the search backwards ended to where the patch had come from, px; inf where nothing was
+        found either way.
+    """
+
+    shifts: "Tensor"
+    peaks: "Tensor"
+    misses: "Tensor"
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Matches]") -> "Matches":
+        """One after the other."""
+        import torch
+
+        columns = zip(*((part.shifts, part.peaks, part.misses) for part in parts), strict=True)
+        return cls(*(torch.cat(column) for column in columns))
+
+
+def match(before: Levels, after: Levels, patches: Patches, reach: int, chunk_mib: int = 64) -> Matches:
+    """Follow patches from one frame to the next and back.
+
+    Parameters
+    ----------
+    before, after : Levels
+        Two frames of the same shape on the same device.
+    patches : Patches
+        What to look for.
+    reach : int
+        Farthest motion from the expected one along each axis, samples.
+    chunk_mib : int
+        Memory that a batch may take, MiB.
+    """
+    side = _fast_side(patches.weights.shape[-1] + 2 * reach)
+    size = max(1, chunk_mib * 2**20 // (4 * TENSORS_PER_PATCH * side**2))
+    starts = range(0, max(1, len(patches.steps)), size)
+    return Matches.joined([_match(before, after, patches.part(slice(a, a + size)), reach) for a in starts])
+
+
+def _match(before: Levels, after: Levels, patches: Patches, reach: int) -> Matches:
+    shifts, peaks = find(before, after, patches, reach)
+    back, back_peaks = find(after, before, patches.turned_back(shifts), reach)
+    misses = (shifts + back).norm(dim=1)
+    return Matches(shifts, peaks, misses.masked_fill((peaks <= 0) | (back_peaks <= 0), float("inf")))
+
+
+def find(before: Levels, after: Levels, patches: Patches, reach: int) -> "tuple[Tensor, Tensor]":
+    """Motion (N, 2) in px of patches and the correlation (N,) there; see :class:`Matches`."""
+    half = patches.weights.shape[-1] // 2
+    # whole pixels, so that both frames are interpolated at the same places between their pixels
+    middle = patches.shifts.round()
+    template, known = before.read(patches.centers, patches.steps, half)
+    search, search_known = after.read(patches.centers + middle, patches.steps, half + reach)
+    surface = correlations(template, patches.weights * known, search, search_known)
+    offsets, peaks = _peak(surface)
+    found = (peaks > 0)[:, None]
+    return (middle + (offsets - reach) * patches.steps[:, None]).where(found, patches.shifts), peaks
+
+
+def correlations(template: "Tensor", weights: "Tensor", search: "Tensor", known: "Tensor") -> "Tensor":
+    """Weighted correlation of templates with every place in their searches.
+
+    Parameters
+    ----------
+    template, weights : Tensor, shape (N, P, P)
+        Grey values and what they count.
+    search, known : Tensor, shape (N, S, S)
+        Grey values and 1 where they are real, 0 elsewhere; S >= P.
+
+    Returns
+    -------
+    Tensor, shape (N, S - P + 1, S - P + 1)
+        In [-1, 1]; 0 where a patch is flat, -1 where too little of the template lies on what is known.
+    """
+    import torch
+
+    places, side = search.shape[-1] - template.shape[-1] + 1, _fast_side(search.shape[-1])
+    # sums of squares of values around zero lose no digits
+    level = (template * weights).sum((1, 2), keepdim=True) / weights.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    f, g = template - level, search - level
+    w, wf, wff = torch.fft.rfft2(torch.stack([weights, weights * f, weights * f * f]), (side, side)).conj()
+    v, vg, vgg = torch.fft.rfft2(torch.stack([known, known * g, known * g * g]), (side, side))
+    products = torch.stack([w * v, wf * v, w * vg, wff * v, w * vgg, wf * vg])
+    n, sf, sg, sff, sgg, sfg = torch.fft.irfft2(products, (side, side))[..., :places, :places]
+    total = n.clamp_min(1e-6)
+    variances = (sff / total - (sf / total) ** 2).clamp_min(0), (sgg / total - (sg / total) ** 2).clamp_min(0)
+    covariance = sfg / total - sf * sg / total**2
+    flat = torch.minimum(*variances) < MIN_VARIANCE + MIN_SHARE * (known * g * g).mean((1, 2), keepdim=True)
+    ncc: Tensor = (covariance / (variances[0] * variances[1]).sqrt().clamp_min(MIN_VARIANCE)).clamp(-1, 1)
+    shown = n >= MIN_OVERLAP * weights.sum((1, 2), keepdim=True).clamp_min(1)
+    return ncc.masked_fill(flat, 0).masked_fill(~shown, -1)
+
+
+def _fast_side(least: int) -> int:
+    from scipy.fft import next_fast_len
+
+    return int(next_fast_len(least, real=True))
+
+
+def _peak(surface: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Place (row, column) of the largest value (N, 2), refined by a parabola along each axis; 0 high at the edge."""
+    import torch
+
+    n, side, _ = surface.shape
+    best = surface.reshape(n, -1).argmax(1)
+    row, column = best // side, best % side
+    inner = (torch.minimum(row, column) > 0) & (torch.maximum(row, column) < side - 1)
+    r, c, each = row.clamp(1, side - 2), column.clamp(1, side - 2), torch.arange(n, device=surface.device)
+    top = surface[each, r, c]
+    dy = _vertex(surface[each, r - 1, c], top, surface[each, r + 1, c])
+    dx = _vertex(surface[each, r, c - 1], top, surface[each, r, c + 1])
+    return torch.stack([r + dy, c + dx], 1), top.clamp_min(0) * inner
+
+
+def _vertex(left: "Tensor", top: "Tensor", right: "Tensor") -> "Tensor":
+    """Where a parabola through three values one sample apart is highest, relative to the middle one."""
+    offset: Tensor = (right - left) / (2 * (2 * top - left - right).clamp_min(1e-9))
+    return offset.clamp(-0.5, 0.5)

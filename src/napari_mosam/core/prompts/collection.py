@@ -1,0 +1,231 @@
+"""What the user says about an object on a frame: points with a sign, boxes and masks.
+
+Frames count from 0. Coordinates are (y, x) in pixels; an integer coordinate is the centre of a pixel, so a frame of
+shape (Y, X) reaches from -0.5 to Y - 0.5 and X - 0.5. Boxes are inclusive. Object ids are at least 1 and become label
+values.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from napari_mosam.core.prompts.kinds import (
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    PromptError,
+    label_masks,
+    numbers,
+    polygon_mask,
+    where,
+)
+
+__all__ = [
+    "BoxPrompt",
+    "MaskPrompt",
+    "PointPrompt",
+    "Prompt",
+    "PromptError",
+    "Prompts",
+    "load_prompts",
+    "polygon_mask",
+]
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Prompts:
+    """All prompts of a run.
+
+    Parameters
+    ----------
+    items : sequence of PointPrompt, BoxPrompt or MaskPrompt
+        In any order, for any object, on any frame.
+
+    Raises
+    ------
+    PromptError
+        For an item that is no prompt.
+    """
+
+    items: tuple[Prompt, ...]
+
+    def __init__(self, items: Iterable[Prompt] = ()) -> None:
+        object.__setattr__(self, "items", tuple(items))
+        for item in self.items:
+            if not isinstance(item, Prompt):
+                raise PromptError(
+                    f"{type(item).__name__} {item!r:.60} is no prompt; give PointPrompt, BoxPrompt or MaskPrompt"
+                )
+
+    @classmethod
+    def from_labels(cls, labels: Any, frame: int = 0) -> Self:
+        """One mask for every id of a label image.
+
+        Parameters
+        ----------
+        labels : array_like of int, shape (Y, X) or (T, Y, X)
+            Object ids, 0 = background. A stack gives a mask on every frame where an id is painted; it is read frame
+            by frame, so it may be a zarr or dask array.
+        frame : int
+            Frame of a 2-D image, or of a stack's first frame.
+
+        Raises
+        ------
+        PromptError
+            For another number of axes, or values that are no ids.
+        """
+        array = labels if hasattr(labels, "ndim") else np.asarray(labels)
+        if array.ndim not in (2, 3):
+            raise PromptError(f"labels of shape {array.shape} cannot be read; give (Y, X) or (T, Y, X)")
+        if array.ndim == 2:
+            return cls(label_masks(np.asarray(array), frame))
+        stack = (label_masks(np.asarray(array[t]), frame + t) for t in range(array.shape[0]))
+        return cls(chain.from_iterable(stack))
+
+    def __add__(self, other: "Prompts") -> "Prompts":
+        return Prompts((*self.items, *other.items))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return iter(self.items)
+
+    @cached_property
+    def object_ids(self) -> tuple[int, ...]:
+        """Ids that are prompted, ascending."""
+        return tuple(sorted(self._frames_of))
+
+    @cached_property
+    def frames(self) -> tuple[int, ...]:
+        """Frames with a prompt, ascending."""
+        return tuple(sorted(self._by_frame))
+
+    def first_frame(self, object_id: int) -> int:
+        """Earliest frame on which the object is prompted; KeyError for an object without prompts."""
+        return min(self._frames_of[object_id])
+
+    def last_frame(self, object_id: int) -> int:
+        """Latest frame on which the object is prompted; KeyError for an object without prompts."""
+        return max(self._frames_of[object_id])
+
+    def at(self, frame: int) -> dict[int, list[Prompt]]:
+        """The prompts of a frame by object id (ascending), in the order given."""
+        return {object_id: list(prompts) for object_id, prompts in self._by_frame.get(frame, {}).items()}
+
+    def check(self, shape_tyx: tuple[int, int, int]) -> None:
+        """Refuse prompts that cannot be used on a movie of that shape (T, Y, X).
+
+        Raises
+        ------
+        PromptError
+            No prompts at all; an id below 1; a frame outside the movie; a point or box outside the frame; an empty
+            mask or one made for another shape; an object with negative points only; two masks or two boxes of an
+            object on one frame.
+        """
+        if not self.items:
+            raise PromptError("there are no prompts; give at least one point, box or mask")
+        for prompt in self.items:
+            _check_place(prompt, shape_tyx)
+        self._check_doubles()
+        self._check_signs()
+
+    @cached_property
+    def _by_frame(self) -> Mapping[int, Mapping[int, Sequence[Prompt]]]:
+        frames: dict[int, dict[int, list[Prompt]]] = {}
+        for prompt in sorted(self.items, key=lambda p: p.object_id):
+            frames.setdefault(prompt.frame, {}).setdefault(prompt.object_id, []).append(prompt)
+        return frames
+
+    @cached_property
+    def _frames_of(self) -> Mapping[int, set[int]]:
+        frames: dict[int, set[int]] = {}
+        for prompt in self.items:
+            frames.setdefault(prompt.object_id, set()).add(prompt.frame)
+        return frames
+
+    def _check_doubles(self) -> None:
+        for kind, name in ((MaskPrompt, "masks"), (BoxPrompt, "boxes")):
+            count = Counter((p.object_id, p.frame) for p in self.items if isinstance(p, kind))
+            for (object_id, frame), n in count.items():
+                if n > 1:
+                    raise PromptError(
+                        f"object {object_id} has {n} {name} on frame {frame}; one is allowed: "
+                        "join them, or give them different object ids"
+                    )
+
+    def _check_signs(self) -> None:
+        shown = {p.object_id for p in self.items if not isinstance(p, PointPrompt) or p.positive}
+        for object_id in self.object_ids:
+            if object_id not in shown:
+                raise PromptError(
+                    f"object {object_id} has negative points only, which do not say where it is; "
+                    "add a positive point, a box or a mask"
+                )
+
+
+def load_prompts(path: str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
+    """Read prompts from a file and check them against the movie.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.json`` (a list of records), ``.csv``, or a label image: ``.tif``, ``.png``, ``.npy`` or ``.zarr``.
+    shape_tyx : tuple of int
+        Shape (T, Y, X) of the movie.
+
+    Raises
+    ------
+    PromptError
+        For a file that cannot be read, and for everything that ``Prompts.check`` refuses.
+    """
+    from napari_mosam.core.prompts.files import read_prompts
+
+    return read_prompts(Path(path), shape_tyx)
+
+
+def _check_place(prompt: Prompt, shape_tyx: tuple[int, int, int]) -> None:
+    n_frames, *(height, width) = shape_tyx
+    if prompt.object_id < 1:
+        raise PromptError(f"{where(prompt)}: an object id is 1 or more (0 is the background)")
+    if not 0 <= prompt.frame < n_frames:
+        raise PromptError(
+            f"{where(prompt)}: the movie has {n_frames} frames, so frames 0 to {n_frames - 1} are allowed"
+        )
+    problem = _problem(prompt, (height, width))
+    if problem:
+        raise PromptError(f"{where(prompt)}: {problem}")
+
+
+def _problem(prompt: Prompt, shape: tuple[int, int]) -> str:
+    frame = f"the frame of {shape[0]} x {shape[1]} px"
+    reach = f"y from 0 to {shape[0] - 1}, x from 0 to {shape[1] - 1}"
+    match prompt:
+        case PointPrompt(yx=(y, x)) if not _overlaps((y, x, y, x), shape):
+            return f"point {numbers(prompt.yx)} lies outside {frame}; allowed: [y, x] with {reach}"
+        case BoxPrompt() if not _overlaps(prompt.box, shape):
+            return f"box {numbers(prompt.box)} lies outside {frame}; allowed: [y0, x0, y1, x1] that meets {reach}"
+        case MaskPrompt():
+            return _mask_problem(prompt, shape)
+    return ""
+
+
+def _mask_problem(prompt: MaskPrompt, shape: tuple[int, int]) -> str:
+    made_for = prompt.frame_shape or shape
+    ends = tuple(o + n for o, n in zip(prompt.origin, prompt.mask.shape, strict=True))
+    if made_for != shape or min(prompt.origin) < 0 or ends[0] > shape[0] or ends[1] > shape[1]:
+        given = made_for if made_for != shape else (*prompt.origin, *ends)
+        return f"the mask {given} does not fit the frame; masks must have the movie's (Y, X) = {shape}"
+    return "" if prompt.mask.any() else "the mask is empty; paint at least one pixel, or leave it out"
+
+
+def _overlaps(box: tuple[float, float, float, float], shape: tuple[int, int]) -> bool:
+    y0, x0, y1, x1 = box
+    return y1 >= -0.5 and x1 >= -0.5 and y0 < shape[0] - 0.5 and x0 < shape[1] - 0.5

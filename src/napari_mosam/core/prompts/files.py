@@ -1,0 +1,316 @@
+"""Prompts from files: a JSON list of records, a CSV table, or a label image."""
+
+import csv
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import StringIO
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.config.json_files import read_json, read_text
+from napari_mosam.core.images.places import RESULT_MARK, settled
+from napari_mosam.core.images.tiff import read_image
+from napari_mosam.core.images.zarr_files import open_zarr, require_frame_room
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.prompts.kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError, label_masks
+from napari_mosam.core.results.progress import ResultProgress
+
+JSON_KEYS = ("object", "frame", "point", "positive", "box", "mask")
+CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
+_BYTES_OF_ID = 24
+"""That sorting a frame of labels takes of each pixel."""
+
+MAX_BYTES = 100_000_000
+"""Of a table of prompts."""
+
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".npy", ".zarr")
+_LARGEST = 2**53  # beyond it numbers are no longer told apart
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
+
+Shape = tuple[int, int, int]
+Record = Mapping[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
+    """Read a prompts file of any supported kind and check it against a movie of that shape.
+
+    Raises
+    ------
+    PromptError
+        With one line that names the file, the record and what is allowed.
+    """
+    try:
+        prompts = Prompts(_reader(path)(path, shape_tyx))
+        prompts.check(shape_tyx)
+    except PromptError as error:
+        raise PromptError(f"{path.name}: {error}") from None
+    return prompts
+
+
+def named_masks(path: Path) -> list[Path]:
+    """The mask files that a prompts file names, as far as it can be read."""
+    with suppress(PromptError, OSError):
+        if path.suffix.lower() == ".json":
+            records = _json_records(path)
+        elif path.suffix.lower() == ".csv":
+            records = _csv_records(path)
+        else:
+            return []
+        masks = [record["mask"] for record in records if isinstance(record, dict) and "mask" in record]
+        return [path.parent / mask for mask in masks if isinstance(mask, str)]
+    return []
+
+
+def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
+    try:
+        refuse_address(path, "a prompts file")
+    except Refused as error:
+        raise PromptError(str(error)) from None
+    suffix = path.suffix.lower()
+    readers = {".json": _read_json, ".csv": _read_csv} | dict.fromkeys(IMAGE_SUFFIXES, _read_labels)
+    if suffix not in readers:
+        raise PromptError(f"'{suffix}' is no kind of prompts file; allowed: {', '.join(readers)}")
+    if not settled(path).exists():
+        raise PromptError(f"there is no such file ({path}); check the path")
+    return readers[suffix]
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def _read_json(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    yield from _parse_all(_json_records(path), path.parent, shape_tyx)
+
+
+def _json_records(path: Path) -> list[Any]:
+    try:
+        records = read_json(path, MAX_BYTES)
+    except Refused as error:
+        raise PromptError(f"{error}; give a list of records in JSON") from None
+    if not isinstance(records, list):
+        raise PromptError(f"holds a {type(records).__name__}; give a list of records: [{{...}}, {{...}}]")
+    return records
+
+
+def _read_csv(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    yield from _parse_all(_csv_records(path), path.parent, shape_tyx)
+
+
+def _csv_records(path: Path) -> list[Any]:
+    try:
+        table = csv.DictReader(StringIO(read_text(path, MAX_BYTES), newline=""), skipinitialspace=True, strict=True)
+        rows = list(table)
+    except (csv.Error, Refused) as error:
+        raise PromptError(f"not a valid CSV table ({error})") from None
+    columns = table.fieldnames or ()
+    twice = [column for column in columns if column and columns.count(column) > 1]
+    if twice:
+        raise PromptError(f"the column '{twice[0]:.40}' stands twice; give it once")
+    return [_from_row(n, row) for n, row in enumerate(rows, 1)]
+
+
+def _parse_all(records: list[Any], folder: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    for n, record in enumerate(records, 1):
+        try:
+            yield _parse(record, folder, shape_tyx)
+        except PromptError as error:
+            raise PromptError(f"record {n}: {error}") from None
+
+
+def _from_row(n: int, row: Mapping[Any, Any]) -> Record:
+    cells = {key: value for key, value in row.items() if value not in (None, "")}
+    unknown = [str(key) for key in row if key not in CSV_COLUMNS]
+    if unknown:
+        column = "more cells than columns" if unknown == ["None"] else f"unknown column '{unknown[0]}'"
+        raise PromptError(f"record {n}: {column}; allowed, separated by commas: {','.join(CSV_COLUMNS)}")
+    record = {key: cells[key] for key in ("object", "frame", "mask") if key in cells}
+    groups = {"point": ("y", "x"), "box": ("y0", "x0", "y1", "x1")}
+    for name, columns in groups.items():
+        if any(column in cells for column in columns):
+            record[name] = [_to_number(cells.get(column, "")) for column in columns]
+    if "positive" in cells:
+        record["positive"] = _to_sign(cells["positive"])
+    return record | {key: _to_number(cells[key]) for key in ("object", "frame") if key in cells}
+
+
+def _to_number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _to_sign(text: str) -> bool | str:
+    word = text.strip().lower()
+    return word in _TRUE if word in (*_TRUE, *_FALSE) else text
+
+
+def _parse(record: Any, folder: Path, shape_tyx: Shape) -> Prompt:
+    kind = _kind(record)
+    object_id, frame = _whole(record, "object"), _whole(record, "frame")
+    positive = _sign(record)
+    if kind == "point":
+        return PointPrompt(object_id, frame, _coordinates(record, "point", "[y, x]", 2), positive)
+    if not positive:
+        raise PromptError(f"'positive': false belongs to a point; a {kind} always shows the object")
+    if kind == "box":
+        return BoxPrompt(object_id, frame, _coordinates(record, "box", "[y0, x0, y1, x1]", 4))
+    return MaskPrompt.from_frame(object_id, frame, _read_mask(record["mask"], folder, shape_tyx))
+
+
+def _kind(record: Any) -> str:
+    if not isinstance(record, dict):
+        raise PromptError(f"{record!r:.60} is no record; give an object with the keys {', '.join(JSON_KEYS)}")
+    unknown = [key for key in record if key not in JSON_KEYS]
+    if unknown:
+        raise PromptError(f"unknown key '{unknown[0]}'; allowed: {', '.join(JSON_KEYS)}")
+    kinds = [kind for kind in ("point", "box", "mask") if kind in record]
+    if len(kinds) != 1:
+        raise PromptError(f"has {' and '.join(kinds) or 'no point, box or mask'}; give exactly one of point, box, mask")
+    return kinds[0]
+
+
+def _whole(record: Record, key: str) -> int:
+    if key not in record:
+        raise PromptError(f"'{key}' is missing; give a whole number")
+    value = record[key]
+    if not _is_number(value) or value % 1:
+        raise PromptError(f"'{key}' is {value!r:.80}; give a whole number")
+    return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number; whole ones without end are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _sign(record: Record) -> bool:
+    positive = record.get("positive", True)
+    if not isinstance(positive, bool):
+        raise PromptError(f"'positive' is {positive!r:.80}; allowed: true or false")
+    return positive
+
+
+def _coordinates(record: Record, key: str, form: str, n: int) -> Any:
+    values = record[key]
+    if not isinstance(values, list) or len(values) != n or not all(map(_is_number, values)):
+        raise PromptError(f"'{key}' is {values!r:.80}; give {n} finite numbers {form}")
+    return tuple(float(v) for v in values)
+
+
+def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
+    if not isinstance(name, str):
+        raise PromptError(f"'mask' is {name!r:.80}; give the path of a mask image, relative to the prompts file")
+    try:
+        refuse_address(name, "a mask")
+    except Refused as error:
+        raise PromptError(str(error)) from None
+    path = folder / name
+    if path.suffix.lower() not in IMAGE_SUFFIXES or not path.exists():
+        raise PromptError(f"mask '{name}' is no {', '.join(IMAGE_SUFFIXES)} beside the prompts file; check the path")
+    with _Stack(path) as stack:
+        if stack.shape != shape_tyx[1:]:
+            raise PromptError(f"mask '{name}' has shape {stack.shape}; it must be 2-D (Y, X) = {shape_tyx[1:]}")
+        mask = stack.read()
+    values = np.unique(mask[mask != 0])
+    if values.size > 1:
+        raise PromptError(
+            f"mask '{name}' holds {values.size} different values; a mask is 0 outside and one value inside "
+            "(to prompt many objects, give the label image itself as the prompts)"
+        )
+    return mask
+
+
+# --- label images ----------------------------------------------------------------------------------------------------
+
+
+def _read_labels(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    with _Stack(path) as stack:
+        n_frames = stack.shape[0] if len(stack.shape) == 3 else 1
+        if len(stack.shape) not in (2, 3) or stack.shape[-2:] != shape_tyx[1:] or n_frames > shape_tyx[0]:
+            raise PromptError(
+                f"the label image has shape {stack.shape}; give (Y, X) = {shape_tyx[1:]} for frame 0, "
+                f"or (T, Y, X) = {shape_tyx}"
+            )
+        frames = (label_masks(stack.read(t), t) for t in range(n_frames))
+        yield from chain.from_iterable(frames)
+
+
+class _Stack:
+    """An image file of any supported kind, read one frame at a time; axes of length 1 before (T, Y, X) are dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self._close: Callable[[], object] = lambda: None
+        self._name = path.name
+        with _reporting_damage(path.name):
+            self._array = self._open(path)
+        full = tuple(int(n) for n in self._array.shape)
+        surplus = [axis for axis, n in enumerate(full[: max(len(full) - 2, 0)]) if n == 1]
+        self._dropped = set(surplus[: max(len(full) - 3, 0)])
+        self.shape = tuple(n for axis, n in enumerate(full) if axis not in self._dropped)
+
+    def __enter__(self) -> "_Stack":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def read(self, t: int = 0) -> NDArray[Any]:
+        """Frame t (Y, X)."""
+        rest = iter((t,) if len(self.shape) == 3 else ())
+        leading = range(self._array.ndim - 2)
+        with _reporting_damage(self._name):
+            require_frame_room(self._array, f"one frame of '{self._name}'", _BYTES_OF_ID)
+            return np.asarray(self._array[tuple(0 if axis in self._dropped else next(rest) for axis in leading)])
+
+    def _open(self, path: Path) -> Any:
+        suffix = path.suffix.lower()
+        if suffix == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        if suffix == ".png":
+            return read_image(path)
+        return _open_zarr(path) if suffix == ".zarr" else self._open_tiff(path)
+
+    def _open_tiff(self, path: Path) -> Any:
+        import tifffile
+        import zarr
+
+        store = tifffile.imread(path, aszarr=True, level=0)
+        self._close = store.close
+        return zarr.open_array(store, mode="r")
+
+
+@contextmanager
+def _reporting_damage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except PromptError:
+        raise
+    except Refused as error:
+        raise PromptError(f"'{name}' is not read: {error}") from error
+    except Exception as error:  # whatever the reader of that format raises for a broken file
+        raise PromptError(f"'{name}' cannot be read ({error}); is it damaged?".replace("\n", " ")) from error
+
+
+def _open_zarr(path: Path) -> Any:
+    import zarr
+
+    opened = open_zarr(settled(path))
+    if isinstance(opened, zarr.Array):
+        return opened
+    if RESULT_MARK in opened.attrs:
+        progress = ResultProgress.read(opened)
+        if not progress.complete:
+            logger.warning("%s is half a result: %s", path, progress)
+    for name in ("labels", "0"):
+        if name in opened and isinstance(opened[name], zarr.Array):
+            return opened[name]
+    raise PromptError("the zarr group holds no array 'labels' or '0'; give the path of the label array itself")

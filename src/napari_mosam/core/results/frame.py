@@ -1,0 +1,154 @@
+"""What the engine returns: one ``FrameResult`` per frame and direction."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosam.core.windows.window import Window
+
+
+class ObjectState(StrEnum):
+    """Where an object stands on a frame."""
+
+    PRESENT = "present"
+    LOST = "lost"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What one source of motion said of an object.
+
+    Attributes
+    ----------
+    name : {'drift', 'flow', 'keypoints', 'kalman', 'velocity', 'learned'}
+    shift_yx : tuple of float
+        Motion since the previous frame, px.
+    confidence : float
+        In [0, 1]; 0 is an abstention.
+    used : bool
+        Whether it placed the window.
+    """
+
+    name: str
+    shift_yx: tuple[float, float]
+    confidence: float
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRead:
+    """A memory frame that was attended to.
+
+    Attributes
+    ----------
+    t : int
+        Frame index.
+    rating : float
+        Reliability in [0, 1] by which frames are ranked; 1 for prompted frames.
+    """
+
+    t: int
+    rating: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectResult:
+    """One object on one frame.
+
+    Attributes
+    ----------
+    object_id : int
+        Stable identity, equal to the label value.
+    state : ObjectState
+        LOST where the object is not seen (see :class:`LifeConfig`) or won no pixel; ENDED once it left for good.
+    window : Window
+        The part of the frame that the model saw.
+    logits : ndarray of float32, shape (S/4, S/4)
+        Mask logits over the window before competition, less the pieces that were dropped after it; positive inside.
+        (Y, X) order.
+    predicted_iou : float
+        The model's own estimate of its mask's IoU, in [0, 1]. Below 0.7 deserves a look.
+    object_score : float
+        Logit of being visible; positive means visible.
+    area : int
+        Pixels of the object in ``FrameResult.labels``.
+    box : tuple of int or None
+        (y0, x0, y1, x1), inclusive, of those pixels; None where there are none.
+    consistency : float
+        IoU with the previous mask moved by the estimated motion; NaN on a prompted frame.
+    shift_yx : tuple of float
+        Motion used to place the window, px since the previous frame.
+    remembered : bool
+        Whether the frame was written to the object's memory.
+    prompted : bool
+        Whether the user prompted the object on this frame.
+    memory : tuple of MemoryRead
+        Frames whose memory was read, nearest first.
+    cues : tuple of Cue
+        What each source of motion said, and which was used.
+    decoded_with : {'memory', 'motion', 'prompt', 'painted'}
+        Which decode gave the mask: memory alone, memory and motion prompts, or the user's prompts; a painted mask is
+        taken as it is.
+    contrast : float
+        Mean grey value inside the mask less that of a ring around it, the movie's range being 1; NaN if unknown.
+    division : float
+        Evidence of a division in [0, 1]: how nearly the mask has fallen into two equal pieces where the object was.
+    """
+
+    object_id: int
+    state: ObjectState
+    window: Window
+    logits: NDArray[np.float32]
+    predicted_iou: float
+    object_score: float
+    area: int
+    box: tuple[int, int, int, int] | None
+    consistency: float
+    shift_yx: tuple[float, float]
+    remembered: bool
+    prompted: bool
+    memory: tuple[MemoryRead, ...] = ()
+    cues: tuple[Cue, ...] = ()
+    decoded_with: str = "memory"
+    contrast: float = float("nan")
+    division: float = 0.0
+
+    @property
+    def memory_frames(self) -> tuple[int, ...]:
+        """Frames whose memory was read, nearest first."""
+        return tuple(read.t for read in self.memory)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """Every followed object on one frame.
+
+    Attributes
+    ----------
+    t : int
+        Frame index, counted from 0 over the whole movie.
+    direction : {'forward', 'backward'}
+        Which pass produced it.
+    labels : ndarray of uint16 or uint32, shape (Y, X)
+        Object ids, 0 = background; masks never overlap.
+    confidence : ndarray of float32, shape (Y, X)
+        Probability of the winning object times its predicted IoU, in [0, 1]; 0 on background.
+    objects : tuple of ObjectResult
+        One per object that takes part in this pass on this frame, by ascending id.
+    flow : ndarray of float32, shape (2, Y, X), or None
+        (dy, dx) in px: a pixel of the frame followed before moved by this much to reach frame t. None when the
+        flow is off or on a pass's first frame.
+    drift_yx : tuple of float
+        Accepted shift of the whole frame since the frame before, px; (0, 0) when none was verified.
+    """
+
+    t: int
+    direction: str
+    labels: NDArray[np.uint16] | NDArray[np.uint32]
+    confidence: NDArray[np.float32]
+    objects: tuple[ObjectResult, ...]
+    flow: NDArray[np.float32] | None = None
+    drift_yx: tuple[float, float] = (0.0, 0.0)

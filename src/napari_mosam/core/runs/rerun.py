@@ -1,0 +1,299 @@
+"""Following some objects of a result again, after their prompts changed, among the others as they are stored."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mosam.core.masks.overlap import Claim
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.results.columns import DIRECTIONS
+from napari_mosam.core.results.frame import FrameResult, ObjectState
+from napari_mosam.core.results.progress import UNFINISHED
+from napari_mosam.core.runs.replay import StoredMemory
+from napari_mosam.core.runs.rerun_plan import Leg, Past, Plan, Span, grouped, plan_object, plan_touched
+from napari_mosam.core.runs.run import Job
+from napari_mosam.core.store.compose import agreement
+from napari_mosam.core.store.layout import write_prompts
+from napari_mosam.core.store.records import FrameRecords, Record
+from napari_mosam.core.store.result import ResultWriter
+from napari_mosam.core.tracking.conditioning import Seed, seed_frame
+from napari_mosam.core.tracking.frame_prompts import Request
+from napari_mosam.core.tracking.propagate import Knowledge, Pass, Propagator, Surroundings
+
+if TYPE_CHECKING:
+    from napari_mosam.core.masks.region import Region
+
+    Progress = Callable[[FrameResult, int, int], None]
+
+AGREES = 0.98
+"""IoU of a new mask with the stored one from which on they agree."""
+
+STEADY = 5
+"""Frames in a row that must agree before a leg stops."""
+
+Changes = Mapping[int, Iterable[int]]
+
+
+@dataclass(eq=False)
+class _Account:
+    """What a re-run did: frames that turned stale, frames kept because both agreed, others that were touched."""
+
+    stale: set[tuple[int, int]] = field(default_factory=set)
+    kept: set[tuple[int, int]] = field(default_factory=set)
+    touched: dict[int, set[int]] = field(default_factory=dict)
+    done: int = 0
+    total: int = 0
+
+
+class Rerun:
+    """Follows objects again.
+
+    Parameters
+    ----------
+    job : Job
+        With the complete prompts of the result as they are now.
+    writer : ResultWriter
+        On the result; has room for new objects.
+    before : Prompts
+        The prompts the result was made from.
+    changes : mapping of int to iterable of int
+        Frames on which something changed, by object; only these objects are followed.
+    neighbours : bool
+        Also follow the objects again whose masks touch theirs.
+    progress : callable, optional
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        writer: ResultWriter,
+        before: Prompts,
+        changes: Changes,
+        *,
+        neighbours: bool = False,
+        progress: "Progress | None" = None,
+    ) -> None:
+        self._job = job
+        self._writer = writer
+        self._before = before
+        self._changes = {i: set(frames) for i, frames in changes.items()}
+        self._neighbours = neighbours
+        self._progress = progress
+        self._span = Span(job.start, job.stop, job.direction)
+        self._shape_yx = job.movie.frame_shape
+        self._stored = StoredMemory(job.model, job.movie, job.config, writer.records, writer.group["labels"])
+        self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
+        self._account = _Account()
+
+    def run(self) -> None:
+        """Do it; frames that are finished stay when it is stopped, and a second run makes up for the rest."""
+        attrs = self._writer.group.attrs
+        attrs[UNFINISHED] = sorted(self._half_new | set(self._changes))
+        plans = {i: plan_object(self._past(i), frames, self._span) for i, frames in self._changes.items()}
+        self._carry_out(plans)
+        if self._neighbours:
+            touched = {i: t for i, t in self._account.touched.items() if i not in self._changes}
+            self._carry_out({i: plan_touched(self._past(i), t, self._span) for i, t in touched.items()})
+        write_prompts(self._writer.group, self._job.prompts)
+        left = sorted(self._half_new - set(self._changes))
+        if left:
+            attrs[UNFINISHED] = left
+        else:
+            del attrs[UNFINISHED]
+
+    def _past(self, object_id: int) -> Past:
+        now = {t: r for t in self._job.prompts.frames for r in self._requests(t, [object_id])}
+        column = self._writer.records.object_ids.index(object_id)
+        followed = np.nan_to_num(np.asarray(self._writer.records.table[:, column, -1])) > 0
+        return Past(
+            object_id,
+            {t: request.is_positive for t, request in now.items()},
+            frozenset(t for t, request in now.items() if request.only_clicks),
+            frozenset(p.frame for p in self._before if p.object_id == object_id),
+            lambda t: 0 <= t < len(followed) and bool(followed[t]),
+        )
+
+    def _requests(self, t: int, object_ids: Iterable[int]) -> list[Request]:
+        wanted = set(object_ids)
+        return [
+            Request.of(i, prompts, self._job.size_of(i))
+            for i, prompts in sorted(self._job.prompts.at(t).items())
+            if i in wanted
+        ]
+
+    # ---- all legs
+
+    def _carry_out(self, plans: Mapping[int, Plan]) -> None:
+        account = self._account
+        account.stale |= {(i, t) for i, plan in plans.items() for t in plan.stale}
+        groups = grouped(leg for plan in plans.values() for leg in plan.legs)
+        account.total += sum(len(_visited(group)) for group in groups)
+        knowledge = self._knowledge({leg.object_id: leg for group in groups for leg in group}, plans)
+        for step in (self._span.step, -self._span.step):
+            for group in groups:
+                if group[0].step == step:
+                    self._follow(group, knowledge)
+        self._clear_stale()
+
+    def _knowledge(self, object_ids: Iterable[int], plans: Mapping[int, Plan]) -> Knowledge:
+        """Prompted frames as they are known before anything is followed; changed clicks wait until they are reached."""
+        ids = sorted(object_ids)
+        seeds: dict[int, dict[int, Seed]] = {i: {} for i in ids}
+        waiting: dict[int, dict[int, Request]] = {i: {} for i in ids}
+        for t in self._job.prompts.frames:
+            given = []
+            for request in self._requests(t, ids):
+                i = request.object_id
+                seed = self._unchanged_clicks(request, t)
+                if seed is not None:
+                    seeds[i][t] = seed
+                elif request.only_clicks and not any(leg.reports_start and leg.start == t for leg in plans[i].legs):
+                    waiting[i][t] = request
+                elif request.is_positive:
+                    given.append(request)
+            found = seed_frame(self._job.model, self._job.movie[t], t, given, self._job.config)[0] if given else {}
+            for i, seed in found.items():
+                seeds[i][t] = seed
+        return Knowledge(seeds, waiting)
+
+    def _unchanged_clicks(self, request: Request, t: int) -> Seed | None:
+        """Clicks whose result is stored need not be asked again."""
+        if not request.only_clicks or t in self._changes.get(request.object_id, ()):
+            return None
+        return self._stored.seed(request.object_id, t)
+
+    def _clear_stale(self) -> None:
+        """Forget what nothing took the place of."""
+        column = self._writer.records.object_ids.index
+        left = {(i, t) for i, t in self._account.stale - self._account.kept if not self._writer.written[t, column(i)]}
+        for t in sorted({t for _, t in left}):
+            self._writer.put(t, {i: None for i, frame in left if frame == t})
+        self._account.stale.clear()
+
+    # ---- legs in one direction, together
+
+    def _follow(self, group: Sequence[Leg], knowledge: Knowledge) -> None:
+        legs = {leg.object_id: leg for leg in group}
+        active, agreed = dict(legs), dict.fromkeys(legs, 0)
+        frames = _visited(group)
+        follower = self._propagator(legs, active, knowledge, frames)
+        self._note_stale(group)
+        for result in follower:
+            stored = self._writer.records.read(result.t)
+            new = {o.object_id: o for o in result.objects if o.object_id in active}
+            records = {
+                i: Record.of(o, result.t, result.direction) for i, o in new.items() if active[i].reports(result.t)
+            }
+            for i, record in records.items():
+                agreed[i] = self._agreement(record, stored, active[i], agreed[i])
+            if records:
+                self._write(records, stored, legs)
+            self._report(result)
+            for i in [i for i in active if self._finished(active[i], new.get(i), result.t, agreed[i])]:
+                leg = active.pop(i)
+                follower.release(i)
+                if agreed[i] >= STEADY:
+                    self._account.kept |= {(i, t) for t in leg.frames if (t - result.t) * leg.step > 0}
+            if not active:
+                break
+
+    def _propagator(
+        self, legs: Mapping[int, Leg], active: Mapping[int, Leg], knowledge: Knowledge, frames: range
+    ) -> Propagator:
+        seeds = {i: knowledge.seeds[i] for i in legs}
+        waiting = {
+            i: {t: r for t, r in knowledge.corrections.get(i, {}).items() if t in leg.frames} for i, leg in legs.items()
+        }
+        unprompted = [leg for leg in legs.values() if leg.start not in seeds[leg.object_id]]
+        entries = {leg.object_id: self._stored.seed(leg.object_id, leg.start) for leg in unprompted}
+        around = Surroundings(
+            rivals=lambda t: self._rivals(t, active),
+            max_id=max(self._writer.records.object_ids),
+            entries={i: seed for i, seed in entries.items() if seed is not None},
+            history={leg.object_id: self._stored.history(leg.object_id, leg.start, leg.step) for leg in unprompted},
+        )
+        starts = {i: leg.start for i, leg in legs.items()}
+        one = Pass(frames.step, frames, starts, report_start=True)
+        job = self._job
+        return Propagator(
+            job.model, job.movie.__getitem__, job.movie.n_frames, Knowledge(seeds, waiting), one, job.config, around
+        )
+
+    def _rivals(self, t: int, active: Mapping[int, Leg]) -> list[Claim]:
+        """What everybody else holds on a frame, as it is stored."""
+        followed = {i for i, leg in active.items() if t in leg.frames}
+        device = self._job.model.device
+        return [r.claim(device) for r in self._writer.records.read(t) if r.area > 0 and r.object_id not in followed]
+
+    def _finished(self, leg: Leg, seen: object, t: int, agreed: int) -> bool:
+        if t == leg.end or (agreed >= STEADY and leg.object_id not in self._half_new):
+            return True
+        return getattr(seen, "state", None) is ObjectState.ENDED and leg.passed(t)
+
+    def _agreement(self, record: Record, stored: FrameRecords, leg: Leg, so_far: int) -> int:
+        """Frames in a row, behind the last change, on which the new mask is the stored one."""
+        old = stored.get(record.object_id)
+        if old is None or not leg.passed(record.t) or self._is_new(record):
+            return 0
+        same = agreement(old.region(self._shape_yx), record.region(self._shape_yx)) >= AGREES
+        return so_far + 1 if same else 0
+
+    def _is_new(self, record: Record) -> bool:
+        return bool(self._writer.written[record.t, self._writer.records.object_ids.index(record.object_id)])
+
+    # ---- one frame
+
+    def _write(self, records: Mapping[int, Record], stored: FrameRecords, legs: Mapping[int, Leg]) -> None:
+        if self._neighbours:
+            self._note_touched(records, stored)
+        merged = {i: self._merged(record, stored.get(i), legs[i]) for i, record in records.items()}
+        self._writer.put(stored.t, merged, stored)
+
+    def _merged(self, new: Record, old: Record | None, leg: Leg) -> Record:
+        """Fused with what the other direction says, unless that is stale."""
+        if old is None:
+            return new
+        stale = leg.anew or new.t in self._changes.get(new.object_id, ())
+        if self._is_new(new) or (old.direction != new.direction and not stale):
+            return self._writer.fused(old, new)
+        return new
+
+    def _note_stale(self, group: Sequence[Leg]) -> None:
+        """What the same direction left behind is stale on all frames of a leg, also where the object ends early."""
+        table, ids = self._writer.records, self._writer.records.object_ids
+        at = list(table.details.attrs["columns"]).index("direction")
+        for leg in group:
+            code = DIRECTIONS.index("forward" if leg.step > 0 else "backward")
+            frames = [t for t in leg.frames if leg.reports(t)]
+            low, high = min(frames), max(frames) + 1
+            stored = np.asarray(table.details[low:high, ids.index(leg.object_id), at])
+            self._account.stale |= {(leg.object_id, t) for t in frames if stored[t - low] == code}
+
+    def _note_touched(self, records: Mapping[int, Record], stored: FrameRecords) -> None:
+        shape_yx = self._shape_yx
+        old = [stored.get(i) for i in records]
+        mine = [r.region(shape_yx) for r in (*records.values(), *old) if r is not None]
+        for other in stored:
+            if other.object_id not in records and _touch(other.region(shape_yx), mine):
+                self._account.touched.setdefault(other.object_id, set()).add(stored.t)
+
+    def _report(self, result: FrameResult) -> None:
+        self._account.done += 1
+        if self._progress is not None:
+            self._progress(result, self._account.done, self._account.total)
+
+
+def _visited(group: Sequence[Leg]) -> range:
+    step = group[0].step
+    first, last = min(leg.start * step for leg in group), max(leg.end * step for leg in group)
+    return range(first * step, last * step + step, step)
+
+
+def _touch(region: "Region | None", others: "Iterable[Region | None]") -> bool:
+    """Whether a region overlaps another or lies right beside it."""
+    if region is None:
+        return False
+    beside = [region.shifted(shift) for shift in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))]
+    return any(moved.overlap(other) for other in others if other is not None for moved in beside)

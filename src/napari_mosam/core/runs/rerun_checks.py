@@ -1,0 +1,49 @@
+"""What is refused before objects are followed again."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_mosam.core.images.grey_limits import GreyLimits
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.runs.run import listed
+
+if TYPE_CHECKING:
+    from napari_mosam.core.model.protocol import Segmenter
+    from napari_mosam.core.store.result import Result
+
+
+def same_movie(stored: "Result", movie: Any, **reading: Any) -> Movie:
+    """The movie, scaled as it was when the result was made; ValueError for another shape."""
+    opened = Movie.open(movie, **reading)
+    if opened.shape != tuple(stored.labels.shape):
+        raise ValueError(
+            f"the movie has the shape {opened.shape} and '{stored.path}' {tuple(stored.labels.shape)} (T, Y, X); give "
+            "the movie it was made from"
+        )
+    return opened.with_limits(stored_limits(stored.attrs))
+
+
+def stored_limits(attrs: Mapping[str, Any]) -> GreyLimits:
+    """Grey limits kept with a result; those of earlier versions are two numbers."""
+    if "grey_limits" in attrs:
+        return GreyLimits.from_dict(attrs["grey_limits"])
+    low, high = attrs["limits"]
+    return GreyLimits(low, high)
+
+
+def same_model(stored: "Result", model: "Segmenter") -> "Segmenter":
+    """The model; ValueError if it is not the one that made the result."""
+    made_by = stored.attrs["model"]
+    if model.name != made_by:
+        raise ValueError(f"'{stored.path}' was made by the model '{made_by}', not '{model.name}'; give that one")
+    return model
+
+
+def check_changes(changes: Mapping[int, Iterable[int]], named: Iterable[int], known: set[int], frames: range) -> None:
+    """Refuse objects that were never prompted and frames that were not followed."""
+    unknown = sorted({*changes, *named} - known)
+    if unknown:
+        raise ValueError(f"object {listed(unknown)} has no prompt; there are {listed(sorted(known))}")
+    outside = sorted(t for changed in changes.values() for t in changed if t not in frames)
+    if outside:
+        raise ValueError(f"frame {listed(outside)} is not in the result; it has frames {frames.start}:{frames.stop}")

@@ -1,0 +1,257 @@
+"""What must be followed again after prompts changed: pure functions from changes to stretches of frames.
+
+A prompt that says where its object is ends both directions, so a change reaches as far as the prompted frames beside
+it. 'Primary' is forward, or backward in a result that was made backward only; 'secondary' is the other direction of a
+result made in both.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from napari_mosam.core.config.engine import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A stretch of frames on which one object is followed again in one direction.
+
+    Attributes
+    ----------
+    object_id : int
+    step : int
+        +1 forward, -1 backward.
+    start, end : int
+        Where the object enters, and the last frame.
+    reports_start : bool
+        Whether the result on the starting frame is new.
+    sure_after : int
+        Frame that must be passed before the leg may stop because it agrees with what is stored.
+    anew : bool
+        Whether what is stored of the other direction is stale too.
+    """
+
+    object_id: int
+    step: int
+    start: int
+    end: int
+    reports_start: bool
+    sure_after: int
+    anew: bool = False
+
+    @property
+    def frames(self) -> range:
+        """All of them, in the order they are visited."""
+        return range(self.start, self.end + self.step, self.step)
+
+    def reports(self, t: int) -> bool:
+        """Whether the result on a frame is new."""
+        return t in self.frames and (t != self.start or self.reports_start)
+
+    def passed(self, t: int) -> bool:
+        """Whether no change lies ahead of frame `t`."""
+        return (t - self.sure_after) * self.step >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of an object before it is followed again.
+
+    Attributes
+    ----------
+    object_id : int
+    prompted : mapping of int to bool
+        Frames that are prompted now; whether the prompts say where the object is.
+    clicked : frozenset of int
+        Those with nothing but clicks, which correct the mask of a followed object.
+    was_prompted : frozenset of int
+        Frames that were prompted before; empty for a new object.
+    has_record : callable
+        Whether something is stored of the object on a frame.
+    """
+
+    object_id: int
+    prompted: Mapping[int, bool]
+    clicked: frozenset[int]
+    was_prompted: frozenset[int]
+    has_record: Callable[[int], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Frames start … stop - 1 and the direction in which a result was made."""
+
+    start: int
+    stop: int
+    direction: Direction
+
+    @property
+    def step(self) -> int:
+        """Of the primary direction."""
+        return -1 if self.direction == "backward" else 1
+
+    @property
+    def both(self) -> bool:
+        """Whether there is a secondary direction."""
+        return self.direction == "both"
+
+    def edge(self, step: int) -> int:
+        """The last frame on the way of `step`."""
+        return self.stop - 1 if step > 0 else self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Legs, and frames whose records are stale whether a leg reaches them or not."""
+
+    legs: tuple[Leg, ...]
+    stale: frozenset[int]
+
+
+def plan_object(past: Past, changed: Iterable[int], span: Span) -> Plan:
+    """What must be done again for one object.
+
+    Parameters
+    ----------
+    past : Past
+    changed : iterable of int
+        Frames on which its prompts are others than before.
+    span : Span
+    """
+    if not past.prompted:
+        return Plan((), frozenset(range(span.start, span.stop)))
+    if not past.was_prompted:
+        return Plan(_whole(past, span), frozenset())
+    legs: list[Leg] = []
+    stale: set[int] = set()
+    for t in sorted(changed, key=lambda t: t * span.step):
+        added, gone = _around(past, t, span)
+        legs += added
+        stale |= gone
+    return Plan(tuple(leg for leg in _joined(legs) if any(map(leg.reports, leg.frames))), frozenset(stale))
+
+
+def _whole(past: Past, span: Span) -> tuple[Leg, ...]:
+    step = span.step
+    positive = [t for t, where in past.prompted.items() if where]
+    first, last = min(positive, key=lambda t: t * step), max(positive, key=lambda t: t * step)
+    legs = [Leg(past.object_id, step, first, span.edge(step), True, span.edge(step))]
+    if span.both and last != span.edge(-step):
+        legs.append(Leg(past.object_id, -step, last, span.edge(-step), False, span.edge(-step)))
+    return tuple(legs)
+
+
+def _around(past: Past, t: int, span: Span) -> tuple[list[Leg], set[int]]:
+    """Legs for a change on frame `t`, and frames that are stale."""
+    if past.prompted.get(t):
+        return _from_prompt(past, t, span), set()
+    if t in past.prompted and t not in past.was_prompted:
+        return _through_denial(past, t, span), set()
+    return _between_neighbours(past, t, span)
+
+
+def _from_prompt(past: Past, t: int, span: Span) -> list[Leg]:
+    """Away from a new or changed prompt, as far as the next prompts."""
+    step, i = span.step, past.object_id
+    legs = [_entering(past, t, span, _end(past, t, step, span))]
+    if span.both:
+        legs.append(Leg(i, -step, t, _end(past, t, -step, span), False, t))
+    return legs
+
+
+def _entering(past: Past, t: int, span: Span, end: int) -> Leg:
+    """The primary leg from a prompt; clicks correct the mask of the object that is followed from the frame before."""
+    corrects = t in past.clicked and past.has_record(t - span.step) and _nearest(past, t, -span.step) is not None
+    start = t - span.step if corrects else t
+    return Leg(past.object_id, span.step, start, end, not corrects, t)
+
+
+def _through_denial(past: Past, t: int, span: Span) -> list[Leg]:
+    """Through clicks that say where the object is not."""
+    step, i = span.step, past.object_id
+    legs = []
+    if past.has_record(t - step):
+        legs.append(Leg(i, step, t - step, _end(past, t, step, span), False, t))
+    if span.both and _nearest(past, t, step, positive=True) is not None and past.has_record(t + step):
+        legs.append(Leg(i, -step, t + step, _end(past, t, -step, span), False, t))
+    return legs
+
+
+def _between_neighbours(past: Past, t: int, span: Span) -> tuple[list[Leg], set[int]]:
+    """From the prompts on both sides across a frame whose prompt is gone."""
+    step, i = span.step, past.object_id
+    behind, ahead = _nearest(past, t, -step), _nearest(past, t, step, positive=True)
+    first = behind + step if behind is not None else span.edge(-step)
+    last = ahead - step if ahead is not None else span.edge(step)
+    legs = []
+    if behind is not None:
+        legs.append(Leg(i, step, behind, last, False, t, anew=True))
+    if ahead is not None and span.both:
+        legs.append(Leg(i, -step, ahead, first, False, t, anew=True))
+    return legs, set(range(first, last + step, step))
+
+
+def _nearest(past: Past, t: int, step: int, *, positive: bool = False) -> int | None:
+    """The next prompted frame on the way of `step`."""
+    ahead = [p for p, where in past.prompted.items() if (p - t) * step > 0 and (where or not positive)]
+    return min(ahead, key=lambda p: abs(p - t)) if ahead else None
+
+
+def _end(past: Past, t: int, step: int, span: Span) -> int:
+    """The last frame before the next prompt on the way of `step`."""
+    stop = _nearest(past, t, step)
+    return span.edge(step) if stop is None else stop - step
+
+
+def _joined(legs: Sequence[Leg]) -> list[Leg]:
+    """Legs that are one: those of the same frames, and those that run into a correction of their object."""
+    joined: list[Leg] = []
+    for leg in legs:
+        row = next((k for k, other in enumerate(joined) if _meets(other, leg)), None)
+        if row is None:
+            joined.append(leg)
+        else:
+            other = joined[row]
+            later = max(other.sure_after, leg.sure_after, key=lambda t: t * leg.step)
+            joined[row] = replace(other, end=leg.end, sure_after=later, anew=other.anew or leg.anew)
+    return joined
+
+
+def _meets(before: Leg, leg: Leg) -> bool:
+    if (before.object_id, before.step) != (leg.object_id, leg.step):
+        return False
+    same = (before.start, before.end) == (leg.start, leg.end)
+    return same or (before.end == leg.start and not leg.reports_start and before.start != leg.start)
+
+
+def plan_touched(past: Past, touched: Iterable[int], span: Span) -> Plan:
+    """What must be done again for an object beside which others changed on some frames.
+
+    Each stretch between its prompts is followed again from the last untouched frame on either side.
+    """
+    legs: list[Leg] = []
+    by_prompts: dict[tuple[int | None, int | None], list[int]] = {}
+    for t in sorted(touched):
+        if t not in past.prompted:
+            by_prompts.setdefault((_nearest(past, t, -1), _nearest(past, t, 1)), []).append(t)
+    for frames in by_prompts.values():
+        for step in (span.step, -span.step)[: 1 + span.both]:
+            first, last = frames[0 if step > 0 else -1], frames[-1 if step > 0 else 0]
+            if _nearest(past, first, -step, positive=True) is not None and past.has_record(first - step):
+                end = _end(past, last, step, span)
+                legs.append(Leg(past.object_id, step, first - step, end, False, last, anew=True))
+    return Plan(tuple(legs), frozenset())
+
+
+def grouped(legs: Iterable[Leg]) -> list[list[Leg]]:
+    """Legs that run together: one direction, overlapping frames, each object once; in order of their start."""
+    groups: list[list[Leg]] = []
+    for leg in sorted(legs, key=lambda leg: leg.start * leg.step):
+        for group in groups:
+            last = max(other.end * other.step for other in group)
+            alone = all(other.object_id != leg.object_id for other in group)
+            if group[0].step == leg.step and alone and leg.start * leg.step <= last:
+                group.append(leg)
+                break
+        else:
+            groups.append([leg])
+    return groups

@@ -1,0 +1,105 @@
+"""The zarr group of a result: how it is opened, and its small parts."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.images.places import ResultError, settled
+from napari_mosam.core.images.zarr_files import open_zarr_group
+from napari_mosam.core.prompts.records import from_records, to_records
+
+if TYPE_CHECKING:
+    from napari_mosam.core.prompts.collection import Prompts
+
+LOCK_CHUNK = (64, 64)
+
+
+def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
+    """The zarr group of a result; a swap that was cut off is put right first.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ResultError
+        If it cannot be read, or holds an array that is stored with a codec which could run code.
+    Refused
+        For an address.
+    """
+    refuse_address(path, "a result")
+    with reading(path):
+        folder = settled(path)
+        if not folder.exists():
+            raise FileNotFoundError(f"there is no result '{path}'; check the path")
+        group = open_zarr_group(folder, mode)
+        if "labels" not in group or "table" not in group:
+            raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
+        return group
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn whatever a damaged store makes its readers raise into one kind of error.
+
+    Raises
+    ------
+    ResultError
+        In place of it.
+    """
+    try:
+        yield
+    except (ResultError, FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except Refused as error:
+        raise ResultError(str(error)) from error
+    except Exception as error:  # zarr, the codecs and the parsers have their own each
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise ResultError(f"'{path}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
+
+
+def write_prompts(group: Any, prompts: "Prompts") -> None:
+    """Keep prompts in a result's group."""
+    group.require_group("prompts").attrs["records"] = to_records(prompts)
+
+
+def read_prompts(group: Any) -> "Prompts":
+    """The prompts kept in a result's group; ResultError where there are none."""
+    if "prompts" not in group:
+        raise ResultError("this result was written without its prompts, by an earlier version; run 'mosam track' again")
+    return from_records(group["prompts"].attrs["records"], group["labels"].shape[1:])
+
+
+def write_ids(table: Any, object_ids: Sequence[int]) -> None:
+    """Name the columns of the tables."""
+    ids = np.array(object_ids, np.uint32)
+    if "object_ids" in table:
+        table["object_ids"].resize(ids.shape)
+    else:
+        table.create_array("object_ids", shape=ids.shape, chunks=(max(len(ids), 64),), dtype="uint32")
+    table["object_ids"][:] = ids
+
+
+def lock_array(group: Any, n_frames: int, n_objects: int) -> Any:
+    """Which objects are locked on which frames; made when it is first needed."""
+    if "locked" not in group["table"]:
+        group["table"].create_array("locked", shape=(n_frames, n_objects), chunks=LOCK_CHUNK, dtype="uint8")
+    return group["table/locked"]
+
+
+def locked_ids(group: Any, object_ids: Sequence[int], t: int) -> tuple[int, ...]:
+    """Objects that are locked on frame `t`."""
+    if "locked" not in group["table"]:
+        return ()
+    row = np.asarray(group["table/locked"][t])
+    return tuple(object_id for object_id, locked in zip(object_ids, row, strict=True) if locked)
+
+
+def mark_version() -> str:
+    """The version that writes."""
+    from importlib.metadata import version
+
+    return version("napari-mosam")

@@ -1,0 +1,300 @@
+"""What is kept of every object on every frame: enough to compose, explain and follow again without the others.
+
+Layout of a result's records, T frames and N objects: ``records/logits`` int8 (T, N, s, s), the mask logits before
+competition, see :mod:`logit_codes`; ``records/details`` float64 (T, N, K), named by the array's attribute ``columns``;
+``table/values`` float32 (T, N, C), likewise, in chunks that make a whole movie quick to read. A frame of each is
+written at once. The first axis never grows, the second does when objects are added.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from napari_mosam.core.images.places import ResultError
+from napari_mosam.core.masks.logit_codes import decode_array, encode_logits
+from napari_mosam.core.masks.overlap import Claim
+from napari_mosam.core.masks.raster import region_of_logits
+from napari_mosam.core.results.columns import (
+    CUE_PARTS,
+    CUES,
+    DETAILS,
+    DIRECTIONS,
+    FIRST_CUE,
+    FIRST_READ,
+    MAX_READS,
+    ORIGINS,
+    STATES,
+    TABLE,
+    cues_of,
+    reads_of,
+)
+from napari_mosam.core.results.frame import Cue, MemoryRead, ObjectResult, ObjectState
+from napari_mosam.core.windows.window import Window
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.masks.region import Region
+
+ROWS_PER_CHUNK = 64
+_FEWEST, _MOST = 16, 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One object on one frame, as it is stored. Numbers are those of :class:`ObjectResult`.
+
+    Attributes
+    ----------
+    object_id, t : int
+    direction : {'forward', 'backward'}
+        Which pass it comes from; where both took part, the one that is believed.
+    codes : ndarray of int8, shape (S/4, S/4)
+        Mask logits over the window before competition, less the pieces that were dropped after it.
+    area : int
+        Pixels in the label frame. The only number that changes when another object takes or leaves pixels.
+    disagreement : float
+        1 - IoU of the masks of both directions; NaN where only one took part.
+    """
+
+    object_id: int
+    t: int
+    direction: str
+    state: ObjectState
+    window: Window
+    codes: "NDArray[np.int8]"
+    predicted_iou: float
+    object_score: float
+    area: int
+    consistency: float = nan
+    shift_yx: tuple[float, float] = (0.0, 0.0)
+    contrast: float = nan
+    division: float = 0.0
+    decoded_with: str = "memory"
+    prompted: bool = False
+    remembered: bool = False
+    memory: tuple[MemoryRead, ...] = ()
+    cues: tuple[Cue, ...] = ()
+    disagreement: float = nan
+
+    @classmethod
+    def of(cls, result: ObjectResult, t: int, direction: str) -> Self:
+        """The record of an object's result on frame `t`."""
+        import torch
+
+        own = set(cls.__slots__) - {"t", "direction", "codes", "disagreement"}
+        shared = {name: getattr(result, name) for name in own}
+        codes = encode_logits(torch.from_numpy(result.logits)).numpy()
+        return cls(t=t, direction=direction, codes=codes, **shared)
+
+    @property
+    def present(self) -> bool:
+        """Whether the object was seen."""
+        return self.state is ObjectState.PRESENT
+
+    @property
+    def painted(self) -> bool:
+        """Whether a person painted the mask on this frame."""
+        return self.decoded_with == "painted"
+
+    @property
+    def logits(self) -> "NDArray[np.float32]":
+        """Mask logits over the window, as they compete; shape (S/4, S/4)."""
+        return decode_array(self.codes)
+
+    def claim(self, device: "torch.device | str" = "cpu") -> Claim:
+        """What the object brings to a contest in which it is not followed again."""
+        import torch
+
+        logits = torch.from_numpy(self.logits).to(device)
+        return Claim(self.object_id, self.window, logits, self.predicted_iou, self.painted)
+
+    def region(self, shape_yx: tuple[int, int]) -> "Region | None":
+        """Frame pixels of its mask before competition; None if there are none."""
+        return region_of_logits(self.claim().logits, self.window, shape_yx)
+
+
+def _detail_row(record: Record) -> "NDArray[np.float64]":
+    row = np.full(len(DETAILS), nan)
+    row[:FIRST_CUE] = (
+        *(*record.window.center_yx, *record.window.size_yx, *record.shift_yx, record.contrast),
+        *(ORIGINS.index(record.decoded_with), DIRECTIONS.index(record.direction), record.prompted, record.remembered),
+    )
+    for cue in record.cues:
+        at = FIRST_CUE + CUES.index(cue.name) * len(CUE_PARTS)
+        row[at : at + len(CUE_PARTS)] = (*cue.shift_yx, cue.confidence, cue.used)
+    for k, read in enumerate(record.memory[:MAX_READS]):
+        row[FIRST_READ + 2 * k : FIRST_READ + 2 * k + 2] = read.t, read.rating
+    return row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameRecords:
+    """All records of one frame, editable in place.
+
+    Attributes
+    ----------
+    t : int
+    object_ids : tuple of int
+        One per row.
+    logits : ndarray of int8, shape (N, S/4, S/4)
+    details : ndarray of float64, shape (N, K)
+    table : ndarray of float32, shape (N, C)
+    """
+
+    t: int
+    object_ids: tuple[int, ...]
+    logits: "NDArray[np.int8]"
+    details: "NDArray[np.float64]"
+    table: "NDArray[np.float32]"
+
+    @classmethod
+    def empty(cls, t: int, object_ids: Sequence[int], side: int) -> Self:
+        """No record of anything."""
+        n = len(object_ids)
+        details, table = np.full((n, len(DETAILS)), nan), np.full((n, len(TABLE)), nan, np.float32)
+        table[:, -1] = 0
+        return cls(t, tuple(object_ids), np.zeros((n, side, side), np.int8), details, table)
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records there are, by ascending id."""
+        found = [record for row in range(len(self.object_ids)) if (record := self.row(row)) is not None]
+        return iter(sorted(found, key=lambda record: record.object_id))
+
+    def get(self, object_id: int) -> Record | None:
+        """The record of an object; None where it was not followed."""
+        return self.row(self.object_ids.index(object_id))
+
+    def row(self, row: int) -> Record | None:
+        """The record in a row."""
+        values, details = dict(zip(TABLE, self.table[row].tolist(), strict=True)), self.details[row]
+        state = STATES[int(values.pop("state"))]
+        if state is None:
+            return None
+        cy, cx, height, width, dy, dx, contrast, origin, direction, prompted, remembered = details[:FIRST_CUE].tolist()
+        return Record(
+            object_id=self.object_ids[row],
+            t=self.t,
+            direction=DIRECTIONS[int(direction)],
+            state=state,
+            window=Window((cy, cx), (height, width)),
+            codes=self.logits[row],
+            area=int(values.pop("area")),
+            shift_yx=(dy, dx),
+            contrast=contrast,
+            decoded_with=ORIGINS[int(origin)],
+            prompted=bool(prompted),
+            remembered=bool(remembered),
+            memory=reads_of(details),
+            cues=cues_of(details),
+            **values,
+        )
+
+    def put(self, record: Record) -> None:
+        """Keep a record in place of what was there."""
+        row = self.object_ids.index(record.object_id)
+        self.logits[row] = record.codes
+        self.details[row] = _detail_row(record)
+        numbers = (float(getattr(record, name)) for name in TABLE[:-1])
+        self.table[row] = (*numbers, STATES.index(record.state))
+
+    def clear(self, object_id: int) -> None:
+        """Forget an object on this frame."""
+        row = self.object_ids.index(object_id)
+        self.logits[row], self.details[row], self.table[row] = 0, nan, (*[nan] * (len(TABLE) - 1), 0)
+
+    def set_areas(self, areas: Mapping[int, int]) -> None:
+        """Take the areas of the label frame, by object id."""
+        for row, object_id in enumerate(self.object_ids):
+            if self.table[row, -1]:
+                self.table[row, TABLE.index("area")] = areas.get(object_id, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordStore:
+    """The records of a result on disk.
+
+    Attributes
+    ----------
+    object_ids : tuple of int
+        One per column (second axis) of the arrays.
+    logits, details, table : zarr.Array
+    """
+
+    object_ids: tuple[int, ...]
+    logits: Any
+    details: Any
+    table: Any
+
+    @classmethod
+    def create(cls, group: Any, object_ids: Sequence[int], n_frames: int, side: int) -> Self:
+        """Make the empty arrays in a result's zarr group; `side` is that of the logits, px."""
+        from zarr.codecs import BloscCodec
+
+        n, per_chunk = len(object_ids), min(max(len(object_ids), _FEWEST), _MOST)
+        fast, records, table = BloscCodec(cname="lz4", clevel=5), group.create_group("records"), group["table"]
+
+        def array(where: Any, name: str, rows: int, dtype: str, fill: float, tail: tuple[int, ...]) -> Any:
+            shape, chunks = (n_frames, n, *tail), (rows, per_chunk, *tail)
+            return where.create_array(
+                name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, compressors=[fast]
+            )
+
+        logits = array(records, "logits", 1, "int8", 0, (side, side))
+        details = array(records, "details", 1, "float64", nan, (len(DETAILS),))
+        values = array(table, "values", ROWS_PER_CHUNK, "float32", nan, (len(TABLE),))
+        details.attrs["columns"], values.attrs["columns"] = list(DETAILS), list(TABLE)
+        return cls(tuple(object_ids), logits, details, values)
+
+    @classmethod
+    def open(cls, group: Any, object_ids: Sequence[int]) -> Self:
+        """Those of an opened result.
+
+        Raises
+        ------
+        ResultError
+            If the result has none, or keeps other columns.
+        """
+        if "records" not in group or "values" not in group["table"]:
+            raise ResultError(
+                "this result was written without records, by an earlier version; run 'mosam track' again to explain "
+                "or correct it"
+            )
+        details, values = group["records/details"], group["table/values"]
+        if (details.attrs["columns"], values.attrs["columns"]) != (list(DETAILS), list(TABLE)):
+            raise ResultError("this result was written by another version, with other columns; run 'mosam track' again")
+        return cls(tuple(object_ids), group["records/logits"], details, values)
+
+    @property
+    def side(self) -> int:
+        """Side of the logits, px of the decoder's grid."""
+        return int(self.logits.shape[-1])
+
+    def grow(self, object_ids: Sequence[int]) -> "RecordStore":
+        """The same with room for more objects, added at the end."""
+        ids = (*self.object_ids, *object_ids)
+        for array in (self.logits, self.details, self.table):
+            array.resize((array.shape[0], len(ids), *array.shape[2:]))
+        return replace(self, object_ids=ids)
+
+    def read(self, t: int) -> FrameRecords:
+        """All records of a frame."""
+        table = np.asarray(self.table[t])
+        table[np.isnan(table[:, -1]), -1] = 0
+        return FrameRecords(t, self.object_ids, np.asarray(self.logits[t]), np.asarray(self.details[t]), table)
+
+    def write(self, frame: FrameRecords) -> None:
+        """Replace the records of a frame."""
+        self.logits[frame.t], self.details[frame.t], self.table[frame.t] = frame.logits, frame.details, frame.table
+
+    def read_one(self, object_id: int, t: int) -> Record | None:
+        """The record of one object on one frame."""
+        column = self.object_ids.index(object_id)
+        one = FrameRecords(
+            t, (object_id,), *(np.asarray(a[t, column])[None] for a in (self.logits, self.details, self.table))
+        )
+        return None if np.isnan(one.table[0, -1]) else one.row(0)

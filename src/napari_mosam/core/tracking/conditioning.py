@@ -1,0 +1,134 @@
+"""Prompted frames: segmented once, remembered for good, shared by both directions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.masks.overlap import NO_OBJECT, Claim, Contest, suppress, upsample
+from napari_mosam.core.masks.pieces import Shares, settle
+from napari_mosam.core.masks.region import Region
+from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
+from napari_mosam.core.results.frame import ObjectResult, ObjectState
+from napari_mosam.core.tracking.frame_prompts import Request
+from napari_mosam.core.tracking.prompted_masks import FirstMask, first_masks
+from napari_mosam.core.windows.window import Pyramid, Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+PAINTED_CLAIM = 3.0
+"""Factor by which a painted mask's logits enter the contest: they beat every prediction."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seed:
+    """An object on a prompted frame, its memory written; holds no image features.
+
+    Attributes
+    ----------
+    object_id : int
+    window : Window
+    logits : Tensor, shape (S/4, S/4)
+        As they take part in the contest, see :func:`claimed_logits`.
+    memory : MemoryFrame
+    region : Region or None
+        The pixels it won from the other objects prompted on that frame.
+    painted : bool
+        Whether a person painted the mask.
+    """
+
+    object_id: int
+    window: Window
+    logits: "Tensor"
+    memory: MemoryFrame
+    region: Region | None
+    painted: bool = False
+
+    def result(self) -> ObjectResult:
+        """What is reported of it before anything is followed."""
+        region = self.region
+        return ObjectResult(
+            object_id=self.object_id,
+            state=ObjectState.PRESENT if region is not None else ObjectState.LOST,
+            window=self.window,
+            logits=np.array(self.logits.float().cpu().numpy(), np.float32),
+            predicted_iou=self.memory.predicted_iou,
+            object_score=self.memory.object_score,
+            area=region.area if region is not None else 0,
+            box=region.box if region is not None else None,
+            consistency=float("nan"),
+            shift_yx=(0.0, 0.0),
+            remembered=True,
+            prompted=True,
+            decoded_with="painted" if self.painted else "prompt",
+        )
+
+
+def seed_frame(
+    model: Segmenter, frame: "NDArray[np.float32]", t: int, requests: Sequence[Request], config: EngineConfig
+) -> tuple[dict[int, Seed], Shares]:
+    """Segment all objects prompted on a frame and write them to memory.
+
+    Parameters
+    ----------
+    frame : ndarray of float32, shape (Y, X)
+        In [0, 1].
+    t : int
+        Its index.
+    requests : sequence of Request
+        One per object.
+
+    Returns
+    -------
+    seeds : dict of int to Seed
+        By object id.
+    shares : Shares
+        Who holds which pixel, rows in the order of the requests.
+    """
+    pyramid = Pyramid.of(frame, model.device)
+    masks = first_masks(model, pyramid, requests, config.window)
+    claims = [_claim(mask, request) for mask, request in zip(masks, requests, strict=True)]
+    logits, shares = settle(claims, (), pyramid.shape_yx, prune=config.prune)
+    contest = shares.whole if config.compete else None
+    seeds = {}
+    for row, (mask, own, region) in enumerate(zip(masks, logits, shares.regions, strict=True)):
+        memory = _seed_memory(model, mask, contest, row, t, region)
+        seeds[mask.object_id] = Seed(mask.object_id, mask.window, own, memory, region, not mask.from_points)
+    return seeds, shares
+
+
+def _claim(mask: FirstMask, request: Request) -> Claim:
+    return Claim(
+        mask.object_id,
+        mask.window,
+        claimed_logits(mask),
+        mask.predicted_iou,
+        painted=not mask.from_points,
+        expected=request.clicked,
+    )
+
+
+def claimed_logits(mask: FirstMask) -> "Tensor":
+    """Logits for the contest: what the user painted beats every prediction, an unseen object claims nothing."""
+    if not mask.from_points:
+        return mask.logits * PAINTED_CLAIM
+    return mask.logits if mask.object_score > 0 else mask.logits.clamp(max=NO_OBJECT)
+
+
+def _seed_memory(
+    model: Segmenter, mask: FirstMask, contest: Contest | None, row: int, t: int, region: Region | None
+) -> MemoryFrame:
+    """Written as SAM 2 writes every prompted frame, painted ones too: binarised where the model was trained so."""
+    import torch
+
+    score = torch.tensor([mask.object_score], device=model.device)
+    full = upsample(mask.logits[None], model.image_size)
+    if contest is not None:
+        full = suppress(full, contest.rivals(row, mask.window, model.image_size)[None])
+    features = model.remember(mask.features, full[:, None], score, from_points=True)
+    area = float(region.area) if region is not None else 0.0
+    return MemoryFrame(t, features[0], mask.pointer, mask.predicted_iou, mask.object_score, area)

@@ -1,0 +1,214 @@
+"""The first mask of an object: from points, boxes or a painted mask on one frame.
+
+A box or a mask carries the object's size. A click does not: windows of several scales around it are decoded in
+one batch, the scale is chosen by how sure and how stable the mask is, and the object is framed anew around its
+own mask before the final decode.
+
+On the whole frame all this falls away, and what is asked is what SAM 2 asks: all points of an object at once, the
+best of three masks for a single click (Ravi et al. 2024, arXiv 2408.00714).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mosam.core.config.engine import WindowConfig
+from napari_mosam.core.masks.overlap import NO_OBJECT
+from napari_mosam.core.masks.raster import innermost_point, rasterise, region_of_logits
+from napari_mosam.core.masks.region import Region
+from napari_mosam.core.model.protocol import Features, Segmenter
+from napari_mosam.core.model.queries import LARGEST_PROMPT_LOGIT, POSITIVE, Answer, Point, Query, ask, encode_windows
+from napari_mosam.core.tracking.frame_prompts import Request, box_diameter, frame_window
+from napari_mosam.core.tracking.scale_search import find_scale, pixel_at, stability
+from napari_mosam.core.windows.window import Pyramid, Window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MASK_LOGIT = 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FirstMask:
+    """An object on a frame where the user prompted it.
+
+    Attributes
+    ----------
+    object_id : int
+    window : Window
+    logits : Tensor, shape (S/4, S/4)
+    predicted_iou : float
+    object_score : float
+    pointer : Tensor, shape (C,)
+    features : Features
+        Of this window alone, for the memory encoder.
+    from_points : bool
+        Whether points or a box made it, rather than a mask.
+    """
+
+    object_id: int
+    window: Window
+    logits: "Tensor"
+    predicted_iou: float
+    object_score: float
+    pointer: "Tensor"
+    features: Features
+    from_points: bool
+
+
+def first_masks(
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig
+) -> list[FirstMask]:
+    """Segment prompted objects on one frame.
+
+    Parameters
+    ----------
+    model : Segmenter
+    pyramid : Pyramid
+        The frame, values in [0, 1].
+    requests : sequence of Request
+        One per object.
+    config : WindowConfig
+
+    Returns
+    -------
+    list of FirstMask
+        In the order of the requests.
+    """
+    if config.mode == "full":
+        return _whole_frame(model, pyramid, requests, config)
+    painted, asked = _by_kind(requests)
+    masks = {m.object_id: m for m in (*_given(model, pyramid, painted, config), *_found(model, pyramid, asked, config))}
+    wanting = [r for r in requests if r.needs_correction]
+    masks.update({m.object_id: m for m in _corrected(model, pyramid, wanting, masks)})
+    return [masks[r.object_id] for r in requests]
+
+
+def _by_kind(requests: Sequence[Request]) -> tuple[list[Request], list[Request]]:
+    """Requests with a painted mask, and the others."""
+    return [r for r in requests if r.region is not None], [r for r in requests if r.region is None]
+
+
+# ---- on the whole frame, as SAM 2 does it
+
+
+def _whole_frame(
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig
+) -> list[FirstMask]:
+    painted, _ = _by_kind(requests)
+    masks = {m.object_id: m for m in _given(model, pyramid, painted, config)}
+    asked = [r for r in requests if r.region is None or r.clicks]
+    queries = [_whole_query(request, pyramid.shape_yx, masks.get(request.object_id)) for request in asked]
+    masks.update({m.object_id: _gated(m) for m in _concluded(model, pyramid, queries)})
+    return [masks[r.object_id] for r in requests]
+
+
+def _whole_query(request: Request, shape_yx: tuple[int, int], painted: FirstMask | None) -> Query:
+    """All points at once, on top of what was painted; one point alone has several answers."""
+    points = request.points(margin=0.0) if painted is None else request.clicks
+    before = None if painted is None else painted.logits.clamp(-LARGEST_PROMPT_LOGIT, LARGEST_PROMPT_LOGIT)
+    return Query(request.object_id, Window.full(shape_yx), points, before, multimask=len(points) == 1)
+
+
+def _gated(mask: FirstMask) -> FirstMask:
+    """An object that is not seen has no mask."""
+    return mask if mask.object_score > 0 else replace(mask, logits=mask.logits.new_full(mask.logits.shape, NO_OBJECT))
+
+
+# ---- painted
+
+
+def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig) -> list[FirstMask]:
+    """Painted masks, taken as they are."""
+    if not requests:
+        return []
+    import torch
+
+    regions = [r.region for r in requests if r.region is not None]
+    windows = [frame_window(pyramid.shape_yx, r.center_yx, r.diameter, config) for r in regions]
+    features = encode_windows(model, pyramid, windows)
+    pairs = zip(regions, windows, strict=True)
+    masks = torch.stack([rasterise(region, window, model.image_size) for region, window in pairs]).to(model.device)
+    binary = (masks >= 0.5).float()
+    pointers = model.pointers_of_masks(features, binary)
+    logits = sure_logits(binary if config.mode == "full" else masks)
+    scores = [MASK_LOGIT if own.any() else -MASK_LOGIT for own in binary]
+    return [
+        FirstMask(r.object_id, windows[i], logits[i], 1.0, scores[i], pointers[i], features.take([i]), False)
+        for i, r in enumerate(requests)
+    ]
+
+
+def sure_logits(masks: "Tensor") -> "Tensor":
+    """Masks (B, 1, S, S) in [0, 1] as logits (B, S/4, S/4) of a sure decision."""
+    from torch.nn.functional import interpolate
+
+    return interpolate((masks * 2 - 1) * MASK_LOGIT, scale_factor=0.25, mode="bilinear", antialias=True)[:, 0]
+
+
+# ---- asked for in windows of their own
+
+
+def _found(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig) -> list[FirstMask]:
+    """Boxes, with the clicks beside them, and the first click of every other object."""
+    return _concluded(model, pyramid, [_query(model, pyramid, request, config) for request in requests])
+
+
+def _query(model: Segmenter, pyramid: Pyramid, request: Request, config: WindowConfig) -> Query:
+    """The question about an object once its place and size are known."""
+    if request.box is not None:
+        y0, x0, y1, x1 = request.box
+        center = (y0 + y1) / 2, (x0 + x1) / 2
+        window = frame_window(pyramid.shape_yx, center, box_diameter(request.box), config)
+        return Query(request.object_id, window, request.points(margin=0.5))
+    region = _centred(model, pyramid, request, find_scale(model, pyramid, request, config), config)
+    window = frame_window(pyramid.shape_yx, region.center_yx, region.diameter, config)
+    click = (*request.first_click, POSITIVE)
+    return Query(request.object_id, window, (click, _inner_click(region)))
+
+
+def _centred(model: Segmenter, pyramid: Pyramid, request: Request, region: Region, config: WindowConfig) -> Region:
+    """The object seen again in its own window, from its innermost point."""
+    window = frame_window(pyramid.shape_yx, region.center_yx, region.diameter, config)
+    query = Query(request.object_id, window, (_inner_click(region),), multimask=True)
+    answer = ask(model, pyramid, [query])[0]
+    return region_of_logits(_steadiest(answer), window, pyramid.shape_yx) or region
+
+
+def _steadiest(answer: Answer) -> "Tensor":
+    scores = [float(iou) * stability(own) for own, iou in zip(answer.logits, answer.predicted_iou, strict=True)]
+    return answer.logits[int(np.argmax(scores))]
+
+
+def _corrected(
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], masks: dict[int, FirstMask]
+) -> list[FirstMask]:
+    """Masks asked for again with every click, their own logits and their innermost point."""
+    queries = []
+    for request in requests:
+        mask = masks[request.object_id]
+        region = region_of_logits(mask.logits, mask.window, pyramid.shape_yx)
+        inner = _inner_click(region or pixel_at(mask.window.center_yx, pyramid.shape_yx))
+        queries.append(Query(request.object_id, mask.window, (*request.clicks, inner), mask.logits))
+    return _concluded(model, pyramid, queries)
+
+
+def _inner_click(region: Region) -> Point:
+    return (*innermost_point(region), POSITIVE)
+
+
+def _concluded(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> list[FirstMask]:
+    import torch
+
+    if not queries:
+        return []
+    answers = ask(model, pyramid, queries)
+    best = [int(answer.predicted_iou.argmax()) for answer in answers]
+    scores = torch.tensor([a.object_score for a in answers], device=model.device)
+    pointers = model.pointers(torch.stack([a.tokens[k] for a, k in zip(answers, best, strict=True)]), scores)
+    return [
+        FirstMask(q.object_id, a.window, a.logits[k], float(a.predicted_iou[k]), a.object_score, p, a.features, True)
+        for q, a, k, p in zip(queries, answers, best, pointers, strict=True)
+    ]

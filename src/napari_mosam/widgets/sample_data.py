@@ -1,0 +1,85 @@
+"""Sample data of the plugin: a simulated movie with its truth, and a real time-lapse where it is installed."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+_SCRATCH_ASSAY = "samples/scratch-assay-labeled-10T-2Ch.tiff"
+_PIXEL_SIZE = 0.619
+_CHANNELS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("nuclei", "image", {"colormap": "cyan", "blending": "translucent_no_depth", "visible": False}),
+    ("oblique", "image", {"colormap": "gray", "blending": "translucent_no_depth"}),
+    ("nuclei, single frames", "labels", {"visible": False, "opacity": 0.5}),
+    ("cells, single frames", "labels", {"visible": False, "opacity": 0.5}),
+)
+_AXES = ("t", "y", "x")
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def simulated_cells() -> list[LayerData]:
+    """Simulate nuclei that move, touch, vanish and return, with a hidden labels layer of the truth.
+
+    Returns
+    -------
+    list of layer data
+        An image (30, 256, 256) of uint16 and 'truth', labels of the same shape.
+    """
+    from napari_mosam.core.simulation.movies import sample_movie
+
+    movie = sample_movie()
+    image = {"name": "simulated cells", "axis_labels": _AXES, "colormap": "gray"}
+    truth = {"name": "truth", "axis_labels": _AXES, "visible": False, "opacity": 0.5}
+    return [(movie.images, image, "image"), (movie.labels, truth, "labels")]
+
+
+def scratch_assay_path() -> Path:
+    """Path of the real time-lapse of the package ndev-sampledata; needs neither napari nor that package's imports.
+
+    Returns
+    -------
+    Path
+        A TIFF of uint16 in the axes (C, T, Y, X), (4, 10, 210, 576), 0.619 um per pixel: fluorescent nuclei, oblique
+        illumination, labels of nuclei, labels of cells. Its label values are not the same cell on different frames.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package is not installed.
+    """
+    spec = find_spec("ndev_sampledata")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(place) / _SCRATCH_ASSAY
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        "the scratch assay comes with the package ndev-sampledata, which was not found here: "
+        "pip install ndev-sampledata"
+    )
+
+
+def scratch_assay() -> list[LayerData]:
+    """Load real cells that close a scratch: 10 frames of 210 x 576 in two channels, and labels made frame by frame.
+
+    Returns
+    -------
+    list of layer data
+        Images 'nuclei' (fluorescence) and 'oblique'; two hidden labels layers. All (10, 210, 576), in micrometres.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package ndev-sampledata is not installed.
+    """
+    import tifffile
+
+    channels = tifffile.imread(scratch_assay_path())
+    place = {
+        "scale": (1.0, _PIXEL_SIZE, _PIXEL_SIZE),
+        "units": ("pixel", "micrometer", "micrometer"),
+        "axis_labels": _AXES,
+    }
+    return [
+        (channel, {"name": name, **place, **look}, kind)
+        for channel, (name, kind, look) in zip(channels, _CHANNELS, strict=True)
+    ]

@@ -1,0 +1,77 @@
+"""The shipped model where identities are hard to keep: look-alikes that pass each other, absences, leaps of the stage.
+
+More seeds and the comparison with plain SAM 2 memory are in ``benchmarks/stress.py``.
+"""
+
+import numpy as np
+import pytest
+from tests.support.fake_model import iou
+
+from napari_mosam.core.api import segment
+from napari_mosam.core.config.engine import EngineConfig, LifeConfig, MotionConfig
+from napari_mosam.core.model.registry import load_model
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.simulation.movies import (
+    SimulationConfig,
+    crowd,
+    simulate,
+    stage_leaps,
+    twins_cross,
+    two_disks_cross,
+)
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return load_model("nano", device="cpu", dtype="float32")
+
+
+def last_ious(model, movie, n_last=3, **options):
+    """Mean IoU of every object of the first frame with its own truth over the last frames on which it shows."""
+    found = {int(i): [] for i in np.unique(movie.labels[0]) if i}
+    for result in segment(movie.images, Prompts.from_labels(movie.labels[0]), model=model, **options):
+        for i, scores in found.items():
+            true = movie.labels[result.t] == i
+            if true.any():
+                scores.append(iou(result.labels == i, true))
+    return [float(np.mean(scores[-n_last:])) for scores in found.values()]
+
+
+@pytest.mark.parametrize("case", [two_disks_cross, twins_cross])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_two_identical_disks_that_pass_each_other_keep_their_ids(nano, case, seed):
+    assert min(last_ious(nano, case(seed))) > 0.8
+
+
+def test_without_their_own_motion_they_do_not(nano):
+    config = EngineConfig(motion=MotionConfig(kalman=False))
+    assert min(last_ious(nano, two_disks_cross(0), config=config)) < 0.5
+
+
+def test_a_crowd_of_identical_touching_nuclei_keeps_its_ids(nano):
+    assert min(last_ious(nano, crowd(1, n_frames=8))) > 0.5
+
+
+def test_objects_survive_leaps_of_the_stage(nano):
+    assert min(last_ious(nano, stage_leaps(0))) > 0.8
+
+
+def absent(n_gone):
+    """A lone cell that wanders, is out of sight for some frames and returns."""
+    settings = {"shape": (128, 128), "n_cells": 1, "cell_shape": "round", "diameter": 28.0, "speed": 1.0}
+    return simulate(SimulationConfig(seed=4, n_frames=12 + n_gone, vanish=[(1, 5, 4 + n_gone)], **settings))
+
+
+def test_a_cell_that_was_absent_for_twenty_frames_comes_back_with_its_id(nano):
+    assert min(last_ious(nano, absent(20))) > 0.8
+
+
+def test_nothing_is_made_of_noise_while_a_cell_is_absent(nano):
+    movie = absent(8)
+    prompts = Prompts.from_labels(movie.labels[0])
+
+    def invented(life):
+        results = segment(movie.images, prompts, model=nano, config=EngineConfig(life=life))
+        return sum(bool(r.labels.any()) for r in results if not movie.labels[r.t].any())
+
+    assert invented(LifeConfig()) == 0

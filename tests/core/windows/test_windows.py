@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_mosam.core.windows.window import Pyramid, Window, paste, sample
+
+COORDINATE = st.floats(-200, 400)
+SIDE = st.floats(0.5, 900)
+WINDOWS = st.builds(Window, st.tuples(COORDINATE, COORDINATE), st.tuples(SIDE, SIDE))
+SHAPES = st.tuples(st.integers(1, 70), st.integers(1, 70))
+
+
+def ramp(shape, dy=0.5, dx=-0.25):
+    """Linear in both directions: bilinear resampling away from the edges reproduces it exactly."""
+    y, x = np.indices(shape)
+    return torch.from_numpy((dy * y + dx * x).astype(np.float32))
+
+
+@given(WINDOWS, st.integers(1, 1024), st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=5))
+def test_to_model_and_to_frame_are_inverse(window, size, points):
+    points = np.array(points)
+    scale = size / np.array(window.size_yx)
+    assert window.to_frame(window.to_model(points, size), size) == pytest.approx(points, abs=1e-6)
+    assert window.to_model(window.to_frame(points, size), size) == pytest.approx(points, abs=1e-6 * max(1, *scale))
+
+
+def test_model_pixels_cover_the_window_edge_to_edge():
+    window = Window((10.0, 20.0), (8.0, 4.0))
+    corners = window.to_frame(np.array([[-0.5, -0.5], [63.5, 63.5]]), 64)
+    assert corners.tolist() == [[6.0, 18.0], [14.0, 22.0]]
+    assert window.to_model(np.array([[10.0, 20.0]]), 64).tolist() == [[31.5, 31.5]]
+
+
+@given(SHAPES)
+def test_the_full_window_covers_the_frame(shape):
+    window = Window.full(shape)
+    assert window.start_yx == (-0.5, -0.5)
+    assert window.pixels(shape) == (slice(0, shape[0]), slice(0, shape[1]))
+
+
+@given(WINDOWS, SHAPES)
+def test_pixels_are_those_whose_centre_lies_inside(window, shape):
+    for axis, span in enumerate(window.pixels(shape)):
+        start, side = window.start_yx[axis], window.size_yx[axis]
+        inside = [k for k in range(shape[axis]) if start <= k < start + side]
+        assert list(range(span.start, span.stop)) == inside
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (31, 45)])
+def test_a_window_of_the_models_size_is_the_frame_itself(shape):
+    frame = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    window = Window((15.5, 17.5), (16.0, 16.0))
+    crop = Pyramid(frame).crop([window], 16)
+    assert crop.shape == (1, 16, 16)
+    assert torch.allclose(crop[0], frame[8:24, 10:26], atol=1e-5)
+
+
+@settings(max_examples=40)
+@given(st.floats(12, 40), st.floats(12, 40), st.floats(9, 20), st.sampled_from([16, 31, 64]))
+def test_cropping_a_ramp_reads_it_at_the_model_pixels(y, x, side, size):
+    window = Window.square((y, x), side)
+    crop = Pyramid(ramp((53, 53))).crop([window], size)[0]
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), -1).reshape(-1, 2)
+    expected = window.to_frame(grid, size) @ [0.5, -0.25]
+    assert crop.numpy().ravel() == pytest.approx(expected, abs=2e-3)
+
+
+@settings(max_examples=40)
+@given(
+    st.floats(20, 30), st.floats(20, 30), st.floats(14, 40), st.floats(14, 40), st.sampled_from([(50, 50), (51, 47)])
+)
+def test_crop_then_paste_gives_a_smooth_image_back(y, x, height, width, shape):
+    window = Window((y, x), (height, width))
+    rows, columns = np.indices(shape)
+    smooth = torch.from_numpy((np.sin(rows / 9) + np.cos(columns / 11)).astype(np.float32))
+    region, values = paste(sample(smooth[None, None], window, 64)[0], window, shape)
+    assert region == window.pixels(shape)
+    inner = (slice(2, -2), slice(2, -2))
+    assert torch.allclose(values[inner], smooth[region][inner], atol=0.03)
+
+
+@given(WINDOWS, SHAPES)
+@settings(max_examples=60)
+def test_paste_fills_exactly_the_pixels_of_the_window(window, shape):
+    region, values = paste(torch.full((8, 8), 2.5), window, shape)
+    assert region == window.pixels(shape)
+    assert torch.zeros(shape)[region].shape == values.shape
+    assert values.numel() == 0 or torch.allclose(values, torch.tensor(2.5))
+
+
+def test_paste_puts_a_blob_where_it_was_cropped():
+    frame = torch.zeros(60, 80)
+    frame[41:44, 61:64] = 1
+    window = Window.square((45, 60), 32)
+    region, values = paste(Pyramid(frame).crop([window], 64)[0], window, (60, 80))
+    back = torch.zeros(60, 80)
+    back[region] = values
+    assert np.unravel_index(int(back.argmax()), back.shape) == (42, 62)
+    assert float(back.sum()) == pytest.approx(9, rel=0.05)
+
+
+@pytest.mark.parametrize("center", [(-500.0, 10.0), (10.0, 900.0)])
+def test_a_window_outside_the_frame_pastes_nothing_and_repeats_the_edge(center):
+    frame = ramp((20, 30))
+    window = Window.square(center, 16)
+    _, values = paste(torch.ones(8, 8), window, (20, 30))
+    assert values.numel() == 0
+    assert torch.isfinite(Pyramid(frame).crop([window], 16)).all()
+    nearest = frame[0] if center[0] < 0 else frame[:, -1]
+    assert Pyramid(frame).crop([window], 16).unique().numel() <= nearest.unique().numel() * 16
+
+
+def test_the_frames_edge_is_repeated():
+    frame = torch.zeros(20, 20)
+    frame[0] = 1
+    crop = Pyramid(frame).crop([Window.square((0, 10), 16)], 16)[0]
+    assert torch.allclose(crop[:8], torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (509, 511)])
+def test_large_windows_are_averaged_not_aliased(shape):
+    y, x = np.indices(shape)
+    chequered = torch.from_numpy(((y + x) % 2).astype(np.float32))
+    crop = Pyramid(chequered).crop([Window.full(shape)], 64)[0]
+    assert torch.allclose(crop[1:-1, 1:-1], torch.tensor(0.5), atol=0.02)
+
+
+def test_pyramid_levels_keep_the_position():
+    shape = (400, 400)
+    window = Window.square((199.5, 199.5), 320)
+    crop = Pyramid(ramp(shape)).crop([window], 32)[0]
+    grid = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"), -1).reshape(-1, 2)
+    assert crop.numpy().ravel() == pytest.approx(window.to_frame(grid, 32) @ [0.5, -0.25], abs=0.05)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 5)])
+def test_tiny_frames_can_be_cropped(shape):
+    crop = Pyramid(torch.ones(shape)).crop([Window.square((0, 0), 500), Window.full(shape)], 32)
+    assert crop.shape == (2, 32, 32)
+    assert torch.allclose(crop, torch.tensor(1.0))
+
+
+def test_windows_of_a_batch_do_not_depend_on_each_other():
+    frame = torch.rand(90, 70, generator=torch.Generator().manual_seed(1))
+    windows = [Window.square((20, 20), 30), Window.square((60, 40), 150), Window.full((90, 70))]
+    batch = Pyramid(frame).crop(windows, 32)
+    for row, window in enumerate(windows):
+        assert torch.equal(Pyramid(frame).crop([window], 32)[0], batch[row])

@@ -1,0 +1,268 @@
+"""The training loop: batches in, better weights out; stops and resumes anywhere."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from napari_mosam.core.model.build import load_weights
+from napari_mosam.core.model.device import choose_dtype
+from napari_mosam.core.model.sam2_parts import Sam2Parts
+from training.config import OptimiserConfig, TrainingConfig
+from training.data.clips import ClipBatch, cut_clips
+from training.data.movies import MovieSource
+from training.nano.average import RunningMean
+from training.nano.checkpoints import Checkpoint, CheckpointError
+from training.nano.metrics_log import Journal
+from training.nano.networks import new_network, parameters_of
+from training.nano.prefetcher import Ahead
+from training.nano.rollout import Judged, Rollout
+from training.nano.schedule import Budget, average_decay, learning_rate
+from training.recipes import CONFIGS
+from training.slices import SliceState, plain, read_slice
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+BETAS = (0.9, 0.98)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run computes and writes.
+
+    Attributes
+    ----------
+    device : torch.device
+    folder : Path
+        Of the checkpoint and the log; made if need be.
+    recipes : Path
+        Where parameter files named by the recipe lie.
+    """
+
+    device: torch.device
+    folder: Path
+    recipes: Path = CONFIGS
+
+
+class Keeper(Protocol):
+    """Writes what a run has reached."""
+
+    def goes_on(self, trainer: "Trainer") -> bool:
+        """Asked after every update: write if it is time, and whether the run goes on."""
+        ...
+
+    def save(self, trainer: "Trainer") -> Path:
+        """Asked at the end of the run."""
+        ...
+
+
+class Checkpoints:
+    """Whole checkpoints every few updates, as the recipe says."""
+
+    def goes_on(self, trainer: "Trainer") -> bool:
+        """See :class:`Keeper`."""
+        if trainer.step % trainer.config.optimiser.save_every == 0:
+            self.save(trainer)
+        return True
+
+    def save(self, trainer: "Trainer") -> Path:
+        """See :class:`Keeper`."""
+        return trainer.save()
+
+
+class Trainer:
+    """One run of a recipe.
+
+    Every batch and every choice is a function of the recipe's seed and the index of the batch, so that a run limited
+    by updates gives the same weights whether or not it was interrupted.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    source : MovieSource
+    place : Place
+    clock : callable
+        Seconds; only differences count.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, source: MovieSource, place: Place, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self.parameters = parameters_of(config.model, place.recipes)
+        self.network: Any = new_network(config.model, self.parameters, config.seed).to(place.device)
+        self.average = RunningMean(self.network)
+        self.step = 0
+        self.skipped = 0
+        self.object_frames = 0
+        self.n_slices = 1
+        self._source = source
+        self._place = place
+        self._clock = clock
+        self._parts = Sam2Parts(self.network, choose_dtype(place.device))
+        self._optimiser = new_optimiser(self.network, config.optimiser)
+        self._budget = Budget(config.optimiser.steps, config.optimiser.seconds)
+        self._journal = Journal(place.folder / LOG)
+        self._before = 0.0
+        self._started = clock()
+
+    # ---- state
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, in all parts of the run."""
+        return self._before + self._clock() - self._started
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        return self._budget.progress(self.step, self.elapsed)
+
+    def save(self) -> Path:
+        """Write the checkpoint."""
+        path = self._place.folder / CHECKPOINT
+        network, average = self.network.state_dict(), self.average.state
+        optimiser, settings = self._optimiser.state_dict(), self.config.to_dict()
+        n_seen = self.object_frames
+        Checkpoint(self.step, self.elapsed, self.skipped, network, average, optimiser, settings, n_seen).save(path)
+        return path
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or it is of a run with another network.
+        """
+        stored = Checkpoint.load(self._place.folder / CHECKPOINT)
+        if stored.settings["model"] != self.config.to_dict()["model"]:
+            raise CheckpointError(f"the checkpoint is of another model: {stored.settings['model']}")
+        self.network.load_state_dict(stored.network)
+        self.average.load(stored.average)
+        self._optimiser.load_state_dict(stored.optimiser)
+        self.step, self.skipped, self.object_frames = stored.step, stored.skipped, stored.object_frames
+        self._before, self._started = stored.elapsed, self._clock()
+
+    def slice_state(self, data: list[str]) -> SliceState:
+        """How far the run is, for those who go on another day."""
+        settings = self.config.optimiser
+        rate = learning_rate(max(0, self.step - 1), self._budget.progress(max(0, self.step - 1), 0.0), settings)
+        return SliceState(
+            settings=plain(self.config.to_dict()),
+            data=data,
+            updates=self.step,
+            total_updates=settings.steps,
+            skipped=self.skipped,
+            object_frames=self.object_frames,
+            seconds=round(self.elapsed, 1),
+            slices=self.n_slices,
+            rate=rate,
+            losses=self._journal.latest,
+        )
+
+    def resume_from(self, weights: Path, data: list[str]) -> None:
+        """Go on from what a slice left, with a fresh optimiser.
+
+        Raises
+        ------
+        CheckpointError
+            If it is of another recipe, length or data.
+        ModelError
+            If the weights do not fit the network.
+        """
+        stored = read_slice(weights)
+        stored.check(self.config.to_dict(), data)
+        load_weights(self.network, weights)
+        self.average.load(self.network.state_dict())
+        self.step, self.skipped, self.object_frames = stored.updates, stored.skipped, stored.object_frames
+        self.n_slices = stored.slices + 1
+        self._before, self._started = stored.seconds, self._clock()
+
+    # ---- work
+
+    def run(self, until: int | None = None, keeper: "Keeper | None" = None) -> None:
+        """Train until the budget is spent, for the first `until` updates of it, or as long as the keeper lets it."""
+        keeper, settings = keeper or Checkpoints(), self.config.optimiser
+        ahead = Ahead(self._batch, self.step * settings.accumulate, self.config.data.queue)
+        batches, self._started, self._before = iter(ahead), self._clock(), self.elapsed
+        try:
+            while self.progress < 1 and (until is None or self.step < until):
+                self._update(self._awaited(batches))
+                if self.step % settings.log_every == 0:
+                    self._write_line()
+                if not keeper.goes_on(self):
+                    break
+        finally:
+            ahead.stop()
+        self._write_line()
+        keeper.save(self)
+
+    def _awaited(self, batches: Iterator[tuple[int, ClipBatch]]) -> list[tuple[int, ClipBatch]]:
+        """The batches of an update; long waits for them say that drawing movies is the limit, not the network."""
+        begin = self._clock()
+        found = [next(batches) for _ in range(self.config.optimiser.accumulate)]
+        self._journal.report({"waited": self._clock() - begin})
+        return found
+
+    @torch.no_grad()
+    def _batch(self, index: int) -> tuple[int, ClipBatch]:
+        """Batch `index` of the run, counted through all updates."""
+        step = index // self.config.optimiser.accumulate
+        stage = self.config.stage_at(self._budget.progress(step, self.elapsed if self._budget.seconds else 0.0))
+        seed, data = f"{self.config.seed}/{index}", self.config.data
+        n_movies = math.ceil(stage.clips / data.per_movie)
+        movies = self._source.movies(seed, n_movies, stage.frames, data.side, self._place.device)
+        movies = movies.repeated(data.per_movie, stage.clips)
+        return index, cut_clips(movies, stage, self.config.window, self.network.image_size, seed)
+
+    def _update(self, batches: list[tuple[int, ClipBatch]]) -> None:
+        rate = learning_rate(self.step, self.progress, self.config.optimiser)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.zero_grad(set_to_none=True)
+        for index, clip in batches:
+            judged = Rollout(self._parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
+            torch.autograd.backward(judged.losses.total / len(batches))
+            self._report(judged)
+            self.object_frames += clip.n_rows * clip.n_frames
+        self._apply(rate)
+
+    def _apply(self, rate: float) -> None:
+        """Change the weights, unless a gradient is not finite."""
+        settings = self.config.optimiser
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        if bool(torch.isfinite(norm)):
+            self._optimiser.step()
+            self.average.update(self.network, average_decay(self.step, settings.average))
+        else:
+            self.skipped += 1
+        self._journal.report({"gradient": float(norm), "rate": rate})
+        self.step += 1
+
+    def _report(self, judged: Judged) -> None:
+        losses = judged.losses
+        named: dict[str, Tensor] = {"loss": losses.total, "mask": losses.mask, "iou": losses.iou, "score": losses.score}
+        self._journal.report({name: float(value.detach()) for name, value in named.items()} | judged.measures)
+
+    def _write_line(self) -> None:
+        if self._journal.is_empty:
+            return
+        facts = {"seconds": round(self.elapsed, 1), "progress": round(self.progress, 4), "skipped": self.skipped}
+        self._journal.write(self.step, **facts)
+
+
+def new_optimiser(network: torch.nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:
+    """AdamW; biases, norms and embeddings of one axis do not decay."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.rate, betas=BETAS)
