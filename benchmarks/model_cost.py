@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.model.build import build_from_parameters
 from napari_mosam.core.model.configs import build_official
-from napari_mosam.core.model.protocol import MemoryFrame, Recall
+from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection
 from napari_mosam.core.model.registry import available_models, model_info
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 
@@ -57,22 +57,22 @@ class Step:
         self.images = torch.rand(batch, size, size, generator=rng)
         self.masks = torch.randn(batch, 1, size, size, generator=rng) * 10
         self.scores = torch.full((batch,), 10.0)
-        features = self.model.encode(self.images)
-        memory = self.model.remember(features, self.masks, self.scores)
-        width = int(features.top.shape[1])
+        features = self.model.encode_image(self.images)
+        memory = self.model.encode_memory(features, self.masks, self.scores)
+        width = int(features.vision.shape[1])
         self.recalls = [self._recall(memory[row], torch.randn(width, generator=rng)) for row in range(batch)]
 
-    def _recall(self, memory: torch.Tensor, pointer: torch.Tensor) -> Recall:
+    def _recall(self, memory: torch.Tensor, pointer: torch.Tensor) -> MemorySelection:
         frame = MemoryFrame(0, memory, pointer, 1.0, 10.0, 100.0)
-        slots = tuple((slot, frame) for slot in range(self.model.n_slots))
-        return Recall(slots, tuple((distance, frame) for distance in range(1, N_POINTERS + 1)))
+        slots = tuple((slot, frame) for slot in range(self.model.num_maskmem))
+        return MemorySelection(slots, tuple((distance, frame) for distance in range(1, N_POINTERS + 1)))
 
     def turn(self) -> NDArray[np.float64]:
         """Milliseconds per object of each part."""
-        features, encode = timed(lambda: self.model.encode(self.images))
-        conditioned, attend = timed(lambda: self.model.condition(features, self.recalls, 100))
-        _, decode = timed(lambda: self.model.decode(features, conditioned))
-        _, remember = timed(lambda: self.model.remember(features, self.masks, self.scores))
+        features, encode = timed(lambda: self.model.encode_image(self.images))
+        conditioned, attend = timed(lambda: self.model.attend_memory(features, self.recalls, 100))
+        _, decode = timed(lambda: self.model.decode_masks(features, conditioned))
+        _, remember = timed(lambda: self.model.encode_memory(features, self.masks, self.scores))
         return np.array([encode, attend, decode, remember]) / self.batch
 
 

@@ -36,8 +36,8 @@ from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator, sparse_cues
-from napari_mosam.core.motion.history import Course
-from napari_mosam.core.motion.learned.encoders import Deformed, LearnedMotion, Step, View
+from napari_mosam.core.motion.history import TrackHistory
+from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, MotionEncoders, WindowFeatures
 from napari_mosam.core.motion.prediction import fuse
 from napari_mosam.core.windows.window import Pyramid, Window
 
@@ -70,7 +70,7 @@ class Cell:
     """One cell before a frame and on it."""
 
     object_id: int
-    course: Course
+    course: TrackHistory
     last: Region
     now: Region
     classical: Shift
@@ -112,7 +112,7 @@ def simulated_clips() -> Iterator[Clip]:
 
 def steps_of(clip: Clip) -> Iterator[tuple[int, FrameMotion, list[Cell], list[list]]]:
     """Frame by frame: the motion, the cells that are there before and now, and their cues."""
-    estimator, courses = MotionEstimator(MotionConfig()), {i: Course() for i in clip.ids}
+    estimator, courses = MotionEstimator(MotionConfig()), {i: TrackHistory() for i in clip.ids}
     for t, frame in enumerate(clip.frames):
         motion = estimator.step(frame)
         now = {i: Region.from_mask(clip.labels[t] == i) for i in clip.ids}
@@ -128,13 +128,13 @@ def steps_of(clip: Clip) -> Iterator[tuple[int, FrameMotion, list[Cell], list[li
                 course.see(now[i], 0.9)
 
 
-def _cell(i: int, course: Course, now: Region, motion: FrameMotion, cues: list) -> Cell:
+def _cell(i: int, course: TrackHistory, now: Region, motion: FrameMotion, cues: list) -> Cell:
     last = course.last
     shift, _ = fuse([motion.drift, *(c for c in cues if c is not None)], last.diameter)
     return Cell(i, course, last, now, shift)
 
 
-def box_scores(clip: Clip, learned: LearnedMotion) -> Iterator[Found]:
+def box_scores(clip: Clip, learned: MotionEncoders) -> Iterator[Found]:
     """Box IoU and error of its centre (diameters), by method; and how often the encoder answers."""
     for _, motion, cells, cues in steps_of(clip):
         guesses = learned.guess([cell.course for cell in cells], motion, cues)
@@ -171,7 +171,7 @@ def center_miss(a: Box, b: Box) -> float:
     return float(np.hypot(*(((a[k] + a[k + 2]) - (b[k] + b[k + 2])) / 2 for k in (0, 1))))
 
 
-def mask_scores(clip: Clip, learned: LearnedMotion, model: Sam2Segmenter) -> Iterator[Found]:
+def mask_scores(clip: Clip, learned: MotionEncoders, model: Sam2Segmenter) -> Iterator[Found]:
     """IoU of the last mask, moved or warped, with the true next one; endpoint error (diameters) where flow is known."""
     size, before_windows = model.image_size // 4, {}
     for t, motion, cells, _ in steps_of(clip):
@@ -195,7 +195,7 @@ def _compared(
     motion: FrameMotion,
     cells: Sequence[Cell],
     windows: tuple[Sequence[Window], Sequence[Window]],
-    tools: tuple[LearnedMotion, Sam2Segmenter, int],
+    tools: tuple[MotionEncoders, Sam2Segmenter, int],
 ) -> Iterator[Found]:
     learned, model, size = tools
     (past, here), shape = windows, clip.frames.shape[1:]
@@ -204,9 +204,9 @@ def _compared(
         for frame, some in ((clip.frames[t - 1], past), (clip.frames[t], here))
     ]
     steps = [
-        Step(
-            View(seen[0].take([k]), past[k]),
-            View(seen[1].take([k]), here[k]),
+        FramePair(
+            WindowFeatures(seen[0].take([k]), past[k]),
+            WindowFeatures(seen[1].take([k]), here[k]),
             ((rasterise(c.last, past[k], size)[0] * 2 - 1) * LOGIT, past[k]),
             c.classical,
         )
@@ -225,7 +225,7 @@ def _compared(
                 yield Found(*head, "endpoint error", method, miss / cell.last.diameter)
 
 
-def endpoint_errors(clip: Clip, t: int, cell: Cell, full: NDArray, found: Deformed | None) -> dict[str, float]:
+def endpoint_errors(clip: Clip, t: int, cell: Cell, full: NDArray, found: DeformedMask | None) -> dict[str, float]:
     """Median distance between where the pixels of a mask go and where they are said to go, px."""
     y, x = np.nonzero((clip.labels[t - 1] == cell.object_id) & (clip.labels[t - 1] > 0))
     true, shift = clip.flow[t - 1][:, y, x], np.array(cell.classical)[:, None]
@@ -308,7 +308,7 @@ def main() -> int:
     one_thread()
     model = load_model("nano", device="cpu")
     folder = {"folder": given.models} if given.models else {}
-    learned = LearnedMotion.shipped(model.device, model.fingerprint, dense=not given.skip_masks, **folder)
+    learned = MotionEncoders.shipped(model.device, model.fingerprint, dense=not given.skip_masks, **folder)
     clips = [*simulated_clips(), *(real_clips() if os.environ.get("MOSAM_DATA") else ())]
     boxes: list[Found] = []
     masks: list[Found] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from napari_mosam.core.config.engine import MOTION_PROMPTS, EngineConfig, LifeConfig
+from napari_mosam.core.config.engine import MOTION_PROMPTS, EngineConfig, LifecycleConfig
 
 Change = Callable[[EngineConfig], EngineConfig]
 
@@ -47,7 +47,7 @@ PARTS: dict[str, tuple[Change, Change]] = {
     ),
     "competition": (whole(compete=True), whole(compete=False)),
     "pruning": (whole(prune=True), whole(prune=False)),
-    "life": (whole(life=LifeConfig()), whole(life=LifeConfig.off())),
+    "life": (whole(life=LifecycleConfig()), whole(life=LifecycleConfig.off())),
     "Kalman": (motion(kalman=True), motion(kalman=False)),
     "key points": (motion(keypoints=True), motion(keypoints=False)),
     "velocity window": (motion(velocity=True), motion(velocity=False)),

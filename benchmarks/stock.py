@@ -20,7 +20,7 @@ from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig, WindowConfig
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.model.build import load_weights
-from napari_mosam.core.model.protocol import Features
+from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.model.sam2 import IMAGENET_MEAN, IMAGENET_STD, Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from napari_mosam.core.tracking.conditioning import PAINTED_CLAIM
@@ -39,11 +39,16 @@ WHOLE_FRAME = replace(EngineConfig.plain(), window=WindowConfig(mode="full"))
 class Rounded(Sam2Segmenter):
     """The engine's model, with memory in the precision in which the predictor keeps its own."""
 
-    def remember(
-        self, features: Features, mask_logits: torch.Tensor, object_score: torch.Tensor, *, from_points: bool = False
+    def encode_memory(
+        self,
+        features: ImageFeatures,
+        mask_logits: torch.Tensor,
+        object_score: torch.Tensor,
+        *,
+        from_points: bool = False,
     ) -> torch.Tensor:
-        """See :meth:`Sam2Segmenter.remember`."""
-        return super().remember(features, mask_logits, object_score, from_points=from_points).bfloat16().float()
+        """See :meth:`Sam2Segmenter.encode_memory`."""
+        return super().encode_memory(features, mask_logits, object_score, from_points=from_points).bfloat16().float()
 
 
 @dataclass

@@ -35,7 +35,7 @@ ROWS = ("plain", "default, ST-MS and life off", "default", "default + ranked fra
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ObjectEnding:
     """How one object fared in one movie."""
 
     case: str
@@ -64,33 +64,33 @@ class Check:
     name: str
     aim: str
     cases: tuple[str, ...]
-    counts: Callable[[Sequence[Outcome]], tuple[int, int]]
+    counts: Callable[[Sequence[ObjectEnding]], tuple[int, int]]
 
 
-def back_after_20(outcomes: Sequence[Outcome]) -> tuple[int, int]:
+def back_after_20(outcomes: Sequence[ObjectEnding]) -> tuple[int, int]:
     """Seeds in which the object that was absent for 20 frames is back."""
     hidden = [o.back for o in outcomes if o.object_id == HIDDEN_20]
     return sum(hidden), len(hidden)
 
 
-def objects_kept(outcomes: Sequence[Outcome]) -> tuple[int, int]:
+def objects_kept(outcomes: Sequence[ObjectEnding]) -> tuple[int, int]:
     """Objects that kept their id."""
     return sum(o.kept for o in outcomes), len(outcomes)
 
 
-def seeds_kept(outcomes: Sequence[Outcome]) -> tuple[int, int]:
+def seeds_kept(outcomes: Sequence[ObjectEnding]) -> tuple[int, int]:
     """Movies in which all objects kept their ids."""
     movies = {(o.case, o.seed) for o in outcomes}
     return sum(all(o.kept for o in outcomes if (o.case, o.seed) == movie) for movie in movies), len(movies)
 
 
-def seeds_back(outcomes: Sequence[Outcome]) -> tuple[int, int]:
+def seeds_back(outcomes: Sequence[ObjectEnding]) -> tuple[int, int]:
     """Movies at whose end all objects have their own ids; which is which while one hides another is left open."""
     movies = {(o.case, o.seed) for o in outcomes}
     return sum(all(o.back for o in outcomes if (o.case, o.seed) == movie) for movie in movies), len(movies)
 
 
-def lost_after_occlusion(outcomes: Sequence[Outcome]) -> tuple[int, int]:
+def lost_after_occlusion(outcomes: Sequence[ObjectEnding]) -> tuple[int, int]:
     """Objects that were out of sight for 10 to 40 frames and are not back."""
     hidden = [o for o in outcomes if OCCLUSION[0] <= o.occlusion <= OCCLUSION[1]]
     return sum(not o.back for o in hidden), len(hidden)
@@ -113,7 +113,7 @@ def longest_gap(ious: Sequence[float]) -> int:
     return int(np.diff(seen).max() - 1) if len(seen) > 1 else 0
 
 
-def outcomes_of(records: Sequence[Mapping[str, Any]], engine: str, config: str) -> list[Outcome]:
+def outcomes_of(records: Sequence[Mapping[str, Any]], engine: str, config: str) -> list[ObjectEnding]:
     """Every object of the movies that were followed with a configuration."""
     found = []
     for record in records:
@@ -122,11 +122,11 @@ def outcomes_of(records: Sequence[Mapping[str, Any]], engine: str, config: str) 
                 seen = [iou for iou in track["ious"] if not np.isnan(iou)]
                 gap, last = longest_gap(track["ious"]), float(np.mean(seen[-BACK_FRAMES:]))
                 head = (record["movie"], record["seed"], engine, track["object_id"])
-                found.append(Outcome(*head, gap, last, track["switches"]))
+                found.append(ObjectEnding(*head, gap, last, track["switches"]))
     return found
 
 
-def table(outcomes: Sequence[Outcome], engines: Sequence[str]) -> list[list[str]]:
+def table(outcomes: Sequence[ObjectEnding], engines: Sequence[str]) -> list[list[str]]:
     """A line per check: name, aim, and 'count/total' per engine."""
     lines = [["check", "aim", *engines]]
     for check in CHECKS:
@@ -161,9 +161,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def write(outcomes: Sequence[Outcome], engines: Sequence[str], out: Path) -> None:
+def write(outcomes: Sequence[ObjectEnding], engines: Sequence[str], out: Path) -> None:
     """Write one line per object, the table, and the table to the terminal."""
-    fields = [*Outcome.__dataclass_fields__]
+    fields = [*ObjectEnding.__dataclass_fields__]
     with (out / "stress_objects.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*fields, "back", "kept"])

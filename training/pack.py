@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_mosam.core.model.protocol import Decoded, Features, MemoryFrame, PointPrompts, Recall
+from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.simulation.movies import disk_moves
@@ -126,27 +126,27 @@ def reference_of(model: Sam2Segmenter) -> dict[str, Any]:
     y, x = (float(c.mean()) for c in np.nonzero(movie.labels[0] == 1))
     xy = torch.tensor([x, y])
     points = PointPrompts(xy.view(1, 1, 2), torch.ones(1, 1, dtype=torch.int32))
-    features = model.encode(frames[:1])
-    first = model.decode(features, model.unconditioned(features), points=points)
+    features = model.encode_image(frames[:1])
+    first = model.decode_masks(features, model.without_memory(features), points=points)
     memory = _remembered(model, features, first)
-    later = model.encode(frames[1:])
-    second = model.decode(later, model.condition(later, [Recall(((0, memory),), ((1, memory),))], 2))
+    later = model.encode_image(frames[1:])
+    second = model.decode_masks(later, model.attend_memory(later, [MemorySelection(((0, memory),), ((1, memory),))], 2))
     stored = {"frames": frames, "point_xy": xy, **_described(model, first, 0), **_described(model, second, 1)}
     return {name: value.numpy() for name, value in stored.items()}
 
 
-def _remembered(model: Sam2Segmenter, features: Features, decoded: Decoded) -> MemoryFrame:
+def _remembered(model: Sam2Segmenter, features: ImageFeatures, decoded: MaskCandidates) -> MemoryFrame:
     best = int(decoded.predicted_iou[0].argmax())
     logits = decoded.logits[:, best][:, None]
     side = model.image_size
     full = torch.nn.functional.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
-    pointer = model.pointers(decoded.tokens[:, best], decoded.object_score)[0]
-    return MemoryFrame(0, model.remember(features, full, decoded.object_score)[0], pointer, 1.0, 1.0, 1.0)
+    pointer = model.object_pointers(decoded.mask_tokens[:, best], decoded.object_score)[0]
+    return MemoryFrame(0, model.encode_memory(features, full, decoded.object_score)[0], pointer, 1.0, 1.0, 1.0)
 
 
-def _described(model: Sam2Segmenter, decoded: Decoded, t: int) -> dict[str, Tensor]:
+def _described(model: Sam2Segmenter, decoded: MaskCandidates, t: int) -> dict[str, Tensor]:
     best = int(decoded.predicted_iou[0].argmax())
-    pointer = model.pointers(decoded.tokens[:, best], decoded.object_score)[0]
+    pointer = model.object_pointers(decoded.mask_tokens[:, best], decoded.object_score)[0]
     return {
         f"low_res_logits_{t}": decoded.logits[0, best],
         f"ious_{t}": decoded.predicted_iou[0],

@@ -15,7 +15,7 @@ from napari_mosam.core.images.movie import Movie, MovieError
 from napari_mosam.core.model.device import DeviceError
 from napari_mosam.core.model.registry import ModelError
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts
-from napari_mosam.core.runs.run import Job, merged_config
+from napari_mosam.core.runs.run import RunRequest, merged_config
 
 N = 9
 IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)
@@ -271,11 +271,11 @@ def test_motion_memory_and_compete_override_the_config():
 
 def test_clicks_take_the_size_of_their_objects_boxes_and_masks():
     prompts = Prompts([PointPrompt(1, 0, (30, 30)), mask(1, 4), PointPrompt(2, 0, (66, 70))])
-    job = Job(Movie.open(IMAGES), prompts, FakeSegmenter(), QUICK, 0, N, "both", None)
+    job = RunRequest(Movie.open(IMAGES), prompts, FakeSegmenter(), QUICK, 0, N, "both", None)
     one, two = job.requests(0)
     assert one.diameter == pytest.approx(14, abs=1)
     assert two.diameter is None
-    job = Job(Movie.open(IMAGES), prompts, FakeSegmenter(), QUICK, 0, N, "both", 33.0)
+    job = RunRequest(Movie.open(IMAGES), prompts, FakeSegmenter(), QUICK, 0, N, "both", 33.0)
     assert {r.diameter for r in job.requests(0)} == {33.0}
 
 

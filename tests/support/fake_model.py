@@ -8,7 +8,7 @@ from scipy.ndimage import center_of_mass
 from scipy.ndimage import label as label_components
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
-from napari_mosam.core.model.protocol import Decoded, Features
+from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates
 
 OUTSIDE = -12.0
 POSITIVE, BOX_START, BOX_END = 1, 2, 3
@@ -36,32 +36,32 @@ class FakeSegmenter:
     present_iou: float = 0.9
     name: str = "fake"
     image_size: int = 128
-    n_slots: int = 7
+    num_maskmem: int = 7
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     recalls: list = field(default_factory=list)
     remembered: list = field(default_factory=list)
     encoded: int = 0
 
-    def encode(self, images):
+    def encode_image(self, images):
         assert images.shape[1:] == (self.image_size, self.image_size)
         assert images.min() >= 0
         assert images.max() <= 1
         self.encoded += len(images)
         low = avg_pool2d(images[:, None], 4)
-        return Features(avg_pool2d(images[:, None], 16), (low,))
+        return ImageFeatures(avg_pool2d(images[:, None], 16), (low,))
 
-    def condition(self, features, recalls, n_frames):
+    def attend_memory(self, features, recalls, n_frames):
         assert len(recalls) == len(features)
         assert all(recall.frames for recall in recalls)
         self.recalls += recalls
-        return features.top
+        return features.vision
 
-    def unconditioned(self, features):
-        return features.top
+    def without_memory(self, features):
+        return features.vision
 
-    def decode(self, features, conditioned, *, points=None, mask_logits=None, multimask=True):
+    def decode_masks(self, features, conditioned, *, points=None, mask_logits=None, multimask=True):
         assert len(conditioned) == len(features)
-        low = features.high[0][:, 0].numpy()
+        low = features.high_res[0][:, 0].numpy()
         aims = [self._aim(points, row) for row in range(len(features))]
         found = [self._find(image, aim) for image, aim in zip(low, aims, strict=True)]
         n = 3 if multimask else 1
@@ -70,15 +70,15 @@ class FakeSegmenter:
         best = torch.where(scores > 0, self.present_iou, 0.05)
         ious = best[:, None] - 0.01 * torch.arange(n)
         tokens = (logits > 0).float().mean((2, 3))[..., None].repeat(1, 1, 4)
-        return Decoded(logits, ious, scores, tokens)
+        return MaskCandidates(logits, ious, scores, tokens)
 
-    def pointers(self, tokens, object_score):
+    def object_pointers(self, tokens, object_score):
         return tokens * (object_score > 0).float()[:, None]
 
-    def pointers_of_masks(self, features, masks):
+    def object_pointers_of_masks(self, features, masks):
         return masks.flatten(1).mean(1)[:, None].repeat(1, 4)
 
-    def remember(self, features, mask_logits, object_score, *, from_points=False):
+    def encode_memory(self, features, mask_logits, object_score, *, from_points=False):
         assert mask_logits.shape == (len(features), 1, self.image_size, self.image_size)
         self.remembered += [
             (float(score), (logits[0] > 0).numpy()) for score, logits in zip(object_score, mask_logits, strict=True)

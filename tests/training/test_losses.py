@@ -18,7 +18,7 @@ from training.nano.losses import (
     true_ious,
 )
 
-from napari_mosam.core.model.protocol import Decoded
+from napari_mosam.core.model.protocol import MaskCandidates
 
 CONFIG = LossConfig()
 WEIGHTS = EntropyWeights(8.0, 1.0)
@@ -31,8 +31,8 @@ def square(low: int, high: int) -> torch.Tensor:
     return mask
 
 
-def decoded(logits: torch.Tensor, ious: torch.Tensor, score: torch.Tensor) -> Decoded:
-    return Decoded(logits, ious, score, torch.zeros(*ious.shape, 4))
+def decoded(logits: torch.Tensor, ious: torch.Tensor, score: torch.Tensor) -> MaskCandidates:
+    return MaskCandidates(logits, ious, score, torch.zeros(*ious.shape, 4))
 
 
 def target(*masks: torch.Tensor) -> Target:

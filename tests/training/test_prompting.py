@@ -12,7 +12,7 @@ from training.data.clips import ClipBatch, cut_clips
 from training.data.masks import extents, iou
 from training.nano.prompting import (
     PROMPT_LOGIT,
-    Scene,
+    PromptTargets,
     box_points,
     corrected,
     first_prompts,
@@ -86,12 +86,12 @@ def test_boxes_stay_in_the_window_and_in_order(seed, jitter):
 
 
 def test_a_negative_click_hits_a_neighbour_where_there_is_one(clip):
-    scene = Scene(clip.masks(0), clip.others(0))
+    scene = PromptTargets(clip.masks(0), clip.others(0))
     xy = negative_click(scene, generator(1))
     has = scene.others.flatten(1).any(1)
     assert has.any()
     assert inside(scene.others, xy)[has].all()
-    alone = Scene(scene.masks, torch.zeros_like(scene.others))
+    alone = PromptTargets(scene.masks, torch.zeros_like(scene.others))
     assert not inside(scene.masks, negative_click(alone, generator(1))).any()
 
 

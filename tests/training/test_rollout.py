@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from tests.support.core_movies import CoreMovies
 from training.config import KINDS, MemoryConfig, PromptConfig, StageConfig
 from training.data.clips import cut_clips
-from training.nano.answers import Answer, replaced, rivals
-from training.nano.clip_memory import Recollection, Rules, reading
+from training.nano.answers import Chosen, replaced, rivals
+from training.nano.clip_memory import ClipMemory, MemoryRules, reading
 from training.nano.networks import new_network, parameters_of
 from training.nano.rollout import Rollout
 from training.recipes import CONFIGS, read_config
 
 from napari_mosam.core.config.engine import MemoryConfig as EngineMemory
 from napari_mosam.core.masks.overlap import upsample
-from napari_mosam.core.memory.selection import Now, recall_gated, recall_sam2
+from napari_mosam.core.memory.selection import ReadContext, recall_gated, recall_sam2
 from napari_mosam.core.model.protocol import MemoryFrame, PointPrompts
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.model.sam2_parts import Sam2Parts
@@ -51,22 +51,22 @@ def rollout(network, clip, prompt=BOXES, memory=PLAIN) -> Rollout:
 def test_what_is_read_is_what_the_engine_reads(tracked, t, second_prompt, gated, n_frames):
     prompted = [0] if second_prompt is None or second_prompt >= t else [0, second_prompt]
     tracked = [s for s in tracked if s < t and s not in prompted]
-    ours = reading(t, prompted, tracked, Rules(gated, 7, n_frames, 0))
+    ours = reading(t, prompted, tracked, MemoryRules(gated, 7, n_frames, 0))
     empty = torch.zeros(0)
     frames = {s: MemoryFrame(s, empty, empty, 1.0, 1.0, 1.0) for s in (*prompted, *tracked)}
     rule = recall_gated if gated else recall_sam2
-    now = Now(t, 1, n_frames, 7)
+    now = ReadContext(t, 1, n_frames, 7)
     theirs = rule([frames[s] for s in prompted], [frames[s] for s in tracked], now, EngineMemory(max_conditioning=0))
     assert set(ours.frames) == {(slot, f.t) for slot, f in theirs.frames}
     assert set(ours.pointers) == {(d, f.t) for d, f in theirs.pointers}
 
 
 def test_an_aged_prompt_is_pointed_to_from_further_away():
-    assert reading(3, [0], [1, 2], Rules(True, 7, 20, 10)).pointers == ((13, 0), (1, 2), (2, 1))
+    assert reading(3, [0], [1, 2], MemoryRules(True, 7, 20, 10)).pointers == ((13, 0), (1, 2), (2, 1))
 
 
 def test_rows_read_their_own_memories():
-    memory = Recollection(Rules(True, 7, 20, 0))
+    memory = ClipMemory(MemoryRules(True, 7, 20, 0))
     for t in range(3):
         features = (10.0 * t + torch.arange(2.0)).view(2, 1, 1, 1).expand(2, 1, 2, 2)
         pointers = features[:, :, 0, 0]
@@ -113,18 +113,18 @@ def first_boxes(ours: Rollout) -> PointPrompts:
 def engine_answers(engine, clip, boxes):
     prompted, tracked = [], []
     for t in range(clip.n_frames):
-        features = engine.encode(clip.per_row(clip.images[:, t]))
+        features = engine.encode_image(clip.per_row(clip.images[:, t]))
         if t == 0:
-            decoded = engine.decode(features, engine.unconditioned(features), points=boxes, multimask=False)
+            decoded = engine.decode_masks(features, engine.without_memory(features), points=boxes, multimask=False)
         else:
-            now, config = Now(t, 1, clip.n_frames, engine.n_slots), EngineMemory(max_conditioning=0)
+            now, config = ReadContext(t, 1, clip.n_frames, engine.num_maskmem), EngineMemory(max_conditioning=0)
             recalls = [recall_sam2(*kept, now, config) for kept in zip(prompted, tracked, strict=True)]
-            decoded = engine.decode(features, engine.condition(features, recalls, clip.n_frames))
+            decoded = engine.decode_masks(features, engine.attend_memory(features, recalls, clip.n_frames))
         rows, best = torch.arange(clip.n_rows), decoded.predicted_iou.argmax(1)
         logits, score = decoded.logits[rows, best], decoded.object_score
         shown = logits if t == 0 else torch.where((score > 0)[:, None, None], logits, -1024.0)
-        memory = engine.remember(features, upsample(shown, engine.image_size)[:, None], score, from_points=t == 0)
-        pointers = engine.pointers(decoded.tokens[rows, best], score)
+        memory = engine.encode_memory(features, upsample(shown, engine.image_size)[:, None], score, from_points=t == 0)
+        pointers = engine.object_pointers(decoded.mask_tokens[rows, best], score)
         kept = [MemoryFrame(t, memory[row], pointers[row], 1.0, 1.0, 1.0) for row in rows]
         if t == 0:
             prompted, tracked = [[frame] for frame in kept], [[] for _ in kept]
@@ -202,7 +202,7 @@ def test_an_object_alone_has_no_rival():
 def test_an_answer_to_motion_is_taken_where_it_is_better():
     def answer(iou):
         n = len(iou)
-        return Answer(torch.tensor(iou).view(n, 1, 1), torch.zeros(n, 2), torch.arange(float(n)), torch.tensor(iou))
+        return Chosen(torch.tensor(iou).view(n, 1, 1), torch.zeros(n, 2), torch.arange(float(n)), torch.tensor(iou))
 
     mixed = replaced(answer([0.5, 0.5, 0.5]), torch.tensor([0, 2]), answer([0.4, 0.9]))
     assert mixed.predicted_iou.tolist() == pytest.approx([0.5, 0.5, 0.9])

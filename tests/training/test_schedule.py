@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from training.config import OptimiserConfig
 from training.nano.average import RunningMean
 from training.nano.checkpoints import Checkpoint, CheckpointError
-from training.nano.metrics_log import Journal, read_journal
-from training.nano.prefetcher import Ahead
+from training.nano.metrics_log import MetricsLog, read_journal
+from training.nano.prefetcher import Prefetcher
 from training.nano.schedule import Budget, average_decay, learning_rate
 
 CONFIG = OptimiserConfig(steps=1000, rate=1e-3, final_rate=0.01, warmup=10)
@@ -61,7 +61,7 @@ def test_the_decay_starts_small():
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_items_come_in_order_whoever_makes_them(depth):
-    ahead = Ahead(lambda k: k * k, 4, depth)
+    ahead = Prefetcher(lambda k: k * k, 4, depth)
     assert list(itertools.islice(ahead, 5)) == [16, 25, 36, 49, 64]
     ahead.stop()
 
@@ -75,7 +75,7 @@ def test_no_more_is_made_than_is_kept_ready():
             enough.set()
         return k
 
-    ahead = Ahead(make, 0, 2)
+    ahead = Prefetcher(make, 0, 2)
     assert next(iter(ahead)) == 0
     assert enough.wait(5)
     ahead.stop()
@@ -88,14 +88,14 @@ def test_an_error_while_preparing_reaches_the_loop():
             raise ValueError("broken movie")
         return k
 
-    items = iter(Ahead(make, 0, 2))
+    items = iter(Prefetcher(make, 0, 2))
     assert next(items) == 0
     with pytest.raises(ValueError, match="broken movie"):
         next(items)
 
 
 def test_a_line_of_the_log_holds_means_without_what_was_not_measured(tmp_path):
-    journal = Journal(tmp_path / "log.jsonl")
+    journal = MetricsLog(tmp_path / "log.jsonl")
     for loss in (1.0, 2.0, 6.0):
         journal.report({"loss": loss, "click_iou": float("nan") if loss < 6 else 0.5})
     journal.write(3, seconds=1.5)

@@ -15,7 +15,7 @@ from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectSta
 from napari_mosam.core.windows.window import Window
 from napari_mosam.widgets import MosamWidget
 from napari_mosam.widgets._engine import ModelChoice
-from napari_mosam.widgets._session import Session
+from napari_mosam.widgets._session import ScratchStore
 from napari_mosam.widgets._tags import movie_id, tag_of
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def open_widget(
         viewer = viewer or make_napari_viewer(show=show)
         if data is not None:
             viewer.add_image(data, name="movie", **image)
-        widget = MosamWidget(viewer, engine=with_engine, session=Session(tmp_path / "sessions"))
+        widget = MosamWidget(viewer, engine=with_engine, session=ScratchStore(tmp_path / "sessions"))
         viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
         widgets.append(widget)
         qtbot.waitUntil(lambda: widget.controls.device.count() > 1, timeout=20_000)

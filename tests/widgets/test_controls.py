@@ -9,7 +9,7 @@ import pytest
 
 from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
 from napari_mosam.widgets._controls import Controls
-from napari_mosam.widgets._session import Session, remove_stale
+from napari_mosam.widgets._session import ScratchStore, remove_stale
 from napari_mosam.widgets._settings import RunSettings
 
 
@@ -107,5 +107,5 @@ def test_only_old_sessions_of_ended_processes_are_removed(tmp_path):
 def test_a_cache_that_cannot_be_written_falls_back_to_the_temporary_folder(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    array = Session(blocked).new_array("labels", (2, 8, 8), "uint16")
+    array = ScratchStore(blocked).new_array("labels", (2, 8, 8), "uint16")
     assert array.shape == (2, 8, 8) and array.chunks == (1, 8, 8)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from training.config import StageConfig, WindowConfig
-from training.data.framing import Course, frame_clips
+from training.data.framing import WindowPath, frame_clips
 from training.data.masks import Extents, extents, extents_of_ids
 from training.data.movies import MovieBatch
 from training.data.windows import crop_images, crop_labels
@@ -126,7 +126,7 @@ def _cpu(truth: Extents) -> Extents:
     return Extents(truth.area.cpu(), truth.box.cpu())
 
 
-def _read(movies: MovieBatch, ids: Tensor, course: Course, size: int) -> ClipBatch:
+def _read(movies: MovieBatch, ids: Tensor, course: WindowPath, size: int) -> ClipBatch:
     n, n_frames, device = len(movies), movies.images.shape[1], movies.images.device
     windows = course.windows.to(device)
     flat = windows.flatten(0, 1)

@@ -21,7 +21,7 @@ WIDEN, WIDEST = 1.05, 1.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Course:
+class WindowPath:
     """Windows of B clips over T frames and the motion of their O objects; on the CPU, px of the frame.
 
     Attributes
@@ -38,7 +38,7 @@ class Course:
     clicked: Tensor
 
 
-def frame_clips(truth: Extents, first_masks: Tensor, config: WindowConfig, rng: torch.Generator) -> Course:
+def frame_clips(truth: Extents, first_masks: Tensor, config: WindowConfig, rng: torch.Generator) -> WindowPath:
     """Lay windows around the first object of each clip.
 
     Parameters
@@ -60,7 +60,7 @@ def frame_clips(truth: Extents, first_masks: Tensor, config: WindowConfig, rng: 
     looked = looked_at(anchor, diameters[:, 0], config, rng)
     looked[:, 0] = start
     looked = looked + looking_away(sides, config, rng)
-    return Course(squares(looked, sides), motion(centers, seen), diameters[:, :, 0], clicked)
+    return WindowPath(squares(looked, sides), motion(centers, seen), diameters[:, :, 0], clicked)
 
 
 def held(values: Tensor, seen: Tensor) -> Tensor:

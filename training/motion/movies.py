@@ -21,7 +21,7 @@ MIN_AREA_PX = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class MotionScene:
     """A movie as the engine reads it, and its truth.
 
     Attributes
@@ -41,13 +41,13 @@ class Scene:
         return {i: region for i, region in found.items() if region is not None and region.area >= MIN_AREA_PX}
 
 
-def scenes(seed: int, n_frames: int, largest: float = 56.0) -> Iterator[Scene]:
+def scenes(seed: int, n_frames: int, largest: float = 56.0) -> Iterator[MotionScene]:
     """Random movies without end; the same for the same seed."""
     rng = np.random.default_rng([seed, 11])
     while True:
         movie = simulate(random_settings(rng, n_frames, largest))
         opened = Movie.open(movie.images)
-        yield Scene(np.stack([opened[t] for t in range(n_frames)]), movie)
+        yield MotionScene(np.stack([opened[t] for t in range(n_frames)]), movie)
 
 
 def random_settings(rng: np.random.Generator, n_frames: int, largest: float) -> SimulationConfig:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.model.protocol import Features
+from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.motion.learned.dense import middle, placement
 from napari_mosam.core.windows.window import Pyramid, Window
-from training.motion.movies import Errors, Scene, scenes
+from training.motion.movies import Errors, MotionScene, scenes
 
 log = logging.getLogger("training.motion")
 N_FRAMES, CELLS_PER_MOVIE = 5, 4
@@ -64,10 +64,10 @@ class Pairs:
         columns = (getattr(self, name)[some] for name in ("rows", "placements", "masks", "flows", "targets"))
         return Pairs(self.levels, *columns)
 
-    def features(self, which: int) -> Features:
+    def features(self, which: int) -> ImageFeatures:
         """Of the windows before (0) or after (1)."""
         fine, middle, top = (level[self.rows[:, which]].float() for level in self.levels)
-        return Features(top, (fine, middle))
+        return ImageFeatures(top, (fine, middle))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +150,7 @@ class Collector:
     def __len__(self) -> int:
         return len(self._pairs)
 
-    def add(self, scene: Scene) -> None:
+    def add(self, scene: MotionScene) -> None:
         """Some cells of a movie, on all its frames."""
         rng, first = self._rng, scene.regions(0)
         chosen = rng.permutation(sorted(first))[:CELLS_PER_MOVIE]
@@ -167,13 +167,13 @@ class Collector:
     def _encode(self, frame: NDArray[np.float32], windows: Sequence[Window]) -> range:
         if windows:
             features = encode_windows(self._model, Pyramid.of(frame, self._model.device), windows)
-            for kept, level in zip(self._levels, (*features.high, features.top), strict=True):
+            for kept, level in zip(self._levels, (*features.high_res, features.vision), strict=True):
                 kept.append(level.half())
         first = self._n_windows
         self._n_windows += len(windows)
         return range(first, self._n_windows)
 
-    def _pair(self, scene: Scene, t: int, i: int, before: tuple[int, Placed], after: tuple[int, Placed]) -> None:
+    def _pair(self, scene: MotionScene, t: int, i: int, before: tuple[int, Placed], after: tuple[int, Placed]) -> None:
         (row, past), (next_row, now), movie, size = before, after, scene.truth, self._model.image_size // 4
         shift = (
             now.window.center_yx[0] - past.taken.center_yx[0],

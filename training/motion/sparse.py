@@ -23,9 +23,9 @@ from torch import Tensor
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator, sparse_cues
-from napari_mosam.core.motion.history import N_POINTS, Course, describe, key_points
+from napari_mosam.core.motion.history import N_POINTS, TrackHistory, describe, key_points
 from napari_mosam.core.motion.learned.sparse import SparseForecast, SparseMotionEncoder
-from training.motion.movies import Errors, Scene, scenes
+from training.motion.movies import Errors, MotionScene, scenes
 from training.motion.steps import Schedule, fit, read_command, save_encoder
 
 log = logging.getLogger("training.motion")
@@ -83,12 +83,12 @@ class Rows:
         return Rows(frames, candidates, targets)
 
 
-def rows_of_scene(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.float32], ...]]:
+def rows_of_scene(scene: MotionScene, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.float32], ...]]:
     """Every cell on every frame from the second to the last but one."""
     estimator, courses, errors = MotionEstimator(MotionConfig()), {}, {}
     estimator.step(scene.frames[0])
     for i, region in scene.regions(0).items():
-        courses[i], errors[i] = Course(), Errors.draw(rng)
+        courses[i], errors[i] = TrackHistory(), Errors.draw(rng)
         courses[i].see(errors[i].apply(region, rng), 0.9)
     for t in range(1, len(scene.frames)):
         motion, truth = estimator.step(scene.frames[t]), scene.regions(t)
@@ -100,7 +100,7 @@ def rows_of_scene(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[NDAr
 
 
 def _examples(
-    courses: dict[int, Course], motion: FrameMotion, truth: dict[int, Region]
+    courses: dict[int, TrackHistory], motion: FrameMotion, truth: dict[int, Region]
 ) -> Iterator[tuple[NDArray[np.float32], ...]]:
     ids = [i for i, course in courses.items() if course.last is not None and i in truth]
     sparse = sparse_cues(motion, [courses[i].last for i in ids], torch.device("cpu"))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_mosam.core.model.protocol import Decoded
+from napari_mosam.core.model.protocol import MaskCandidates
 from napari_mosam.core.model.queries import LARGEST_PROMPT_LOGIT
 from napari_mosam.core.windows.window import NO_LOGIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class Chosen:
     """What was taken for N objects: mask logits (N, s, s), their pointers (N, C), object scores and predicted IoUs."""
 
     logits: Tensor
@@ -20,15 +20,15 @@ class Answer:
     predicted_iou: Tensor
 
 
-def best_of(decoded: Decoded) -> Answer:
+def best_of(decoded: MaskCandidates) -> Chosen:
     """The candidate with the largest predicted IoU of each row."""
     rows = torch.arange(len(decoded.object_score), device=decoded.object_score.device)
     best = decoded.predicted_iou.argmax(1)
-    logits, tokens, ious = (getattr(decoded, n)[rows, best] for n in ("logits", "tokens", "predicted_iou"))
-    return Answer(logits, tokens, decoded.object_score, ious)
+    logits, tokens, ious = (getattr(decoded, n)[rows, best] for n in ("logits", "mask_tokens", "predicted_iou"))
+    return Chosen(logits, tokens, decoded.object_score, ious)
 
 
-def replaced(answer: Answer, rows: Tensor, other: Answer) -> Answer:
+def replaced(answer: Chosen, rows: Tensor, other: Chosen) -> Chosen:
     """An answer with those of `rows` exchanged where the other one has a larger predicted IoU; scores stay."""
     taken = (other.predicted_iou > answer.predicted_iou[rows]).nonzero()[:, 0]
     better = rows[taken]
@@ -36,7 +36,7 @@ def replaced(answer: Answer, rows: Tensor, other: Answer) -> Answer:
         getattr(answer, n).index_copy(0, better, getattr(other, n)[taken])
         for n in ("logits", "tokens", "predicted_iou")
     )
-    return Answer(logits, tokens, answer.object_score, ious)
+    return Chosen(logits, tokens, answer.object_score, ious)
 
 
 def as_prompt(logits: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from napari_mosam.core.model.sam2_parts import MemoryBatch
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class MemoryRules:
     """How a batch remembers.
 
     Attributes
@@ -20,7 +20,7 @@ class Rules:
     gated : bool
         Frames on which an object is absent are not remembered, and what is read moves up into the latest slots;
         otherwise SAM 2's rule: everything is, in the slot of its distance.
-    n_slots : int
+    num_maskmem : int
         The model's number of temporal slots.
     n_frames : int
         Length of the movie that the clip is taken to be part of.
@@ -29,7 +29,7 @@ class Rules:
     """
 
     gated: bool
-    n_slots: int
+    num_maskmem: int
     n_frames: int
     age: int
 
@@ -47,7 +47,7 @@ class Reading:
     pointers: tuple[tuple[int, int], ...]
 
 
-def reading(t: int, prompted: Sequence[int], tracked: Sequence[int], rules: Rules) -> Reading:
+def reading(t: int, prompted: Sequence[int], tracked: Sequence[int], rules: MemoryRules) -> Reading:
     """What is read on frame `t`, as :mod:`napari_mosam.core.memory.selection` has it.
 
     Parameters
@@ -57,29 +57,29 @@ def reading(t: int, prompted: Sequence[int], tracked: Sequence[int], rules: Rule
         Conditioning frames, oldest first.
     tracked : sequence of int
         Remembered frames before `t`.
-    rules : Rules
+    rules : MemoryRules
     """
     recent = sorted(tracked, reverse=True)
     if rules.gated:
-        slots = [(rules.n_slots - 1 - rank, s) for rank, s in enumerate(recent[: rules.n_slots - 1])]
+        slots = [(rules.num_maskmem - 1 - rank, s) for rank, s in enumerate(recent[: rules.num_maskmem - 1])]
         pointers = [(t - s, s) for s in recent[: rules.reach - 1]]
     else:
-        slots = [(rules.n_slots - (t - s), s) for s in reversed(recent) if t - s < rules.n_slots]
+        slots = [(rules.num_maskmem - (t - s), s) for s in reversed(recent) if t - s < rules.num_maskmem]
         pointers = [(t - s, s) for s in recent if t - s < rules.reach]
     nearest = sorted(prompted, reverse=True)
     first = [(t - s + (rules.age if s == 0 else 0), s) for s in nearest]
     return Reading((*((0, s) for s in nearest), *slots), (*first, *pointers))
 
 
-class Recollection:
+class ClipMemory:
     """Memories of N rows; each frame is written once, for all of them.
 
     Parameters
     ----------
-    rules : Rules
+    rules : MemoryRules
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: MemoryRules) -> None:
         self._rules = rules
         self._features: dict[int, Tensor] = {}
         self._pointers: dict[int, Tensor] = {}

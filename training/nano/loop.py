@@ -18,10 +18,10 @@ from training.data.clips import ClipBatch, cut_clips
 from training.data.movies import MovieSource
 from training.nano.average import RunningMean
 from training.nano.checkpoints import Checkpoint, CheckpointError
-from training.nano.metrics_log import Journal
+from training.nano.metrics_log import MetricsLog
 from training.nano.networks import new_network, parameters_of
-from training.nano.prefetcher import Ahead
-from training.nano.rollout import Judged, Rollout
+from training.nano.prefetcher import Prefetcher
+from training.nano.rollout import LossReport, Rollout
 from training.nano.schedule import Budget, average_decay, learning_rate
 from training.recipes import CONFIGS
 from training.slices import SliceState, plain, read_slice
@@ -108,7 +108,7 @@ class Trainer:
         self._parts = Sam2Parts(self.network, choose_dtype(place.device))
         self._optimiser = new_optimiser(self.network, config.optimiser)
         self._budget = Budget(config.optimiser.steps, config.optimiser.seconds)
-        self._journal = Journal(place.folder / LOG)
+        self._journal = MetricsLog(place.folder / LOG)
         self._before = 0.0
         self._started = clock()
 
@@ -190,7 +190,7 @@ class Trainer:
     def run(self, until: int | None = None, keeper: "Keeper | None" = None) -> None:
         """Train until the budget is spent, for the first `until` updates of it, or as long as the keeper lets it."""
         keeper, settings = keeper or Checkpoints(), self.config.optimiser
-        ahead = Ahead(self._batch, self.step * settings.accumulate, self.config.data.queue)
+        ahead = Prefetcher(self._batch, self.step * settings.accumulate, self.config.data.queue)
         batches, self._started, self._before = iter(ahead), self._clock(), self.elapsed
         try:
             while self.progress < 1 and (until is None or self.step < until):
@@ -246,7 +246,7 @@ class Trainer:
         self._journal.report({"gradient": float(norm), "rate": rate})
         self.step += 1
 
-    def _report(self, judged: Judged) -> None:
+    def _report(self, judged: LossReport) -> None:
         losses = judged.losses
         named: dict[str, Tensor] = {"loss": losses.total, "mask": losses.mask, "iou": losses.iou, "score": losses.score}
         self._journal.report({name: float(value.detach()) for name, value in named.items()} | judged.measures)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, softplus
 
-from napari_mosam.core.model.protocol import Decoded
+from napari_mosam.core.model.protocol import MaskCandidates
 from training.config import LossConfig
 
 SLIVER = 0.05
@@ -86,12 +86,12 @@ class EntropyWeights:
         return cls(bce + (late_bce - bce) * share, balanced + (late_balanced - balanced) * share)
 
 
-def decode_losses(decoded: Decoded, target: Target, config: LossConfig, weights: EntropyWeights) -> Losses:
+def decode_losses(decoded: MaskCandidates, target: Target, config: LossConfig, weights: EntropyWeights) -> Losses:
     """Loss of candidates (N, K, …) against the truth.
 
     Parameters
     ----------
-    decoded : Decoded
+    decoded : MaskCandidates
         Straight from the decoder, logits not gated by the object score.
     target : Target
     config : LossConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 LOGGER = logging.getLogger("training")
 
 
-class Journal:
+class MetricsLog:
     """Means of what was reported since the last line, written to ``log.jsonl``.
 
     Parameters

@@ -10,7 +10,7 @@ POLL_S = 0.1
 LONGEST_WAIT_S = 10.0
 
 
-class Ahead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """What ``make(k)`` gives for k = start, start + 1, …, in order.
 
     Parameters

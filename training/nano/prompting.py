@@ -45,15 +45,15 @@ class Prompted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class PromptTargets:
     """What prompts are drawn from: masks of the objects, and of everything else, (N, S, S)."""
 
     masks: Tensor
     others: Tensor
 
-    def take(self, rows: Tensor) -> "Scene":
+    def take(self, rows: Tensor) -> "PromptTargets":
         """Some objects."""
-        return Scene(self.masks[rows], self.others[rows])
+        return PromptTargets(self.masks[rows], self.others[rows])
 
 
 def kind_of_rows(n: int, config: PromptConfig, rng: torch.Generator) -> list[str]:
@@ -71,7 +71,7 @@ def first_prompts(clip: ClipBatch, config: PromptConfig, rng: torch.Generator) -
 
     Where a window is centred on a click, its first object gets that click if it gets one.
     """
-    scene = Scene(clip.masks(0), clip.others(0))
+    scene = PromptTargets(clip.masks(0), clip.others(0))
     kinds = kind_of_rows(clip.n_rows, config, rng)
     centred = _centred_rows(clip)
     kinds = [
@@ -94,7 +94,7 @@ def _centred_rows(clip: ClipBatch) -> list[bool]:
 
 
 def points_of_kind(
-    kind: str, scene: Scene, centred: Tensor, config: PromptConfig, rng: torch.Generator
+    kind: str, scene: PromptTargets, centred: Tensor, config: PromptConfig, rng: torch.Generator
 ) -> PointPrompts | None:
     """Points of one kind for each row of a scene; None for masks. `centred` rows are clicked in the window's middle."""
     if kind == "mask":
@@ -118,7 +118,7 @@ def any_click(masks: Tensor, centred: Tensor, rng: torch.Generator) -> Tensor:
     return torch.where(centred[:, None], middle, xy)
 
 
-def negative_click(scene: Scene, rng: torch.Generator) -> Tensor:
+def negative_click(scene: PromptTargets, rng: torch.Generator) -> Tensor:
     """A pixel of a neighbour, or of the background near the object where there is none, (N, 2)."""
     neighbour, found = pick(scene.others, _u(scene, rng))
     background, _ = pick(around(scene.masks, NEAR), _u(scene, rng))
@@ -196,7 +196,7 @@ def motion_prompts(
     return MotionPrompts(rows, moved.clamp(-PROMPT_LOGIT, PROMPT_LOGIT)[:, None])
 
 
-def _u(scene: Scene, rng: torch.Generator) -> Tensor:
+def _u(scene: PromptTargets, rng: torch.Generator) -> Tensor:
     return uniform(rng, (len(scene.masks),))
 
 

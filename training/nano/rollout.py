@@ -13,14 +13,14 @@ from torch.utils.checkpoint import checkpoint
 
 from napari_mosam.core.masks.overlap import NO_OBJECT, suppress, upsample
 from napari_mosam.core.memory.selection import MAX_POINTERS
-from napari_mosam.core.model.protocol import Decoded, Features, PointPrompts
+from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, PointPrompts
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.tracking.prompted_masks import MASK_LOGIT, sure_logits
 from training.config import TrainingConfig
 from training.data.clips import ClipBatch
 from training.data.masks import iou
-from training.nano.answers import Answer, as_prompt, best_of, replaced, rivals
-from training.nano.clip_memory import Recollection, Rules
+from training.nano.answers import Chosen, as_prompt, best_of, replaced, rivals
+from training.nano.clip_memory import ClipMemory, MemoryRules
 from training.nano.losses import EntropyWeights, Losses, Target, decode_losses
 from training.nano.prompting import MotionPrompts, Prompted, corrected, first_prompts, motion_prompts
 from training.randomness import generator, happens, integers
@@ -30,7 +30,7 @@ LATE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class LossReport:
     """Loss of a batch, and what is logged of it: means by name, NaN where nothing was to be measured."""
 
     losses: Losses
@@ -60,30 +60,30 @@ class Rollout:
         self._weights = EntropyWeights.at(progress, config.loss)
         self._size: int = parts.network.image_size
         self._rules = self._drawn_rules()
-        self._memory = Recollection(self._rules)
+        self._memory = ClipMemory(self._rules)
         self._compete = happens(self._rng, config.memory.compete)
         self._late = self._drawn_correction()
         self._first_area = clip.masks(0).flatten(1).sum(1)
         self._losses = Losses.nothing(clip.images.device)
         self._measured: dict[str, list[Tensor]] = defaultdict(list)
 
-    def run(self) -> Judged:
+    def run(self) -> LossReport:
         """Loss over all frames; its graph is complete, so that one ``backward`` trains everything."""
         frames = self._encoded()
         last = self._prompted(self._features(frames, 0))
         for t in range(1, self._clip.n_frames):
             last = self._tracked(t, self._features(frames, t), last)
         measures = {name: float(torch.cat(values).nanmean()) for name, values in self._measured.items()}
-        return Judged(self._losses * (1 / self._clip.n_frames), measures)
+        return LossReport(self._losses * (1 / self._clip.n_frames), measures)
 
     # ---- what is decided by chance for the whole batch
 
-    def _drawn_rules(self) -> Rules:
+    def _drawn_rules(self) -> MemoryRules:
         config, rng, n_frames = self._config.memory, self._rng, self._clip.n_frames
         gated, short, aged = (happens(rng, p) for p in (config.gated, config.short, config.aged))
         age = int(integers(rng, (1,), 1, config.max_age + 1)) if aged else 0
         length = n_frames if short and not aged else MAX_POINTERS + n_frames
-        return Rules(gated, self._parts.network.num_maskmem, length, age)
+        return MemoryRules(gated, self._parts.network.num_maskmem, length, age)
 
     def _drawn_correction(self) -> int | None:
         """The tracked frame on which the user corrects, if any."""
@@ -92,29 +92,29 @@ class Rollout:
 
     # ---- features
 
-    def _encoded(self) -> Features:
+    def _encoded(self) -> ImageFeatures:
         images = self._clip.images.flatten(0, 1)
         if not self._config.optimiser.recompute:
-            return self._parts.encode(images)
+            return self._parts.encode_image(images)
         top, *high = checkpoint(self._levels, images, use_reentrant=False)
-        return Features(top, tuple(high))
+        return ImageFeatures(top, tuple(high))
 
     def _levels(self, images: Tensor) -> tuple[Tensor, ...]:
-        features = self._parts.encode(images)
-        return (features.top, *features.high)
+        features = self._parts.encode_image(images)
+        return (features.vision, *features.high_res)
 
-    def _features(self, frames: Features, t: int) -> Features:
+    def _features(self, frames: ImageFeatures, t: int) -> ImageFeatures:
         """Features of frame `t`, one row per object."""
         n_clips, n_frames = self._clip.images.shape[:2]
-        clips = torch.arange(n_clips, device=frames.top.device)
+        clips = torch.arange(n_clips, device=frames.vision.device)
         return _select(frames, self._clip.per_row(clips * n_frames + t))
 
     # ---- the prompted frame
 
-    def _prompted(self, features: Features) -> Answer:
+    def _prompted(self, features: ImageFeatures) -> Chosen:
         masks = self._clip.masks(0)
         target = Target.of(masks, self._first_area)
-        conditioned = self._parts.unconditioned(features)
+        conditioned = self._parts.without_memory(features)
         groups = first_prompts(self._clip, self._config.prompt, self._rng)
         answers = [
             self._given(masks[g.rows])
@@ -123,51 +123,55 @@ class Rollout:
             for g in groups
         ]
         place = torch.cat([g.rows for g in groups]).argsort()
-        answer = Answer(*(torch.cat([getattr(a, name) for a in answers])[place] for name in Answer.__slots__))
+        answer = Chosen(*(torch.cat([getattr(a, name) for a in answers])[place] for name in Chosen.__slots__))
         pointers = self._pointers_of_first(groups, answer, features, masks)
         everyone = torch.ones_like(target.present)
         self._memory.condition(0, self._written(features, answer, everyone, from_points=True), pointers)
         return answer
 
-    def _given(self, masks: Tensor) -> Answer:
+    def _given(self, masks: Tensor) -> Chosen:
         """Painted masks are taken as they are."""
         logits = sure_logits(masks[:, None].float())
         score = torch.where(masks.flatten(1).any(1), MASK_LOGIT, -MASK_LOGIT)
         tokens = logits.new_zeros(len(masks), self._parts.network.hidden_dim)
-        return Answer(logits, tokens, score, torch.ones_like(score))
+        return Chosen(logits, tokens, score, torch.ones_like(score))
 
-    def _asked(self, group: Prompted, features: Features, conditioned: Tensor, masks: Tensor, target: Target) -> Answer:
+    def _asked(
+        self, group: Prompted, features: ImageFeatures, conditioned: Tensor, masks: Tensor, target: Target
+    ) -> Chosen:
         """The answer to points, corrected by further clicks."""
         share = len(masks) / self._clip.n_rows
-        decoded = self._parts.decode(features, conditioned, points=group.points, multimask=group.multimask)
+        decoded = self._parts.decode_masks(features, conditioned, points=group.points, multimask=group.multimask)
         self._judge(decoded, target, share)
         answer = best_of(decoded)
         self._measure(f"{group.kind}_iou", answer, masks, target)
         points = group.points
         for _ in range(int(integers(self._rng, (1,), 0, self._config.prompt.corrections + 1))):
             points = corrected(points, self._found(answer), masks, self._rng)
-            decoded = self._parts.decode(
+            decoded = self._parts.decode_masks(
                 features, conditioned, points=points, mask_logits=as_prompt(answer.logits), multimask=False
             )
             self._judge(decoded, target, share)
             answer = best_of(decoded)
         return answer
 
-    def _pointers_of_first(self, groups: list[Prompted], answer: Answer, features: Features, masks: Tensor) -> Tensor:
-        pointers = self._parts.pointers(answer.tokens, answer.object_score)
+    def _pointers_of_first(
+        self, groups: list[Prompted], answer: Chosen, features: ImageFeatures, masks: Tensor
+    ) -> Tensor:
+        pointers = self._parts.object_pointers(answer.tokens, answer.object_score)
         painted = [g.rows for g in groups if g.points is None]
         if not painted:
             return pointers
-        own = self._parts.pointers_of_masks(_select(features, painted[0]), masks[painted[0]][:, None].float())
+        own = self._parts.object_pointers_of_masks(_select(features, painted[0]), masks[painted[0]][:, None].float())
         return pointers.index_copy(0, painted[0], own)
 
     # ---- tracked frames
 
-    def _tracked(self, t: int, features: Features, last: Answer) -> Answer:
+    def _tracked(self, t: int, features: ImageFeatures, last: Chosen) -> Chosen:
         masks = self._clip.masks(t)
         target = Target.of(masks, self._first_area)
         conditioned = self._remembering(t, features)
-        decoded = self._parts.decode(features, conditioned)
+        decoded = self._parts.decode_masks(features, conditioned)
         self._judge(decoded, target, 1.0)
         answer = best_of(decoded)
         self._measure("first_tracked_iou" if t == 1 else "tracked_iou", answer, masks, target)
@@ -180,8 +184,8 @@ class Rollout:
         self._remember(t, features, answer)
         return answer
 
-    def _remembering(self, t: int, features: Features) -> Tensor:
-        """Features after attending to memory, (N, C, h, w)."""
+    def _remembering(self, t: int, features: ImageFeatures) -> Tensor:
+        """ImageFeatures after attending to memory, (N, C, h, w)."""
         rows, parts = [], []
         for some, memory in self._memory.batches(t, self._clip.n_rows):
             rows.append(some)
@@ -189,8 +193,8 @@ class Rollout:
         return torch.cat(parts)[torch.cat(rows).argsort()]
 
     def _moved(
-        self, t: int, features: Features, conditioned: Tensor, answer: Answer, last: Answer, target: Target
-    ) -> Answer:
+        self, t: int, features: ImageFeatures, conditioned: Tensor, answer: Chosen, last: Chosen, target: Target
+    ) -> Chosen:
         """The better of each answer and one that was given the last mask, moved; presence is that of the former."""
         seen = (last.object_score > 0) & (last.logits > 0).flatten(1).any(1)
         prompts = motion_prompts(self._clip, t, last.logits, seen, self._config.prompt, self._rng)
@@ -200,23 +204,23 @@ class Rollout:
         self._judge(decoded, target.take(prompts.rows), len(prompts.rows) / self._clip.n_rows)
         return replaced(answer, prompts.rows, best_of(decoded))
 
-    def _with_motion(self, prompts: MotionPrompts, features: Features, conditioned: Tensor) -> Decoded:
+    def _with_motion(self, prompts: MotionPrompts, features: ImageFeatures, conditioned: Tensor) -> MaskCandidates:
         rows = prompts.rows
-        return self._parts.decode(_select(features, rows), conditioned[rows], mask_logits=prompts.mask_logits)
+        return self._parts.decode_masks(_select(features, rows), conditioned[rows], mask_logits=prompts.mask_logits)
 
     def _corrected(
-        self, features: Features, conditioned: Tensor, answer: Answer, masks: Tensor, target: Target
-    ) -> Answer:
+        self, features: ImageFeatures, conditioned: Tensor, answer: Chosen, masks: Tensor, target: Target
+    ) -> Chosen:
         """One click on what is wrong, with the logits so far."""
         points: PointPrompts = corrected(None, self._found(answer), masks, self._rng)
         logits = torch.where((answer.object_score > 0)[:, None, None], answer.logits, NO_OBJECT)
-        decoded = self._parts.decode(features, conditioned, points=points, mask_logits=as_prompt(logits))
+        decoded = self._parts.decode_masks(features, conditioned, points=points, mask_logits=as_prompt(logits))
         self._judge(decoded, target, LATE_WEIGHT)
         return best_of(decoded)
 
-    def _remember(self, t: int, features: Features, answer: Answer) -> None:
+    def _remember(self, t: int, features: ImageFeatures, answer: Chosen) -> None:
         seen = answer.object_score > 0
-        pointers = self._parts.pointers(answer.tokens, answer.object_score)
+        pointers = self._parts.object_pointers(answer.tokens, answer.object_score)
         memory = self._written(features, answer, seen, from_points=t == self._late)
         if t == self._late:
             self._memory.condition(t, memory, pointers)
@@ -227,26 +231,28 @@ class Rollout:
 
     # ---- both
 
-    def _written(self, features: Features, answer: Answer, seen: Tensor, *, from_points: bool) -> Tensor:
+    def _written(self, features: ImageFeatures, answer: Chosen, seen: Tensor, *, from_points: bool) -> Tensor:
         """Memory of masks, without the pixels that the other objects of a clip hold where they compete."""
         logits = torch.where(seen[:, None, None], answer.logits, NO_OBJECT)
         full = upsample(logits, self._size)
         if self._compete:
             full = suppress(full, rivals(full, self._clip.ids))
-        return self._parts.remember(features.top, full[:, None], answer.object_score, from_points=from_points)
+        return self._parts.encode_memory(features.vision, full[:, None], answer.object_score, from_points=from_points)
 
-    def _judge(self, decoded: Decoded, target: Target, weight: float) -> None:
+    def _judge(self, decoded: MaskCandidates, target: Target, weight: float) -> None:
         self._losses = self._losses + decode_losses(decoded, target, self._config.loss, self._weights) * weight
 
     @torch.no_grad()
-    def _found(self, answer: Answer) -> Tensor:
+    def _found(self, answer: Chosen) -> Tensor:
         return upsample(answer.logits, self._size) > 0
 
     @torch.no_grad()
-    def _measure(self, name: str, answer: Answer, masks: Tensor, target: Target) -> None:
+    def _measure(self, name: str, answer: Chosen, masks: Tensor, target: Target) -> None:
         score = iou(self._found(answer), masks)
         self._measured[name].append(torch.where(target.present, score, torch.nan))
 
 
-def _select(features: Features, rows: Tensor) -> Features:
-    return Features(features.top.index_select(0, rows), tuple(h.index_select(0, rows) for h in features.high))
+def _select(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
+    return ImageFeatures(
+        features.vision.index_select(0, rows), tuple(h.index_select(0, rows) for h in features.high_res)
+    )

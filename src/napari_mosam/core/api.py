@@ -12,7 +12,7 @@ from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.runs.run import (
     Frames,
-    Job,
+    RunRequest,
     check_options,
     check_prompts,
     frame_range,
@@ -22,7 +22,7 @@ from napari_mosam.core.runs.run import (
     prompts_inside,
     run,
 )
-from napari_mosam.core.tracking.conditioning import seed_frame
+from napari_mosam.core.tracking.conditioning import condition_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ def segment(
     check_options(direction, diameter)
     inside = check_prompts(prompts, opened.shape, start, stop, direction)
     loaded = _loaded(model, device)
-    return run(Job(opened, inside, loaded, merged, start, stop, direction, diameter))
+    return run(RunRequest(opened, inside, loaded, merged, start, stop, direction, diameter))
 
 
 def preview(
@@ -132,9 +132,11 @@ def preview(
     check_options("forward", diameter)
     if frame not in inside.frames:
         raise PromptError(f"nothing is prompted on frame {frame}; prompted frames: {listed(inside.frames)}")
-    job = Job(opened, inside, _loaded(model, device), config or EngineConfig(), frame, frame + 1, "forward", diameter)
+    job = RunRequest(
+        opened, inside, _loaded(model, device), config or EngineConfig(), frame, frame + 1, "forward", diameter
+    )
     requests = job.requests(frame)
-    seeds, shares = seed_frame(job.model, opened[frame], frame, requests, job.config)
+    seeds, shares = condition_frame(job.model, opened[frame], frame, requests, job.config)
     ids = [request.object_id for request in requests]
     return FrameResult(
         t=frame,
@@ -293,7 +295,7 @@ def rerun(
         now = Prompts([*kept, *(p for p in given if p.object_id in changes)])
         loaded = same_model(stored, _loaded(attrs["model"] if model is None else model, device))
         config = EngineConfig.from_dict(attrs["config"])
-        job = Job(opened, now, loaded, config, start, stop, attrs["direction"], attrs["diameter"])
+        job = RunRequest(opened, now, loaded, config, start, stop, attrs["direction"], attrs["diameter"])
         writer = ResultWriter.reopen(path, now, sorted(changes))
         Rerun(job, writer, before, changes, neighbours=neighbours, progress=progress).run()
     return Result.open(path)

@@ -8,7 +8,7 @@ from napari_mosam.widgets._doubts import preview_sentence
 from napari_mosam.widgets._output_layers import LabelsOutput, PreviewOutput
 from napari_mosam.widgets._prompt_layers import check_frame
 from napari_mosam.widgets._run_view import RunView
-from napari_mosam.widgets._runner import RunEnd, Runner
+from napari_mosam.widgets._runner import RunEnd, Worker
 from napari_mosam.widgets._source import SourceError
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from napari_mosam.widgets._engine import Engine
     from napari_mosam.widgets._label_ids import LabelIds
     from napari_mosam.widgets._painted import PaintWatch
-    from napari_mosam.widgets._session import Session
+    from napari_mosam.widgets._session import ScratchStore
     from napari_mosam.widgets._settings import RunSettings
     from napari_mosam.widgets._source import MovieSource
 
 
-class Jobs:
+class Controller:
     """Previews and runs of one widget, one at a time.
 
     Parameters
@@ -37,7 +37,7 @@ class Jobs:
         Give the settings and show the progress.
     engine : Engine
         What computes.
-    session : Session
+    session : ScratchStore
         Where results are stored.
     label_ids : LabelIds
         Is told which ids a run writes.
@@ -54,13 +54,13 @@ class Jobs:
         viewer: Any,
         controls: "Controls",
         engine: "Engine",
-        session: "Session",
+        session: "ScratchStore",
         label_ids: "LabelIds",
         paint: "PaintWatch",
         fail: Callable[..., str],
         idle: Callable[[], None],
     ) -> None:
-        self.runner = Runner()
+        self.runner = Worker()
         self.run: RunView | None = None
         self.preview_output = PreviewOutput(viewer)
         self._viewer, self._controls, self._engine, self._session = viewer, controls, engine, session

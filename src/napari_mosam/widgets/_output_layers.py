@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
-    from napari_mosam.widgets._session import Session
+    from napari_mosam.widgets._session import ScratchStore
     from napari_mosam.widgets._source import MovieSource
 
 MAX_VECTORS = 50_000
@@ -48,7 +48,7 @@ class LabelsOutput:
     ----------
     viewer : napari.viewer.Viewer
         Where the layer is, or is made.
-    session : Session
+    session : ScratchStore
         Where its array is made.
     source : MovieSource
         The movie.
@@ -56,7 +56,7 @@ class LabelsOutput:
         Largest object id that will be written.
     """
 
-    def __init__(self, viewer: Any, session: "Session", source: "MovieSource", max_id: int) -> None:
+    def __init__(self, viewer: Any, session: "ScratchStore", source: "MovieSource", max_id: int) -> None:
         self.layer = find_output(viewer, "labels", source) or _new_labels(viewer, session, source, max_id)
         self._session, self._source, self._viewer, self._max_id = session, source, viewer, max_id
         self._make_writable()
@@ -81,7 +81,7 @@ class LabelsOutput:
 class ConfidenceOutput:
     """Per-pixel confidence of the current run, one new array per run."""
 
-    def __init__(self, viewer: Any, session: "Session", source: "MovieSource") -> None:
+    def __init__(self, viewer: Any, session: "ScratchStore", source: "MovieSource") -> None:
         self._viewer, self._source = viewer, source
         self._array = session.new_array("confidence", source.layer_shape, np.float16)
         self.layer = find_output(viewer, "confidence", source)
@@ -197,7 +197,7 @@ class PreviewOutput:
             self._viewer.layers.remove(layer)
 
 
-def _new_labels(viewer: Any, session: "Session", source: "MovieSource", max_id: int) -> "Labels":
+def _new_labels(viewer: Any, session: "ScratchStore", source: "MovieSource", max_id: int) -> "Labels":
     from napari.layers import Labels
 
     from napari_mosam.core.masks.overlap import label_dtype

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
     from napari_mosam.widgets._runner import RunEnd
-    from napari_mosam.widgets._session import Session
+    from napari_mosam.widgets._session import ScratchStore
     from napari_mosam.widgets._source import MovieSource
     from napari_mosam.widgets._store import Painted
 
@@ -27,7 +27,7 @@ class RunView:
     ----------
     viewer : napari.viewer.Viewer
         Where the layers are.
-    session : Session
+    session : ScratchStore
         Where their arrays are.
     source : MovieSource
         The movie.
@@ -38,7 +38,7 @@ class RunView:
     """
 
     viewer: Any
-    session: "Session"
+    session: "ScratchStore"
     source: "MovieSource"
     labels: LabelsOutput
     total: int

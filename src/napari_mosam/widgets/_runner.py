@@ -20,7 +20,7 @@ POLL_S = 0.05
 
 
 @dataclass(eq=False)
-class Gate:
+class Backpressure:
     """Lets the worker pass while the viewer keeps up, until somebody stops the run.
 
     Parameters
@@ -59,7 +59,7 @@ class Gate:
         return False
 
 
-def stream(steps: "Callable[[], Iterable[FrameResult]]", gate: Gate) -> "Generator[FrameResult, None, None]":
+def stream(steps: "Callable[[], Iterable[FrameResult]]", gate: Backpressure) -> "Generator[FrameResult, None, None]":
     """Yield the results of `steps`; an error goes to the gate, since the thread pool swallows some of those raised."""
     try:
         results = iter(steps())
@@ -86,11 +86,11 @@ class RunEnd:
     seconds: float
 
 
-class Runner:
+class Worker:
     """Starts one run at a time and hands its results to the GUI thread."""
 
     def __init__(self) -> None:
-        self._gate: Gate | None = None
+        self._gate: Backpressure | None = None
         self._job: _Job | None = None  # Qt keeps no reference to the owner of a slot
 
     @property
@@ -121,7 +121,7 @@ class Runner:
         """
         if self.busy:
             raise RuntimeError("a run is going already; cancel it or wait for its end")
-        self._gate = gate = Gate()
+        self._gate = gate = Backpressure()
         self._job = _Job(gate, on_result, self._ended(on_end))
         self._job.start(steps, total, title)
 
@@ -142,7 +142,7 @@ class _Job:
     """Connects one worker with one pair of callbacks."""
 
     def __init__(
-        self, gate: Gate, on_result: "Callable[[FrameResult], None]", on_end: Callable[[RunEnd], None]
+        self, gate: Backpressure, on_result: "Callable[[FrameResult], None]", on_end: Callable[[RunEnd], None]
     ) -> None:
         self._gate, self._on_result, self._on_end = gate, on_result, on_end
         self._n_results = 0

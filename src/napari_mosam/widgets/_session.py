@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 STALE_DAYS = 3.0
 
 
-class Session:
+class ScratchStore:
     """Creates zarr arrays in a folder of its own, made with the first array.
 
     The folder outlives the widget, since its layers may still be shown or saved; :func:`remove_stale` sweeps later.

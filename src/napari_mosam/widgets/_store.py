@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
-    from napari_mosam.widgets._session import Session
+    from napari_mosam.widgets._session import ScratchStore
     from napari_mosam.widgets._source import MovieSource
 
 STORE = "napari-mosam store"
@@ -38,7 +38,7 @@ class StoredLabels:
     written: Any
 
     @classmethod
-    def new(cls, session: "Session", shape: tuple[int, ...], dtype: Any) -> "StoredLabels":
+    def new(cls, session: "ScratchStore", shape: tuple[int, ...], dtype: Any) -> "StoredLabels":
         """Two arrays of zeros."""
         return cls(session.new_array("labels", shape, dtype), session.new_array("written", shape, dtype))
 
@@ -167,7 +167,7 @@ def _rows_with_content(*frames: "NDArray[Any]") -> slice:
     return slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
 
 
-def make_writable(layer: "Labels", session: "Session", source: "MovieSource", max_id: int) -> None:
+def make_writable(layer: "Labels", session: "ScratchStore", source: "MovieSource", max_id: int) -> None:
     """Move the labels to arrays of our own where an id does not fit, or where the user gave the layer another array.
 
     Values stay, and so does what runs wrote last: what differs in the user's array is what the user painted.
@@ -197,7 +197,7 @@ def make_writable(layer: "Labels", session: "Session", source: "MovieSource", ma
     layer.data = wider.labels
 
 
-def detach_copy(layer: "Labels", session: "Session") -> None:
+def detach_copy(layer: "Labels", session: "ScratchStore") -> None:
     """Give a copy that the user made of a result an array of its own; napari's copy shares the files of the first."""
     shared = layer.metadata.pop(STORE).labels
     if getattr(layer.data, "store_path", None) != shared.store_path:

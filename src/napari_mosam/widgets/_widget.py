@@ -12,13 +12,13 @@ from napari_mosam.widgets._builders import fill_menu
 from napari_mosam.widgets._controls import Controls
 from napari_mosam.widgets._diameter import DiameterTool
 from napari_mosam.widgets._engine import Engine
-from napari_mosam.widgets._jobs import Jobs
+from napari_mosam.widgets._jobs import Controller
 from napari_mosam.widgets._label_ids import LabelIds
 from napari_mosam.widgets._model_download import ModelDownload
 from napari_mosam.widgets._movie_menu import MovieMenu
 from napari_mosam.widgets._painted import PaintWatch
 from napari_mosam.widgets._prompt_layers import PromptLayers
-from napari_mosam.widgets._session import Session
+from napari_mosam.widgets._session import ScratchStore
 from napari_mosam.widgets._source import MovieSource, SourceError
 from napari_mosam.widgets._status import hint, micrometres, painted_summary, pixels_on_frames, prompt_summary
 from napari_mosam.widgets._store import STORE, detach_copy
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_mosam.widgets._run_view import RunView
-    from napari_mosam.widgets._runner import Runner
+    from napari_mosam.widgets._runner import Worker
 
 
 class MosamWidget(QWidget):
@@ -41,7 +41,7 @@ class MosamWidget(QWidget):
         The viewer to work in.
     engine : Engine or None
         What computes; the real engine by default.
-    session : Session or None
+    session : ScratchStore or None
         Where results are stored; the user's cache by default.
     """
 
@@ -49,7 +49,7 @@ class MosamWidget(QWidget):
         self,
         napari_viewer: "napari.viewer.Viewer",
         engine: Engine | None = None,
-        session: Session | None = None,
+        session: ScratchStore | None = None,
     ) -> None:
         super().__init__()
         self.viewer = napari_viewer
@@ -57,9 +57,9 @@ class MosamWidget(QWidget):
         self.label_ids = LabelIds(napari_viewer)
         self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._sync_tools, self._max_label)
         engine = engine or Engine()
-        self.session = session or Session()
+        self.session = session or ScratchStore()
         self.painted = PaintWatch(napari_viewer, self._painted_changed)
-        self.jobs = Jobs(
+        self.jobs = Controller(
             napari_viewer,
             self.controls,
             engine,
@@ -88,7 +88,7 @@ class MosamWidget(QWidget):
         return self.jobs.run
 
     @property
-    def runner(self) -> "Runner":
+    def runner(self) -> "Worker":
         """The worker of previews and runs."""
         return self.jobs.runner
 

@@ -11,7 +11,7 @@ from napari_mosam.core.config.engine import (
     PIXEL_FILTERS,
     SELECTIONS,
     EngineConfig,
-    LifeConfig,
+    LifecycleConfig,
     MemoryConfig,
     MotionConfig,
     WindowConfig,
@@ -56,7 +56,7 @@ CONFIGS = st.builds(
         min_consistency=st.floats(0, 0.99),
     ),
     life=st.builds(
-        LifeConfig,
+        LifecycleConfig,
         confirm=st.integers(0, 10),
         gate_area=st.tuples(st.floats(0, 0.99), st.floats(1.01, 9)),
         gate_sigmas=st.floats(0.1, 9),
@@ -121,13 +121,13 @@ def test_what_cannot_be_read_is_named(given, message):
         (MotionConfig, {"negatives": -1}, "negatives = -1"),
         (MotionConfig, {"box_weight": 0.8, "mask_weight": 0.3}, r"box_weight \+ mask_weight"),
         (MotionConfig, {"overlap_weight": 2}, "overlap_weight = 2"),
-        (LifeConfig, {"confirm": -1}, "confirm = -1"),
-        (LifeConfig, {"gate_area": (1, 2)}, "gate_area"),
-        (LifeConfig, {"gate_sigmas": 0}, "gate_sigmas = 0"),
-        (LifeConfig, {"min_contrast": 1}, "min_contrast = 1"),
-        (LifeConfig, {"widen": 0.9}, "widen = 0.9"),
-        (LifeConfig, {"max_widen": 5}, "max_widen = 5"),
-        (LifeConfig, {"end_at_border": -1}, "end_at_border = -1"),
+        (LifecycleConfig, {"confirm": -1}, "confirm = -1"),
+        (LifecycleConfig, {"gate_area": (1, 2)}, "gate_area"),
+        (LifecycleConfig, {"gate_sigmas": 0}, "gate_sigmas = 0"),
+        (LifecycleConfig, {"min_contrast": 1}, "min_contrast = 1"),
+        (LifecycleConfig, {"widen": 0.9}, "widen = 0.9"),
+        (LifecycleConfig, {"max_widen": 5}, "max_widen = 5"),
+        (LifecycleConfig, {"end_at_border": -1}, "end_at_border = -1"),
     ],
 )
 def test_values_outside_their_range_are_refused(part, settings, message):
@@ -142,5 +142,5 @@ def test_plain_is_sam2_without_additions():
     assert plain.motion == MotionConfig.off()
     assert not any((plain.motion.drift, plain.motion.flow, plain.motion.kalman, plain.motion.keypoints))
     assert plain.motion.prompt == plain.memory.pixels == "off"
-    assert plain.life == LifeConfig.off()
+    assert plain.life == LifecycleConfig.off()
     assert (plain.memory.selection, plain.memory.max_conditioning) == ("sam2", 0)

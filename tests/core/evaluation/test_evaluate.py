@@ -21,7 +21,7 @@ from napari_mosam.core.evaluation.evaluate import (
     match_ids,
     track_ious,
 )
-from napari_mosam.core.evaluation.scores import Sight, count_switches, frames_to_loss
+from napari_mosam.core.evaluation.scores import FrameScore, count_switches, frames_to_loss
 from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.simulation.movies import disk_divides, touching_cells
 
@@ -321,7 +321,7 @@ def test_tracks_followed_backwards_are_judged_in_that_order():
 
 @given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=10))
 def test_switches_are_changes_of_what_is_matched(matches):
-    sights = [Sight(iou=0.5, f=0.5, match=m, scored=True) for m in matches]
+    sights = [FrameScore(iou=0.5, f=0.5, match=m, scored=True) for m in matches]
     known = [m for m in matches if m]
     assert count_switches(sights) == sum(a != b for a, b in pairwise(known))
 

@@ -4,7 +4,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mosam.core.masks.overlap import SUPPRESSED, compete, duplicates, label_dtype, prune, regions_of, suppress
+from napari_mosam.core.masks.overlap import (
+    SUPPRESSED,
+    label_dtype,
+    prune,
+    regions_of,
+    resolve_overlaps,
+    suppress,
+    suppress_duplicates,
+)
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.window import NO_LOGIT, Window, paste
 
@@ -45,7 +53,7 @@ def test_an_id_that_no_label_image_holds_is_refused():
 def test_the_largest_positive_logit_takes_the_pixel(n, seed):
     logits, windows = contenders(n, seed)
     ids = [7 * k + 3 for k in range(n)]
-    labels = compete(logits, windows, SHAPE).labels(ids)
+    labels = resolve_overlaps(logits, windows, SHAPE).labels(ids)
     canvas = torch.cat([torch.full((1, *SHAPE), NO_LOGIT), stacked(logits, windows)])
     best, row = canvas.max(0)
     expected = np.where(best.numpy() > 0, np.array([0, *ids])[row.numpy()], 0)
@@ -58,8 +66,8 @@ def test_the_order_of_the_objects_does_not_matter(n, seed, random):
     logits, windows = contenders(n, seed)
     ids, quality = [11 * k + 1 for k in range(n)], [0.5 + 0.05 * k for k in range(n)]
     order = random.sample(range(n), n)
-    one = compete(logits, windows, SHAPE)
-    other = compete([logits[k] for k in order], [windows[k] for k in order], SHAPE)
+    one = resolve_overlaps(logits, windows, SHAPE)
+    other = resolve_overlaps([logits[k] for k in order], [windows[k] for k in order], SHAPE)
     assert np.array_equal(one.labels(ids), other.labels([ids[k] for k in order]))
     assert np.array_equal(one.confidence(quality), other.confidence([quality[k] for k in order]))
     assert torch.equal(one.best, other.best)
@@ -70,7 +78,7 @@ def test_the_order_of_the_objects_does_not_matter(n, seed, random):
 @given(st.integers(1, 5), st.integers(0, 10_000))
 def test_rivals_are_the_strongest_other_logits(n, seed):
     logits, windows = contenders(n, seed)
-    contest, canvas = compete(logits, windows, SHAPE), stacked(logits, windows)
+    contest, canvas = resolve_overlaps(logits, windows, SHAPE), stacked(logits, windows)
     for row in range(n):
         others = torch.cat([canvas[:row], canvas[row + 1 :], torch.full((1, *SHAPE), NO_LOGIT)]).max(0).values
         # A window of one model pixel per frame pixel reads the frame without resampling.
@@ -79,7 +87,7 @@ def test_rivals_are_the_strongest_other_logits(n, seed):
 
 
 def test_rivals_of_a_window_that_misses_the_frame():
-    contest = compete([torch.full((8, 8), 5.0)], [Window.full(SHAPE)], SHAPE)
+    contest = resolve_overlaps([torch.full((8, 8), 5.0)], [Window.full(SHAPE)], SHAPE)
     assert torch.all(contest.rivals(1, Window.square((-300, 0), 20), 16) == NO_LOGIT)
     assert torch.allclose(contest.rivals(1, Window.square((20, 20), 20), 16), torch.tensor(5.0))
     assert torch.allclose(contest.rivals(0, Window.square((20, 20), 20), 16), torch.tensor(NO_LOGIT))
@@ -92,7 +100,7 @@ def test_suppress_takes_only_what_a_rival_holds():
 
 
 def test_no_objects_give_an_empty_frame():
-    contest = compete([], [], SHAPE)
+    contest = resolve_overlaps([], [], SHAPE)
     labels, confidence = contest.labels([]), contest.confidence([])
     assert (labels.dtype, labels.shape, labels.any()) == (np.uint16, SHAPE, False)
     assert (confidence.dtype, confidence.shape, confidence.any()) == (np.float32, SHAPE, False)
@@ -102,7 +110,7 @@ def test_no_objects_give_an_empty_frame():
 def test_large_ids_are_kept(ids):
     logits = [torch.full((8, 8), 3.0), torch.full((8, 8), 3.0)]
     windows = [Window.square((10, 10), 12), Window.square((30, 40), 12)]
-    labels = compete(logits, windows, SHAPE).labels(ids)
+    labels = resolve_overlaps(logits, windows, SHAPE).labels(ids)
     assert labels.dtype == label_dtype(max(ids))
     assert set(np.unique(labels)) == {0, *ids}
     assert labels[10, 10] == ids[0]
@@ -111,7 +119,7 @@ def test_large_ids_are_kept(ids):
 
 def test_confidence_is_the_probability_times_the_predicted_iou():
     windows = [Window.square((10, 10), 12), Window.square((30, 40), 12)]
-    contest = compete([torch.full((8, 8), 2.0), torch.full((8, 8), -2.0)], windows, SHAPE)
+    contest = resolve_overlaps([torch.full((8, 8), 2.0), torch.full((8, 8), -2.0)], windows, SHAPE)
     confidence = contest.confidence([0.5, 0.9])
     assert confidence[10, 10] == pytest.approx(0.5 / (1 + np.exp(-2)))
     assert confidence[30, 40] == 0
@@ -120,7 +128,7 @@ def test_confidence_is_the_probability_times_the_predicted_iou():
 
 def test_an_object_that_is_not_there_claims_nothing():
     everywhere = [Window.full(SHAPE), Window.full(SHAPE)]
-    contest = compete([torch.full((8, 8), -1024.0), torch.full((8, 8), 1.0)], everywhere, SHAPE)
+    contest = resolve_overlaps([torch.full((8, 8), -1024.0), torch.full((8, 8), 1.0)], everywhere, SHAPE)
     assert np.all(contest.labels([1, 2]) == 2)
     assert contest.second.min() >= NO_LOGIT
 
@@ -210,13 +218,13 @@ def block(y, x, side=10):
     ],
 )
 def test_the_stronger_of_two_equal_claims_keeps_the_cell(claims, strengths, losers):
-    assert duplicates(claims, strengths) == losers
+    assert suppress_duplicates(claims, strengths) == losers
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.floats(0, 1)), max_size=7))
 def test_no_two_kept_claims_are_the_same_cell(places):
     claims, strengths = [block(y, x) for y, x, _ in places], [s for *_, s in places]
-    losers = duplicates(claims, strengths)
+    losers = suppress_duplicates(claims, strengths)
     kept = [row for row in range(len(claims)) if row not in losers]
     assert all(claims[a].iou(claims[b]) <= 0.5 for a in kept for b in kept if a < b)
     for row in losers:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from napari_mosam.core.masks.overlap import SUPPRESSED, Claim
+from napari_mosam.core.masks.overlap import SUPPRESSED, FixedMask
 from napari_mosam.core.masks.pieces import in_one_piece, settle, share_out
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.window import Window
@@ -20,7 +20,7 @@ EIGHT = np.ones((3, 3))
 def claim(object_id, rows, columns, logit=4.0, **more):
     logits = torch.full(SHAPE, -6.0)
     logits[slice(*rows), slice(*columns)] = logit
-    return Claim(object_id, WHOLE, logits, 0.9, **more)
+    return FixedMask(object_id, WHOLE, logits, 0.9, **more)
 
 
 def cut(**more):
@@ -44,7 +44,7 @@ def test_one_piece_stays(more, stays):
     for column, object_id in stays.items():
         assert shares.labels[12, column] == object_id
     again = share_out(
-        [Claim(i, WHOLE, own, 0.9, i == 1 and "painted" in more) for i, own in enumerate(logits, 1)], SHAPE
+        [FixedMask(i, WHOLE, own, 0.9, i == 1 and "painted" in more) for i, own in enumerate(logits, 1)], SHAPE
     )
     assert np.array_equal(again.labels, shares.labels)
     assert np.array_equal(shares.labels > 0, shares.contest.confidence([0.9] * 3) > 0)
@@ -77,7 +77,7 @@ def test_every_object_is_one_piece_and_what_is_stored_gives_it_again(seed, n, si
     rng = np.random.default_rng(seed)
     windows = [Window.square(tuple(rng.uniform(0, 40, 2)), rng.uniform(6, 50)) for _ in range(n)]
     claims = [
-        Claim(k + 1, window, torch.from_numpy(rng.normal(0, 5, (side, side)).astype(np.float32)), 0.9)
+        FixedMask(k + 1, window, torch.from_numpy(rng.normal(0, 5, (side, side)).astype(np.float32)), 0.9)
         for k, window in enumerate(windows)
     ]
     shares = settle(claims, (), SHAPE)[1]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_mosam.core.config.engine import MemoryConfig
 from napari_mosam.core.memory.bank import KEPT_FRAMES, MemoryBank
 from napari_mosam.core.memory.selection import (
-    Now,
+    ReadContext,
     nearest_conditioning,
     rate,
     recall_gated,
@@ -61,26 +61,26 @@ def sam2_rule(conditioning, tracked, t, step, n_frames):
 def test_sam2_reads_what_sam2_reads(conditioning, tracked, t, step, n_frames):
     tracked = {f for f in tracked if (t - f) * step > 0} - conditioning
     config = MemoryConfig(selection="sam2", max_conditioning=0)
-    read = recall_sam2(memories(conditioning), memories(tracked), Now(t, step, n_frames, SLOTS), config)
+    read = recall_sam2(memories(conditioning), memories(tracked), ReadContext(t, step, n_frames, SLOTS), config)
     assert (slots(read), pointers(read)) == sam2_rule(conditioning, tracked, t, step, n_frames)
 
 
 def test_sam2_leaves_the_slots_of_missing_frames_empty():
-    read = recall_sam2(memories([0]), memories([5, 9]), Now(10, 1, LENGTH, SLOTS), MemoryConfig())
+    read = recall_sam2(memories([0]), memories([5, 9]), ReadContext(10, 1, LENGTH, SLOTS), MemoryConfig())
     assert slots(read) == {(0, 0), (2, 5), (6, 9)}
     assert pointers(read) == {(10, 0), (5, 5), (1, 9)}
 
 
 def test_a_prompted_frame_beyond_the_limit_is_read_as_a_tracked_one():
     config = MemoryConfig(selection="sam2", max_conditioning=2)
-    read = recall_sam2(memories([0, 8, 9]), memories([]), Now(10, 1, LENGTH, SLOTS), config)
+    read = recall_sam2(memories([0, 8, 9]), memories([]), ReadContext(10, 1, LENGTH, SLOTS), config)
     assert slots(read) == {(0, 0), (0, 9), (5, 8)}
     assert pointers(read) == {(10, 0), (1, 9), (2, 8)}
 
 
 @pytest.mark.parametrize("step", [1, -1])
 def test_pointers_of_the_future_are_not_read(step):
-    read = recall_sam2(memories([10, 30]), memories([]), Now(20, step, LENGTH, SLOTS), MemoryConfig())
+    read = recall_sam2(memories([10, 30]), memories([]), ReadContext(20, step, LENGTH, SLOTS), MemoryConfig())
     assert {t for _, t in slots(read)} == {10, 30}
     assert pointers(read) == {(10, 20 - 10 * step)}
 
@@ -92,16 +92,16 @@ def test_pointers_of_the_future_are_not_read(step):
 def test_gated_reads_the_most_recent_without_gaps(distances, n_frames, step):
     tracked = {60 - d * step for d in distances}
     config = MemoryConfig(n_frames=n_frames)
-    read = recall_gated(memories([60 - 70 * step]), memories(tracked), Now(60, step, LENGTH, SLOTS), config)
+    read = recall_gated(memories([60 - 70 * step]), memories(tracked), ReadContext(60, step, LENGTH, SLOTS), config)
     recent = sorted(tracked, key=lambda f: abs(f - 60))[:n_frames]
     assert slots(read) == {(0, 60 - 70 * step)} | {(SLOTS - 1 - rank, f) for rank, f in enumerate(recent)}
 
 
 def test_gated_memory_reaches_over_a_long_absence():
-    read = recall_gated(memories([0]), memories([1, 2, 3]), Now(50, 1, LENGTH, SLOTS), MemoryConfig())
+    read = recall_gated(memories([0]), memories([1, 2, 3]), ReadContext(50, 1, LENGTH, SLOTS), MemoryConfig())
     assert slots(read) == {(0, 0), (6, 3), (5, 2), (4, 1)}
     assert pointers(read) == {(50, 0), (47, 3), (48, 2), (49, 1)}
-    sam2 = recall_sam2(memories([0]), memories([1, 2, 3]), Now(50, 1, LENGTH, SLOTS), MemoryConfig())
+    sam2 = recall_sam2(memories([0]), memories([1, 2, 3]), ReadContext(50, 1, LENGTH, SLOTS), MemoryConfig())
     assert slots(sam2) == {(0, 0)}
 
 
@@ -118,7 +118,7 @@ def test_bounds_of_every_selection(rule, conditioning, tracked, t, step, limit, 
     conditioning = conditioning - {t}
     assume(conditioning)
     config = MemoryConfig(n_frames=n, max_conditioning=limit)
-    read = rule(memories(conditioning), memories(tracked - conditioning), Now(t, step, LENGTH, SLOTS), config)
+    read = rule(memories(conditioning), memories(tracked - conditioning), ReadContext(t, step, LENGTH, SLOTS), config)
     taken = [slot for slot, _ in read.frames if slot > 0]
     assert all(frame.t != t for _, frame in (*read.frames, *read.pointers))
     assert (
@@ -141,7 +141,7 @@ RATINGS = st.dictionaries(st.integers(1, 39), st.floats(0, 1), min_size=1, max_s
 def test_the_best_rated_candidates_and_the_latest_frame_are_read(ratings, n, n_candidates):
     config = MemoryConfig(selection="reliable", n_frames=n, n_candidates=n_candidates)
     tracked = [memory(t, rating=r) for t, r in sorted(ratings.items())]
-    read = recall_reliable(memories([0]), tracked, Now(40, 1, LENGTH, SLOTS), config)
+    read = recall_reliable(memories([0]), tracked, ReadContext(40, 1, LENGTH, SLOTS), config)
     chosen = {f.t for slot, f in read.frames if slot}
     candidates = sorted(ratings, reverse=True)[:n_candidates]
     assert max(ratings) in chosen
@@ -153,14 +153,14 @@ def test_the_best_rated_candidates_and_the_latest_frame_are_read(ratings, n, n_c
 def test_slots_of_reliable_frames_are_compact_and_in_the_order_of_time():
     tracked = [memory(t, rating=r) for t, r in ((2, 0.9), (5, 0.2), (7, 0.8), (9, 0.1))]
     config = MemoryConfig(selection="reliable", n_frames=2)
-    read = recall_reliable(memories([0]), tracked, Now(20, 1, LENGTH, SLOTS), config)
+    read = recall_reliable(memories([0]), tracked, ReadContext(20, 1, LENGTH, SLOTS), config)
     assert slots(read) == {(0, 0), (6, 9), (5, 7), (4, 2)}
     assert pointers(read) == {(20, 0), (11, 9), (13, 7), (18, 2)}
 
 
 def test_unsure_frames_are_read_only_where_nothing_better_is_left():
     config = MemoryConfig(selection="reliable", n_frames=2, min_iou=0.3)
-    now = Now(20, 1, LENGTH, SLOTS)
+    now = ReadContext(20, 1, LENGTH, SLOTS)
     unsure = [memory(t, iou=0.2) for t in (3, 4, 5)]
     assert slots(recall_reliable(memories([0]), unsure, now, config)) == {(0, 0), (6, 5), (5, 4)}
     assert slots(recall_reliable(memories([0]), [memory(2), *unsure], now, config)) == {(0, 0), (6, 5), (5, 2)}
@@ -169,7 +169,7 @@ def test_unsure_frames_are_read_only_where_nothing_better_is_left():
 def test_the_worst_rated_frame_makes_room_for_the_latest():
     ratings = {1: 1.0, 2: 0.5, 3: 0.5, 4: 0.5, 5: 0.5, 6: 0.6, 7: 0.1}
     tracked = [memory(t, rating=r) for t, r in ratings.items()]
-    read = recall_reliable(memories([0]), tracked, Now(8, 1, LENGTH, SLOTS), MemoryConfig(n_frames=6))
+    read = recall_reliable(memories([0]), tracked, ReadContext(8, 1, LENGTH, SLOTS), MemoryConfig(n_frames=6))
     chosen = {f.t for slot, f in read.frames if slot}
     assert {1, 6, 7} <= chosen
     assert len(chosen) == 6

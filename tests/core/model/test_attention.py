@@ -9,7 +9,7 @@ from sam2.modeling.sam import transformer
 from napari_mosam.core.model import memory_attention as attention
 from napari_mosam.core.model.configs import build_official
 from napari_mosam.core.model.memory_attention import attend_with_bias, cross_attention_with_bias, key_bias
-from napari_mosam.core.model.protocol import MemoryFrame, Recall
+from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 
@@ -34,7 +34,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def features(model):
-    return model.encode(noise(3, 256, 256))
+    return model.encode_image(noise(3, 256, 256))
 
 
 def noise(*shape, seed=0):
@@ -50,13 +50,13 @@ def recall(model, n_frames=3, n_pointers=3, weights=(), seed=0):
         return MemoryFrame(t, spatial, torch.randn(model.network.hidden_dim, generator=generator), 0.9, 4.0, 50.0)
 
     frames = [frame(t) for t in range(n_frames)]
-    slots = [0, *range(model.n_slots - n_frames + 1, model.n_slots)]
+    slots = [0, *range(model.num_maskmem - n_frames + 1, model.num_maskmem)]
     pointers = tuple((n_frames - f.t, f) for f in frames[:n_pointers])
-    return Recall(tuple(zip(slots, frames, strict=True)), pointers, weights)
+    return MemorySelection(tuple(zip(slots, frames, strict=True)), pointers, weights)
 
 
 def weighted(read, *weights):
-    return Recall(read.frames, read.pointers, weights)
+    return MemorySelection(read.frames, read.pointers, weights)
 
 
 def half():
@@ -141,7 +141,7 @@ def test_a_weight_multiplies_the_share_of_a_key(monkeypatch):
 @torch.no_grad()
 def test_a_network_with_keys_biased_away_is_one_without_them(model, features, monkeypatch):
     read = recall(model)
-    network, top = model.network, features.top[:1].flatten(2).transpose(1, 2)
+    network, top = model.network, features.vision[:1].flatten(2).transpose(1, 2)
     batch = model.batched([read])
     memory, positions = model.parts.spatial_tokens(batch)
     pointers, pointer_positions = model.parts.pointer_tokens(batch, LENGTH)
@@ -158,14 +158,14 @@ def test_a_network_with_keys_biased_away_is_one_without_them(model, features, mo
 def test_pixels_of_weight_zero_are_as_if_they_were_not_there(model, features, monkeypatch):
     read, one = recall(model), features.take([0])
     weights = (torch.zeros(SIDE, SIDE), None, half())
-    ours = model.condition(one, [weighted(read, *weights)], LENGTH)
+    ours = model.attend_memory(one, [weighted(read, *weights)], LENGTH)
     monkeypatch.setattr(attention, "EPSILON", 1e-30)
-    exact = model.condition(one, [weighted(read, *weights)], LENGTH)
-    unweighted = model.condition(one, [read], LENGTH)
+    exact = model.attend_memory(one, [weighted(read, *weights)], LENGTH)
+    unweighted = model.attend_memory(one, [read], LENGTH)
     n_pointer_tokens = model.parts.pointer_tokens(model.batched([read]), LENGTH)[0].shape[1]
     spatial = torch.cat([torch.ones(SIDE**2) if w is None else w.flatten() for w in weights])
     without_keys(monkeypatch, torch.cat([spatial, torch.ones(n_pointer_tokens)]) > 0)
-    removed = model.condition(one, [read], LENGTH)
+    removed = model.attend_memory(one, [read], LENGTH)
     assert torch.allclose(exact, removed, atol=1e-4)
     assert relative(ours, removed) < 0.02 * relative(unweighted, removed)
 
@@ -173,8 +173,10 @@ def test_pixels_of_weight_zero_are_as_if_they_were_not_there(model, features, mo
 def test_weights_of_one_change_nothing(model, features):
     ones = torch.ones(SIDE, SIDE)
     read = [recall(model, seed=seed) for seed in range(3)]
-    plain = model.condition(features, read, LENGTH)
-    assert torch.allclose(model.condition(features, [weighted(r, *[ones] * 3) for r in read], LENGTH), plain, atol=1e-5)
+    plain = model.attend_memory(features, read, LENGTH)
+    assert torch.allclose(
+        model.attend_memory(features, [weighted(r, *[ones] * 3) for r in read], LENGTH), plain, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("weights", [(), (None, None, None)])
@@ -191,32 +193,32 @@ def test_without_weights_it_is_exactly_sam2s_own_attention(model, features, weig
         theirs = model.network._prepare_memory_conditioned_features(
             frame_idx=3,
             is_init_cond_frame=False,
-            current_vision_feats=[features.top[:1].flatten(2).permute(2, 0, 1)],
+            current_vision_feats=[features.vision[:1].flatten(2).permute(2, 0, 1)],
             current_vision_pos_embeds=[model.parts.image_positions],
             feat_sizes=[(SIDE, SIDE)],
             output_dict={"cond_frame_outputs": {0: stored.pop(0)}, "non_cond_frame_outputs": stored},
             num_frames=LENGTH,
         )
-    nearest_first = Recall(read.frames, (read.pointers[0], *reversed(read.pointers[1:])), weights)
-    assert torch.equal(model.condition(features.take([0]), [nearest_first], LENGTH), theirs)
+    nearest_first = MemorySelection(read.frames, (read.pointers[0], *reversed(read.pointers[1:])), weights)
+    assert torch.equal(model.attend_memory(features.take([0]), [nearest_first], LENGTH), theirs)
 
 
 def test_objects_with_and_without_weights_share_a_batch(model, features):
     plain = [recall(model, seed=seed) for seed in range(3)]
     some = [plain[0], weighted(plain[1], half(), None, half()), weighted(plain[2], None, None, None)]
-    together = model.condition(features, some, LENGTH)
-    unweighted = model.condition(features, plain, LENGTH)
-    alone = model.condition(features.take([1]), [some[1]], LENGTH)
+    together = model.attend_memory(features, some, LENGTH)
+    unweighted = model.attend_memory(features, plain, LENGTH)
+    alone = model.attend_memory(features.take([1]), [some[1]], LENGTH)
     assert torch.allclose(together[[0, 2]], unweighted[[0, 2]], atol=1e-5)
     assert torch.allclose(together[1], alone[0], atol=1e-5)
     assert relative(together[1], unweighted[1]) > 1e-3
 
 
 def test_objects_with_few_memories_are_not_biased_by_those_with_many(nano):
-    two = nano.encode(noise(2, 256, 256))
+    two = nano.encode_image(noise(2, 256, 256))
     short, long = recall(nano, 1, 0), recall(nano, 5, 4)
-    together = nano.condition(two, [short, weighted(long, *[half()] * 5)], LENGTH)
-    assert torch.equal(together[:1], nano.condition(two.take([0]), [short], LENGTH))
+    together = nano.attend_memory(two, [short, weighted(long, *[half()] * 5)], LENGTH)
+    assert torch.equal(together[:1], nano.attend_memory(two.take([0]), [short], LENGTH))
 
 
 def test_pointers_keep_their_weight(model):
@@ -230,21 +232,21 @@ def test_pointers_keep_their_weight(model):
 
 def test_bfloat16_weighs_as_float32_does(nano):
     low = load_model("nano", device="cpu", dtype="bfloat16")
-    two = nano.encode(noise(2, 256, 256))
+    two = nano.encode_image(noise(2, 256, 256))
     read = [weighted(recall(nano, seed=seed), half(), None, half()) for seed in range(2)]
-    unweighted = nano.condition(two, [Recall(r.frames, r.pointers) for r in read], LENGTH)
-    full = nano.condition(two, read, LENGTH)
-    assert relative(low.condition(two, read, LENGTH), full) < 0.25 * relative(unweighted, full)
+    unweighted = nano.attend_memory(two, [MemorySelection(r.frames, r.pointers) for r in read], LENGTH)
+    full = nano.attend_memory(two, read, LENGTH)
+    assert relative(low.attend_memory(two, read, LENGTH), full) < 0.25 * relative(unweighted, full)
 
 
 def test_a_weighted_call_leaves_the_network_as_it_was(nano):
-    network, one = nano.network, nano.encode(noise(1, 256, 256))
+    network, one = nano.network, nano.encode_image(noise(1, 256, 256))
     modules, state = list(network.modules()), {k: v.clone() for k, v in network.state_dict().items()}
-    plain = nano.condition(one, [recall(nano)], LENGTH)
-    nano.condition(one, [weighted(recall(nano), half(), half(), half())], LENGTH)
+    plain = nano.attend_memory(one, [recall(nano)], LENGTH)
+    nano.attend_memory(one, [weighted(recall(nano), half(), half(), half())], LENGTH)
     assert all(a is b for a, b in zip(modules, network.modules(), strict=True))
     assert all(torch.equal(v, state[k]) for k, v in network.state_dict().items())
-    assert torch.equal(nano.condition(one, [recall(nano)], LENGTH), plain)
+    assert torch.equal(nano.attend_memory(one, [recall(nano)], LENGTH), plain)
 
 
 # ---- what is refused
@@ -258,4 +260,4 @@ def test_a_weight_for_each_frame_or_none_at_all(nano):
 def test_a_weight_of_another_grid_is_refused(nano):
     read = recall(nano, 1, 1, (torch.ones(SIDE, SIDE + 1),))
     with pytest.raises(ValueError, match=r"memory frame 0 have shape \(16, 17\).*\(16, 16\)"):
-        nano.condition(nano.encode(noise(1, 256, 256)), [read], LENGTH)
+        nano.attend_memory(nano.encode_image(noise(1, 256, 256)), [read], LENGTH)

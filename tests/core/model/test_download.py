@@ -23,12 +23,12 @@ from napari_mosam.core.model.catalogue import download_url, model_info
 from napari_mosam.core.model.download.hashes import record_path, verify_models
 from napari_mosam.core.model.download.model import DownloadCancelled, DownloadError, download_model
 from napari_mosam.core.model.download.network import check_url, shown
-from napari_mosam.core.model.download.partial_file import Part
-from napari_mosam.core.model.download.transfer import CHUNK, Patience, ResumingDownloader
+from napari_mosam.core.model.download.partial_file import PartialFile
+from napari_mosam.core.model.download.transfer import CHUNK, ResumingDownloader, RetryPolicy
 
 TINY = "sam2.1_hiera_tiny.pt"
 CONTENT = random.Random(0).randbytes(300_000)
-QUICK = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=2)
+QUICK = RetryPolicy(attempts=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=2)
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_however_it_is_cut_the_bytes_are_right(cuts, size, ranges, tmp_path_fact
     folder = tmp_path_factory.mktemp("cuts")
     with serving(files={"f": content}, answers=[Answer(cut=cut) for cut in cuts], ranges=ranges) as running:
         downloader = ResumingDownloader(
-            folder / "f.part", size, patience=Patience(attempts=13, first_wait_s=0, longest_wait_s=0)
+            folder / "f.part", size, patience=RetryPolicy(attempts=13, first_wait_s=0, longest_wait_s=0)
         )
         downloader(f"{running.url}/f", str(folder / "f"))
     assert (folder / "f").read_bytes() == content
@@ -337,8 +337,8 @@ def test_a_redirect_is_followed(server, get):
 def most(monkeypatch):
     """The largest size that the part file had when it was removed."""
     sizes = [0]
-    discard = Part.discard
-    monkeypatch.setattr(Part, "discard", lambda self: (sizes.append(self.size), discard(self))[1])
+    discard = PartialFile.discard
+    monkeypatch.setattr(PartialFile, "discard", lambda self: (sizes.append(self.size), discard(self))[1])
     return lambda: max(sizes)
 
 
@@ -381,7 +381,7 @@ def test_a_file_in_chunks_arrives_whole(server, get):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_reported(server, get, monkeypatch):
-    monkeypatch.setattr(Part, "discard", lambda self: None)  # which would take the way to the full disk away
+    monkeypatch.setattr(PartialFile, "discard", lambda self: None)  # which would take the way to the full disk away
     get.part.symlink_to("/dev/full")
     with pytest.raises(DownloadError, match=r"the download to .* failed: the disk is full; make room"):
         get()

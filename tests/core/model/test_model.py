@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from napari_mosam.core.config.engine import MemoryConfig
-from napari_mosam.core.memory.selection import Now, recall_sam2
-from napari_mosam.core.model.protocol import MemoryFrame, PointPrompts, Recall, Segmenter
+from napari_mosam.core.memory.selection import ReadContext, recall_sam2
+from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection, PointPrompts, Segmenter
 from napari_mosam.core.model.registry import load_model
 
 REFERENCE = Path(__file__).parent / "data" / "nano_reference.npz"
@@ -31,16 +31,16 @@ def click(xy, n=1):
 
 
 def first_frame(model, reference):
-    features = model.encode(reference["frames"][:1])
-    decoded = model.decode(features, model.unconditioned(features), points=click(reference["point_xy"]))
+    features = model.encode_image(reference["frames"][:1])
+    decoded = model.decode_masks(features, model.without_memory(features), points=click(reference["point_xy"]))
     return features, decoded, int(decoded.predicted_iou[0].argmax())
 
 
 def remembered(model, features, decoded, best, t=0):
     logits = decoded.logits[:, best][:, None]
     full = torch.nn.functional.interpolate(logits, size=(256, 256), mode="bilinear", align_corners=False)
-    pointer = model.pointers(decoded.tokens[:, best], decoded.object_score)[0]
-    return MemoryFrame(t, model.remember(features, full, decoded.object_score)[0], pointer, 1.0, 1.0, 1.0)
+    pointer = model.object_pointers(decoded.mask_tokens[:, best], decoded.object_score)[0]
+    return MemoryFrame(t, model.encode_memory(features, full, decoded.object_score)[0], pointer, 1.0, 1.0, 1.0)
 
 
 def largest(difference):
@@ -52,19 +52,21 @@ def test_nano_reproduces_its_reference_on_a_click(nano, reference):
     assert largest(decoded.logits[0, best] - reference["low_res_logits_0"]) < TOLERANCE
     assert largest(decoded.predicted_iou[0] - reference["ious_0"]) < TOLERANCE
     assert largest(decoded.object_score - reference["object_score_0"]) < TOLERANCE
-    pointer = nano.pointers(decoded.tokens[:, best], decoded.object_score)[0]
+    pointer = nano.object_pointers(decoded.mask_tokens[:, best], decoded.object_score)[0]
     assert largest(pointer - reference["object_pointer_0"]) < TOLERANCE
 
 
 def test_nano_reproduces_its_reference_through_memory(nano, reference):
     memory = remembered(nano, *first_frame(nano, reference))
-    features = nano.encode(reference["frames"][1:])
-    decoded = nano.decode(features, nano.condition(features, [Recall(((0, memory),), ((1, memory),))], 2))
+    features = nano.encode_image(reference["frames"][1:])
+    decoded = nano.decode_masks(
+        features, nano.attend_memory(features, [MemorySelection(((0, memory),), ((1, memory),))], 2)
+    )
     best = int(decoded.predicted_iou[0].argmax())
     assert largest(decoded.logits[0, best] - reference["low_res_logits_1"]) < TOLERANCE
     assert largest(decoded.predicted_iou[0] - reference["ious_1"]) < TOLERANCE
     assert largest(decoded.object_score - reference["object_score_1"]) < TOLERANCE
-    pointer = nano.pointers(decoded.tokens[:, best], decoded.object_score)[0]
+    pointer = nano.object_pointers(decoded.mask_tokens[:, best], decoded.object_score)[0]
     assert largest(pointer - reference["object_pointer_1"]) < TOLERANCE
 
 
@@ -96,34 +98,34 @@ def memories(model, times, seed=1):
 def test_a_batch_gives_what_each_window_gives_alone(nano):
     images = noise(5, 256, 256)
     recalls = [
-        recall_sam2(memories(nano, [0]), memories(nano, range(1, n), seed=n), Now(9, 1, 20, 7), MemoryConfig())
+        recall_sam2(memories(nano, [0]), memories(nano, range(1, n), seed=n), ReadContext(9, 1, 20, 7), MemoryConfig())
         for n in (1, 4, 9, 4, 1)
     ]
-    together = nano.encode(images)
-    conditioned = nano.condition(together, recalls, 20)
-    decoded = nano.decode(together, conditioned)
+    together = nano.encode_image(images)
+    conditioned = nano.attend_memory(together, recalls, 20)
+    decoded = nano.decode_masks(together, conditioned)
     masks = torch.nn.functional.interpolate(decoded.logits[:, :1], size=(256, 256))
-    memory = nano.remember(together, masks, decoded.object_score)
+    memory = nano.encode_memory(together, masks, decoded.object_score)
     for row in range(5):
-        features = nano.encode(images[row : row + 1])
-        assert torch.allclose(features.top[0], together.top[row], atol=1e-3)
-        alone = nano.decode(features, nano.condition(features, [recalls[row]], 20))
+        features = nano.encode_image(images[row : row + 1])
+        assert torch.allclose(features.vision[0], together.vision[row], atol=1e-3)
+        alone = nano.decode_masks(features, nano.attend_memory(features, [recalls[row]], 20))
         assert torch.allclose(alone.logits[0], decoded.logits[row], atol=2e-3)
         assert torch.allclose(alone.predicted_iou[0], decoded.predicted_iou[row], atol=1e-3)
-        own = nano.remember(features, masks[row : row + 1], decoded.object_score[row : row + 1])
+        own = nano.encode_memory(features, masks[row : row + 1], decoded.object_score[row : row + 1])
         assert torch.allclose(own[0], memory[row], atol=1e-3)
 
 
 def test_batches_larger_than_a_chunk_are_cut(nano, monkeypatch):
     images, points = noise(5, 256, 256, seed=3), click((100.0, 90.0), 5)
-    features = nano.encode(images)
-    whole = nano.decode(features, nano.unconditioned(features), points=points)
+    features = nano.encode_image(images)
+    whole = nano.decode_masks(features, nano.without_memory(features), points=points)
     monkeypatch.setattr(nano, "_chunk", 2)
-    cut = nano.decode(nano.encode(images), nano.unconditioned(features), points=points)
+    cut = nano.decode_masks(nano.encode_image(images), nano.without_memory(features), points=points)
     assert torch.allclose(whole.logits, cut.logits, atol=2e-3)
     assert torch.allclose(
-        nano.pointers(whole.tokens[:, 0], whole.object_score),
-        nano.pointers(cut.tokens[:, 0], cut.object_score),
+        nano.object_pointers(whole.mask_tokens[:, 0], whole.object_score),
+        nano.object_pointers(cut.mask_tokens[:, 0], cut.object_score),
         atol=1e-3,
     )
 
@@ -135,10 +137,10 @@ def test_memory_is_attended_to_as_in_sam2(nano, step, tracked):
     t, n_frames = 10, 21
     prompted = memories(nano, [0, 20])
     tracked = memories(nano, [t - (t - k) * step for k in tracked], seed=2)
-    features = nano.encode(noise(1, 256, 256))
-    now = Now(t, step, n_frames, nano.n_slots)
+    features = nano.encode_image(noise(1, 256, 256))
+    now = ReadContext(t, step, n_frames, nano.num_maskmem)
     recall = recall_sam2(prompted, tracked, now, MemoryConfig(max_conditioning=0))
-    ours = nano.condition(features, [recall], n_frames)
+    ours = nano.attend_memory(features, [recall], n_frames)
 
     def stored(frames):
         positions = nano.network.memory_encoder.position_encoding(torch.zeros(1, 64, 16, 16))
@@ -151,7 +153,7 @@ def test_memory_is_attended_to_as_in_sam2(nano, step, tracked):
         theirs = nano.network._prepare_memory_conditioned_features(
             frame_idx=t,
             is_init_cond_frame=False,
-            current_vision_feats=[features.top.flatten(2).permute(2, 0, 1)],
+            current_vision_feats=[features.vision.flatten(2).permute(2, 0, 1)],
             current_vision_pos_embeds=[nano.parts.image_positions],
             feat_sizes=[(16, 16)],
             output_dict={"cond_frame_outputs": stored(prompted), "non_cond_frame_outputs": stored(tracked)},
@@ -159,30 +161,30 @@ def test_memory_is_attended_to_as_in_sam2(nano, step, tracked):
             track_in_reverse=step < 0,
         )
     assert torch.allclose(ours, theirs, atol=1e-3)
-    assert not torch.allclose(ours, features.top, atol=1e-1)
+    assert not torch.allclose(ours, features.vision, atol=1e-1)
 
 
 def test_a_mask_is_pointed_to_as_in_sam2(nano):
-    features = nano.encode(noise(1, 256, 256))
+    features = nano.encode_image(noise(1, 256, 256))
     mask = torch.zeros(1, 1, 256, 256)
     mask[..., 90:150, 100:160] = 1
     with torch.no_grad():
-        high = [*features.high]
-        *_, theirs, _ = nano.network._use_mask_as_output(features.top, high, mask)
-    assert torch.allclose(nano.pointers_of_masks(features, mask), theirs, atol=1e-3)
+        high = [*features.high_res]
+        *_, theirs, _ = nano.network._use_mask_as_output(features.vision, high, mask)
+    assert torch.allclose(nano.object_pointers_of_masks(features, mask), theirs, atol=1e-3)
 
 
 def test_an_absent_object_gets_the_pointer_of_no_object(nano):
     tokens = noise(2, 128)
-    pointers = nano.pointers(tokens, torch.tensor([3.0, -3.0]))
+    pointers = nano.object_pointers(tokens, torch.tensor([3.0, -3.0]))
     assert torch.allclose(pointers[1], nano.network.no_obj_ptr[0])
     assert not torch.allclose(pointers[0], nano.network.no_obj_ptr[0])
 
 
 def test_nothing_is_recorded_for_gradients(nano):
-    features = nano.encode(noise(1, 256, 256))
-    decoded = nano.decode(features, nano.unconditioned(features))
-    assert not features.top.requires_grad
+    features = nano.encode_image(noise(1, 256, 256))
+    decoded = nano.decode_masks(features, nano.without_memory(features))
+    assert not features.vision.requires_grad
     assert not decoded.logits.requires_grad
     assert torch.is_grad_enabled()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import stock
-from benchmarks._stock import Rounded, engine_masks, stock_masks
+from benchmarks.stock import Rounded, engine_masks, stock_masks
 
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.model.build import build_from_file

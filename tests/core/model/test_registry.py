@@ -79,7 +79,7 @@ def test_weights_that_are_not_here_say_where_to_put_them(monkeypatch, tmp_path):
 
 def test_a_copy_of_nano_loads_by_its_path(copy):
     model = load_model(copy, image_size=64)
-    assert (model.name, model.image_size, model.n_slots) == ("mine", 64, 7)
+    assert (model.name, model.image_size, model.num_maskmem) == ("mine", 64, 7)
     assert not model.network.training
 
 
@@ -200,10 +200,10 @@ def test_impossible_input_sizes(size):
 @pytest.mark.parametrize("size", [64, 96, 192])
 def test_one_network_is_built_for_every_input_size(size):
     model = load_model("nano", image_size=size)
-    features = model.encode(torch.rand(2, size, size))
-    assert features.top.shape[-2:] == (size // 16, size // 16)
+    features = model.encode_image(torch.rand(2, size, size))
+    assert features.vision.shape[-2:] == (size // 16, size // 16)
     centre = PointPrompts(torch.full((2, 1, 2), size / 2), torch.ones(2, 1, dtype=torch.int32))
-    assert model.decode(features, model.unconditioned(features), points=centre).logits.shape == (
+    assert model.decode_masks(features, model.without_memory(features), points=centre).logits.shape == (
         2,
         3,
         size // 4,
@@ -253,7 +253,7 @@ def test_an_official_checkpoint_loads_and_segments(tiny):
     from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt
 
     model = load_model("sam2.1-tiny", weights=tiny, image_size=256, dtype="float32")
-    assert (model.name, model.image_size, model.n_slots) == ("sam2.1-tiny", 256, 7)
+    assert (model.name, model.image_size, model.num_maskmem) == ("sam2.1-tiny", 256, 7)
     images, labels = disks([[(40, 40 + t)] for t in range(3)])
     prompts = [MaskPrompt.from_frame(1, 0, labels[0] == 1), BoxPrompt(2, 1, (60, 60, 80, 80))]
     results = list(segment(images, prompts, model=model, memory="sam2"))

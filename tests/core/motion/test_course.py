@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.cues import FrameMotion
-from napari_mosam.core.motion.history import CANDIDATES, N_FRAMES, SIGHT_WIDTH, Course, describe, key_points
+from napari_mosam.core.motion.history import CANDIDATES, N_FRAMES, SIGHT_WIDTH, TrackHistory, describe, key_points
 from napari_mosam.core.results.frame import Cue
 
 Y, X = np.indices((80, 80))
@@ -31,7 +31,7 @@ def test_key_points_move_with_the_mask(height, width, seed, dy, dx):
 
 
 def test_a_course_tells_frames_apart_and_takes_the_stage_out():
-    course = Course()
+    course = TrackHistory()
     course.see(disk(20, 20), 0.9)
     course.advance((0.0, 10.0))
     course.see(disk(22, 30), 0.8)
@@ -44,7 +44,7 @@ def test_a_course_tells_frames_apart_and_takes_the_stage_out():
 
 
 def test_missing_frames_stay_missing():
-    course = Course()
+    course = TrackHistory()
     course.see(disk(20, 20), 0.9)
     course.advance((0.0, 0.0))
     course.advance((0.0, 0.0))
@@ -57,7 +57,7 @@ def test_missing_frames_stay_missing():
 
 
 def test_only_the_latest_frames_are_kept():
-    course = Course()
+    course = TrackHistory()
     for t in range(3 * N_FRAMES):
         course.advance((0.0, 0.0))
         course.see(disk(20 + t, 20), 0.9)
@@ -66,7 +66,7 @@ def test_only_the_latest_frames_are_kept():
 
 
 def test_motions_are_told_without_that_of_the_frame():
-    course = Course()
+    course = TrackHistory()
     course.see(disk(30, 30), 0.9)
     motion = FrameMotion(drift_yx=(4.0, 0.0))
     _, candidates = describe(course, motion, [Cue("flow", (4.0, 8.0), 0.5), None])

@@ -21,10 +21,10 @@ from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.cues import MotionEstimator, sparse_cues
-from napari_mosam.core.motion.history import CANDIDATES, CUE_WIDTH, N_FRAMES, SIGHT_WIDTH, Course
+from napari_mosam.core.motion.history import CANDIDATES, CUE_WIDTH, N_FRAMES, SIGHT_WIDTH, TrackHistory
 from napari_mosam.core.motion.learned import encoders as module
 from napari_mosam.core.motion.learned.dense import DenseMotionEncoder, correlations, placement, warp
-from napari_mosam.core.motion.learned.encoders import SHIPPED, LearnedMotion, Step, View, load_encoder
+from napari_mosam.core.motion.learned.encoders import SHIPPED, FramePair, MotionEncoders, WindowFeatures, load_encoder
 from napari_mosam.core.motion.learned.sparse import SparseMotionEncoder
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import Cue
@@ -44,7 +44,7 @@ def nano():
 
 @pytest.fixture(scope="module")
 def encoders(nano):
-    found = LearnedMotion.shipped(nano.device, nano.fingerprint)
+    found = MotionEncoders.shipped(nano.device, nano.fingerprint)
     if not found.sees:
         pytest.skip("the dense encoder was trained with other weights of nano: run 'make train-motion'")
     return found
@@ -129,7 +129,7 @@ def followed(encoders, velocity, n_frames=10, cue=True, seed=0):
     scene = texture((200, 200), seed, sigma=3)
     y, x = np.indices((200, 200))
     skin = texture((200, 200), seed + 1, sigma=2)
-    estimator, course, answers = MotionEstimator(MotionConfig()), Course(), []
+    estimator, course, answers = MotionEstimator(MotionConfig()), TrackHistory(), []
     for t in range(n_frames):
         cy, cx = 60 + velocity[0] * t, 60 + velocity[1] * t
         mask = np.hypot(y - cy, x - cx) <= 14
@@ -147,7 +147,7 @@ def followed(encoders, velocity, n_frames=10, cue=True, seed=0):
 
 @pytest.fixture
 def only_sparse(sparse):
-    return LearnedMotion(sparse, None)
+    return MotionEncoders(sparse, None)
 
 
 @pytest.mark.parametrize("velocity", [(0, 0), (3, 0), (-2, 2), (0, 8)])
@@ -161,7 +161,7 @@ def test_a_disk_on_a_straight_way_is_expected_where_it_is(only_sparse, velocity)
 
 
 def test_no_answer_without_a_last_mask_and_doubt_is_told(only_sparse, monkeypatch):
-    assert only_sparse.guess([Course()], MotionEstimator(LEARNED).step(texture((64, 64))), [[]]) == [None]
+    assert only_sparse.guess([TrackHistory()], MotionEstimator(LEARNED).step(texture((64, 64))), [[]]) == [None]
     monkeypatch.setattr(module, "MAX_SIGMA", 1e-6)
     assert {guess.cue.confidence for guess, _ in followed(only_sparse, (3, 0), n_frames=5)} == {0.0}
 
@@ -192,7 +192,7 @@ def test_a_window_that_went_along_lies_where_the_old_one_was():
 
 def test_the_dense_encoder_reads_only_its_model(nano, caplog):
     with caplog.at_level(logging.WARNING):
-        other = LearnedMotion.shipped(nano.device, "another model")
+        other = MotionEncoders.shipped(nano.device, "another model")
     assert not other.sees
     assert "cannot read" in caplog.text
     assert load_model("nano", device="cpu", image_size=128).fingerprint != nano.fingerprint
@@ -205,10 +205,10 @@ def stepped(nano, frames, regions, shift, side=150.0):
         Window.square(tuple(np.add(regions[0].center_yx, shift)), side),
     ]
     views = [
-        View(encode_windows(nano, Pyramid.of(frame, nano.device), [window]), window)
+        WindowFeatures(encode_windows(nano, Pyramid.of(frame, nano.device), [window]), window)
         for frame, window in zip(frames, windows, strict=True)
     ]
-    return Step(*views, ((rasterise(regions[0], windows[0], 64)[0] * 2 - 1) * 8, windows[0]), shift)
+    return FramePair(*views, ((rasterise(regions[0], windows[0], 64)[0] * 2 - 1) * 8, windows[0]), shift)
 
 
 @pytest.fixture(scope="module")

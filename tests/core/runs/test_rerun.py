@@ -16,7 +16,7 @@ from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.results.columns import TABLE
 from napari_mosam.core.runs.rerun_checks import same_movie
-from napari_mosam.core.runs.rerun_plan import Leg, Past, Span, grouped, plan_object
+from napari_mosam.core.runs.rerun_plan import PromptHistory, RerunSegment, ResultRange, grouped, plan_object
 from napari_mosam.core.simulation.movies import SimulationConfig, simulate
 from napari_mosam.core.store.result import Result
 
@@ -330,14 +330,14 @@ def test_what_cannot_be_is_refused_and_nothing_changes(done, out, change, match)
 # ---- the plan
 
 FRAMES = st.dictionaries(st.integers(0, 15), st.booleans(), min_size=1, max_size=5)
-SPANS = st.builds(Span, st.just(0), st.just(16), st.sampled_from(["both", "forward", "backward"]))
+SPANS = st.builds(ResultRange, st.just(0), st.just(16), st.sampled_from(["both", "forward", "backward"]))
 
 
 @settings(max_examples=200)
 @given(FRAMES, st.sets(st.integers(0, 15), max_size=4), SPANS, st.booleans())
 def test_plans_stay_between_the_unchanged_prompts(prompted, changed, span, clicks):
     prompted = {**prompted, 0: True}
-    past = Past(
+    past = PromptHistory(
         1, prompted, frozenset(prompted if clicks else ()), frozenset({*prompted, *changed}), lambda t: 0 <= t < 16
     )
     plan = plan_object(past, changed, span)
@@ -352,7 +352,7 @@ def test_plans_stay_between_the_unchanged_prompts(prompted, changed, span, click
 
 
 LEGS = st.builds(
-    lambda i, step, start, n: Leg(i, step, start, start + step * n, True, start),
+    lambda i, step, start, n: RerunSegment(i, step, start, start + step * n, True, start),
     st.integers(1, 3),
     st.sampled_from([1, -1]),
     st.integers(0, 20),

@@ -15,7 +15,15 @@ from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.masks.logit_codes import encode_logits
 from napari_mosam.core.prompts.collection import MaskPrompt
 from napari_mosam.core.results.frame import ObjectState
-from napari_mosam.core.store.compose import Locked, areas_of, as_bytes, compose, disagreement, fuse, way_since_prompt
+from napari_mosam.core.store.compose import (
+    Locked,
+    areas_of,
+    as_bytes,
+    compose,
+    disagreement,
+    merge_directions,
+    way_since_prompt,
+)
 from napari_mosam.core.store.records import Record
 from napari_mosam.core.windows.window import Window
 
@@ -51,19 +59,19 @@ BACK = {"direction": "backward"}
     ],
 )
 def test_prompts_beat_sightings_beat_quality(forward, backward, believed):
-    assert fuse(record(**forward), record(**backward, **BACK), SHAPE).direction == believed
+    assert merge_directions(record(**forward), record(**backward, **BACK), SHAPE).direction == believed
 
 
 def test_masks_that_contradict_are_decided_by_the_nearer_prompt():
     near, far = record(q=0.7), record((32, 50), q=0.95, **BACK)
-    assert fuse(near, far, SHAPE, {"forward": 2, "backward": 30}).direction == "forward"
-    assert fuse(near, far, SHAPE, {"forward": 30, "backward": 2}).direction == "backward"
-    assert fuse(near, far, SHAPE).direction == "backward"
+    assert merge_directions(near, far, SHAPE, {"forward": 2, "backward": 30}).direction == "forward"
+    assert merge_directions(near, far, SHAPE, {"forward": 30, "backward": 2}).direction == "backward"
+    assert merge_directions(near, far, SHAPE).direction == "backward"
 
 
 def test_masks_that_agree_are_decided_by_quality_alone():
     near, far = record(q=0.7), record((32, 33), q=0.95, **BACK)
-    assert fuse(near, far, SHAPE, {"forward": 2, "backward": 30}).direction == "backward"
+    assert merge_directions(near, far, SHAPE, {"forward": 2, "backward": 30}).direction == "backward"
 
 
 PLACES = st.tuples(st.floats(5, 60), st.floats(5, 60))
@@ -80,7 +88,7 @@ SEEN = st.builds(
 @settings(max_examples=50, deadline=None)
 @given(SEEN, SEEN)
 def test_fusion_takes_one_of_the_two_and_tells_how_far_they_differ(one, other):
-    fused = fuse(one, replace(other, direction="backward"), SHAPE)
+    fused = merge_directions(one, replace(other, direction="backward"), SHAPE)
     assert any(np.array_equal(fused.codes, r.codes) and fused.window == r.window for r in (one, other))
     assert fused.disagreement == pytest.approx(disagreement(other, one, SHAPE))
     assert 0 <= fused.disagreement <= 1

@@ -18,7 +18,7 @@ from napari_mosam.core.results.columns import CUES, DIRECTIONS, MAX_READS, ORIGI
 from napari_mosam.core.results.explain import timeline_text
 from napari_mosam.core.results.frame import Cue, MemoryRead, ObjectResult, ObjectState
 from napari_mosam.core.results.timeline import Timeline
-from napari_mosam.core.store.records import FrameRecords, Record, RecordStore
+from napari_mosam.core.store.records import FrameTable, Record, RecordStore
 from napari_mosam.core.windows.window import Window
 
 SIDE = 8
@@ -72,7 +72,7 @@ def group(tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(RECORDS)
 def test_a_record_comes_back_as_it_was(record):
-    frame = FrameRecords.empty(record.t, (7, 4, 70000), SIDE)
+    frame = FrameTable.empty(record.t, (7, 4, 70000), SIDE)
     frame.put(record)
     assert same(frame.get(record.object_id), record)
     assert [r.object_id for r in frame] == [record.object_id]

@@ -10,8 +10,8 @@ from napari_mosam.core.masks.overlap import NO_OBJECT
 from napari_mosam.core.masks.raster import innermost_point, rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
-from napari_mosam.core.tracking.frame_prompts import Request, box_diameter
-from napari_mosam.core.tracking.prompted_masks import first_masks
+from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter
+from napari_mosam.core.tracking.prompted_masks import prompted_masks
 from napari_mosam.core.tracking.scale_search import size_preference, stability
 from napari_mosam.core.windows.window import Pyramid, Window
 
@@ -24,8 +24,8 @@ def ask(*prompts, diameter=None, model=None, **window):
     by_object = {}
     for prompt in prompts:
         by_object.setdefault(prompt.object_id, []).append(prompt)
-    requests = [Request.of(object_id, items, diameter) for object_id, items in by_object.items()]
-    return first_masks(model or FakeSegmenter(), FRAME, requests, WindowConfig(**window))
+    requests = [FramePrompts.of(object_id, items, diameter) for object_id, items in by_object.items()]
+    return prompted_masks(model or FakeSegmenter(), FRAME, requests, WindowConfig(**window))
 
 
 def quality(mask, label):
@@ -107,10 +107,10 @@ def test_a_mask_painted_on_the_whole_frame_is_taken_as_it_is():
 
 
 def test_the_corners_of_a_box_come_before_its_clicks():
-    request = Request.of(1, [PointPrompt(1, 0, (4, 5)), BoxPrompt(1, 0, (1, 2, 8, 9))], None)
+    request = FramePrompts.of(1, [PointPrompt(1, 0, (4, 5)), BoxPrompt(1, 0, (1, 2, 8, 9))], None)
     assert request.points(margin=0.0) == ((1, 2, 2), (8, 9, 3), (4, 5, 1))
     assert request.points(margin=0.5)[:2] == ((0.5, 1.5, 2), (8.5, 9.5, 3))
-    assert Request.of(1, [PointPrompt(1, 0, (4, 5))], None).points(margin=0.5) == ((4, 5, 1),)
+    assert FramePrompts.of(1, [PointPrompt(1, 0, (4, 5))], None).points(margin=0.5) == ((4, 5, 1),)
 
 
 def test_the_answers_come_in_the_order_of_the_requests():
@@ -147,12 +147,12 @@ def test_a_click_beside_a_painted_mask_corrects_it():
 
 def test_prompts_of_an_object_are_sorted_by_kind():
     points = [PointPrompt(3, 0, (1, 2)), PointPrompt(3, 0, (5, 6), positive=False)]
-    request = Request.of(3, [*points, BoxPrompt(3, 0, (0, 0, 9, 9))], 12.0)
+    request = FramePrompts.of(3, [*points, BoxPrompt(3, 0, (0, 0, 9, 9))], 12.0)
     assert request.clicks == ((1, 2, 1), (5, 6, 0))
     assert (request.box, request.region, request.diameter) == ((0, 0, 9, 9), None, 12.0)
     assert request.size == pytest.approx(10)
-    assert Request.of(3, points, 12.0).size is None
-    assert Request.of(1, [PAINTED], None).size == pytest.approx(20, rel=0.06)
+    assert FramePrompts.of(3, points, 12.0).size is None
+    assert FramePrompts.of(1, [PAINTED], None).size == pytest.approx(20, rel=0.06)
 
 
 def test_the_diameter_of_a_box_is_that_of_its_ellipse():

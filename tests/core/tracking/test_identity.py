@@ -8,7 +8,7 @@ import pytest
 from tests.support.fake_model import iou
 
 from napari_mosam.core.api import segment
-from napari_mosam.core.config.engine import EngineConfig, LifeConfig, MotionConfig
+from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MotionConfig
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.simulation.movies import (
@@ -74,4 +74,4 @@ def test_nothing_is_made_of_noise_while_a_cell_is_absent(nano):
         results = segment(movie.images, prompts, model=nano, config=EngineConfig(life=life))
         return sum(bool(r.labels.any()) for r in results if not movie.labels[r.t].any())
 
-    assert invented(LifeConfig()) == 0
+    assert invented(LifecycleConfig()) == 0

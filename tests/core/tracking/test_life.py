@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_mosam.core.config.engine import LifeConfig
+from napari_mosam.core.config.engine import LifecycleConfig
 from napari_mosam.core.results.frame import ObjectState
-from napari_mosam.core.tracking.lifecycle import Life, Sighting
+from napari_mosam.core.tracking.lifecycle import Detection, Lifecycle
 
-CONFIG = LifeConfig(confirm=2, end_at_border=3)
-GOOD = Sighting(True, True, True, 0.6)
-SURE = Sighting(True, True, False, 0.95)
-NOTHING = Sighting(False, False, False, 0.1)
-LEAP = Sighting(True, False, False, 0.9)
-ELSEWHERE = Sighting(True, False, False, 0.95)
-UNSURE = Sighting(True, True, False, 0.3)
+CONFIG = LifecycleConfig(confirm=2, end_at_border=3)
+GOOD = Detection(True, True, True, 0.6)
+SURE = Detection(True, True, False, 0.95)
+NOTHING = Detection(False, False, False, 0.1)
+LEAP = Detection(True, False, False, 0.9)
+ELSEWHERE = Detection(True, False, False, 0.95)
+UNSURE = Detection(True, True, False, 0.3)
 
 
 def after(sightings, config=CONFIG, leaving=False, life=None):
     """The states of an object that is seen like this, frame by frame."""
-    life, states = life or Life(), []
+    life, states = life or Lifecycle(), []
     for seen in sightings:
         life = life.found() if life.believes(seen, config) else life.lost(seen, leaving, config)
         states.append(life.state.value[0])
@@ -45,24 +45,24 @@ def test_a_lost_object_returns_only_through_the_gates(sightings, states):
 
 
 def test_without_gates_the_object_score_alone_decides():
-    assert after([NOTHING] * 3 + [LEAP, NOTHING, UNSURE], LifeConfig.off()) == "lllplp"
+    assert after([NOTHING] * 3 + [LEAP, NOTHING, UNSURE], LifecycleConfig.off()) == "lllplp"
 
 
 def test_an_object_that_left_through_the_border_has_ended_for_good():
     assert after([NOTHING] * 3 + [SURE] * 2, leaving=True) == "lleee"
     assert after([NOTHING] * 9, leaving=False) == "l" * 9
-    assert after([NOTHING] * 9, LifeConfig(end_at_border=0), leaving=True) == "l" * 9
+    assert after([NOTHING] * 9, LifecycleConfig(end_at_border=0), leaving=True) == "l" * 9
 
 
-SIGHTINGS = st.builds(Sighting, st.booleans(), st.booleans(), st.booleans(), st.floats(0, 1))
+SIGHTINGS = st.builds(Detection, st.booleans(), st.booleans(), st.booleans(), st.floats(0, 1))
 
 
 @given(st.lists(SIGHTINGS, max_size=20), st.integers(0, 4), st.booleans())
 def test_no_object_is_present_without_being_seen_and_none_comes_back_from_the_end(sightings, confirm, leaving):
-    life = Life()
+    life = Lifecycle()
     for seen in sightings:
         ended = life.state is ObjectState.ENDED
-        config = LifeConfig(confirm=confirm, end_at_border=4)
+        config = LifecycleConfig(confirm=confirm, end_at_border=4)
         life = life.found() if life.believes(seen, config) else life.lost(seen, leaving, config)
         assert not (ended and life.state is not ObjectState.ENDED)
         assert seen.visible or life.state is not ObjectState.PRESENT

@@ -6,7 +6,7 @@ import torch
 from tests.support.fake_model import CountingMovie, FakeSegmenter, disks, iou, middle
 
 from napari_mosam.core.api import segment
-from napari_mosam.core.config.engine import EngineConfig, LifeConfig, MemoryConfig, MotionConfig, WindowConfig
+from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MemoryConfig, MotionConfig, WindowConfig
 from napari_mosam.core.memory.bank import KEPT_FRAMES, MemoryBank
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mosam.core.results.frame import ObjectState
@@ -455,7 +455,7 @@ def test_a_mask_that_falls_apart_is_evidence_of_a_division():
 
 def test_an_object_that_left_through_the_border_is_not_looked_for_any_more():
     images, labels = disks([[(48, max(-30, 20 - 6 * t))] for t in range(20)])
-    config = EngineConfig(life=LifeConfig(end_at_border=3))
+    config = EngineConfig(life=LifecycleConfig(end_at_border=3))
     model = FakeSegmenter()
     results = follow(images, masks(labels), model, config=config)
     states = [r.objects[0].state for r in results]
@@ -481,7 +481,7 @@ def test_an_object_far_from_the_middle_of_the_frame_is_found_again(window, gone)
 
 def test_sam2s_memory_does_not_remember_what_has_ended():
     images, labels = disks([[(48, 5)]] * 3 + [[None]] * 12)
-    config = EngineConfig(memory=MemoryConfig(selection="sam2"), life=LifeConfig(end_at_border=3))
+    config = EngineConfig(memory=MemoryConfig(selection="sam2"), life=LifecycleConfig(end_at_border=3))
     assert follow(images, masks(labels), config=config)[-1].objects[0].state is ObjectState.ENDED
 
 
@@ -540,6 +540,6 @@ def test_what_a_consumer_does_to_a_result_does_not_reach_the_engine():
 
 def test_a_window_stops_growing():
     images, labels = disks([[(48, 40)]] + [[None]] * 1100, (64, 64), radius=6)
-    config = EngineConfig(life=LifeConfig(widen=2.0, max_widen=2.0), motion=MotionConfig.off())
+    config = EngineConfig(life=LifecycleConfig(widen=2.0, max_widen=2.0), motion=MotionConfig.off())
     *_, last = segment(images, masks(labels), model=FakeSegmenter(), config=config)
     assert last.objects[0].window.size_yx[0] == pytest.approx(2 * 5 * 12, rel=0.1)

@@ -185,7 +185,7 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class LifeConfig:
+class LifecycleConfig:
     """When an object counts as present, lost and ended.
 
     Parameters
@@ -254,7 +254,7 @@ class EngineConfig:
     window: WindowConfig = field(default_factory=WindowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
-    life: LifeConfig = field(default_factory=LifeConfig)
+    life: LifecycleConfig = field(default_factory=LifecycleConfig)
     compete: bool = True
     prune: bool = True
 
@@ -264,7 +264,7 @@ class EngineConfig:
         return cls(
             motion=MotionConfig.off(),
             memory=MemoryConfig(selection="sam2", max_conditioning=0),
-            life=LifeConfig.off(),
+            life=LifecycleConfig.off(),
             compete=False,
             prune=False,
         )
@@ -294,7 +294,7 @@ class EngineConfig:
         )
 
 
-SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig, LifeConfig)
+SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig, LifecycleConfig)
 
 
 def _section(default: SectionT, name: str, given: Mapping[str, Any]) -> SectionT:

@@ -73,7 +73,7 @@ def ctc_measures(
     Matula et al., Cell Tracking Accuracy Measurement Based on Comparison of Acyclic Oriented Graphs, PLOS ONE 2015.
     """
     require_libraries()
-    seen = _Seen()
+    seen = FrameMatches()
     pair = LabelPair(labels, truth, None if frames is None else sorted(set(frames)))
     for t, tracks, true in pair:
         seen.add(t, tracks, true)
@@ -99,7 +99,7 @@ def require_libraries() -> None:
 
 
 @dataclass(eq=False)
-class _Seen:
+class FrameMatches:
     """Objects of all frames, and which track covers which truth object with which IoU."""
 
     tracks: dict[int, list[int]] = field(default_factory=dict)
@@ -107,6 +107,7 @@ class _Seen:
     found: list[tuple[Node, Node, float]] = field(default_factory=list)
 
     def add(self, t: int, tracks: LabelFrame, true: LabelFrame) -> None:
+        """Take in one frame."""
         for frames, frame in ((self.tracks, tracks), (self.truth, true)):
             for object_id in frame.ids.tolist():
                 frames.setdefault(object_id, []).append(t)
@@ -116,7 +117,7 @@ class _Seen:
             self.found.append((*nodes, float(overlaps.ious[pair])))
 
 
-def _tra_det(seen: _Seen, parents: Mapping[int, int], truth_parents: Mapping[int, int]) -> tuple[float, float]:
+def _tra_det(seen: FrameMatches, parents: Mapping[int, int], truth_parents: Mapping[int, int]) -> tuple[float, float]:
     from traccuracy.matchers import Matched
     from traccuracy.metrics import CTCMetrics
 
@@ -143,7 +144,7 @@ def _graph(frames_of: Mapping[int, list[int]], parents: Mapping[int, int]) -> An
     return TrackingGraph(graph, location_keys=())
 
 
-def _seg(seen: _Seen) -> float:
+def _seg(seen: FrameMatches) -> float:
     from ctc_metrics.metrics import seg
 
     objects = [[object_id] * len(frames) for object_id, frames in seen.truth.items()]

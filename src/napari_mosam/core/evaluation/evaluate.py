@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_mosam.core.evaluation.boundary import boundary_f, region_f
 from napari_mosam.core.evaluation.ctc import CtcMeasures, ctc_measures
 from napari_mosam.core.evaluation.overlaps import LabelFrame, LabelPair, Overlaps
-from napari_mosam.core.evaluation.scores import Evaluation, Scores, Sight, scores_of
+from napari_mosam.core.evaluation.scores import Evaluation, FrameScore, Scores, scores_of
 
 __all__ = [
     "CtcMeasures",
@@ -108,7 +108,7 @@ def evaluate(
     ValueError
         For stacks that are unlike, hold other than ids, or lack one of `frames`.
     """
-    history = _History(prompts_frame, ids, tolerance_px, skip_prompted)
+    history = ScoreAccumulator(prompts_frame, ids, tolerance_px, skip_prompted)
     pair = LabelPair(labels, truth, frames)
     for t, tracks, true in pair:
         history.add(t, tracks, true)
@@ -159,7 +159,7 @@ class Relabelled:
         return np.array(values, np.int64)[frame.ranks]
 
 
-class _History:
+class ScoreAccumulator:
     """Gathers what is seen frame by frame; a track is known only once it, and its truth object, were seen."""
 
     def __init__(
@@ -205,10 +205,10 @@ class _History:
 
     def _sight(
         self, object_id: int, t: int, ious: dict[int, float], fs: dict[int, float], matches: dict[int, int]
-    ) -> Sight:
+    ) -> FrameScore:
         iou = ious.get(object_id, nan)
         scored = not (self._skip_prompted and t in self._prompted_frames(object_id))
-        return Sight(iou, fs.get(object_id, 0.0), matches.get(object_id, 0), scored)
+        return FrameScore(iou, fs.get(object_id, 0.0), matches.get(object_id, 0), scored)
 
     def _prompted_frames(self, object_id: int) -> Collection[int]:
         given = self._prompted.get(object_id, ()) if isinstance(self._prompted, Mapping) else self._prompted

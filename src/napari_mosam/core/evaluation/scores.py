@@ -122,7 +122,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FrameScore:
     """One track on one frame.
 
     Attributes
@@ -141,7 +141,7 @@ class Sight:
     scored: bool
 
 
-def scores_of(object_id: int, sights: Sequence[Sight]) -> Scores:
+def scores_of(object_id: int, sights: Sequence[FrameScore]) -> Scores:
     """Sum up a track from its frames, in the order in which it was followed."""
     scored = [s for s in sights if s.scored and not np.isnan(s.iou)]
     ious = [s.iou for s in scored]
@@ -169,7 +169,7 @@ def frames_to_loss(ious: Sequence[float]) -> int:
     return len(ious) - run
 
 
-def count_switches(sights: Sequence[Sight]) -> int:
+def count_switches(sights: Sequence[FrameScore]) -> int:
     """Changes of the matched truth id between the first and the last frame of the track's own truth object.
 
     What happens after that object divided or left is no switch; neither is a change that the user's prompt made.

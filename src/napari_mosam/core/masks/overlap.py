@@ -36,7 +36,7 @@ def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Claim:
+class FixedMask:
     """What an object brings to the contest for the pixels of a frame.
 
     Attributes
@@ -62,7 +62,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contest:
+class PixelOwnership:
     """Who holds each pixel of a frame.
 
     Attributes
@@ -106,9 +106,9 @@ class Contest:
         return np.asarray(confidence.cpu().numpy(), np.float32)
 
 
-def compete(
+def resolve_overlaps(
     logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tuple[int, int], denied: Denied | None = None
-) -> Contest:
+) -> PixelOwnership:
     """Put the logits of all objects on the frame and keep the two largest of each pixel.
 
     Parameters
@@ -134,7 +134,7 @@ def compete(
             if row in denied:
                 values = values.masked_fill(torch.from_numpy(denied[row]).to(device), NO_LOGIT)
             _enter(best[region], second[region], winner[region], values.clamp(min=NO_LOGIT), row)
-    return Contest(best, second, winner, denied)
+    return PixelOwnership(best, second, winner, denied)
 
 
 def _enter(best: "Tensor", second: "Tensor", winner: "Tensor", values: "Tensor", row: int) -> None:
@@ -153,7 +153,7 @@ def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":
     return torch.where(rivals > logits, logits.clamp(max=SUPPRESSED), logits)
 
 
-def duplicates(claims: Sequence[Region | None], strengths: Sequence[float]) -> set[int]:
+def suppress_duplicates(claims: Sequence[Region | None], strengths: Sequence[float]) -> set[int]:
     """Rows whose mask is another object's: it overlaps a stronger claim by more than half (IoU).
 
     Two look-alike cells that meet are easily taken for one; without this rule both objects would share its pixels.

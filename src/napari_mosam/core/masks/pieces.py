@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.masks.logit_codes import coded
-from napari_mosam.core.masks.overlap import SUPPRESSED, Claim, Contest, compete, regions_of
+from napari_mosam.core.masks.overlap import SUPPRESSED, FixedMask, PixelOwnership, regions_of, resolve_overlaps
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 
@@ -29,23 +29,23 @@ class Shares:
 
     Attributes
     ----------
-    whole : Contest
+    whole : PixelOwnership
         Before any piece was dropped: what is remembered. Memory without the dropped pieces was tried; cells that were
         hard to follow were followed worse (mean J of DIC cells -.009, of faint simulated ones -.020).
-    contest : Contest
+    contest : PixelOwnership
     labels : ndarray of uint16 or uint32, shape (Y, X)
     regions : list of Region or None
         Per row; None where it holds nothing.
     """
 
-    whole: Contest
-    contest: Contest
+    whole: PixelOwnership
+    contest: PixelOwnership
     labels: "NDArray[np.unsignedinteger[Any]]"
     regions: list[Region | None]
 
 
 def share_out(
-    claims: Sequence[Claim],
+    claims: Sequence[FixedMask],
     shape_yx: tuple[int, int],
     dtype: "DTypeLike | None" = None,
     *,
@@ -58,7 +58,7 @@ def share_out(
 
     Parameters
     ----------
-    claims : sequence of Claim
+    claims : sequence of FixedMask
         Of all objects on the frame, with the logits that are stored.
     shape_yx : tuple of int
         Shape of the frame.
@@ -73,9 +73,9 @@ def share_out(
     denied: dict[int, NDArray[np.bool_]] = {}
     if held is not None:
         denied = {row: held[window.pixels(shape_yx)].copy() for row, window in enumerate(windows)}
-    whole: Contest | None = None
+    whole: PixelOwnership | None = None
     while True:
-        contest = compete([claim.logits for claim in claims], windows, shape_yx, denied)
+        contest = resolve_overlaps([claim.logits for claim in claims], windows, shape_yx, denied)
         whole = whole or contest
         labels = contest.labels(ids, dtype)
         regions = regions_of(labels, ids, windows)
@@ -94,8 +94,8 @@ def share_out(
 
 
 def settle(
-    claims: Sequence[Claim],
-    others: Sequence[Claim],
+    claims: Sequence[FixedMask],
+    others: Sequence[FixedMask],
     shape_yx: tuple[int, int],
     dtype: "DTypeLike | None" = None,
     *,
@@ -108,9 +108,9 @@ def settle(
 
     Parameters
     ----------
-    claims : sequence of Claim
+    claims : sequence of FixedMask
         Of the objects that are followed; any logits.
-    others : sequence of Claim
+    others : sequence of FixedMask
         Of those that are not, as they are stored.
     shape_yx, dtype, prune
         See :func:`share_out`.
@@ -133,11 +133,11 @@ def settle(
     return [claim.logits for claim in cut], replace(again, whole=shares.whole)
 
 
-def _stored(claim: Claim) -> Claim:
+def _stored(claim: FixedMask) -> FixedMask:
     return replace(claim, logits=coded(claim.logits))
 
 
-def _without(claim: Claim, denied: "NDArray[np.bool_] | None", shape_yx: tuple[int, int]) -> "Tensor":
+def _without(claim: FixedMask, denied: "NDArray[np.bool_] | None", shape_yx: tuple[int, int]) -> "Tensor":
     """The logits of a claim, suppressed where most of what they stand for was denied."""
     import torch
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari_mosam.core.config.engine import MemoryConfig
 from napari_mosam.core.memory.reliability import filtered, weight
-from napari_mosam.core.memory.selection import MAX_POINTERS, RULES, Now
-from napari_mosam.core.model.protocol import MemoryFrame, Recall
+from napari_mosam.core.memory.selection import MAX_POINTERS, RULES, ReadContext
+from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,13 +24,13 @@ class MemoryBank:
     ----------
     config : MemoryConfig
         Gate and selection.
-    n_slots : int
+    num_maskmem : int
         Temporal slots of the model, SAM 2's ``num_maskmem``.
     """
 
-    def __init__(self, config: MemoryConfig, n_slots: int) -> None:
+    def __init__(self, config: MemoryConfig, num_maskmem: int) -> None:
         self._config = config
-        self._n_slots = n_slots
+        self._n_slots = num_maskmem
         self._conditioning: dict[int, MemoryFrame] = {}
         self._tracked: deque[MemoryFrame] = deque(maxlen=max(KEPT_FRAMES, config.n_candidates))
         self._areas: deque[float] = deque(maxlen=config.area_history)
@@ -78,7 +78,7 @@ class MemoryBank:
             self._areas.clear()
             self._areas.append(area)
 
-    def recall(self, t: int, step: int, n_frames: int) -> Recall:
+    def recall(self, t: int, step: int, n_frames: int) -> MemorySelection:
         """What to attend to on frame `t`.
 
         Parameters
@@ -91,10 +91,10 @@ class MemoryBank:
             Length of the movie.
         """
         rule = RULES[self._config.selection]
-        now = Now(t, step, n_frames, self._n_slots)
+        now = ReadContext(t, step, n_frames, self._n_slots)
         return self._filtered(rule(list(self._conditioning.values()), list(self._tracked), now, self._config))
 
-    def _filtered(self, recall: Recall) -> Recall:
+    def _filtered(self, recall: MemorySelection) -> MemorySelection:
         """A recall in which unsure pixels of tracked frames count less; prompted frames are never filtered."""
         if self._config.pixels == "off":
             return recall

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from math import exp, isnan
 
 from napari_mosam.core.config.engine import MemoryConfig, Selection
-from napari_mosam.core.model.protocol import MemoryFrame, Recall
+from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection
 
 MAX_POINTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
+class ReadContext:
     """Where a run stands.
 
     Attributes
@@ -27,14 +27,14 @@ class Now:
         +1 forward, -1 backward.
     n_frames : int
         Length of the movie; SAM 2 limits pointers by it.
-    n_slots : int
+    num_maskmem : int
         The model's number of temporal slots.
     """
 
     t: int
     step: int
     n_frames: int
-    n_slots: int
+    num_maskmem: int
 
     def distance(self, frame: MemoryFrame) -> int:
         """Frames since `frame`, along the direction of the run."""
@@ -68,27 +68,27 @@ def rate(predicted_iou: float, object_score: float, consistency: float) -> float
 
 
 def recall_sam2(
-    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: Now, config: MemoryConfig
-) -> Recall:
-    """SAM 2's rule: the frames at distance 1 … n_slots - 1, each in the slot of its distance.
+    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: ReadContext, config: MemoryConfig
+) -> MemorySelection:
+    """SAM 2's rule: the frames at distance 1 … num_maskmem - 1, each in the slot of its distance.
 
     Parameters
     ----------
     conditioning, tracked : sequence of MemoryFrame
         What the bank holds.
-    now : Now
+    now : ReadContext
     config : MemoryConfig
     """
     chosen, others = nearest_conditioning(conditioning, now.t, config.max_conditioning)
     by_distance = {now.distance(frame): frame for frame in (*others, *tracked)}
-    slots = [(now.n_slots - d, by_distance[d]) for d in range(now.n_slots - 1, 0, -1) if d in by_distance]
+    slots = [(now.num_maskmem - d, by_distance[d]) for d in range(now.num_maskmem - 1, 0, -1) if d in by_distance]
     pointers = [(d, by_distance[d]) for d in range(1, now.reach) if d in by_distance]
-    return Recall((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
+    return MemorySelection((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
 
 
 def recall_gated(
-    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: Now, config: MemoryConfig
-) -> Recall:
+    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: ReadContext, config: MemoryConfig
+) -> MemorySelection:
     """The most recent frames that passed the write gate, slots without gaps however long ago they were.
 
     Same parameters as :func:`recall_sam2`.
@@ -97,8 +97,8 @@ def recall_gated(
 
 
 def recall_reliable(
-    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: Now, config: MemoryConfig
-) -> Recall:
+    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: ReadContext, config: MemoryConfig
+) -> MemorySelection:
     """The most reliable of the latest candidates, and the latest frame whatever its rating.
 
     Candidates lie on an absolute grid of ``stride`` frames. Without a reliable one the latest are read as they are.
@@ -110,12 +110,14 @@ def recall_reliable(
     ranked = sorted(able, key=lambda f: -f.rating) or recent
     best = ranked[: config.n_frames]
     if recent and recent[0] not in best:
-        best = [*best[: now.n_slots - 2], recent[0]]
+        best = [*best[: now.num_maskmem - 2], recent[0]]
     chosen = _by_age(best, now)
     return _compacted(conditioning, chosen, chosen, now, config)
 
 
-RULES: dict[Selection, Callable[[Sequence[MemoryFrame], Sequence[MemoryFrame], Now, MemoryConfig], Recall]] = {
+RULES: dict[
+    Selection, Callable[[Sequence[MemoryFrame], Sequence[MemoryFrame], ReadContext, MemoryConfig], MemorySelection]
+] = {
     "sam2": recall_sam2,
     "gated": recall_gated,
     "reliable": recall_reliable,
@@ -135,7 +137,7 @@ def nearest_conditioning(
     return chosen, [f for f in ordered if f not in chosen]
 
 
-def _by_age(frames: Sequence[MemoryFrame], now: Now) -> list[MemoryFrame]:
+def _by_age(frames: Sequence[MemoryFrame], now: ReadContext) -> list[MemoryFrame]:
     return sorted((f for f in frames if f.t != now.t), key=lambda f: abs(f.t - now.t))
 
 
@@ -143,15 +145,15 @@ def _compacted(
     conditioning: Sequence[MemoryFrame],
     spatial: Sequence[MemoryFrame],
     pointing: Sequence[MemoryFrame],
-    now: Now,
+    now: ReadContext,
     config: MemoryConfig,
-) -> Recall:
+) -> MemorySelection:
     """Frames, nearest first, in the model's latest slots without gaps, and the pointers that go with them."""
     chosen, _ = nearest_conditioning(conditioning, now.t, config.max_conditioning)
-    slots = [(now.n_slots - 1 - rank, frame) for rank, frame in enumerate(spatial[: now.n_slots - 1])]
+    slots = [(now.num_maskmem - 1 - rank, frame) for rank, frame in enumerate(spatial[: now.num_maskmem - 1])]
     pointers = [(now.distance(frame), frame) for frame in pointing[: now.reach - 1]]
-    return Recall((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
+    return MemorySelection((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
 
 
-def _past(frames: Sequence[MemoryFrame], now: Now) -> list[tuple[int, MemoryFrame]]:
+def _past(frames: Sequence[MemoryFrame], now: ReadContext) -> list[tuple[int, MemoryFrame]]:
     return [(now.distance(f), f) for f in frames if now.distance(f) >= 0]

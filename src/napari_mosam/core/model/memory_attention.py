@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from napari_mosam.core.model.protocol import MemoryFrame, Recall
+from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection
 
 if TYPE_CHECKING:
     from sam2.modeling.memory_attention import MemoryAttention
@@ -28,12 +28,12 @@ EPSILON = 1e-6
 """A key of weight 0 keeps this share; a row without any key would have no softmax."""
 
 
-def key_bias(recalls: Sequence[Recall], n_pointer_tokens: int) -> Tensor | None:
+def key_bias(recalls: Sequence[MemorySelection], n_pointer_tokens: int) -> Tensor | None:
     """What is added to the attention logits of each memory token.
 
     Parameters
     ----------
-    recalls : sequence of Recall, length B
+    recalls : sequence of MemorySelection, length B
         All with the same number of frames.
     n_pointer_tokens : int
         Tokens of object pointers, which follow the spatial ones and get no bias.
@@ -145,7 +145,7 @@ def _position_table(module: Any, q: Tensor) -> Tensor:
     return table.to(q.device)
 
 
-def _weighted(recall: Recall) -> list[tuple[MemoryFrame, Tensor | None]]:
+def _weighted(recall: MemorySelection) -> list[tuple[MemoryFrame, Tensor | None]]:
     weights = recall.weights or (None,) * len(recall.frames)
     return [(frame, weight) for (_, frame), weight in zip(recall.frames, weights, strict=True)]
 

@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Features:
+class ImageFeatures:
     """Image features of a batch of windows.
 
     Attributes
     ----------
-    top : Tensor, shape (B, C, h, w)
+    vision : Tensor, shape (B, C, h, w)
         Stride-16 features, without memory.
-    high : tuple of Tensor
+    high_res : tuple of Tensor
         Stride-4 and stride-8 features for the mask decoder.
     """
 
-    top: "Tensor"
-    high: "tuple[Tensor, ...]"
+    vision: "Tensor"
+    high_res: "tuple[Tensor, ...]"
 
     def __len__(self) -> int:
-        return int(self.top.shape[0])
+        return int(self.vision.shape[0])
 
     @classmethod
-    def join(cls, parts: "Sequence[Features]") -> "Features":
+    def join(cls, parts: "Sequence[ImageFeatures]") -> "ImageFeatures":
         """The rows of several batches in one."""
         import torch
 
-        levels = zip(*(part.high for part in parts), strict=True)
-        return cls(torch.cat([part.top for part in parts]), tuple(torch.cat(level) for level in levels))
+        levels = zip(*(part.high_res for part in parts), strict=True)
+        return cls(torch.cat([part.vision for part in parts]), tuple(torch.cat(level) for level in levels))
 
-    def take(self, rows: Sequence[int]) -> "Features":
+    def take(self, rows: Sequence[int]) -> "ImageFeatures":
         """The features of some rows of the batch."""
         index = list(rows)
-        return Features(self.top[index], tuple(level[index] for level in self.high))
+        return ImageFeatures(self.vision[index], tuple(level[index] for level in self.high_res))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +80,7 @@ class MemoryFrame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recall:
+class MemorySelection:
     """The memory that one object attends to on one frame.
 
     Attributes
@@ -123,7 +123,7 @@ class PointPrompts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class MaskCandidates:
     """Candidate masks of a batch.
 
     Attributes
@@ -134,14 +134,14 @@ class Decoded:
         In [0, 1].
     object_score : Tensor, shape (B,)
         Logit, positive = visible.
-    tokens : Tensor, shape (B, K, C)
+    mask_tokens : Tensor, shape (B, K, C)
         Output token of each candidate, from which its pointer is made.
     """
 
     logits: "Tensor"
     predicted_iou: "Tensor"
     object_score: "Tensor"
-    tokens: "Tensor"
+    mask_tokens: "Tensor"
 
 
 class Segmenter(Protocol):
@@ -149,46 +149,46 @@ class Segmenter(Protocol):
 
     name: str
     image_size: int
-    n_slots: int
+    num_maskmem: int
     device: "torch.device"
 
-    def encode(self, images: "Tensor") -> Features:
-        """Features of windows (B, S, S) with values in [0, 1]."""
+    def encode_image(self, images: "Tensor") -> ImageFeatures:
+        """ImageFeatures of windows (B, S, S) with values in [0, 1]."""
         ...
 
-    def condition(self, features: Features, recalls: Sequence[Recall], n_frames: int) -> "Tensor":
+    def attend_memory(self, features: ImageFeatures, recalls: Sequence[MemorySelection], n_frames: int) -> "Tensor":
         """Features (B, C, h, w) after attending to memory; `n_frames` is the length of the movie.
 
         A weight w in a recall adds log(w + 1e-6) to the attention logits of that pixel of memory.
         """
         ...
 
-    def unconditioned(self, features: Features) -> "Tensor":
-        """Features (B, C, h, w) for a frame decoded without memory."""
+    def without_memory(self, features: ImageFeatures) -> "Tensor":
+        """ImageFeatures (B, C, h, w) for a frame decoded without memory."""
         ...
 
-    def decode(
+    def decode_masks(
         self,
-        features: Features,
+        features: ImageFeatures,
         conditioned: "Tensor",
         *,
         points: PointPrompts | None = None,
         mask_logits: "Tensor | None" = None,
         multimask: bool = True,
-    ) -> Decoded:
+    ) -> MaskCandidates:
         """Candidate masks; `mask_logits` (B, 1, S/4, S/4) is a mask prompt."""
         ...
 
-    def pointers(self, tokens: "Tensor", object_score: "Tensor") -> "Tensor":
+    def object_pointers(self, tokens: "Tensor", object_score: "Tensor") -> "Tensor":
         """Object pointers (B, C) of chosen tokens (B, C), replaced where the object is absent."""
         ...
 
-    def pointers_of_masks(self, features: Features, masks: "Tensor") -> "Tensor":
+    def object_pointers_of_masks(self, features: ImageFeatures, masks: "Tensor") -> "Tensor":
         """Object pointers (B, C) of given binary masks (B, 1, S, S)."""
         ...
 
-    def remember(
-        self, features: Features, mask_logits: "Tensor", object_score: "Tensor", *, from_points: bool = False
+    def encode_memory(
+        self, features: ImageFeatures, mask_logits: "Tensor", object_score: "Tensor", *, from_points: bool = False
     ) -> "Tensor":
         """Memory features (B, M, h, w) of mask logits (B, 1, S, S)."""
         ...

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mosam.core.model.protocol import Features, PointPrompts, Segmenter
+from napari_mosam.core.model.protocol import ImageFeatures, PointPrompts, Segmenter
 from napari_mosam.core.windows.window import Pyramid, Window
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Point = tuple[float, float, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Query:
+class DecodeQuery:
     """One decode: a window, points in frame coordinates, and perhaps logits as a mask prompt."""
 
     object_id: int
@@ -34,7 +34,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class DecodeAnswer:
     """The candidates of one query: logits (K, S/4, S/4), predicted IoU (K,), tokens (K, C)."""
 
     window: Window
@@ -42,23 +42,23 @@ class Answer:
     predicted_iou: "Tensor"
     object_score: float
     tokens: "Tensor"
-    features: Features
+    features: ImageFeatures
 
 
-def ask(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> list[Answer]:
+def ask(model: Segmenter, pyramid: Pyramid, queries: Sequence[DecodeQuery]) -> list[DecodeAnswer]:
     """Decode queries on one frame, those of the same form in one batch."""
     features = encode_windows(model, pyramid, [query.window for query in queries])
     alike: dict[tuple[int, bool, bool], list[int]] = defaultdict(list)
     for row, query in enumerate(queries):
         alike[len(query.points), query.mask_logits is not None, query.multimask].append(row)
-    answers: dict[int, Answer] = {}
+    answers: dict[int, DecodeAnswer] = {}
     for rows in alike.values():
         some = [queries[row] for row in rows]
         answers.update(zip(rows, _ask_alike(model, features.take(rows), some), strict=True))
     return [answers[row] for row in range(len(queries))]
 
 
-def encode_windows(model: Segmenter, pyramid: Pyramid, windows: Sequence[Window]) -> Features:
+def encode_windows(model: Segmenter, pyramid: Pyramid, windows: Sequence[Window]) -> ImageFeatures:
     """Features of windows of one frame, in their order; equal windows are encoded once.
 
     Parameters
@@ -70,35 +70,35 @@ def encode_windows(model: Segmenter, pyramid: Pyramid, windows: Sequence[Window]
         At least one.
     """
     rows = {window: row for row, window in enumerate(dict.fromkeys(windows))}
-    features = model.encode(pyramid.crop(list(rows), model.image_size))
+    features = model.encode_image(pyramid.crop(list(rows), model.image_size))
     return features if len(rows) == len(windows) else features.take([rows[window] for window in windows])
 
 
-def _ask_alike(model: Segmenter, features: Features, queries: Sequence[Query]) -> list[Answer]:
+def _ask_alike(model: Segmenter, features: ImageFeatures, queries: Sequence[DecodeQuery]) -> list[DecodeAnswer]:
     import torch
 
     prompts = [q.mask_logits[None] for q in queries if q.mask_logits is not None]
-    decoded = model.decode(
+    decoded = model.decode_masks(
         features,
-        model.unconditioned(features),
+        model.without_memory(features),
         points=points_of(queries, model),
         mask_logits=torch.stack(prompts) if prompts else None,
         multimask=queries[0].multimask,
     )
     return [
-        Answer(
+        DecodeAnswer(
             query.window,
             decoded.logits[row],
             decoded.predicted_iou[row],
             float(decoded.object_score[row]),
-            decoded.tokens[row],
+            decoded.mask_tokens[row],
             features.take([row]),
         )
         for row, query in enumerate(queries)
     ]
 
 
-def points_of(queries: Sequence[Query], model: Segmenter) -> PointPrompts:
+def points_of(queries: Sequence[DecodeQuery], model: Segmenter) -> PointPrompts:
     """The points of queries that have the same number of them, in model coordinates."""
     import torch
 

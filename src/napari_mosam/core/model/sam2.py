@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.model.memory_attention import key_bias
-from napari_mosam.core.model.protocol import Decoded, Features, PointPrompts, Recall
+from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, PointPrompts
 from napari_mosam.core.model.sam2_parts import IMAGENET_MEAN, IMAGENET_STD, MemoryBatch, Sam2Parts
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Sam2Segmenter:
         self.name = name
         self.dtype = dtype
         self.image_size: int = network.image_size
-        self.n_slots: int = network.num_maskmem
+        self.num_maskmem: int = network.num_maskmem
         self.device: torch.device = self.parts.device
         self._chunk = chunk
 
@@ -63,15 +63,15 @@ class Sam2Segmenter:
         return digest.hexdigest()
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Features:
-        """See :meth:`Segmenter.encode`."""
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """See :meth:`Segmenter.encode_image`."""
         starts = range(0, len(images), self._chunk)
-        return Features.join([self.parts.encode(images[i : i + self._chunk]) for i in starts])
+        return ImageFeatures.join([self.parts.encode_image(images[i : i + self._chunk]) for i in starts])
 
     @torch.no_grad()
-    def condition(self, features: Features, recalls: Sequence[Recall], n_frames: int) -> Tensor:
-        """See :meth:`Segmenter.condition`. Objects with the same number of memories share a call."""
-        conditioned = torch.empty_like(features.top, dtype=torch.float32)
+    def attend_memory(self, features: ImageFeatures, recalls: Sequence[MemorySelection], n_frames: int) -> Tensor:
+        """See :meth:`Segmenter.attend_memory`. Objects with the same number of memories share a call."""
+        conditioned = torch.empty_like(features.vision, dtype=torch.float32)
         for rows in self._buckets(recalls):
             some = [recalls[row] for row in rows]
             memory = self.batched(some)
@@ -81,21 +81,21 @@ class Sam2Segmenter:
         return conditioned
 
     @torch.no_grad()
-    def unconditioned(self, features: Features) -> Tensor:
-        """See :meth:`Segmenter.unconditioned`."""
-        return self.parts.unconditioned(features)
+    def without_memory(self, features: ImageFeatures) -> Tensor:
+        """See :meth:`Segmenter.without_memory`."""
+        return self.parts.without_memory(features)
 
     @torch.no_grad()
-    def decode(
+    def decode_masks(
         self,
-        features: Features,
+        features: ImageFeatures,
         conditioned: Tensor,
         *,
         points: PointPrompts | None = None,
         mask_logits: Tensor | None = None,
         multimask: bool = True,
-    ) -> Decoded:
-        """See :meth:`Segmenter.decode`."""
+    ) -> MaskCandidates:
+        """See :meth:`Segmenter.decode_masks`."""
         parts = []
         for start in range(0, len(features), self._chunk):
             rows = range(start, min(start + self._chunk, len(features)))
@@ -103,37 +103,41 @@ class Sam2Segmenter:
             some = None if points is None else PointPrompts(points.xy[cut], points.labels[cut])
             logits = None if mask_logits is None else mask_logits[cut]
             own = features.take(rows)
-            parts.append(self.parts.decode(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask))
-        return Decoded(*(torch.cat([getattr(p, f) for p in parts]) for f in Decoded.__slots__))
+            parts.append(
+                self.parts.decode_masks(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask)
+            )
+        return MaskCandidates(*(torch.cat([getattr(p, f) for p in parts]) for f in MaskCandidates.__slots__))
 
     @torch.no_grad()
-    def pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
-        """See :meth:`Segmenter.pointers`."""
-        return self.parts.pointers(tokens, object_score)
+    def object_pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
+        """See :meth:`Segmenter.object_pointers`."""
+        return self.parts.object_pointers(tokens, object_score)
 
     @torch.no_grad()
-    def pointers_of_masks(self, features: Features, masks: Tensor) -> Tensor:
-        """See :meth:`Segmenter.pointers_of_masks`."""
+    def object_pointers_of_masks(self, features: ImageFeatures, masks: Tensor) -> Tensor:
+        """See :meth:`Segmenter.object_pointers_of_masks`."""
         parts = []
         for start in range(0, len(features), self._chunk):
             rows = range(start, min(start + self._chunk, len(features)))
-            parts.append(self.parts.pointers_of_masks(features.take(rows), masks[rows.start : rows.stop]))
+            parts.append(self.parts.object_pointers_of_masks(features.take(rows), masks[rows.start : rows.stop]))
         return torch.cat(parts)
 
     @torch.no_grad()
-    def remember(
-        self, features: Features, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False
+    def encode_memory(
+        self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False
     ) -> Tensor:
-        """See :meth:`Segmenter.remember`."""
+        """See :meth:`Segmenter.encode_memory`."""
         parts = []
         for start in range(0, len(features), self._chunk):
             cut = slice(start, start + self._chunk)
             parts.append(
-                self.parts.remember(features.top[cut], mask_logits[cut], object_score[cut], from_points=from_points)
+                self.parts.encode_memory(
+                    features.vision[cut], mask_logits[cut], object_score[cut], from_points=from_points
+                )
             )
         return torch.cat(parts)
 
-    def batched(self, recalls: Sequence[Recall]) -> MemoryBatch:
+    def batched(self, recalls: Sequence[MemorySelection]) -> MemoryBatch:
         """The memory of recalls that have the same number of frames and of pointers."""
         features = torch.stack([torch.stack([frame.features for _, frame in r.frames]) for r in recalls])
         slots = torch.tensor([[slot for slot, _ in r.frames] for r in recalls], device=self.device)
@@ -144,7 +148,7 @@ class Sam2Segmenter:
         pointers = torch.stack([torch.stack([frame.pointer for _, frame in r.pointers]) for r in recalls])
         return MemoryBatch(features, slots, pointers, distances)
 
-    def _buckets(self, recalls: Sequence[Recall]) -> list[list[int]]:
+    def _buckets(self, recalls: Sequence[MemorySelection]) -> list[list[int]]:
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for row, recall in enumerate(recalls):
             alike[len(recall.frames), len(recall.pointers)].append(row)

@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.device import autocast
 from napari_mosam.core.model.memory_attention import attend_with_bias
-from napari_mosam.core.model.protocol import Decoded, Features, PointPrompts
+from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, PointPrompts
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -71,42 +71,42 @@ class Sam2Parts:
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
         self.image_positions, self._memory_positions = self._fixed_positions()
 
-    def encode(self, images: Tensor) -> Features:
-        """Features of windows (B, S, S) with values in [0, 1]."""
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """ImageFeatures of windows (B, S, S) with values in [0, 1]."""
         rgb = (images[:, None].to(self.device).expand(-1, 3, -1, -1) - self._mean) / self._std
         with autocast(self.device, self.dtype):
             levels = self.network.forward_image(rgb)["backbone_fpn"]
         *high, top = levels[-self.network.num_feature_levels :]
-        return Features(top, tuple(high))
+        return ImageFeatures(top, tuple(high))
 
-    def unconditioned(self, features: Features) -> Tensor:
-        """Features (B, C, h, w) for a frame decoded without memory."""
+    def without_memory(self, features: ImageFeatures) -> Tensor:
+        """ImageFeatures (B, C, h, w) for a frame decoded without memory."""
         no_memory: Tensor = self.network.no_mem_embed.view(1, -1, 1, 1)
-        return features.top.float() + no_memory
+        return features.vision.float() + no_memory
 
-    def attend(self, features: Features, memory: MemoryBatch, n_frames: int, bias: Tensor | None = None) -> Tensor:
+    def attend(self, features: ImageFeatures, memory: MemoryBatch, n_frames: int, bias: Tensor | None = None) -> Tensor:
         """Features (B, C, h, w) after attending to memory; `bias` (B, K) is added to the logits of its tokens."""
         spatial, positions = self.spatial_tokens(memory)
         pointers, pointer_positions = self.pointer_tokens(memory, n_frames)
         tokens = self._attend_to(
-            features.top.flatten(2).transpose(1, 2),
+            features.vision.flatten(2).transpose(1, 2),
             torch.cat([spatial, pointers], 1),
             torch.cat([positions, pointer_positions], 1),
             pointers.shape[1],
             bias,
         )
-        return tokens.transpose(1, 2).reshape(features.top.shape)
+        return tokens.transpose(1, 2).reshape(features.vision.shape)
 
-    def decode(
+    def decode_masks(
         self,
-        features: Features,
+        features: ImageFeatures,
         conditioned: Tensor,
         *,
         points: PointPrompts | None = None,
         mask_logits: Tensor | None = None,
         multimask: bool = True,
-    ) -> Decoded:
-        """Candidate masks; see :meth:`Segmenter.decode`."""
+    ) -> MaskCandidates:
+        """Candidate masks; see :meth:`Segmenter.decode_masks`."""
         encoder, decoder = self.network.sam_prompt_encoder, self.network.sam_mask_decoder
         given = points or self._no_points(len(features))
         with autocast(self.device, self.dtype):
@@ -118,12 +118,14 @@ class Sam2Parts:
                 dense_prompt_embeddings=dense,
                 multimask_output=multimask,
                 repeat_image=False,
-                high_res_features=list(features.high) or None,
+                high_res_features=list(features.high_res) or None,
             )
         n_candidates = logits.shape[1]
-        return Decoded(logits.float(), ious.float(), score.float()[:, 0], tokens.float().expand(-1, n_candidates, -1))
+        return MaskCandidates(
+            logits.float(), ious.float(), score.float()[:, 0], tokens.float().expand(-1, n_candidates, -1)
+        )
 
-    def pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
+    def object_pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
         """Object pointers (B, C) of chosen tokens (B, C), replaced where the object is absent."""
         with autocast(self.device, self.dtype):
             pointers = self.network.obj_ptr_proj(tokens).float()
@@ -134,14 +136,16 @@ class Sam2Parts:
         prompts: Tensor = self.network.mask_downsample(masks)
         return prompts
 
-    def pointers_of_masks(self, features: Features, masks: Tensor) -> Tensor:
+    def object_pointers_of_masks(self, features: ImageFeatures, masks: Tensor) -> Tensor:
         """Object pointers (B, C) of given binary masks: sam2 runs its decoder on the mask without memory."""
         prompts = self.mask_prompts(masks)
-        decoded = self.decode(features, features.top.float(), mask_logits=prompts, multimask=False)
-        pointers = self.pointers(decoded.tokens[:, 0], decoded.object_score)
+        decoded = self.decode_masks(features, features.vision.float(), mask_logits=prompts, multimask=False)
+        pointers = self.object_pointers(decoded.mask_tokens[:, 0], decoded.object_score)
         return self.absent(pointers, masks.flatten(1).any(1))
 
-    def remember(self, top: Tensor, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False) -> Tensor:
+    def encode_memory(
+        self, top: Tensor, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False
+    ) -> Tensor:
         """Memory features (B, M, h, w) of mask logits (B, 1, S, S) on stride-16 features (B, C, h, w)."""
         with autocast(self.device, self.dtype):
             features, _ = self.network._encode_new_memory(

@@ -49,7 +49,7 @@ def key_points(region: Region) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class HistoryFrame:
     """An object on one frame.
 
     Attributes
@@ -84,11 +84,11 @@ class Sight:
         return np.array([*place, *size, sure, *points.ravel()], np.float32)
 
 
-class Course:
+class TrackHistory:
     """The latest frames of one object, and how the stage moved meanwhile."""
 
     def __init__(self) -> None:
-        self._sights: deque[Sight | None] = deque([None], maxlen=N_FRAMES)
+        self._sights: deque[HistoryFrame | None] = deque([None], maxlen=N_FRAMES)
         self._moved = (0.0, 0.0)
 
     def advance(self, drift_yx: Shift) -> None:
@@ -98,10 +98,10 @@ class Course:
 
     def see(self, region: Region, predicted_iou: float) -> None:
         """Note the object on the current frame."""
-        self._sights[-1] = Sight(region, predicted_iou, self._moved)
+        self._sights[-1] = HistoryFrame(region, predicted_iou, self._moved)
 
     @property
-    def sight(self) -> Sight | None:
+    def sight(self) -> HistoryFrame | None:
         """The object on the current frame; None where it was not seen."""
         return self._sights[-1]
 
@@ -129,12 +129,12 @@ class Course:
         return rows
 
 
-def describe(course: Course, motion: FrameMotion, cues: Sequence[Cue | None]) -> tuple[Floats, Floats] | None:
+def describe(course: TrackHistory, motion: FrameMotion, cues: Sequence[Cue | None]) -> tuple[Floats, Floats] | None:
     """What the sparse encoder reads of one object before a frame; None where the object was not seen on the last one.
 
     Parameters
     ----------
-    course : Course
+    course : TrackHistory
         Up to the frame before.
     motion : FrameMotion
         From there to the frame that is coming.
@@ -144,7 +144,7 @@ def describe(course: Course, motion: FrameMotion, cues: Sequence[Cue | None]) ->
     Returns
     -------
     frames : ndarray of float32, shape (N_FRAMES, SIGHT_WIDTH)
-        See :meth:`Course.rows`; in units of the object's diameter.
+        See :meth:`TrackHistory.rows`; in units of the object's diameter.
     candidates : ndarray of float32, shape (len(CANDIDATES), CUE_WIDTH)
         Motion (dy, dx) beyond that of the whole frame in diameters, confidence, likeness of the object's surroundings
         after it, log diameter; NaN where there is none.

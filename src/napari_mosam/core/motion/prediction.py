@@ -21,7 +21,7 @@ Shift = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class SparseGuess:
+class SparsePrediction:
     """Where a trained encoder expects an object.
 
     Attributes
@@ -40,7 +40,7 @@ class SparseGuess:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class MotionPrediction:
     """Expected motion of one object since the previous frame.
 
     Attributes
@@ -51,17 +51,17 @@ class Forecast:
         Everything that was asked; those that made the shift are marked as used.
     confidence : float
         How alike the object's surroundings are after the shift, in [0, 1]; 0 for an object that is not present.
-    sparse : SparseGuess or None
+    sparse : SparsePrediction or None
         What the trained encoder says beyond the shift, where that made the shift.
     """
 
     shift_yx: Shift = (0.0, 0.0)
     cues: tuple[Cue, ...] = ()
     confidence: float = 0.0
-    sparse: "SparseGuess | None" = None
+    sparse: "SparsePrediction | None" = None
 
 
-UNMOVED = Forecast()
+UNMOVED = MotionPrediction()
 
 
 def fuse(cues: Sequence[Cue], diameter: float) -> tuple[Shift, tuple[Cue, ...]]:

@@ -15,7 +15,7 @@ from napari_mosam.core.masks.raster import innermost_point, rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import PointPrompts
 from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
-from napari_mosam.core.motion.prediction import SparseGuess
+from napari_mosam.core.motion.prediction import SparsePrediction
 from napari_mosam.core.windows.window import Window, read_logits
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ IGNORED = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Expected:
+class MotionPrompt:
     """What motion expects of one object on the current frame.
 
     Attributes
@@ -45,7 +45,7 @@ class Expected:
         The last mask logits and the window they were made in, moved.
     rivals : tuple of Region
         The moved masks of the other objects, nearest first.
-    guess : SparseGuess or None
+    guess : SparsePrediction or None
         Box and key points where the trained encoder expects them.
     """
 
@@ -53,7 +53,7 @@ class Expected:
     window: Window
     mask: "tuple[Tensor, Window]"
     rivals: tuple[Region, ...]
-    guess: SparseGuess | None = None
+    guess: SparsePrediction | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -68,7 +68,7 @@ class Expected:
 
 
 def prompt_points(
-    expected: Sequence[Expected], config: MotionConfig, size: int, device: "torch.device"
+    expected: Sequence[MotionPrompt], config: MotionConfig, size: int, device: "torch.device"
 ) -> PointPrompts | None:
     """Box corners, points inside the moved masks and negatives, in model coordinates; None if points are not asked."""
     if config.prompt in ("off", "mask"):
@@ -85,7 +85,7 @@ def prompt_points(
     return PointPrompts(torch.from_numpy(xy).to(device), torch.from_numpy(labels).to(device))
 
 
-def prompt_masks(expected: Sequence[Expected], config: MotionConfig, size: int) -> "Tensor | None":
+def prompt_masks(expected: Sequence[MotionPrompt], config: MotionConfig, size: int) -> "Tensor | None":
     """Last mask logits, clamped and moved along, (B, 1, size / 4, size / 4); None if masks are not asked for."""
     if config.prompt != "mask":
         return None
@@ -95,7 +95,7 @@ def prompt_masks(expected: Sequence[Expected], config: MotionConfig, size: int) 
 
 
 def choose(
-    logits: "Tensor", predicted_iou: "Tensor", expected: Sequence[Expected | None], config: MotionConfig
+    logits: "Tensor", predicted_iou: "Tensor", expected: Sequence[MotionPrompt | None], config: MotionConfig
 ) -> list[int]:
     """Index of the best candidate of each row.
 
@@ -107,7 +107,7 @@ def choose(
     logits : Tensor, shape (B, K, s, s)
     predicted_iou : Tensor, shape (B, K)
         -1 for a candidate that may not be chosen.
-    expected : sequence of Expected or None
+    expected : sequence of MotionPrompt or None
     """
     scores = predicted_iou.clone()
     own_share = 1 - config.box_weight - config.mask_weight
@@ -119,7 +119,7 @@ def choose(
     return [int(i) for i in scores.argmax(1)]
 
 
-def _agreement(logits: "Tensor", expected: Expected, config: MotionConfig) -> "Tensor":
+def _agreement(logits: "Tensor", expected: MotionPrompt, config: MotionConfig) -> "Tensor":
     """Weighted agreement of candidates (K, s, s) with one object's motion, shape (K,)."""
     size = logits.shape[-1]
     moved = rasterise(expected.region, expected.window, size).to(logits.device)[0]
@@ -147,7 +147,7 @@ def _filled(cross: "Tensor") -> "Tensor":
     return span[0][:, :, None] * span[1][:, None, :]
 
 
-def _points_of(expected: Expected, config: MotionConfig) -> list[Point]:
+def _points_of(expected: MotionPrompt, config: MotionConfig) -> list[Point]:
     y0, x0, y1, x1 = expected.box
     points: list[Point] = []
     if "box" in config.prompt:

@@ -11,8 +11,8 @@ from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import rate
 from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
-from napari_mosam.core.store.records import FrameRecords, Record, RecordStore
-from napari_mosam.core.tracking.conditioning import Seed
+from napari_mosam.core.store.records import FrameTable, Record, RecordStore
+from napari_mosam.core.tracking.conditioning import ConditioningFrame
 from napari_mosam.core.windows.window import Pyramid
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class StoredMemory:
     records: RecordStore
     labels: Any
 
-    def seed(self, object_id: int, t: int) -> Seed | None:
+    def seed(self, object_id: int, t: int) -> ConditioningFrame | None:
         """Where a stored object stands on a frame; None where it was not followed."""
         import torch
 
@@ -54,7 +54,7 @@ class StoredMemory:
             return None
         (region,) = regions_of(self.labels[t], [object_id], [record.window])
         logits = torch.from_numpy(record.logits).to(self.model.device)
-        return Seed(object_id, record.window, logits, self._written(record, frame), region, record.painted)
+        return ConditioningFrame(object_id, record.window, logits, self._written(record, frame), region, record.painted)
 
     def history(self, object_id: int, t: int, step: int) -> list[MemoryFrame]:
         """What the object remembered up to frame `t` on the way of `step`, oldest first."""
@@ -71,16 +71,16 @@ class StoredMemory:
         edge = -1 if step > 0 else self.movie.n_frames
         return range(t, edge, -step)[:SEARCHED]
 
-    def _written(self, record: Record, frame: FrameRecords) -> MemoryFrame:
+    def _written(self, record: Record, frame: FrameTable) -> MemoryFrame:
         model, size = self.model, self.model.image_size
-        features = model.encode(Pyramid.of(self.movie[record.t], model.device).crop([record.window], size))
+        features = model.encode_image(Pyramid.of(self.movie[record.t], model.device).crop([record.window], size))
         logits = self._alone(record, frame)
         score = logits.new_tensor([record.object_score])
-        memory = model.remember(features, logits, score, from_points=record.prompted)
+        memory = model.encode_memory(features, logits, score, from_points=record.prompted)
         return MemoryFrame(
             record.t,
             memory[0],
-            model.pointers_of_masks(features, (logits > 0).float())[0],
+            model.object_pointers_of_masks(features, (logits > 0).float())[0],
             record.predicted_iou,
             record.object_score,
             float(record.area),
@@ -88,7 +88,7 @@ class StoredMemory:
             1.0 if record.prompted else rate(record.predicted_iou, record.object_score, record.consistency),
         )
 
-    def _alone(self, record: Record, frame: FrameRecords) -> "Tensor":
+    def _alone(self, record: Record, frame: FrameTable) -> "Tensor":
         """Logits (1, 1, S, S) without the pixels that rivals hold."""
         device, size = self.model.device, self.model.image_size
         own = record.claim(device)

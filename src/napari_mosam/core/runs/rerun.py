@@ -6,21 +6,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mosam.core.masks.overlap import Claim
+from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.columns import DIRECTIONS
 from napari_mosam.core.results.frame import FrameResult, ObjectState
 from napari_mosam.core.results.progress import UNFINISHED
 from napari_mosam.core.runs.replay import StoredMemory
-from napari_mosam.core.runs.rerun_plan import Leg, Past, Plan, Span, grouped, plan_object, plan_touched
-from napari_mosam.core.runs.run import Job
+from napari_mosam.core.runs.rerun_plan import (
+    PromptHistory,
+    RerunPlan,
+    RerunSegment,
+    ResultRange,
+    grouped,
+    plan_object,
+    plan_touched,
+)
+from napari_mosam.core.runs.run import RunRequest
 from napari_mosam.core.store.compose import agreement
 from napari_mosam.core.store.layout import write_prompts
-from napari_mosam.core.store.records import FrameRecords, Record
+from napari_mosam.core.store.records import FrameTable, Record
 from napari_mosam.core.store.result import ResultWriter
-from napari_mosam.core.tracking.conditioning import Seed, seed_frame
-from napari_mosam.core.tracking.frame_prompts import Request
-from napari_mosam.core.tracking.propagate import Knowledge, Pass, Propagator, Surroundings
+from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
+from napari_mosam.core.tracking.frame_prompts import FramePrompts
+from napari_mosam.core.tracking.propagate import Conditioning, FixedObjects, PropagationPass, Propagator
 
 if TYPE_CHECKING:
     from napari_mosam.core.masks.region import Region
@@ -37,7 +45,7 @@ Changes = Mapping[int, Iterable[int]]
 
 
 @dataclass(eq=False)
-class _Account:
+class RerunProgress:
     """What a re-run did: frames that turned stale, frames kept because both agreed, others that were touched."""
 
     stale: set[tuple[int, int]] = field(default_factory=set)
@@ -52,7 +60,7 @@ class Rerun:
 
     Parameters
     ----------
-    job : Job
+    job : RunRequest
         With the complete prompts of the result as they are now.
     writer : ResultWriter
         On the result; has room for new objects.
@@ -67,7 +75,7 @@ class Rerun:
 
     def __init__(
         self,
-        job: Job,
+        job: RunRequest,
         writer: ResultWriter,
         before: Prompts,
         changes: Changes,
@@ -81,11 +89,11 @@ class Rerun:
         self._changes = {i: set(frames) for i, frames in changes.items()}
         self._neighbours = neighbours
         self._progress = progress
-        self._span = Span(job.start, job.stop, job.direction)
+        self._span = ResultRange(job.start, job.stop, job.direction)
         self._shape_yx = job.movie.frame_shape
         self._stored = StoredMemory(job.model, job.movie, job.config, writer.records, writer.group["labels"])
         self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
-        self._account = _Account()
+        self._account = RerunProgress()
 
     def run(self) -> None:
         """Do it; frames that are finished stay when it is stopped, and a second run makes up for the rest."""
@@ -103,11 +111,11 @@ class Rerun:
         else:
             del attrs[UNFINISHED]
 
-    def _past(self, object_id: int) -> Past:
+    def _past(self, object_id: int) -> PromptHistory:
         now = {t: r for t in self._job.prompts.frames for r in self._requests(t, [object_id])}
         column = self._writer.records.object_ids.index(object_id)
         followed = np.nan_to_num(np.asarray(self._writer.records.table[:, column, -1])) > 0
-        return Past(
+        return PromptHistory(
             object_id,
             {t: request.is_positive for t, request in now.items()},
             frozenset(t for t, request in now.items() if request.only_clicks),
@@ -115,17 +123,17 @@ class Rerun:
             lambda t: 0 <= t < len(followed) and bool(followed[t]),
         )
 
-    def _requests(self, t: int, object_ids: Iterable[int]) -> list[Request]:
+    def _requests(self, t: int, object_ids: Iterable[int]) -> list[FramePrompts]:
         wanted = set(object_ids)
         return [
-            Request.of(i, prompts, self._job.size_of(i))
+            FramePrompts.of(i, prompts, self._job.size_of(i))
             for i, prompts in sorted(self._job.prompts.at(t).items())
             if i in wanted
         ]
 
     # ---- all legs
 
-    def _carry_out(self, plans: Mapping[int, Plan]) -> None:
+    def _carry_out(self, plans: Mapping[int, RerunPlan]) -> None:
         account = self._account
         account.stale |= {(i, t) for i, plan in plans.items() for t in plan.stale}
         groups = grouped(leg for plan in plans.values() for leg in plan.legs)
@@ -137,11 +145,11 @@ class Rerun:
                     self._follow(group, knowledge)
         self._clear_stale()
 
-    def _knowledge(self, object_ids: Iterable[int], plans: Mapping[int, Plan]) -> Knowledge:
+    def _knowledge(self, object_ids: Iterable[int], plans: Mapping[int, RerunPlan]) -> Conditioning:
         """Prompted frames as they are known before anything is followed; changed clicks wait until they are reached."""
         ids = sorted(object_ids)
-        seeds: dict[int, dict[int, Seed]] = {i: {} for i in ids}
-        waiting: dict[int, dict[int, Request]] = {i: {} for i in ids}
+        seeds: dict[int, dict[int, ConditioningFrame]] = {i: {} for i in ids}
+        waiting: dict[int, dict[int, FramePrompts]] = {i: {} for i in ids}
         for t in self._job.prompts.frames:
             given = []
             for request in self._requests(t, ids):
@@ -153,12 +161,12 @@ class Rerun:
                     waiting[i][t] = request
                 elif request.is_positive:
                     given.append(request)
-            found = seed_frame(self._job.model, self._job.movie[t], t, given, self._job.config)[0] if given else {}
+            found = condition_frame(self._job.model, self._job.movie[t], t, given, self._job.config)[0] if given else {}
             for i, seed in found.items():
                 seeds[i][t] = seed
-        return Knowledge(seeds, waiting)
+        return Conditioning(seeds, waiting)
 
-    def _unchanged_clicks(self, request: Request, t: int) -> Seed | None:
+    def _unchanged_clicks(self, request: FramePrompts, t: int) -> ConditioningFrame | None:
         """Clicks whose result is stored need not be asked again."""
         if not request.only_clicks or t in self._changes.get(request.object_id, ()):
             return None
@@ -174,7 +182,7 @@ class Rerun:
 
     # ---- legs in one direction, together
 
-    def _follow(self, group: Sequence[Leg], knowledge: Knowledge) -> None:
+    def _follow(self, group: Sequence[RerunSegment], knowledge: Conditioning) -> None:
         legs = {leg.object_id: leg for leg in group}
         active, agreed = dict(legs), dict.fromkeys(legs, 0)
         frames = _visited(group)
@@ -200,7 +208,11 @@ class Rerun:
                 break
 
     def _propagator(
-        self, legs: Mapping[int, Leg], active: Mapping[int, Leg], knowledge: Knowledge, frames: range
+        self,
+        legs: Mapping[int, RerunSegment],
+        active: Mapping[int, RerunSegment],
+        knowledge: Conditioning,
+        frames: range,
     ) -> Propagator:
         seeds = {i: knowledge.seeds[i] for i in legs}
         waiting = {
@@ -208,31 +220,31 @@ class Rerun:
         }
         unprompted = [leg for leg in legs.values() if leg.start not in seeds[leg.object_id]]
         entries = {leg.object_id: self._stored.seed(leg.object_id, leg.start) for leg in unprompted}
-        around = Surroundings(
+        around = FixedObjects(
             rivals=lambda t: self._rivals(t, active),
             max_id=max(self._writer.records.object_ids),
             entries={i: seed for i, seed in entries.items() if seed is not None},
             history={leg.object_id: self._stored.history(leg.object_id, leg.start, leg.step) for leg in unprompted},
         )
         starts = {i: leg.start for i, leg in legs.items()}
-        one = Pass(frames.step, frames, starts, report_start=True)
+        one = PropagationPass(frames.step, frames, starts, report_start=True)
         job = self._job
         return Propagator(
-            job.model, job.movie.__getitem__, job.movie.n_frames, Knowledge(seeds, waiting), one, job.config, around
+            job.model, job.movie.__getitem__, job.movie.n_frames, Conditioning(seeds, waiting), one, job.config, around
         )
 
-    def _rivals(self, t: int, active: Mapping[int, Leg]) -> list[Claim]:
+    def _rivals(self, t: int, active: Mapping[int, RerunSegment]) -> list[FixedMask]:
         """What everybody else holds on a frame, as it is stored."""
         followed = {i for i, leg in active.items() if t in leg.frames}
         device = self._job.model.device
         return [r.claim(device) for r in self._writer.records.read(t) if r.area > 0 and r.object_id not in followed]
 
-    def _finished(self, leg: Leg, seen: object, t: int, agreed: int) -> bool:
+    def _finished(self, leg: RerunSegment, seen: object, t: int, agreed: int) -> bool:
         if t == leg.end or (agreed >= STEADY and leg.object_id not in self._half_new):
             return True
         return getattr(seen, "state", None) is ObjectState.ENDED and leg.passed(t)
 
-    def _agreement(self, record: Record, stored: FrameRecords, leg: Leg, so_far: int) -> int:
+    def _agreement(self, record: Record, stored: FrameTable, leg: RerunSegment, so_far: int) -> int:
         """Frames in a row, behind the last change, on which the new mask is the stored one."""
         old = stored.get(record.object_id)
         if old is None or not leg.passed(record.t) or self._is_new(record):
@@ -245,13 +257,13 @@ class Rerun:
 
     # ---- one frame
 
-    def _write(self, records: Mapping[int, Record], stored: FrameRecords, legs: Mapping[int, Leg]) -> None:
+    def _write(self, records: Mapping[int, Record], stored: FrameTable, legs: Mapping[int, RerunSegment]) -> None:
         if self._neighbours:
             self._note_touched(records, stored)
         merged = {i: self._merged(record, stored.get(i), legs[i]) for i, record in records.items()}
         self._writer.put(stored.t, merged, stored)
 
-    def _merged(self, new: Record, old: Record | None, leg: Leg) -> Record:
+    def _merged(self, new: Record, old: Record | None, leg: RerunSegment) -> Record:
         """Fused with what the other direction says, unless that is stale."""
         if old is None:
             return new
@@ -260,7 +272,7 @@ class Rerun:
             return self._writer.fused(old, new)
         return new
 
-    def _note_stale(self, group: Sequence[Leg]) -> None:
+    def _note_stale(self, group: Sequence[RerunSegment]) -> None:
         """What the same direction left behind is stale on all frames of a leg, also where the object ends early."""
         table, ids = self._writer.records, self._writer.records.object_ids
         at = list(table.details.attrs["columns"]).index("direction")
@@ -271,7 +283,7 @@ class Rerun:
             stored = np.asarray(table.details[low:high, ids.index(leg.object_id), at])
             self._account.stale |= {(leg.object_id, t) for t in frames if stored[t - low] == code}
 
-    def _note_touched(self, records: Mapping[int, Record], stored: FrameRecords) -> None:
+    def _note_touched(self, records: Mapping[int, Record], stored: FrameTable) -> None:
         shape_yx = self._shape_yx
         old = [stored.get(i) for i in records]
         mine = [r.region(shape_yx) for r in (*records.values(), *old) if r is not None]
@@ -285,7 +297,7 @@ class Rerun:
             self._progress(result, self._account.done, self._account.total)
 
 
-def _visited(group: Sequence[Leg]) -> range:
+def _visited(group: Sequence[RerunSegment]) -> range:
     step = group[0].step
     first, last = min(leg.start * step for leg in group), max(leg.end * step for leg in group)
     return range(first * step, last * step + step, step)

@@ -12,7 +12,7 @@ from napari_mosam.core.config.engine import Direction
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class RerunSegment:
     """A stretch of frames on which one object is followed again in one direction.
 
     Attributes
@@ -53,7 +53,7 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PromptHistory:
     """What is known of an object before it is followed again.
 
     Attributes
@@ -77,7 +77,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ResultRange:
     """Frames start … stop - 1 and the direction in which a result was made."""
 
     start: int
@@ -100,47 +100,47 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RerunPlan:
     """Legs, and frames whose records are stale whether a leg reaches them or not."""
 
-    legs: tuple[Leg, ...]
+    legs: tuple[RerunSegment, ...]
     stale: frozenset[int]
 
 
-def plan_object(past: Past, changed: Iterable[int], span: Span) -> Plan:
+def plan_object(past: PromptHistory, changed: Iterable[int], span: ResultRange) -> RerunPlan:
     """What must be done again for one object.
 
     Parameters
     ----------
-    past : Past
+    past : PromptHistory
     changed : iterable of int
         Frames on which its prompts are others than before.
-    span : Span
+    span : ResultRange
     """
     if not past.prompted:
-        return Plan((), frozenset(range(span.start, span.stop)))
+        return RerunPlan((), frozenset(range(span.start, span.stop)))
     if not past.was_prompted:
-        return Plan(_whole(past, span), frozenset())
-    legs: list[Leg] = []
+        return RerunPlan(_whole(past, span), frozenset())
+    legs: list[RerunSegment] = []
     stale: set[int] = set()
     for t in sorted(changed, key=lambda t: t * span.step):
         added, gone = _around(past, t, span)
         legs += added
         stale |= gone
-    return Plan(tuple(leg for leg in _joined(legs) if any(map(leg.reports, leg.frames))), frozenset(stale))
+    return RerunPlan(tuple(leg for leg in _joined(legs) if any(map(leg.reports, leg.frames))), frozenset(stale))
 
 
-def _whole(past: Past, span: Span) -> tuple[Leg, ...]:
+def _whole(past: PromptHistory, span: ResultRange) -> tuple[RerunSegment, ...]:
     step = span.step
     positive = [t for t, where in past.prompted.items() if where]
     first, last = min(positive, key=lambda t: t * step), max(positive, key=lambda t: t * step)
-    legs = [Leg(past.object_id, step, first, span.edge(step), True, span.edge(step))]
+    legs = [RerunSegment(past.object_id, step, first, span.edge(step), True, span.edge(step))]
     if span.both and last != span.edge(-step):
-        legs.append(Leg(past.object_id, -step, last, span.edge(-step), False, span.edge(-step)))
+        legs.append(RerunSegment(past.object_id, -step, last, span.edge(-step), False, span.edge(-step)))
     return tuple(legs)
 
 
-def _around(past: Past, t: int, span: Span) -> tuple[list[Leg], set[int]]:
+def _around(past: PromptHistory, t: int, span: ResultRange) -> tuple[list[RerunSegment], set[int]]:
     """Legs for a change on frame `t`, and frames that are stale."""
     if past.prompted.get(t):
         return _from_prompt(past, t, span), set()
@@ -149,34 +149,34 @@ def _around(past: Past, t: int, span: Span) -> tuple[list[Leg], set[int]]:
     return _between_neighbours(past, t, span)
 
 
-def _from_prompt(past: Past, t: int, span: Span) -> list[Leg]:
+def _from_prompt(past: PromptHistory, t: int, span: ResultRange) -> list[RerunSegment]:
     """Away from a new or changed prompt, as far as the next prompts."""
     step, i = span.step, past.object_id
     legs = [_entering(past, t, span, _end(past, t, step, span))]
     if span.both:
-        legs.append(Leg(i, -step, t, _end(past, t, -step, span), False, t))
+        legs.append(RerunSegment(i, -step, t, _end(past, t, -step, span), False, t))
     return legs
 
 
-def _entering(past: Past, t: int, span: Span, end: int) -> Leg:
+def _entering(past: PromptHistory, t: int, span: ResultRange, end: int) -> RerunSegment:
     """The primary leg from a prompt; clicks correct the mask of the object that is followed from the frame before."""
     corrects = t in past.clicked and past.has_record(t - span.step) and _nearest(past, t, -span.step) is not None
     start = t - span.step if corrects else t
-    return Leg(past.object_id, span.step, start, end, not corrects, t)
+    return RerunSegment(past.object_id, span.step, start, end, not corrects, t)
 
 
-def _through_denial(past: Past, t: int, span: Span) -> list[Leg]:
+def _through_denial(past: PromptHistory, t: int, span: ResultRange) -> list[RerunSegment]:
     """Through clicks that say where the object is not."""
     step, i = span.step, past.object_id
     legs = []
     if past.has_record(t - step):
-        legs.append(Leg(i, step, t - step, _end(past, t, step, span), False, t))
+        legs.append(RerunSegment(i, step, t - step, _end(past, t, step, span), False, t))
     if span.both and _nearest(past, t, step, positive=True) is not None and past.has_record(t + step):
-        legs.append(Leg(i, -step, t + step, _end(past, t, -step, span), False, t))
+        legs.append(RerunSegment(i, -step, t + step, _end(past, t, -step, span), False, t))
     return legs
 
 
-def _between_neighbours(past: Past, t: int, span: Span) -> tuple[list[Leg], set[int]]:
+def _between_neighbours(past: PromptHistory, t: int, span: ResultRange) -> tuple[list[RerunSegment], set[int]]:
     """From the prompts on both sides across a frame whose prompt is gone."""
     step, i = span.step, past.object_id
     behind, ahead = _nearest(past, t, -step), _nearest(past, t, step, positive=True)
@@ -184,27 +184,27 @@ def _between_neighbours(past: Past, t: int, span: Span) -> tuple[list[Leg], set[
     last = ahead - step if ahead is not None else span.edge(step)
     legs = []
     if behind is not None:
-        legs.append(Leg(i, step, behind, last, False, t, anew=True))
+        legs.append(RerunSegment(i, step, behind, last, False, t, anew=True))
     if ahead is not None and span.both:
-        legs.append(Leg(i, -step, ahead, first, False, t, anew=True))
+        legs.append(RerunSegment(i, -step, ahead, first, False, t, anew=True))
     return legs, set(range(first, last + step, step))
 
 
-def _nearest(past: Past, t: int, step: int, *, positive: bool = False) -> int | None:
+def _nearest(past: PromptHistory, t: int, step: int, *, positive: bool = False) -> int | None:
     """The next prompted frame on the way of `step`."""
     ahead = [p for p, where in past.prompted.items() if (p - t) * step > 0 and (where or not positive)]
     return min(ahead, key=lambda p: abs(p - t)) if ahead else None
 
 
-def _end(past: Past, t: int, step: int, span: Span) -> int:
+def _end(past: PromptHistory, t: int, step: int, span: ResultRange) -> int:
     """The last frame before the next prompt on the way of `step`."""
     stop = _nearest(past, t, step)
     return span.edge(step) if stop is None else stop - step
 
 
-def _joined(legs: Sequence[Leg]) -> list[Leg]:
+def _joined(legs: Sequence[RerunSegment]) -> list[RerunSegment]:
     """Legs that are one: those of the same frames, and those that run into a correction of their object."""
-    joined: list[Leg] = []
+    joined: list[RerunSegment] = []
     for leg in legs:
         row = next((k for k, other in enumerate(joined) if _meets(other, leg)), None)
         if row is None:
@@ -216,19 +216,19 @@ def _joined(legs: Sequence[Leg]) -> list[Leg]:
     return joined
 
 
-def _meets(before: Leg, leg: Leg) -> bool:
+def _meets(before: RerunSegment, leg: RerunSegment) -> bool:
     if (before.object_id, before.step) != (leg.object_id, leg.step):
         return False
     same = (before.start, before.end) == (leg.start, leg.end)
     return same or (before.end == leg.start and not leg.reports_start and before.start != leg.start)
 
 
-def plan_touched(past: Past, touched: Iterable[int], span: Span) -> Plan:
+def plan_touched(past: PromptHistory, touched: Iterable[int], span: ResultRange) -> RerunPlan:
     """What must be done again for an object beside which others changed on some frames.
 
     Each stretch between its prompts is followed again from the last untouched frame on either side.
     """
-    legs: list[Leg] = []
+    legs: list[RerunSegment] = []
     by_prompts: dict[tuple[int | None, int | None], list[int]] = {}
     for t in sorted(touched):
         if t not in past.prompted:
@@ -238,13 +238,13 @@ def plan_touched(past: Past, touched: Iterable[int], span: Span) -> Plan:
             first, last = frames[0 if step > 0 else -1], frames[-1 if step > 0 else 0]
             if _nearest(past, first, -step, positive=True) is not None and past.has_record(first - step):
                 end = _end(past, last, step, span)
-                legs.append(Leg(past.object_id, step, first - step, end, False, last, anew=True))
-    return Plan(tuple(legs), frozenset())
+                legs.append(RerunSegment(past.object_id, step, first - step, end, False, last, anew=True))
+    return RerunPlan(tuple(legs), frozenset())
 
 
-def grouped(legs: Iterable[Leg]) -> list[list[Leg]]:
+def grouped(legs: Iterable[RerunSegment]) -> list[list[RerunSegment]]:
     """Legs that run together: one direction, overlapping frames, each object once; in order of their start."""
-    groups: list[list[Leg]] = []
+    groups: list[list[RerunSegment]] = []
     for leg in sorted(legs, key=lambda leg: leg.start * leg.step):
         for group in groups:
             last = max(other.end * other.step for other in group)

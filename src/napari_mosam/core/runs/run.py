@@ -14,15 +14,15 @@ from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.motion.flow import choose_flow
 from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.tracking.conditioning import Seed, seed_frame
-from napari_mosam.core.tracking.frame_prompts import Request
-from napari_mosam.core.tracking.propagate import Knowledge, Pass, Propagator
+from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
+from napari_mosam.core.tracking.frame_prompts import FramePrompts
+from napari_mosam.core.tracking.propagate import Conditioning, PropagationPass, Propagator
 
 Frames = slice | tuple[int | None, int | None] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class RunRequest:
     """Everything a run needs, checked.
 
     Attributes
@@ -49,7 +49,7 @@ class Job:
     diameter: float | None
 
     @property
-    def passes(self) -> list[Pass]:
+    def passes(self) -> list[PropagationPass]:
         """The runs over the movie that the direction asks for."""
         return plan_passes(self.prompts, self.start, self.stop, self.direction)
 
@@ -58,10 +58,10 @@ class Job:
         """Frame from which each object is followed first."""
         return dict(self.passes[0].starts)
 
-    def requests(self, t: int) -> list[Request]:
+    def requests(self, t: int) -> list[FramePrompts]:
         """The prompts of frame `t`, one request per object; clicks get the best size known for their object."""
         return [
-            Request.of(object_id, prompts, self.size_of(object_id))
+            FramePrompts.of(object_id, prompts, self.size_of(object_id))
             for object_id, prompts in sorted(self.prompts.at(t).items())
         ]
 
@@ -69,23 +69,23 @@ class Job:
         """Diameter given by the user, else that of the object's own boxes and masks, px."""
         if self.diameter is not None:
             return self.diameter
-        own = [Request.of(object_id, [p], None).size for p in self.prompts if p.object_id == object_id]
+        own = [FramePrompts.of(object_id, [p], None).size for p in self.prompts if p.object_id == object_id]
         sizes = [size for size in own if size is not None]
         return float(np.median(sizes)) if sizes else None
 
 
-def run(job: Job) -> Iterator[FrameResult]:
+def run(job: RunRequest) -> Iterator[FrameResult]:
     """Carry out a checked job."""
     knowledge = gather(job)
     follow = partial(Propagator, job.model, job.movie.__getitem__, job.movie.n_frames, knowledge)
     yield from chain.from_iterable(follow(one, job.config) for one in job.passes)
 
 
-def gather(job: Job) -> Knowledge:
+def gather(job: RunRequest) -> Conditioning:
     """Segment the prompted frames; clicks alone wait until their object has been followed to them."""
     starts = job.starts
-    seeds: dict[int, dict[int, Seed]] = {object_id: {} for object_id in job.prompts.object_ids}
-    corrections: dict[int, dict[int, Request]] = {object_id: {} for object_id in job.prompts.object_ids}
+    seeds: dict[int, dict[int, ConditioningFrame]] = {object_id: {} for object_id in job.prompts.object_ids}
+    corrections: dict[int, dict[int, FramePrompts]] = {object_id: {} for object_id in job.prompts.object_ids}
     for t in job.prompts.frames:
         requests = job.requests(t)
         waiting = [r for r in requests if r.only_clicks and starts[r.object_id] != t]
@@ -93,12 +93,12 @@ def gather(job: Job) -> Knowledge:
             corrections[request.object_id][t] = request
         given = [r for r in requests if r not in waiting]
         if given:
-            for object_id, seed in seed_frame(job.model, job.movie[t], t, given, job.config)[0].items():
+            for object_id, seed in condition_frame(job.model, job.movie[t], t, given, job.config)[0].items():
                 seeds[object_id][t] = seed
-    return Knowledge(seeds, corrections)
+    return Conditioning(seeds, corrections)
 
 
-def plan_passes(prompts: Prompts, start: int, stop: int, direction: Direction) -> list[Pass]:
+def plan_passes(prompts: Prompts, start: int, stop: int, direction: Direction) -> list[PropagationPass]:
     """Which objects are followed from where, in which direction.
 
     With 'both', every object is followed forward from its first prompt, then backward from its last one that says
@@ -109,11 +109,11 @@ def plan_passes(prompts: Prompts, start: int, stop: int, direction: Direction) -
     if not first:
         return []
     if direction == "backward":
-        return [Pass(-1, range(max(last.values()), start - 1, -1), last, True)]
-    forward = Pass(1, range(min(first.values()), stop), first, True)
+        return [PropagationPass(-1, range(max(last.values()), start - 1, -1), last, True)]
+    forward = PropagationPass(1, range(min(first.values()), stop), first, True)
     if direction == "forward" or max(last.values()) == start:
         return [forward]
-    return [forward, Pass(-1, range(max(last.values()), start - 1, -1), last, False)]
+    return [forward, PropagationPass(-1, range(max(last.values()), start - 1, -1), last, False)]
 
 
 def _last_positive(prompts: Prompts, object_id: int) -> int:

@@ -21,7 +21,7 @@ CONTRADICTION = 0.5
 """Disagreement from which on two masks are taken for different things."""
 
 
-def fuse(
+def merge_directions(
     one: "Record", other: "Record", shape_yx: tuple[int, int], distances: "Mapping[str, int] | None" = None
 ) -> "Record":
     """What is believed of an object that was followed to a frame from both sides.

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_mosam.core.images.places import ResultError
 from napari_mosam.core.masks.logit_codes import decode_array, encode_logits
-from napari_mosam.core.masks.overlap import Claim
+from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.results.columns import (
     CUE_PARTS,
@@ -106,12 +106,12 @@ class Record:
         """Mask logits over the window, as they compete; shape (S/4, S/4)."""
         return decode_array(self.codes)
 
-    def claim(self, device: "torch.device | str" = "cpu") -> Claim:
+    def claim(self, device: "torch.device | str" = "cpu") -> FixedMask:
         """What the object brings to a contest in which it is not followed again."""
         import torch
 
         logits = torch.from_numpy(self.logits).to(device)
-        return Claim(self.object_id, self.window, logits, self.predicted_iou, self.painted)
+        return FixedMask(self.object_id, self.window, logits, self.predicted_iou, self.painted)
 
     def region(self, shape_yx: tuple[int, int]) -> "Region | None":
         """Frame pixels of its mask before competition; None if there are none."""
@@ -133,7 +133,7 @@ def _detail_row(record: Record) -> "NDArray[np.float64]":
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FrameRecords:
+class FrameTable:
     """All records of one frame, editable in place.
 
     Attributes
@@ -281,20 +281,20 @@ class RecordStore:
             array.resize((array.shape[0], len(ids), *array.shape[2:]))
         return replace(self, object_ids=ids)
 
-    def read(self, t: int) -> FrameRecords:
+    def read(self, t: int) -> FrameTable:
         """All records of a frame."""
         table = np.asarray(self.table[t])
         table[np.isnan(table[:, -1]), -1] = 0
-        return FrameRecords(t, self.object_ids, np.asarray(self.logits[t]), np.asarray(self.details[t]), table)
+        return FrameTable(t, self.object_ids, np.asarray(self.logits[t]), np.asarray(self.details[t]), table)
 
-    def write(self, frame: FrameRecords) -> None:
+    def write(self, frame: FrameTable) -> None:
         """Replace the records of a frame."""
         self.logits[frame.t], self.details[frame.t], self.table[frame.t] = frame.logits, frame.details, frame.table
 
     def read_one(self, object_id: int, t: int) -> Record | None:
         """The record of one object on one frame."""
         column = self.object_ids.index(object_id)
-        one = FrameRecords(
+        one = FrameTable(
             t, (object_id,), *(np.asarray(a[t, column])[None] for a in (self.logits, self.details, self.table))
         )
         return None if np.isnan(one.table[0, -1]) else one.row(0)

@@ -18,7 +18,7 @@ from napari_mosam.core.images.places import RESULT_MARK, ResultGoneError, alone,
 from napari_mosam.core.masks.overlap import label_dtype
 from napari_mosam.core.results.columns import STATES, read_table
 from napari_mosam.core.results.progress import ResultProgress
-from napari_mosam.core.store.compose import Locked, areas_of, as_bytes, compose, fuse, way_since_prompt
+from napari_mosam.core.store.compose import Locked, areas_of, as_bytes, compose, merge_directions, way_since_prompt
 from napari_mosam.core.store.layout import (
     lock_array,
     locked_ids,
@@ -29,7 +29,7 @@ from napari_mosam.core.store.layout import (
     write_ids,
     write_prompts,
 )
-from napari_mosam.core.store.records import FrameRecords, Record, RecordStore
+from napari_mosam.core.store.records import FrameTable, Record, RecordStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -297,7 +297,7 @@ class ResultWriter:
             stored = self.records.read(t)
             self.put(t, {r.object_id: self.fused(stored.get(r.object_id), r) for r in new}, stored)
             return
-        frame = FrameRecords.empty(t, self.records.object_ids, self.records.side)
+        frame = FrameTable.empty(t, self.records.object_ids, self.records.side)
         for record in new:
             frame.put(record)
         self._commit(frame, (r.object_id for r in new), result.labels, as_bytes(result.confidence))
@@ -307,9 +307,9 @@ class ResultWriter:
         if stored is None:
             return record
         way = way_since_prompt(self._prompted.get(record.object_id, ()), record.t)
-        return fuse(stored, record, self._shape_yx, way)
+        return merge_directions(stored, record, self._shape_yx, way)
 
-    def put(self, t: int, records: "Mapping[int, Record | None]", stored: FrameRecords | None = None) -> None:
+    def put(self, t: int, records: "Mapping[int, Record | None]", stored: FrameTable | None = None) -> None:
         """Replace records (None: forget them) and compose the frame anew; locked ones stay as they are.
 
         Parameters
@@ -317,7 +317,7 @@ class ResultWriter:
         t : int
         records : mapping of int to Record or None
             By object id.
-        stored : FrameRecords, optional
+        stored : FrameTable, optional
             All records of the frame, where they are already read.
         """
         frame = stored if stored is not None else self.records.read(t)
@@ -335,7 +335,7 @@ class ResultWriter:
         self._commit(frame, records, labels, confidence)
 
     def _commit(
-        self, frame: FrameRecords, object_ids: Iterable[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"
+        self, frame: FrameTable, object_ids: Iterable[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"
     ) -> None:
         """The table comes last: what it tells of is there, whatever ends the process."""
         self._check_there()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.masks.overlap import NO_OBJECT, Claim, Contest, suppress, upsample
+from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask, PixelOwnership, suppress, upsample
 from napari_mosam.core.masks.pieces import Shares, settle
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.results.frame import ObjectResult, ObjectState
-from napari_mosam.core.tracking.frame_prompts import Request
-from napari_mosam.core.tracking.prompted_masks import FirstMask, first_masks
+from napari_mosam.core.tracking.frame_prompts import FramePrompts
+from napari_mosam.core.tracking.prompted_masks import PromptedMask, prompted_masks
 from napari_mosam.core.windows.window import Pyramid, Window
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ PAINTED_CLAIM = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seed:
+class ConditioningFrame:
     """An object on a prompted frame, its memory written; holds no image features.
 
     Attributes
@@ -68,9 +68,9 @@ class Seed:
         )
 
 
-def seed_frame(
-    model: Segmenter, frame: "NDArray[np.float32]", t: int, requests: Sequence[Request], config: EngineConfig
-) -> tuple[dict[int, Seed], Shares]:
+def condition_frame(
+    model: Segmenter, frame: "NDArray[np.float32]", t: int, requests: Sequence[FramePrompts], config: EngineConfig
+) -> tuple[dict[int, ConditioningFrame], Shares]:
     """Segment all objects prompted on a frame and write them to memory.
 
     Parameters
@@ -79,30 +79,32 @@ def seed_frame(
         In [0, 1].
     t : int
         Its index.
-    requests : sequence of Request
+    requests : sequence of FramePrompts
         One per object.
 
     Returns
     -------
-    seeds : dict of int to Seed
+    seeds : dict of int to ConditioningFrame
         By object id.
     shares : Shares
         Who holds which pixel, rows in the order of the requests.
     """
     pyramid = Pyramid.of(frame, model.device)
-    masks = first_masks(model, pyramid, requests, config.window)
+    masks = prompted_masks(model, pyramid, requests, config.window)
     claims = [_claim(mask, request) for mask, request in zip(masks, requests, strict=True)]
     logits, shares = settle(claims, (), pyramid.shape_yx, prune=config.prune)
     contest = shares.whole if config.compete else None
     seeds = {}
     for row, (mask, own, region) in enumerate(zip(masks, logits, shares.regions, strict=True)):
         memory = _seed_memory(model, mask, contest, row, t, region)
-        seeds[mask.object_id] = Seed(mask.object_id, mask.window, own, memory, region, not mask.from_points)
+        seeds[mask.object_id] = ConditioningFrame(
+            mask.object_id, mask.window, own, memory, region, not mask.from_points
+        )
     return seeds, shares
 
 
-def _claim(mask: FirstMask, request: Request) -> Claim:
-    return Claim(
+def _claim(mask: PromptedMask, request: FramePrompts) -> FixedMask:
+    return FixedMask(
         mask.object_id,
         mask.window,
         claimed_logits(mask),
@@ -112,7 +114,7 @@ def _claim(mask: FirstMask, request: Request) -> Claim:
     )
 
 
-def claimed_logits(mask: FirstMask) -> "Tensor":
+def claimed_logits(mask: PromptedMask) -> "Tensor":
     """Logits for the contest: what the user painted beats every prediction, an unseen object claims nothing."""
     if not mask.from_points:
         return mask.logits * PAINTED_CLAIM
@@ -120,7 +122,7 @@ def claimed_logits(mask: FirstMask) -> "Tensor":
 
 
 def _seed_memory(
-    model: Segmenter, mask: FirstMask, contest: Contest | None, row: int, t: int, region: Region | None
+    model: Segmenter, mask: PromptedMask, contest: PixelOwnership | None, row: int, t: int, region: Region | None
 ) -> MemoryFrame:
     """Written as SAM 2 writes every prompted frame, painted ones too: binarised where the model was trained so."""
     import torch
@@ -129,6 +131,6 @@ def _seed_memory(
     full = upsample(mask.logits[None], model.image_size)
     if contest is not None:
         full = suppress(full, contest.rivals(row, mask.window, model.image_size)[None])
-    features = model.remember(mask.features, full[:, None], score, from_points=True)
+    features = model.encode_memory(mask.features, full[:, None], score, from_points=True)
     area = float(region.area) if region is not None else 0.0
     return MemoryFrame(t, features[0], mask.pointer, mask.predicted_iou, mask.object_score, area)

@@ -13,7 +13,7 @@ from napari_mosam.core.windows.window import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
+class FramePrompts:
     """All prompts of one object on one frame, sorted by kind.
 
     Attributes
@@ -35,7 +35,7 @@ class Request:
     diameter: float | None
 
     @classmethod
-    def of(cls, object_id: int, prompts: Iterable[Prompt], diameter: float | None) -> "Request":
+    def of(cls, object_id: int, prompts: Iterable[Prompt], diameter: float | None) -> "FramePrompts":
         """Sort the prompts of an object; a painted mask says more than a box beside it."""
         clicks: list[Point] = []
         box, region = None, None

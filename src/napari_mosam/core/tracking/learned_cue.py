@@ -10,8 +10,8 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.motion.cues import FrameMotion
-from napari_mosam.core.motion.learned.encoders import Deformed, LearnedMotion, Step, View
-from napari_mosam.core.motion.prediction import Forecast, SparseGuess
+from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, MotionEncoders, WindowFeatures
+from napari_mosam.core.motion.prediction import MotionPrediction, SparsePrediction
 from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.tracking.track import Track
 from napari_mosam.core.windows.window import Pyramid, Window
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Warped:
+class WarpedMask:
     """An object's last mask where and as it is expected now.
 
     Attributes
@@ -38,7 +38,7 @@ class Warped:
     region: Region
 
 
-class Foresight:
+class LearnedMotionCue:
     """Asks the encoders; keeps what the model saw of each object on the latest frame, and nothing older.
 
     Parameters
@@ -57,13 +57,13 @@ class Foresight:
     def __init__(self, model: Segmenter, config: EngineConfig, step: int) -> None:
         warping = config.motion.prompt != "off" and config.window.mode == "object"
         self._model = model
-        self._learned = LearnedMotion.shipped(model.device, getattr(model, "fingerprint", None), dense=warping)
+        self._learned = MotionEncoders.shipped(model.device, getattr(model, "fingerprint", None), dense=warping)
         self._step = step
-        self._views: dict[int, tuple[int, View]] = {}
+        self._views: dict[int, tuple[int, WindowFeatures]] = {}
 
     def guesses(
         self, tracks: Sequence[Track], motion: FrameMotion, sparse: Sequence[Cue | None]
-    ) -> list[SparseGuess | None]:
+    ) -> list[SparsePrediction | None]:
         """Where objects are expected that were seen on the frame before; None for others.
 
         Parameters
@@ -84,19 +84,19 @@ class Foresight:
         self,
         t: int,
         tracks: Sequence[Track],
-        forecasts: Sequence[Forecast],
-        views: Sequence[View],
+        forecasts: Sequence[MotionPrediction],
+        views: Sequence[WindowFeatures],
         motion: FrameMotion,
         shape_yx: tuple[int, int],
-    ) -> list[Warped | None]:
+    ) -> list[WarpedMask | None]:
         """The last masks as they are on frame `t`; None where the encoder is unsure, or is not asked.
 
         Parameters
         ----------
         t : int
         tracks : sequence of Track
-        forecasts : sequence of Forecast
-        views : sequence of View
+        forecasts : sequence of MotionPrediction
+        views : sequence of WindowFeatures
             What the model sees now.
         motion : FrameMotion
             From the frame before.
@@ -106,7 +106,7 @@ class Foresight:
         rows = _followed(tracks) if self._learned.sees and motion.before is not None else []
         before = self._before(t, [tracks[row] for row in rows], motion)
         steps = [
-            Step(past, views[row], tracks[row].last_mask, forecasts[row].shift_yx)
+            FramePair(past, views[row], tracks[row].last_mask, forecasts[row].shift_yx)
             for row, past in zip(rows, before, strict=True)
         ]
         if self._learned.sees:
@@ -114,7 +114,7 @@ class Foresight:
         found = dict(zip(rows, self._learned.deform(steps), strict=True))
         return [_warped(found.get(row), shape_yx) for row in range(len(tracks))]
 
-    def _before(self, t: int, tracks: Sequence[Track], motion: FrameMotion) -> list[View]:
+    def _before(self, t: int, tracks: Sequence[Track], motion: FrameMotion) -> list[WindowFeatures]:
         """What the model saw of objects on the frame before; seen anew where that is not at hand."""
         known = {i: view for i, (when, view) in self._views.items() if when == t - self._step}
         missing = [track for track in tracks if track.object_id not in known]
@@ -122,7 +122,7 @@ class Foresight:
             windows = [track.last_mask[1] for track in missing]
             seen = encode_windows(self._model, Pyramid.of(motion.before, self._model.device), windows)
             for row, (track, window) in enumerate(zip(missing, windows, strict=True)):
-                known[track.object_id] = View(seen.take([row]), window)
+                known[track.object_id] = WindowFeatures(seen.take([row]), window)
         return [known[track.object_id] for track in tracks]
 
 
@@ -131,6 +131,6 @@ def _followed(tracks: Sequence[Track]) -> list[int]:
     return [row for row, track in enumerate(tracks) if track.last_region is not None and not track.ambiguous]
 
 
-def _warped(found: Deformed | None, shape_yx: tuple[int, int]) -> Warped | None:
+def _warped(found: DeformedMask | None, shape_yx: tuple[int, int]) -> WarpedMask | None:
     region = region_of_logits(found.logits, found.window, shape_yx) if found is not None else None
-    return Warped(found.logits, found.window, region) if found is not None and region is not None else None
+    return WarpedMask(found.logits, found.window, region) if found is not None and region is not None else None

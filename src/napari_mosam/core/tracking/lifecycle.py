@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from napari_mosam.core.config.engine import LifeConfig
+from napari_mosam.core.config.engine import LifecycleConfig
 from napari_mosam.core.results.frame import ObjectState
 
 FLICKER = 1
@@ -13,7 +13,7 @@ SURE_IOU, LEAST_IOU = 0.7, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Detection:
     """What one frame says of an object, before it competes.
 
     Attributes
@@ -35,7 +35,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Lifecycle:
     """Where an object stands.
 
     Attributes
@@ -51,7 +51,7 @@ class Life:
     missing: int = 0
     confirmed: int = 0
 
-    def believes(self, seen: Sighting, config: LifeConfig) -> bool:
+    def believes(self, seen: Detection, config: LifecycleConfig) -> bool:
         """Whether a sighting counts: while present unless it is a leap, once lost only after the gates.
 
         A short flicker needs no confirmation, nor does a mask that the model is sure of.
@@ -68,20 +68,20 @@ class Life:
         return self.accepts(seen) and (at_once or self.confirmed + 1 >= config.confirm)
 
     @staticmethod
-    def accepts(seen: Sighting) -> bool:
+    def accepts(seen: Detection) -> bool:
         """Whether a sighting speaks for a lost object."""
         return seen.visible and seen.plausible and seen.predicted_iou >= LEAST_IOU
 
-    def found(self) -> "Life":
+    def found(self) -> "Lifecycle":
         """After a frame on which the object holds pixels."""
-        return Life()
+        return Lifecycle()
 
-    def lost(self, seen: Sighting, leaving: bool, config: LifeConfig) -> "Life":
+    def lost(self, seen: Detection, leaving: bool, config: LifecycleConfig) -> "Lifecycle":
         """After a frame without it; `leaving` says that it was last seen at the border or is expected outside."""
         if self.state is ObjectState.ENDED:
             return self
         missing = self.missing + 1
         confirmed = self.confirmed + 1 if self.accepts(seen) else 0
         if leaving and not confirmed and 0 < config.end_at_border <= missing:
-            return Life(ObjectState.ENDED, missing)
+            return Lifecycle(ObjectState.ENDED, missing)
         return replace(self, state=ObjectState.LOST, missing=missing, confirmed=confirmed)

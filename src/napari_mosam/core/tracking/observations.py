@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_mosam.core.config.engine import EngineConfig, LifeConfig
-from napari_mosam.core.masks.overlap import NO_OBJECT, Claim, duplicates
+from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig
+from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask, suppress_duplicates
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.memory.selection import rate
-from napari_mosam.core.model.protocol import Features, MemoryFrame
-from napari_mosam.core.motion.prediction import UNMOVED, Forecast
+from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame
+from napari_mosam.core.motion.prediction import UNMOVED, MotionPrediction
 from napari_mosam.core.results.frame import MemoryRead, ObjectResult
-from napari_mosam.core.tracking.conditioning import Seed
-from napari_mosam.core.tracking.lifecycle import Sighting
+from napari_mosam.core.tracking.conditioning import ConditioningFrame
+from napari_mosam.core.tracking.lifecycle import Detection
 from napari_mosam.core.tracking.track import Track
 from napari_mosam.core.windows.window import Window, read_logits
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROMPTED = 2.0
 """Strength of a claim that is certain; those of followed objects are 1 at most."""
 
-UNSEEN = Sighting(visible=False, plausible=False, continuous=False, predicted_iou=0.0)
+UNSEEN = Detection(visible=False, plausible=False, continuous=False, predicted_iou=0.0)
 
 Origin = Literal["memory", "motion", "prompt", "painted"]
 
@@ -41,7 +41,7 @@ PRIOR_LOGIT = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observation:
+class ObjectPrediction:
     """One object on one frame before competition.
 
     Attributes
@@ -52,16 +52,16 @@ class Observation:
         What it claims; NO_OBJECT everywhere where it claims nothing.
     pointer : Tensor, shape (C,)
     predicted_iou, object_score : float
-    forecast : Forecast
+    forecast : MotionPrediction
     memory : tuple of MemoryRead
-    features : Features or None
+    features : ImageFeatures or None
         Of its window; None on a frame whose memory is already written.
     decoded_with : {'memory', 'motion', 'prompt', 'painted'}
     contrast, spread : float
         See :func:`contrasts`.
     division : float
         See :class:`ObjectResult`.
-    seen : Sighting or None
+    seen : Detection or None
         Filled in by :func:`judged`.
     expected : Region or None
         The last mask where and as a trained encoder expects it, or where the user's prompts say the object is; None:
@@ -74,18 +74,18 @@ class Observation:
     pointer: "Tensor"
     predicted_iou: float
     object_score: float
-    forecast: Forecast = UNMOVED
+    forecast: MotionPrediction = UNMOVED
     memory: tuple[MemoryRead, ...] = ()
-    features: Features | None = None
+    features: ImageFeatures | None = None
     decoded_with: Origin = "memory"
     contrast: float = nan
     spread: float = nan
     division: float = 0.0
-    seen: Sighting | None = None
+    seen: Detection | None = None
     expected: Region | None = None
 
     @classmethod
-    def of_seed(cls, track: Track, seed: Seed) -> "Observation":
+    def of_seed(cls, track: Track, seed: ConditioningFrame) -> "ObjectPrediction":
         """An object on a frame where it is already known."""
         memory = seed.memory
         return cls(
@@ -100,7 +100,7 @@ class Observation:
         )
 
     @classmethod
-    def of_ended(cls, track: Track) -> "Observation":
+    def of_ended(cls, track: Track) -> "ObjectPrediction":
         """An object that left for good and is not looked at any more."""
         logits, window = track.mask_at(track.center_yx)
         empty = logits.new_full(logits.shape, NO_OBJECT)
@@ -118,16 +118,16 @@ class Observation:
         return self.expected or (before.shifted(self.forecast.shift_yx) if before is not None else None)
 
     @property
-    def contender(self) -> Claim:
+    def contender(self) -> FixedMask:
         """What it brings to the contest."""
         painted = self.decoded_with == "painted"
-        return Claim(self.track.object_id, self.window, self.logits, self.predicted_iou, painted, self.moved)
+        return FixedMask(self.track.object_id, self.window, self.logits, self.predicted_iou, painted, self.moved)
 
     def claim(self, shape_yx: tuple[int, int]) -> Region | None:
         """The frame pixels it claims."""
         return region_of_logits(self.logits, self.window, shape_yx)
 
-    def nothing(self) -> "Observation":
+    def nothing(self) -> "ObjectPrediction":
         """The same without any claim."""
         return replace(self, logits=self.logits.new_full(self.logits.shape, NO_OBJECT))
 
@@ -145,7 +145,7 @@ class Observation:
         consistency = self.consistency(claim)
         return self.predicted_iou - 1 if isnan(consistency) else consistency
 
-    def stands_out(self, config: LifeConfig) -> bool:
+    def stands_out(self, config: LifecycleConfig) -> bool:
         """Whether the mask shows something: not where the object's usual contrast has all but gone."""
         usual = self.track.usual_contrast
         if config.min_contrast == 0 or usual is None or isnan(self.contrast) or abs(usual) <= self.spread:
@@ -155,7 +155,7 @@ class Observation:
 
 
 def without_claim(
-    observed: Sequence[Observation], claims: Sequence[Region | None], held: Sequence[Region | None] = ()
+    observed: Sequence[ObjectPrediction], claims: Sequence[Region | None], held: Sequence[Region | None] = ()
 ) -> set[int]:
     """Rows whose claim is another object's mask; who moved there most plausibly keeps it.
 
@@ -163,7 +163,7 @@ def without_claim(
 
     Parameters
     ----------
-    observed : sequence of Observation
+    observed : sequence of ObjectPrediction
     claims : sequence of Region or None
         The pixels they claim.
     held : sequence of Region or None
@@ -171,29 +171,31 @@ def without_claim(
     """
     strengths = [o.strength(claim) for o, claim in zip(observed, claims, strict=True)]
     asked = [None if o.track.ambiguous else claim for o, claim in zip(observed, claims, strict=True)]
-    losers = duplicates([*asked, *held], [*strengths, *(PROMPTED for _ in held)])
+    losers = suppress_duplicates([*asked, *held], [*strengths, *(PROMPTED for _ in held)])
     return {row for row in losers if row < len(observed)} | _taken_from_others(observed, claims)
 
 
-def _taken_from_others(observed: Sequence[Observation], claims: Sequence[Region | None]) -> set[int]:
+def _taken_from_others(observed: Sequence[ObjectPrediction], claims: Sequence[Region | None]) -> set[int]:
     """Rows of lost objects that would come back out of a part of an object that is present."""
     lost = {row for row, o in enumerate(observed) if o.track.searched and not o.prompted}
     pairs = _overlapping(claims) if lost else []
     return {i for pair in pairs for i, j in (pair, pair[::-1]) if i in lost and j not in lost}
 
 
-def judged(observed: Sequence[Observation], claims: Sequence[Region | None], config: LifeConfig) -> list[Observation]:
+def judged(
+    observed: Sequence[ObjectPrediction], claims: Sequence[Region | None], config: LifecycleConfig
+) -> list[ObjectPrediction]:
     """The same with their sightings; an object that is not believed claims nothing."""
     return [_judged(o, claim, config) for o, claim in zip(observed, claims, strict=True)]
 
 
-def _judged(o: Observation, claim: Region | None, config: LifeConfig) -> Observation:
+def _judged(o: ObjectPrediction, claim: Region | None, config: LifecycleConfig) -> ObjectPrediction:
     if o.prompted:
         return o
     track = o.track
     visible = claim is not None and o.object_score > 0 and o.stands_out(config)
     plausible = claim is not None and track.plausible(claim, config)
-    seen = Sighting(visible, plausible, o.consistency(claim) > 0, o.predicted_iou)
+    seen = Detection(visible, plausible, o.consistency(claim) > 0, o.predicted_iou)
     if track.life.believes(seen, config):
         return replace(o, seen=seen)
     if claim is not None and track.life.accepts(seen):
@@ -201,7 +203,7 @@ def _judged(o: Observation, claim: Region | None, config: LifeConfig) -> Observa
     return replace(o if claim is None else o.nothing(), seen=seen)
 
 
-def mark_ambiguous(observed: Sequence[Observation], claims: Sequence[Region | None]) -> None:
+def mark_ambiguous(observed: Sequence[ObjectPrediction], claims: Sequence[Region | None]) -> None:
     """Tell tracks that only their own motion tells them apart: claims lie in one another, and one is passing by.
 
     An object that has just vanished on a course of its own may be behind another: it counts where it is expected.
@@ -224,7 +226,7 @@ def _overlapping(claims: Sequence[Region | None]) -> list[tuple[int, int]]:
     return [(i, j) for i, j in pairs if _overlap(claims[i], claims[j])]
 
 
-def told_apart(o: Observation) -> Observation:
+def told_apart(o: ObjectPrediction) -> ObjectPrediction:
     """An ambiguous object claims what both the model and its own motion give it.
 
     Its logits are averaged with those of its last undisputed mask, moved to where its motion takes it. Where
@@ -242,12 +244,12 @@ def _overlap(one: Region | None, other: Region | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class ObjectUpdate:
     """One object on one frame after competition.
 
     Attributes
     ----------
-    observation : Observation
+    observation : ObjectPrediction
     region : Region or None
         The pixels it won.
     consistency : float
@@ -256,13 +258,13 @@ class Outcome:
         Whether the frame passes the write gate.
     """
 
-    observation: Observation
+    observation: ObjectPrediction
     region: Region | None
     consistency: float
     remembered: bool
 
     @classmethod
-    def of(cls, o: Observation, region: Region | None) -> "Outcome":
+    def of(cls, o: ObjectPrediction, region: Region | None) -> "ObjectUpdate":
         """Judge what an object won."""
         consistency = o.consistency(region)
         area = region.area if region is not None else 0

@@ -18,9 +18,17 @@ from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT
 from napari_mosam.core.masks.raster import innermost_point, rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.model.protocol import Features, Segmenter
-from napari_mosam.core.model.queries import LARGEST_PROMPT_LOGIT, POSITIVE, Answer, Point, Query, ask, encode_windows
-from napari_mosam.core.tracking.frame_prompts import Request, box_diameter, frame_window
+from napari_mosam.core.model.protocol import ImageFeatures, Segmenter
+from napari_mosam.core.model.queries import (
+    LARGEST_PROMPT_LOGIT,
+    POSITIVE,
+    DecodeAnswer,
+    DecodeQuery,
+    Point,
+    ask,
+    encode_windows,
+)
+from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter, frame_window
 from napari_mosam.core.tracking.scale_search import find_scale, pixel_at, stability
 from napari_mosam.core.windows.window import Pyramid, Window
 
@@ -31,7 +39,7 @@ MASK_LOGIT = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FirstMask:
+class PromptedMask:
     """An object on a frame where the user prompted it.
 
     Attributes
@@ -42,7 +50,7 @@ class FirstMask:
     predicted_iou : float
     object_score : float
     pointer : Tensor, shape (C,)
-    features : Features
+    features : ImageFeatures
         Of this window alone, for the memory encoder.
     from_points : bool
         Whether points or a box made it, rather than a mask.
@@ -54,13 +62,13 @@ class FirstMask:
     predicted_iou: float
     object_score: float
     pointer: "Tensor"
-    features: Features
+    features: ImageFeatures
     from_points: bool
 
 
-def first_masks(
-    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig
-) -> list[FirstMask]:
+def prompted_masks(
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[FramePrompts], config: WindowConfig
+) -> list[PromptedMask]:
     """Segment prompted objects on one frame.
 
     Parameters
@@ -68,13 +76,13 @@ def first_masks(
     model : Segmenter
     pyramid : Pyramid
         The frame, values in [0, 1].
-    requests : sequence of Request
+    requests : sequence of FramePrompts
         One per object.
     config : WindowConfig
 
     Returns
     -------
-    list of FirstMask
+    list of PromptedMask
         In the order of the requests.
     """
     if config.mode == "full":
@@ -86,7 +94,7 @@ def first_masks(
     return [masks[r.object_id] for r in requests]
 
 
-def _by_kind(requests: Sequence[Request]) -> tuple[list[Request], list[Request]]:
+def _by_kind(requests: Sequence[FramePrompts]) -> tuple[list[FramePrompts], list[FramePrompts]]:
     """Requests with a painted mask, and the others."""
     return [r for r in requests if r.region is not None], [r for r in requests if r.region is None]
 
@@ -95,8 +103,8 @@ def _by_kind(requests: Sequence[Request]) -> tuple[list[Request], list[Request]]
 
 
 def _whole_frame(
-    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig
-) -> list[FirstMask]:
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[FramePrompts], config: WindowConfig
+) -> list[PromptedMask]:
     painted, _ = _by_kind(requests)
     masks = {m.object_id: m for m in _given(model, pyramid, painted, config)}
     asked = [r for r in requests if r.region is None or r.clicks]
@@ -105,14 +113,14 @@ def _whole_frame(
     return [masks[r.object_id] for r in requests]
 
 
-def _whole_query(request: Request, shape_yx: tuple[int, int], painted: FirstMask | None) -> Query:
+def _whole_query(request: FramePrompts, shape_yx: tuple[int, int], painted: PromptedMask | None) -> DecodeQuery:
     """All points at once, on top of what was painted; one point alone has several answers."""
     points = request.points(margin=0.0) if painted is None else request.clicks
     before = None if painted is None else painted.logits.clamp(-LARGEST_PROMPT_LOGIT, LARGEST_PROMPT_LOGIT)
-    return Query(request.object_id, Window.full(shape_yx), points, before, multimask=len(points) == 1)
+    return DecodeQuery(request.object_id, Window.full(shape_yx), points, before, multimask=len(points) == 1)
 
 
-def _gated(mask: FirstMask) -> FirstMask:
+def _gated(mask: PromptedMask) -> PromptedMask:
     """An object that is not seen has no mask."""
     return mask if mask.object_score > 0 else replace(mask, logits=mask.logits.new_full(mask.logits.shape, NO_OBJECT))
 
@@ -120,7 +128,9 @@ def _gated(mask: FirstMask) -> FirstMask:
 # ---- painted
 
 
-def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig) -> list[FirstMask]:
+def _given(
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[FramePrompts], config: WindowConfig
+) -> list[PromptedMask]:
     """Painted masks, taken as they are."""
     if not requests:
         return []
@@ -132,11 +142,11 @@ def _given(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], conf
     pairs = zip(regions, windows, strict=True)
     masks = torch.stack([rasterise(region, window, model.image_size) for region, window in pairs]).to(model.device)
     binary = (masks >= 0.5).float()
-    pointers = model.pointers_of_masks(features, binary)
+    pointers = model.object_pointers_of_masks(features, binary)
     logits = sure_logits(binary if config.mode == "full" else masks)
     scores = [MASK_LOGIT if own.any() else -MASK_LOGIT for own in binary]
     return [
-        FirstMask(r.object_id, windows[i], logits[i], 1.0, scores[i], pointers[i], features.take([i]), False)
+        PromptedMask(r.object_id, windows[i], logits[i], 1.0, scores[i], pointers[i], features.take([i]), False)
         for i, r in enumerate(requests)
     ]
 
@@ -151,47 +161,49 @@ def sure_logits(masks: "Tensor") -> "Tensor":
 # ---- asked for in windows of their own
 
 
-def _found(model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], config: WindowConfig) -> list[FirstMask]:
+def _found(
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[FramePrompts], config: WindowConfig
+) -> list[PromptedMask]:
     """Boxes, with the clicks beside them, and the first click of every other object."""
     return _concluded(model, pyramid, [_query(model, pyramid, request, config) for request in requests])
 
 
-def _query(model: Segmenter, pyramid: Pyramid, request: Request, config: WindowConfig) -> Query:
+def _query(model: Segmenter, pyramid: Pyramid, request: FramePrompts, config: WindowConfig) -> DecodeQuery:
     """The question about an object once its place and size are known."""
     if request.box is not None:
         y0, x0, y1, x1 = request.box
         center = (y0 + y1) / 2, (x0 + x1) / 2
         window = frame_window(pyramid.shape_yx, center, box_diameter(request.box), config)
-        return Query(request.object_id, window, request.points(margin=0.5))
+        return DecodeQuery(request.object_id, window, request.points(margin=0.5))
     region = _centred(model, pyramid, request, find_scale(model, pyramid, request, config), config)
     window = frame_window(pyramid.shape_yx, region.center_yx, region.diameter, config)
     click = (*request.first_click, POSITIVE)
-    return Query(request.object_id, window, (click, _inner_click(region)))
+    return DecodeQuery(request.object_id, window, (click, _inner_click(region)))
 
 
-def _centred(model: Segmenter, pyramid: Pyramid, request: Request, region: Region, config: WindowConfig) -> Region:
+def _centred(model: Segmenter, pyramid: Pyramid, request: FramePrompts, region: Region, config: WindowConfig) -> Region:
     """The object seen again in its own window, from its innermost point."""
     window = frame_window(pyramid.shape_yx, region.center_yx, region.diameter, config)
-    query = Query(request.object_id, window, (_inner_click(region),), multimask=True)
+    query = DecodeQuery(request.object_id, window, (_inner_click(region),), multimask=True)
     answer = ask(model, pyramid, [query])[0]
     return region_of_logits(_steadiest(answer), window, pyramid.shape_yx) or region
 
 
-def _steadiest(answer: Answer) -> "Tensor":
+def _steadiest(answer: DecodeAnswer) -> "Tensor":
     scores = [float(iou) * stability(own) for own, iou in zip(answer.logits, answer.predicted_iou, strict=True)]
     return answer.logits[int(np.argmax(scores))]
 
 
 def _corrected(
-    model: Segmenter, pyramid: Pyramid, requests: Sequence[Request], masks: dict[int, FirstMask]
-) -> list[FirstMask]:
+    model: Segmenter, pyramid: Pyramid, requests: Sequence[FramePrompts], masks: dict[int, PromptedMask]
+) -> list[PromptedMask]:
     """Masks asked for again with every click, their own logits and their innermost point."""
     queries = []
     for request in requests:
         mask = masks[request.object_id]
         region = region_of_logits(mask.logits, mask.window, pyramid.shape_yx)
         inner = _inner_click(region or pixel_at(mask.window.center_yx, pyramid.shape_yx))
-        queries.append(Query(request.object_id, mask.window, (*request.clicks, inner), mask.logits))
+        queries.append(DecodeQuery(request.object_id, mask.window, (*request.clicks, inner), mask.logits))
     return _concluded(model, pyramid, queries)
 
 
@@ -199,7 +211,7 @@ def _inner_click(region: Region) -> Point:
     return (*innermost_point(region), POSITIVE)
 
 
-def _concluded(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> list[FirstMask]:
+def _concluded(model: Segmenter, pyramid: Pyramid, queries: Sequence[DecodeQuery]) -> list[PromptedMask]:
     import torch
 
     if not queries:
@@ -207,8 +219,8 @@ def _concluded(model: Segmenter, pyramid: Pyramid, queries: Sequence[Query]) -> 
     answers = ask(model, pyramid, queries)
     best = [int(answer.predicted_iou.argmax()) for answer in answers]
     scores = torch.tensor([a.object_score for a in answers], device=model.device)
-    pointers = model.pointers(torch.stack([a.tokens[k] for a, k in zip(answers, best, strict=True)]), scores)
+    pointers = model.object_pointers(torch.stack([a.tokens[k] for a, k in zip(answers, best, strict=True)]), scores)
     return [
-        FirstMask(q.object_id, a.window, a.logits[k], float(a.predicted_iou[k]), a.object_score, p, a.features, True)
+        PromptedMask(q.object_id, a.window, a.logits[k], float(a.predicted_iou[k]), a.object_score, p, a.features, True)
         for q, a, k, p in zip(queries, answers, best, pointers, strict=True)
     ]

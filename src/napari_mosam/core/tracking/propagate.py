@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.masks.overlap import Claim, Contest, label_dtype, suppress, upsample
+from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership, label_dtype, suppress, upsample
 from napari_mosam.core.masks.pieces import settle
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.memory.reliability import pixel_confidence
-from napari_mosam.core.model.protocol import Features, MemoryFrame, Segmenter
+from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame, Segmenter
 from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.tracking.conditioning import Seed, seed_frame
-from napari_mosam.core.tracking.frame_prompts import Request
+from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
+from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.observations import (
-    Observation,
-    Outcome,
+    ObjectPrediction,
+    ObjectUpdate,
     judged,
     mark_ambiguous,
     told_apart,
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ReadFrame = Callable[[int], "NDArray[np.float32]"]
-Seeds = dict[int, dict[int, Seed]]
+Seeds = dict[int, dict[int, ConditioningFrame]]
 """By object and frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PropagationPass:
     """One run over the movie in one direction.
 
     Attributes
@@ -76,12 +76,12 @@ class Pass:
         return ahead > 0 or (ahead == 0 and self.report_start)
 
 
-def _no_claims(t: int) -> Sequence[Claim]:
+def _no_claims(t: int) -> Sequence[FixedMask]:
     return ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surroundings:
+class FixedObjects:
     """What a run finds already done: other objects that are not followed again, and its own objects' past.
 
     Attributes
@@ -90,38 +90,38 @@ class Surroundings:
         Frame index to the claims of the other objects; they compete and never change.
     max_id : int
         Largest id among them.
-    entries : mapping of int to Seed
+    entries : mapping of int to ConditioningFrame
         Where an object stands on its starting frame, if that is not a prompted one.
     history : mapping of int to sequence of MemoryFrame
         What an object remembers of the frames before its start, oldest first.
     """
 
-    rivals: Callable[[int], Sequence[Claim]] = _no_claims
+    rivals: Callable[[int], Sequence[FixedMask]] = _no_claims
     max_id: int = 0
-    entries: Mapping[int, Seed] = field(default_factory=dict)
+    entries: Mapping[int, ConditioningFrame] = field(default_factory=dict)
     history: Mapping[int, Sequence[MemoryFrame]] = field(default_factory=dict)
 
 
-NOTHING = Surroundings()
+NO_OBJECTS = FixedObjects()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Knowledge:
+class Conditioning:
     """What the user said of the objects.
 
     Attributes
     ----------
-    seeds : dict of object id to dict of frame to Seed
+    seeds : dict of object id to dict of frame to ConditioningFrame
         Prompted frames that are already segmented; shared by both directions. Corrections are added as they are
         reached.
-    corrections : mapping of object id to mapping of frame to Request
+    corrections : mapping of object id to mapping of frame to FramePrompts
         Frames with nothing but clicks, which correct the mask of an object that is followed there.
     """
 
     seeds: Seeds
-    corrections: Mapping[int, Mapping[int, Request]] = field(default_factory=dict)
+    corrections: Mapping[int, Mapping[int, FramePrompts]] = field(default_factory=dict)
 
-    def correction(self, object_id: int, t: int) -> Request | None:
+    def correction(self, object_id: int, t: int) -> FramePrompts | None:
         """The clicks of an object on a frame that is not segmented yet."""
         return None if t in self.seeds[object_id] else self.corrections.get(object_id, {}).get(t)
 
@@ -136,11 +136,11 @@ class Propagator:
         Frame index to float32 (Y, X) in [0, 1].
     n_frames : int
         Length of the movie.
-    knowledge : Knowledge
+    knowledge : Conditioning
         Shared by both directions.
-    run : Pass
+    run : PropagationPass
     config : EngineConfig
-    around : Surroundings
+    around : FixedObjects
     """
 
     def __init__(
@@ -148,10 +148,10 @@ class Propagator:
         model: Segmenter,
         read: ReadFrame,
         n_frames: int,
-        knowledge: Knowledge,
-        run: Pass,
+        knowledge: Conditioning,
+        run: PropagationPass,
         config: EngineConfig,
-        around: Surroundings = NOTHING,
+        around: FixedObjects = NO_OBJECTS,
     ) -> None:
         self._model = model
         self._read = read
@@ -204,11 +204,11 @@ class Propagator:
             track = self._tracks.get(object_id)
             if request is not None and request.is_positive and not (track and track.covers(request)):
                 fresh.append(request)
-        seeds = seed_frame(self._model, frame, t, fresh, self._config)[0] if fresh else {}
+        seeds = condition_frame(self._model, frame, t, fresh, self._config)[0] if fresh else {}
         for object_id, seed in seeds.items():
             self._knowledge.seeds[object_id][t] = seed
 
-    def _known(self, t: int, motion: FrameMotion) -> list[Observation]:
+    def _known(self, t: int, motion: FrameMotion) -> list[ObjectPrediction]:
         """Objects whose result on this frame is known before it is looked at."""
         found = []
         for object_id, by_frame in self._knowledge.seeds.items():
@@ -217,10 +217,10 @@ class Propagator:
             if seed is not None and (object_id in self._tracks or starts):
                 if object_id in self._tracks:
                     self._tracks[object_id].forecast(motion, None, self._config.motion)
-                found.append(Observation.of_seed(self._entered(object_id, seed, prompted=t in by_frame), seed))
+                found.append(ObjectPrediction.of_seed(self._entered(object_id, seed, prompted=t in by_frame), seed))
         return found
 
-    def _entered(self, object_id: int, seed: Seed, *, prompted: bool) -> Track:
+    def _entered(self, object_id: int, seed: ConditioningFrame, *, prompted: bool) -> Track:
         if object_id in self._tracks:
             track = self._tracks[object_id]
         else:
@@ -230,18 +230,18 @@ class Propagator:
         return track
 
     def _new_bank(self, object_id: int) -> MemoryBank:
-        bank = MemoryBank(self._config.memory, self._model.n_slots)
+        bank = MemoryBank(self._config.memory, self._model.num_maskmem)
         for known in self._knowledge.seeds[object_id].values():
             bank.condition(known.memory)
         for frame in self._around.history.get(object_id, ()):
             bank.remember(frame)
         return bank
 
-    def _followed(self, t: int, pyramid: Pyramid, motion: FrameMotion) -> list[Observation]:
+    def _followed(self, t: int, pyramid: Pyramid, motion: FrameMotion) -> list[ObjectPrediction]:
         known = {i for i, by_frame in self._knowledge.seeds.items() if t in by_frame}
         starting = {i for i, start in self._run.starts.items() if start == t}
         others = [track for i, track in sorted(self._tracks.items()) if i not in known | starting]
-        ended = [Observation.of_ended(track) for track in others if track.ended]
+        ended = [ObjectPrediction.of_ended(track) for track in others if track.ended]
         tracks = [track for track in others if not track.ended]
         if not tracks:
             return ended
@@ -252,7 +252,7 @@ class Propagator:
     # ---- who gets which pixel
 
     def _conclude(
-        self, t: int, observed: Sequence[Observation], shape_yx: tuple[int, int], motion: FrameMotion
+        self, t: int, observed: Sequence[ObjectPrediction], shape_yx: tuple[int, int], motion: FrameMotion
     ) -> FrameResult:
         observed = sorted(observed, key=lambda o: o.track.object_id)
         rivals = self._around.rivals(t)
@@ -260,7 +260,7 @@ class Propagator:
         claims = [o.contender for o in observed]
         settled, shares = settle(claims, rivals, shape_yx, self._dtype, prune=self._config.prune)
         observed = [replace(o, logits=logits) for o, logits in zip(observed, settled, strict=True)]
-        outcomes = [Outcome.of(o, region) for o, region in zip(observed, shares.regions, strict=False)]
+        outcomes = [ObjectUpdate.of(o, region) for o, region in zip(observed, shares.regions, strict=False)]
         self._remember(t, outcomes, [claim.logits for claim in claims], shares.whole)
         for outcome in outcomes:
             outcome.settle(shape_yx, self._config)
@@ -276,8 +276,8 @@ class Propagator:
         )
 
     def _believed(
-        self, observed: Sequence[Observation], rivals: Sequence[Claim], shape_yx: tuple[int, int]
-    ) -> list[Observation]:
+        self, observed: Sequence[ObjectPrediction], rivals: Sequence[FixedMask], shape_yx: tuple[int, int]
+    ) -> list[ObjectPrediction]:
         """The same, without the claims that are another object's mask or pass no gate."""
         claims = [o.claim(shape_yx) for o in observed]
         if self._config.motion.kalman:
@@ -291,7 +291,9 @@ class Propagator:
             claims = [None if row in losers else claim for row, claim in enumerate(claims)]
         return judged(observed, claims, self._config.life)
 
-    def _remember(self, t: int, outcomes: Sequence[Outcome], logits: "Sequence[Tensor]", contest: Contest) -> None:
+    def _remember(
+        self, t: int, outcomes: Sequence[ObjectUpdate], logits: "Sequence[Tensor]", contest: PixelOwnership
+    ) -> None:
         """Write the accepted frames and the corrections to memory; rows of the others are those of the contest."""
         tracked = [row for row, outcome in enumerate(outcomes) if outcome.remembered]
         corrected = [row for row, o in enumerate(outcomes) if o.observation.prompted and o.observation.features]
@@ -300,7 +302,7 @@ class Propagator:
                 outcome = outcomes[row]
                 o = outcome.observation
                 if from_points:
-                    seed = Seed(o.track.object_id, o.window, o.logits, memory, outcome.region)
+                    seed = ConditioningFrame(o.track.object_id, o.window, o.logits, memory, outcome.region)
                     self._knowledge.seeds[o.track.object_id][t] = seed
                     o.track.restart(seed)
                 else:
@@ -309,10 +311,10 @@ class Propagator:
     def _encode(
         self,
         t: int,
-        outcomes: Sequence[Outcome],
+        outcomes: Sequence[ObjectUpdate],
         rows: Sequence[int],
         logits: "Sequence[Tensor]",
-        contest: Contest,
+        contest: PixelOwnership,
         from_points: bool,
     ) -> list[MemoryFrame]:
         """Memory of some rows, in one batch, without the pixels that rivals hold."""
@@ -325,8 +327,8 @@ class Propagator:
         if self._config.compete:
             shown = suppress(shown, torch.stack([contest.rivals(row, outcomes[row].window, size) for row in rows]))
         scores = torch.tensor([o.object_score for o in seen], device=shown.device)
-        features = Features.join([o.features for o in seen if o.features is not None])
-        memories = self._model.remember(features, shown[:, None], scores, from_points=from_points)
+        features = ImageFeatures.join([o.features for o in seen if o.features is not None])
+        memories = self._model.encode_memory(features, shown[:, None], scores, from_points=from_points)
         filtering = self._config.memory.pixels != "off"
         sure = pixel_confidence(shown[:, None]) if filtering else [None] * len(seen)
         return [

@@ -14,8 +14,8 @@ from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import Segmenter
-from napari_mosam.core.model.queries import POSITIVE, Answer, Query, ask
-from napari_mosam.core.tracking.frame_prompts import Request
+from napari_mosam.core.model.queries import POSITIVE, DecodeAnswer, DecodeQuery, ask
+from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.windows.window import Pyramid, Window, sample
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ PLAUSIBLE_RATIO = (2.0, 15.0)
 """Sides of a window in object diameters between which a mask is plausible."""
 
 
-def find_scale(model: Segmenter, pyramid: Pyramid, request: Request, config: WindowConfig) -> Region:
+def find_scale(model: Segmenter, pyramid: Pyramid, request: FramePrompts, config: WindowConfig) -> Region:
     """A first guess of the object under a click; its place and size are what matters.
 
     Returns
@@ -50,16 +50,16 @@ def find_scale(model: Segmenter, pyramid: Pyramid, request: Request, config: Win
     return region_of_logits(logits, window, pyramid.shape_yx) or pixel_at(request.first_click, pyramid.shape_yx)
 
 
-def ladder(shape_yx: tuple[int, int], request: Request, config: WindowConfig) -> list[Query]:
+def ladder(shape_yx: tuple[int, int], request: FramePrompts, config: WindowConfig) -> list[DecodeQuery]:
     """The same click in windows of growing side."""
     click = request.first_click
     largest = max(SMALLEST_SIDE_PX, config.ladder_max * max(shape_yx))
     sides = [SMALLEST_SIDE_PX * SCALE_STEP**k for k in range(N_SCALES)]
     windows = [Window.square(click, side) for side in sides if side <= largest]
-    return [Query(request.object_id, window, ((*click, POSITIVE),), multimask=True) for window in windows]
+    return [DecodeQuery(request.object_id, window, ((*click, POSITIVE),), multimask=True) for window in windows]
 
 
-def best_scale(answers: Sequence[Answer], diameter: float | None) -> tuple[Window, "Tensor"]:
+def best_scale(answers: Sequence[DecodeAnswer], diameter: float | None) -> tuple[Window, "Tensor"]:
     """Predicted IoU x stability x agreement with the next scale squared x size preference, best of all candidates."""
     scored = []
     for k, answer in enumerate(answers):
@@ -91,7 +91,7 @@ def size_preference(logits: "Tensor", window: Window, diameter: float | None) ->
     return float(plausible * np.exp(-0.5 * (octaves / SIZE_SIGMA) ** 2))
 
 
-def agreement(logits: "Tensor", window: Window, other: Answer) -> float:
+def agreement(logits: "Tensor", window: Window, other: DecodeAnswer) -> float:
     """Best IoU of a mask with the candidates of another scale around the same point."""
     side = logits.shape[-1]
     factor = window.size_yx[0] / other.window.size_yx[0]

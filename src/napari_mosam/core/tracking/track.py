@@ -6,17 +6,17 @@ from math import dist
 from statistics import median
 from typing import TYPE_CHECKING
 
-from napari_mosam.core.config.engine import EngineConfig, LifeConfig, MotionConfig, WindowConfig
+from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MotionConfig, WindowConfig
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.motion.cues import FrameMotion
-from napari_mosam.core.motion.history import Course
+from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.kalman import Kalman
-from napari_mosam.core.motion.prediction import Forecast, SparseGuess, fuse
+from napari_mosam.core.motion.prediction import MotionPrediction, SparsePrediction, fuse
 from napari_mosam.core.results.frame import Cue, ObjectState
-from napari_mosam.core.tracking.conditioning import Seed
-from napari_mosam.core.tracking.frame_prompts import Request
-from napari_mosam.core.tracking.lifecycle import FLICKER, Life
+from napari_mosam.core.tracking.conditioning import ConditioningFrame
+from napari_mosam.core.tracking.frame_prompts import FramePrompts
+from napari_mosam.core.tracking.lifecycle import FLICKER, Lifecycle
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -51,18 +51,18 @@ class Track:
     ----------
     object_id : int
     bank : MemoryBank
-    seed : Seed
+    seed : ConditioningFrame
         Where the object enters.
     """
 
-    def __init__(self, object_id: int, bank: MemoryBank, seed: Seed) -> None:
+    def __init__(self, object_id: int, bank: MemoryBank, seed: ConditioningFrame) -> None:
         self.object_id = object_id
         self.bank = bank
         self.region: Region | None = seed.region
         self.center_yx = seed.region.center_yx if seed.region is not None else seed.window.center_yx
         self._looked_at = self.center_yx
         self.side = max(seed.window.size_yx)
-        self.life = Life() if seed.region is not None else Life(ObjectState.LOST, missing=1)
+        self.life = Lifecycle() if seed.region is not None else Lifecycle(ObjectState.LOST, missing=1)
         self._n_ambiguous = 0
         self._mask = (seed.logits, seed.window, self.center_yx)
         self._alone = seed.region
@@ -70,7 +70,7 @@ class Track:
         self._n_seen = 0
         self._last_shift = (0.0, 0.0)
         self._contrasts: deque[float] = deque(maxlen=CONTRAST_HISTORY)
-        self.course = Course()
+        self.course = TrackHistory()
         if seed.region is not None:
             self.course.see(seed.region, seed.memory.predicted_iou)
 
@@ -138,7 +138,7 @@ class Track:
         """Median contrast of the latest trusted masks; None before the first."""
         return median(self._contrasts) if self._contrasts else None
 
-    def covers(self, request: Request) -> bool:
+    def covers(self, request: FramePrompts) -> bool:
         """Whether clicks mean the object where it is now: it is present and they lie in or near its last mask."""
         if not self.present:
             return False
@@ -147,8 +147,8 @@ class Track:
     # ---- before a frame
 
     def forecast(
-        self, motion: FrameMotion, sparse: Cue | None, config: MotionConfig, learned: SparseGuess | None = None
-    ) -> Forecast:
+        self, motion: FrameMotion, sparse: Cue | None, config: MotionConfig, learned: SparsePrediction | None = None
+    ) -> MotionPrediction:
         """Where to expect the object, from the motion of the image and, while it cannot be told, from its own."""
         self._kalman = self._kalman.predict(motion.drift_yx)
         self.course.advance(motion.drift_yx)
@@ -158,7 +158,7 @@ class Track:
         shift, cues = fuse([motion.drift, *self._own_motion(motion, config), *observed], self.diameter)
         confidence = max(0.0, motion.likeness(region, shift)) if region is not None else 0.0
         used = learned is not None and any(cue.used and cue.name == "learned" for cue in cues)
-        return Forecast(shift, cues, confidence, learned if used else None)
+        return MotionPrediction(shift, cues, confidence, learned if used else None)
 
     def _own_motion(self, motion: FrameMotion, config: MotionConfig) -> list[Cue]:
         (dy, dx), own = motion.drift_yx, []
@@ -179,13 +179,13 @@ class Track:
             return Window.full(shape_yx)
         return Window.square((y, x), self.side * _widening(self.life.missing, config.life))
 
-    def _reach(self, config: LifeConfig) -> float:
+    def _reach(self, config: LifecycleConfig) -> float:
         """How far from where it is expected the object may be, px."""
         return max(self.diameter, config.gate_sigmas * self._kalman.sigma_px)
 
     # ---- after a frame
 
-    def plausible(self, region: Region, config: LifeConfig) -> bool:
+    def plausible(self, region: Region, config: LifecycleConfig) -> bool:
         """Whether a mask has the size of this object and lies where it may have gone."""
         low, high = config.gate_area
         usual = self.bank.usual_area
@@ -237,7 +237,7 @@ class Track:
         """Let the window follow a change of size, slowly."""
         self.side *= (config.ratio * diameter / self.side) ** config.rescale
 
-    def restart(self, seed: Seed) -> None:
+    def restart(self, seed: ConditioningFrame) -> None:
         """Take the size of the object, and where it is, from a new prompt."""
         self.side = max(seed.window.size_yx)
         self.bank.condition(seed.memory)
@@ -248,5 +248,5 @@ class Track:
             self._n_seen = 0
 
 
-def _widening(missing: int, config: LifeConfig) -> float:
+def _widening(missing: int, config: LifecycleConfig) -> float:
     return min(config.widen ** min(missing, LONGEST_WIDENING), config.max_widen)

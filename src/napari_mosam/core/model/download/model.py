@@ -21,7 +21,7 @@ from napari_mosam.core.model.catalogue import (
 )
 from napari_mosam.core.model.download.hashes import file_sha256, known_sha256, record_path, record_sha256
 from napari_mosam.core.model.download.network import DownloadCancelled, DownloadError, check_url, shown
-from napari_mosam.core.model.download.transfer import Cancelled, Patience, ResumingDownloader
+from napari_mosam.core.model.download.transfer import Cancelled, ResumingDownloader, RetryPolicy
 
 __all__ = ["DownloadCancelled", "DownloadError", "download_model"]
 
@@ -37,7 +37,7 @@ def download_model(
     url: str | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
 ) -> Path:
     """Make sure that the weights of a model are on this machine, and right.
 
@@ -56,7 +56,7 @@ def download_model(
         Called with the bytes that are there and those in all (None if not known), about ten times a second.
     cancelled : callable, optional
         Returns True when the download shall stop.
-    patience : Patience, optional
+    patience : RetryPolicy, optional
         How often a broken connection is tried again.
 
     Returns

@@ -63,7 +63,7 @@ def shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-class Talking:
+class translate_errors:
     """Turns what goes wrong on the line into an interrupted attempt."""
 
     def __enter__(self) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RemoteVersion:
     """One version of a file on a server.
 
     Attributes
@@ -32,20 +32,20 @@ class Origin:
     start: int = 0
 
     @classmethod
-    def of(cls, url: str, response: "Response", size: int | None) -> "Origin":
+    def of(cls, url: str, response: "Response", size: int | None) -> "RemoteVersion":
         """What an answer says of itself; `size` stands in where it does not tell its length."""
         etag = response.headers.get("ETag")
         validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
         total, start = _extent(response)
         return cls(url, validator, size if total is None else total, start)
 
-    def continues(self, earlier: "Origin", there: int) -> bool:
+    def continues(self, earlier: "RemoteVersion", there: int) -> bool:
         """Whether an answer goes on at byte `there` with the version of which `earlier` was the beginning."""
         same = self.total == earlier.total and self.validator in (None, earlier.validator)
         return same and self.start == there
 
 
-class Part:
+class PartialFile:
     """The part file and the note beside it.
 
     Parameters
@@ -66,19 +66,19 @@ class Part:
         except FileNotFoundError:
             return 0
 
-    def origin_at(self, url: str) -> Origin | None:
+    def origin_at(self, url: str) -> RemoteVersion | None:
         """What the part is of, if it can be continued from `url`."""
         if not self.size:
             return None
         try:
             noted = json.loads(self._note.read_text(encoding="utf-8"))
-            origin = Origin(noted["url"], noted["validator"], noted["total"])
+            origin = RemoteVersion(noted["url"], noted["validator"], noted["total"])
         except (OSError, ValueError, LookupError, TypeError):
             return None
         fits = origin.url == url and origin.validator and (origin.total is None or self.size <= origin.total)
         return origin if fits else None
 
-    def begin(self, origin: Origin) -> None:
+    def begin(self, origin: RemoteVersion) -> None:
         """Write down what the part will be of; bytes of another version must not stand under this note."""
         self.discard()
         content = {"url": origin.url, "validator": origin.validator, "total": origin.total}

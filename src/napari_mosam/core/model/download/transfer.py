@@ -18,11 +18,11 @@ from napari_mosam.core.model.download.network import (
     DownloadCancelled,
     DownloadError,
     Interrupted,
-    Talking,
     check_status,
     shown,
+    translate_errors,
 )
-from napari_mosam.core.model.download.partial_file import Origin, Part
+from napari_mosam.core.model.download.partial_file import PartialFile, RemoteVersion
 
 if TYPE_CHECKING:
     from requests import Response
@@ -35,7 +35,7 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """When to try again, and when to give up.
 
     Attributes
@@ -74,7 +74,7 @@ class ResumingDownloader:
         Told of the bytes there and in all, about ten times a second.
     cancelled : callable, optional
         Asked before every chunk.
-    patience : Patience
+    patience : RetryPolicy
         How often a broken connection is tried again.
     """
 
@@ -85,11 +85,11 @@ class ResumingDownloader:
         *,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
     ) -> None:
-        self._part, self._size = Part(part), size
+        self._part, self._size = PartialFile(part), size
         self._progress, self._cancelled = progress or _nobody, cancelled or bool
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
 
     def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Download `url` and leave it at `output_file`.
@@ -127,9 +127,9 @@ class ResumingDownloader:
             self._part.discard()
         elif origin.total == self._part.size:
             return
-        with Talking(), self._open(url, origin) as response:
+        with translate_errors(), self._open(url, origin) as response:
             check_status(response, url)
-            offered = Origin.of(shown(url), response, self._size)
+            offered = RemoteVersion.of(shown(url), response, self._size)
             self._check_size(offered)
             start = _start_of(response, origin, offered, self._part)
             self._check_room(offered, start)
@@ -138,7 +138,7 @@ class ResumingDownloader:
             self._copy(response, start, offered.total)
         self._check_end(offered)
 
-    def _open(self, url: str, origin: Origin | None) -> "Response":
+    def _open(self, url: str, origin: RemoteVersion | None) -> "Response":
         import requests
 
         headers = {"Accept-Encoding": "identity"}
@@ -160,7 +160,7 @@ class ResumingDownloader:
                     reported = time.monotonic()
         self._progress(done, total)
 
-    def _check_size(self, offered: Origin) -> None:
+    def _check_size(self, offered: RemoteVersion) -> None:
         if None not in (self._size, offered.total) and self._size != offered.total:
             self._part.discard()
             raise DownloadError(
@@ -177,7 +177,7 @@ class ResumingDownloader:
                 "and was cut off; check the address of the mirror"
             )
 
-    def _check_room(self, offered: Origin, start: int) -> None:
+    def _check_room(self, offered: RemoteVersion, start: int) -> None:
         needed, free = (offered.total or 0) - start, shutil.disk_usage(self._part.path.parent).free
         if needed > free:
             raise DownloadError(
@@ -185,7 +185,7 @@ class ResumingDownloader:
                 f"{in_megabytes(free)} are free; make room, or choose another folder"
             )
 
-    def _check_end(self, offered: Origin) -> None:
+    def _check_end(self, offered: RemoteVersion) -> None:
         there = self._part.size
         if offered.total is not None and there != offered.total:
             if there > offered.total:
@@ -212,7 +212,7 @@ class ResumingDownloader:
         )
 
 
-def _start_of(response: "Response", origin: Origin | None, offered: Origin, part: Part) -> int:
+def _start_of(response: "Response", origin: RemoteVersion | None, offered: RemoteVersion, part: PartialFile) -> int:
     """The byte at which the answer begins; the part is let go where the answer does not continue it."""
     if response.status_code == 200:
         return 0

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate, normalize, pad
 
-from napari_mosam.core.model.protocol import Features
+from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.windows.window import NO_LOGIT, Window
 
 FIELD = 0.5
@@ -106,12 +106,12 @@ class DenseMotionEncoder(nn.Module):
             "radius": list(radius),
         }
 
-    def forward(self, before: Features, after: Features, mask: Tensor, placements: Tensor) -> DenseFlow:
+    def forward(self, before: ImageFeatures, after: ImageFeatures, mask: Tensor, placements: Tensor) -> DenseFlow:
         """Find the motion of a batch.
 
         Parameters
         ----------
-        before, after : Features
+        before, after : ImageFeatures
             Of the windows on both frames.
         mask : Tensor, shape (B, 1, s, s)
             Logits of the last mask over the window before.
@@ -131,10 +131,10 @@ class DenseMotionEncoder(nn.Module):
         flow = flow + finer
         return DenseFlow(flow, log_scale.clamp(*LOG_SCALE_RANGE), warp(placed, flow), rough)
 
-    def _embedded(self, features: Features) -> tuple[Tensor, Tensor]:
+    def _embedded(self, features: ImageFeatures) -> tuple[Tensor, Tensor]:
         """Unit vectors at stride 8 and 4."""
-        fine, middle = (_standard(level) for level in features.high)
-        both = self.middle(middle) + _doubled(self.top(_standard(features.top)))
+        fine, middle = (_standard(level) for level in features.high_res)
+        both = self.middle(middle) + _doubled(self.top(_standard(features.vision)))
         return normalize(both, dim=1), normalize(self.fine(fine) + _doubled(self.down(both)), dim=1)
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from napari_mosam.core.model.build import ModelError, read_weights
-from napari_mosam.core.model.protocol import Features
+from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.motion.cues import FrameMotion
-from napari_mosam.core.motion.history import Course, describe
+from napari_mosam.core.motion.history import TrackHistory, describe
 from napari_mosam.core.motion.learned.dense import FIELD, DenseFlow, DenseMotionEncoder, placement
 from napari_mosam.core.motion.learned.sparse import SparseForecast, SparseMotionEncoder
-from napari_mosam.core.motion.prediction import SparseGuess
+from napari_mosam.core.motion.prediction import SparsePrediction
 from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.windows.window import Window, read_logits
 
@@ -74,41 +74,41 @@ def _fitting(fingerprint: str | None, folder: Path) -> DenseMotionEncoder | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class WindowFeatures:
     """What the model saw of an object, or is shown: the features of one window.
 
     Attributes
     ----------
-    features : Features
+    features : ImageFeatures
         One row.
     window : Window
     """
 
-    features: Features
+    features: ImageFeatures
     window: Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class FramePair:
     """An object from one frame to the next.
 
     Attributes
     ----------
-    before, after : View
+    before, after : WindowFeatures
     mask : tuple of (Tensor, Window)
         Its last mask logits and where they lie.
     shift_yx : tuple of float
         Expected motion, px.
     """
 
-    before: View
-    after: View
+    before: WindowFeatures
+    after: WindowFeatures
     mask: "tuple[Tensor, Window]"
     shift_yx: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Deformed:
+class DeformedMask:
     """How an object moved and deformed.
 
     Attributes
@@ -126,7 +126,7 @@ class Deformed:
     flow: "Tensor"
 
 
-class LearnedMotion:
+class MotionEncoders:
     """Both encoders, on the model's device.
 
     Parameters
@@ -147,7 +147,7 @@ class LearnedMotion:
     @classmethod
     def shipped(
         cls, device: torch.device, fingerprint: str | None, *, dense: bool = True, folder: Path = SHIPPED
-    ) -> "LearnedMotion":
+    ) -> "MotionEncoders":
         """Those that come with the package.
 
         Parameters
@@ -173,20 +173,20 @@ class LearnedMotion:
 
     @torch.no_grad()
     def guess(
-        self, courses: Sequence[Course], motion: FrameMotion, cues: Sequence[Sequence[Cue | None]]
-    ) -> list[SparseGuess | None]:
+        self, courses: Sequence[TrackHistory], motion: FrameMotion, cues: Sequence[Sequence[Cue | None]]
+    ) -> list[SparsePrediction | None]:
         """Where objects are expected on the coming frame; None for those that were not seen on the last one.
 
         Parameters
         ----------
-        courses : sequence of Course
+        courses : sequence of TrackHistory
         motion : FrameMotion
         cues : sequence of sequence of Cue or None
             What flow and key points say of each.
         """
         described = [describe(course, motion, own) for course, own in zip(courses, cues, strict=True)]
         rows = [row for row, one in enumerate(described) if one is not None]
-        guesses: list[SparseGuess | None] = [None] * len(courses)
+        guesses: list[SparsePrediction | None] = [None] * len(courses)
         if rows:
             batch = (np.stack(part) for part in zip(*filter(None, described), strict=True))
             found = self._sparse(*(torch.from_numpy(part).to(self._device) for part in batch)).cpu()
@@ -195,14 +195,14 @@ class LearnedMotion:
         return guesses
 
     @torch.no_grad()
-    def deform(self, steps: Sequence[Step]) -> list[Deformed | None]:
+    def deform(self, steps: Sequence[FramePair]) -> list[DeformedMask | None]:
         """How objects moved and deformed; None where the encoder is unsure, or cannot read the model."""
         if not steps or self._dense is None:
             return [None] * len(steps)
         before, after = (
-            Features.join([getattr(step, when).features for step in steps]) for when in ("before", "after")
+            ImageFeatures.join([getattr(step, when).features for step in steps]) for when in ("before", "after")
         )
-        side = after.high[0].shape[-1]
+        side = after.high_res[0].shape[-1]
         masks = torch.stack([read_logits(*step.mask, step.before.window, side) for step in steps])
         places = [placement(step.before.window, step.after.window, step.shift_yx) for step in steps]
         found = self._dense(before, after, masks.to(self._device), torch.tensor(places, device=self._device))
@@ -210,15 +210,17 @@ class LearnedMotion:
         return [_deformed(found, row, step) if sure[row] else None for row, step in enumerate(steps)]
 
 
-def _deformed(found: DenseFlow, row: int, step: Step) -> Deformed:
+def _deformed(found: DenseFlow, row: int, step: FramePair) -> DeformedMask:
     window = step.after.window
     middle = Window(window.center_yx, (FIELD * window.size_yx[0], FIELD * window.size_yx[1]))
     flow = found.flow[row]
     cell_px, shift = (flow.new_tensor(pair)[:, None, None] for pair in (middle.size_yx, step.shift_yx))
-    return Deformed(found.mask[row, 0], middle, flow * cell_px / flow.shape[-1] + shift)
+    return DeformedMask(found.mask[row, 0], middle, flow * cell_px / flow.shape[-1] + shift)
 
 
-def _guess(found: SparseForecast, row: int, course: Course, drift_yx: tuple[float, float]) -> SparseGuess | None:
+def _guess(
+    found: SparseForecast, row: int, course: TrackHistory, drift_yx: tuple[float, float]
+) -> SparsePrediction | None:
     """One row in px."""
     sight = course.sight
     if sight is None:
@@ -230,6 +232,6 @@ def _guess(found: SparseForecast, row: int, course: Course, drift_yx: tuple[floa
     points = sight.points + found.points[row].numpy() * region.diameter + drift
     sure = max(0.0, 1 - float(found.sigma[row]) / MAX_SIGMA)
     cue = Cue("learned", (float(shift[0]), float(shift[1])), sure)
-    return SparseGuess(
+    return SparsePrediction(
         cue, (float(y0), float(x0), float(y1), float(x1)), tuple((float(y), float(x)) for y, x in points)
     )
