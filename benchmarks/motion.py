@@ -39,7 +39,8 @@ from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator, sparse_c
 from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, MotionEncoders, WindowFeatures
 from napari_mosam.core.motion.prediction import fuse
-from napari_mosam.core.windows.window import Pyramid, Window
+from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.window import Window
 
 log = logging.getLogger("benchmarks")
 Box = tuple[float, float, float, float]

@@ -23,7 +23,7 @@ from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import FrameResult, ObjectState
 from napari_mosam.core.simulation.movies import CASES
-from napari_mosam.core.windows.window import paste
+from napari_mosam.core.windows.sampling import paste
 
 FILMS = {"twins_cross": (1, 1), "long_occlusion": (3, 2)}
 """Case of `napari_mosam.core.simulation.movies` -> seed, and every how many frames one is shown."""

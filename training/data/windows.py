@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
-from napari_mosam.core.windows.window import NO_LOGIT
+from napari_mosam.core.windows.sampling import NO_LOGIT
 
 
 def squares(centers_yx: Tensor, sides: Tensor) -> Tensor:

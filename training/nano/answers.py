@@ -7,7 +7,7 @@ from torch import Tensor
 
 from napari_mosam.core.model.protocol import MaskCandidates
 from napari_mosam.core.model.queries import LARGEST_PROMPT_LOGIT
-from napari_mosam.core.windows.window import NO_LOGIT
+from napari_mosam.core.windows.sampling import NO_LOGIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)

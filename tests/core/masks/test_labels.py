@@ -14,7 +14,8 @@ from napari_mosam.core.masks.overlap import (
     suppress_duplicates,
 )
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.windows.window import NO_LOGIT, Window, paste
+from napari_mosam.core.windows.sampling import NO_LOGIT, paste
+from napari_mosam.core.windows.window import Window
 
 SHAPE = (40, 50)
 

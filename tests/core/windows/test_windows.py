@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mosam.core.windows.window import Pyramid, Window, paste, sample
+from napari_mosam.core.windows.sampling import Pyramid, paste, sample
+from napari_mosam.core.windows.window import Window
 
 COORDINATE = st.floats(-200, 400)
 SIDE = st.floats(0.5, 900)

@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
+
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 GAP, RING = 1, 3
 """Pixels of the mask grid between a mask and the ring it is compared with, and the width of that ring."""
@@ -24,8 +27,6 @@ def contrasts(images: "Tensor", mask_logits: "Tensor") -> "tuple[Tensor, Tensor]
     contrast, spread : Tensor, shape (B,)
         In units of the movie's range; NaN where a mask or its ring is empty.
     """
-    from torch.nn.functional import adaptive_avg_pool2d
-
     small = adaptive_avg_pool2d(images[:, None], mask_logits.shape[-1])
     inside = (mask_logits > 0).float()[:, None]
     ring = _grown(inside, GAP + RING) - _grown(inside, GAP)
@@ -35,8 +36,6 @@ def contrasts(images: "Tensor", mask_logits: "Tensor") -> "tuple[Tensor, Tensor]
 
 
 def _grown(mask: "Tensor", by: int) -> "Tensor":
-    from torch.nn.functional import max_pool2d
-
     return max_pool2d(mask, 2 * by + 1, stride=1, padding=by)
 
 

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 MAX_LOGIT = 32.0
 _KNEE = 4.0
@@ -18,15 +19,11 @@ _VALUES = (np.sinh(np.arange(-128, 128) / _STEPS) * _KNEE).clip(-MAX_LOGIT, MAX_
 
 def encode_logits(logits: "Tensor") -> "Tensor":
     """Logits of any shape as int8; beyond ±32 they are clipped, and no sign ever changes (tiny ones become 0)."""
-    import torch
-
     return (torch.asinh(logits.float() / _KNEE) * _STEPS).round().clamp(-127, 127).to(torch.int8)
 
 
 def decode_logits(codes: "Tensor") -> "Tensor":
     """The float32 logits that int8 codes stand for."""
-    import torch
-
     return torch.from_numpy(_VALUES).to(codes.device)[codes.long() + 128]
 
 

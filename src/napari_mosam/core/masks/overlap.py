@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.windows.window import NO_LOGIT, Window, paste, sample
+from napari_mosam.core.windows.sampling import NO_LOGIT, paste, sample
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
-    from torch import Tensor
 
 NO_OBJECT = -1024.0
 """Logit of every pixel of an absent object, as SAM 2 has it."""
@@ -82,8 +85,6 @@ class PixelOwnership:
 
     def rivals(self, row: int, window: Window, size: int) -> "Tensor":
         """The strongest logit of any *other* object over the window of `row`, shape (size, size)."""
-        import torch
-
         rows, columns = window.pixels((self.best.shape[0], self.best.shape[1]))
         if rows.start == rows.stop or columns.start == columns.stop:
             return torch.full((size, size), NO_LOGIT, device=self.best.device)
@@ -99,8 +100,6 @@ class PixelOwnership:
 
     def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":
         """Probability of the winner times its predicted IoU where its logit is positive, 0 elsewhere."""
-        import torch
-
         quality = torch.tensor([*predicted_ious, 0.0], device=self.best.device)
         confidence = torch.where(self.best > 0, self.best.sigmoid() * quality[self.winner], 0.0)
         return np.asarray(confidence.cpu().numpy(), np.float32)
@@ -121,8 +120,6 @@ def resolve_overlaps(
     denied : mapping of int to ndarray of bool, optional
         By row, pixels of its window that an object may not have.
     """
-    import torch
-
     denied = denied or {}
     device = logits[0].device if len(logits) else torch.device("cpu")
     best = torch.full(shape_yx, NO_LOGIT, device=device)
@@ -138,8 +135,6 @@ def resolve_overlaps(
 
 
 def _enter(best: "Tensor", second: "Tensor", winner: "Tensor", values: "Tensor", row: int) -> None:
-    import torch
-
     wins = values > best
     second.copy_(torch.where(wins, best, torch.maximum(second, values)))
     best.copy_(torch.where(wins, values, best))
@@ -148,8 +143,6 @@ def _enter(best: "Tensor", second: "Tensor", winner: "Tensor", values: "Tensor",
 
 def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":
     """Logits of one object with the pixels that a rival holds pushed to background."""
-    import torch
-
     return torch.where(rivals > logits, logits.clamp(max=SUPPRESSED), logits)
 
 
@@ -198,7 +191,6 @@ def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
     Tensor, shape (h, w)
         Logits, at most -10 on dropped pieces and 1 in holes.
     """
-    import torch
     from scipy.ndimage import binary_fill_holes, label
 
     pieces, n_pieces = label((logits > 0).cpu().numpy())
@@ -242,6 +234,4 @@ def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Seque
 
 def upsample(logits: "Tensor", size: int) -> "Tensor":
     """(B, h, w) logits to (B, size, size), bilinear."""
-    from torch.nn.functional import interpolate
-
     return interpolate(logits[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]

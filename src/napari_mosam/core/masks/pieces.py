@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_mosam.core.masks.logit_codes import coded
 from napari_mosam.core.masks.overlap import SUPPRESSED, FixedMask, PixelOwnership, regions_of, resolve_overlaps
@@ -17,7 +19,6 @@ from napari_mosam.core.masks.region import Region
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
-    from torch import Tensor
 
 EIGHT = np.ones((3, 3), bool)
 """Pixels that meet at a corner belong together."""
@@ -139,8 +140,6 @@ def _stored(claim: FixedMask) -> FixedMask:
 
 def _without(claim: FixedMask, denied: "NDArray[np.bool_] | None", shape_yx: tuple[int, int]) -> "Tensor":
     """The logits of a claim, suppressed where most of what they stand for was denied."""
-    import torch
-
     rows, columns = claim.window.pixels(shape_yx)
     region = Region.from_mask(denied, (rows.start, columns.start)) if denied is not None else None
     logits = claim.logits

@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.windows.window import Window, paste, sample
+from napari_mosam.core.windows.sampling import paste, sample
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 
 def rasterise(region: Region, window: Window, size: int) -> "Tensor":
     """Coverage of each model pixel by a region, (1, size, size) in [0, 1]."""
-    import torch
-
     crop = torch.from_numpy(np.pad(region.mask, 1).astype(np.float32))
     y, x = region.origin_yx
     local = Window((window.center_yx[0] - y + 1, window.center_yx[1] - x + 1), window.size_yx)

@@ -7,8 +7,11 @@ selection (arXiv 2505.00739); the constants are ours.
 
 from typing import TYPE_CHECKING
 
+from torch.nn.functional import avg_pool2d
+
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 LOW, HIGH = 0.2, 0.6
 STRIDE, LOGIT_STRIDE = 16, 4
@@ -32,8 +35,6 @@ def pixel_confidence(mask_logits: "Tensor") -> "Tensor":
     ValueError
         If the shape is another one.
     """
-    from torch.nn.functional import avg_pool2d
-
     decoded = mask_logits.ndim == 3
     cell = STRIDE // LOGIT_STRIDE if decoded else STRIDE
     full = mask_logits[:, None] if decoded else mask_logits

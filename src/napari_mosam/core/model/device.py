@@ -1,10 +1,8 @@
 """Where to compute, and in which precision."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 class DeviceError(ValueError):
@@ -13,8 +11,6 @@ class DeviceError(ValueError):
 
 def available_devices() -> list[str]:
     """Names of the devices of this machine, best first: 'cuda', 'mps', 'cpu'."""
-    import torch
-
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     return [name for name, there in found.items() if there]
 
@@ -32,8 +28,6 @@ def choose_device(name: "str | torch.device | None" = None) -> "torch.device":
     DeviceError
         If that device is not available.
     """
-    import torch
-
     there = available_devices()
     if name is None or name == "auto":
         return torch.device(there[0])
@@ -47,8 +41,6 @@ def choose_device(name: "str | torch.device | None" = None) -> "torch.device":
 
 
 def _count(kind: str) -> int:
-    import torch
-
     return torch.cuda.device_count() if kind == "cuda" else 1
 
 
@@ -58,8 +50,6 @@ def choose_dtype(device: "torch.device", name: str | None = None) -> "torch.dtyp
     bfloat16 is chosen where the processor computes it natively (CUDA, or a CPU with AVX-512 BF16 or AMX): there it is
     faster at the same accuracy (see ``docs/benchmarks.md``). Elsewhere float32.
     """
-    import torch
-
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if name is not None:
         if name not in known:
@@ -69,8 +59,6 @@ def choose_dtype(device: "torch.device", name: str | None = None) -> "torch.dtyp
 
 
 def _computes_bfloat16(device: "torch.device") -> bool:
-    import torch
-
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
@@ -82,8 +70,6 @@ def _computes_bfloat16(device: "torch.device") -> bool:
 
 def autocast(device: "torch.device", dtype: "torch.dtype") -> AbstractContextManager[object]:
     """A context in which the network computes in `dtype`; to be closed within one step."""
-    import torch
-
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)

@@ -6,11 +6,10 @@ features, h = w = S / 16 the token grid.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +33,6 @@ class ImageFeatures:
     @classmethod
     def join(cls, parts: "Sequence[ImageFeatures]") -> "ImageFeatures":
         """The rows of several batches in one."""
-        import torch
-
         levels = zip(*(part.high_res for part in parts), strict=True)
         return cls(torch.cat([part.vision for part in parts]), tuple(torch.cat(level) for level in levels))
 

@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_mosam.core.model.protocol import ImageFeatures, PointPrompts, Segmenter
-from napari_mosam.core.windows.window import Pyramid, Window
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.window import Window
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
 
@@ -75,8 +74,6 @@ def encode_windows(model: Segmenter, pyramid: Pyramid, windows: Sequence[Window]
 
 
 def _ask_alike(model: Segmenter, features: ImageFeatures, queries: Sequence[DecodeQuery]) -> list[DecodeAnswer]:
-    import torch
-
     prompts = [q.mask_logits[None] for q in queries if q.mask_logits is not None]
     decoded = model.decode_masks(
         features,
@@ -100,8 +97,6 @@ def _ask_alike(model: Segmenter, features: ImageFeatures, queries: Sequence[Deco
 
 def points_of(queries: Sequence[DecodeQuery], model: Segmenter) -> PointPrompts:
     """The points of queries that have the same number of them, in model coordinates."""
-    import torch
-
     yx = np.array([q.window.to_model(np.array(q.points)[:, :2], model.image_size) for q in queries])
     labels = np.array([[label for *_, label in q.points] for q in queries], np.int32)
     return PointPrompts(

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.engine import MotionConfig
@@ -12,9 +12,6 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift
 from napari_mosam.core.motion.flow import FlowField, dense_flow
 from napari_mosam.core.results.frame import Cue
-
-if TYPE_CHECKING:
-    import torch
 
 STILL = (0.0, 0.0)
 MIN_GAIN = 0.05
@@ -141,8 +138,6 @@ def sparse_cues(motion: FrameMotion, regions: Sequence[Region | None], device: "
     """
     if motion.before is None or motion.after is None:
         return [None] * len(regions)
-    import torch
-
     from napari_mosam.core.motion.keypoints import track_keypoints
 
     rows = [row for row, region in enumerate(regions) if region is not None]

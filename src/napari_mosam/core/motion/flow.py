@@ -4,6 +4,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.engine import FlowMethod
@@ -12,7 +13,6 @@ from napari_mosam.core.motion.drift import shrink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
 
 Flow = NDArray[np.float32]
 
@@ -145,8 +145,6 @@ def _dis(before: Flow, after: Flow, _: "torch.device | None" = None) -> Flow:
 
 
 def _torch(before: Flow, after: Flow, device: "torch.device | None" = None) -> Flow:
-    import torch
-
     from napari_mosam.core.motion.lucas_kanade import lucas_kanade_flow
 
     pair = torch.from_numpy(np.stack([before, after])).to(device or torch.device("cpu"))

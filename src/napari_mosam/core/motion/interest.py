@@ -1,12 +1,10 @@
 """Which points inside a mask are worth following."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 EROSION = 0.1
 """Least depth of a point inside the mask, as a fraction of the object's diameter."""
@@ -37,8 +35,6 @@ def choose_points(
     places : Tensor of int64, shape (K, 2)
         (row, column) of each point; the innermost one of each object first.
     """
-    import torch
-
     depth = torch.from_numpy(np.stack([_depth(mask) for mask in masks])).to(values)
     deepest = depth.amax((1, 2), keepdim=True)
     score = (1 + cornerness(values)) * (depth >= deepest.clamp_max(EROSION * samples)) * (depth > 0)
@@ -62,9 +58,6 @@ def cornerness(values: "Tensor") -> "Tensor":
     Tensor, shape (N, P, P)
         In [0, 1], as a fraction of the largest in its patch.
     """
-    import torch
-    from torch.nn.functional import avg_pool2d
-
     dy, dx = torch.gradient(values, dim=(1, 2))
     yy, xx, yx = avg_pool2d(torch.stack([dy * dy, dx * dx, dy * dx]), 5, 1, 2)
     smaller: Tensor = ((yy + xx) / 2 - (((yy - xx) / 2) ** 2 + yx**2).sqrt()).clamp_min(0)
@@ -80,8 +73,6 @@ def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 def _spread(score: "Tensor", n_points: int, spacing: float) -> "Tensor":
     """Best places (N, n_points, 2) of maps (N, P, P), none closer than `spacing`; -1 where no place above 0 is left."""
-    import torch
-
     n, side, _ = score.shape
     axis = torch.arange(side, device=score.device)
     picked = []

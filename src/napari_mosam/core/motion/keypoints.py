@@ -8,18 +8,16 @@ match is searched backwards too, and counts only if it leads back to where it ca
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
 from napari_mosam.core.motion.matching import Levels, Matches, Patches, match
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 Shift = tuple[float, float]
 
@@ -143,8 +141,6 @@ def track_keypoints(
     ValueError
         If the frames differ in shape, or there is not one shift per region.
     """
-    import torch
-
     if before.ndim != 2 or before.shape != after.shape:
         given = f"{tuple(before.shape)} and {tuple(after.shape)}"
         raise ValueError(f"frames of shape {given} given; both must have the same shape (Y, X)")
@@ -198,8 +194,6 @@ class _Votes:
 
 
 def _objects(regions: Sequence[Region], shifts: Sequence[Shift], device: "torch.device") -> _Objects:
-    import torch
-
     def put(numbers: Sequence[Shift] | Sequence[float]) -> "Tensor":
         return torch.tensor(numbers, dtype=torch.float32, device=device)
 
@@ -217,8 +211,6 @@ def _resampled(region: Region) -> NDArray[np.bool_]:
 
 
 def _vote(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> _Votes:
-    import torch
-
     tolerance = (config.max_return * objects.diameters).clamp_min(config.max_return_px)
     whole = _match_wholes(before, after, objects, config)
     guess = whole.shifts.where(_believed(whole, tolerance)[:, None], objects.shifts)
@@ -237,15 +229,10 @@ def _believed(matches: Matches, tolerance: "Tensor") -> "Tensor":
 
 
 def _inside(places: "Tensor", shape_yx: tuple[int, int]) -> "Tensor":
-    import torch
-
     return ((places >= -0.5) & (places < torch.tensor(shape_yx, device=places.device) - 0.5)).all(1)
 
 
 def _match_wholes(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> Matches:
-    import torch
-    from torch.nn.functional import max_pool2d
-
     masks = torch.from_numpy(objects.masks).to(objects.steps)
     weights = max_pool2d(masks[:, None], 2 * MASK_MARGIN + 1, 1, MASK_MARGIN)[:, 0]
     patches = Patches(objects.centers, objects.steps, weights, objects.shifts)

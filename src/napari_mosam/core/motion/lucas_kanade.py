@@ -1,9 +1,8 @@
 """Dense optical flow of many pairs of frames at once, in torch: for the GPU, or for what is already a tensor."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad, unfold
 
 STIFFNESS = 3e-3
 """Weight of the motion known so far, as a fraction of the mean squared gradient of an image."""
@@ -72,9 +71,6 @@ def read_clamped(image: "Tensor", rows: "Tensor", columns: "Tensor") -> "Tensor"
     -------
     Tensor, shape (B, C, h, w)
     """
-    import torch
-    from torch.nn.functional import grid_sample
-
     # positions are clamped here since Apple's GPU has no border mode of its own
     height, width = image.shape[-2:]
     y = (rows.clamp(0, height - 1) + 0.5) * (2 / height) - 1
@@ -84,8 +80,6 @@ def read_clamped(image: "Tensor", rows: "Tensor", columns: "Tensor") -> "Tensor"
 
 def halve(image: "Tensor") -> "Tensor":
     """Images (B, C, Y, X) averaged over blocks of 2 x 2 px; an odd last row or column is repeated first."""
-    from torch.nn.functional import avg_pool2d, pad
-
     even = pad(image, (0, image.shape[-1] % 2, 0, image.shape[-2] % 2), mode="replicate")
     return avg_pool2d(even, 2)
 
@@ -99,8 +93,6 @@ def _pyramid(image: "Tensor", min_side: int) -> "list[Tensor]":
 
 def _grown(flow: "Tensor", image: "Tensor") -> "Tensor":
     """A level's flow on the grid of the next finer `image`; as it is where the grid is the same."""
-    from torch.nn.functional import interpolate
-
     height, width = image.shape[-2:]
     if flow.shape[-2:] == image.shape[-2:]:
         return flow
@@ -119,8 +111,6 @@ def _refine(before: "Tensor", after: "Tensor", flow: "Tensor", radius: int, n_wa
 
 def _fit(slope: "Tensor", difference: "Tensor", flow: "Tensor", radius: int) -> "Tensor":
     """The motion that explains the difference best over each window, by the normal equations of two unknowns."""
-    import torch
-
     gy, gx = slope[:, :1], slope[:, 1:]
     target = (slope * flow).sum(1, keepdim=True) + difference
     sums = _box(torch.cat([gy * gy, gx * gx, gy * gx, gy * target, gx * target], 1), radius)
@@ -131,8 +121,6 @@ def _fit(slope: "Tensor", difference: "Tensor", flow: "Tensor", radius: int) -> 
 
 
 def _warped(image: "Tensor", flow: "Tensor") -> "Tensor":
-    import torch
-
     height, width = image.shape[-2:]
     rows = torch.arange(height, device=image.device, dtype=image.dtype)[:, None] + flow[:, 0]
     columns = torch.arange(width, device=image.device, dtype=image.dtype) + flow[:, 1]
@@ -141,9 +129,6 @@ def _warped(image: "Tensor", flow: "Tensor") -> "Tensor":
 
 def _gradient(image: "Tensor") -> "Tensor":
     """Central differences (d/dy, d/dx) of images (B, 1, Y, X), shape (B, 2, Y, X)."""
-    import torch
-    from torch.nn.functional import pad
-
     padded = pad(image, (1, 1, 1, 1), mode="replicate")
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
@@ -152,8 +137,6 @@ def _gradient(image: "Tensor") -> "Tensor":
 
 def _box(image: "Tensor", radius: int) -> "Tensor":
     """Mean over the part of a box around each pixel that lies in the image; separable, hence two passes."""
-    from torch.nn.functional import avg_pool2d
-
     side = 2 * radius + 1
     rows = avg_pool2d(image, (side, 1), 1, (radius, 0), count_include_pad=False)
     return avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)
@@ -161,8 +144,6 @@ def _box(image: "Tensor", radius: int) -> "Tensor":
 
 def _median3(flow: "Tensor") -> "Tensor":
     """Median of 3 x 3 px of each component."""
-    from torch.nn.functional import pad, unfold
-
     batch, channels, height, width = flow.shape
     padded = pad(flow, (1, 1, 1, 1), mode="replicate").reshape(batch * channels, 1, height + 2, width + 2)
     return unfold(padded, 3).median(1).values.reshape(batch, channels, height, width)

@@ -7,10 +7,12 @@ correlation of Padfield, "Masked object registration in the Fourier domain", IEE
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
 
 MIN_OVERLAP = 0.5
 """Share of a template's weight that must lie on the other frame."""
@@ -60,8 +62,6 @@ class Levels:
         known : Tensor, shape (N, P, P)
             1 in the frame, 0 outside.
         """
-        import torch
-
         offsets = torch.arange(-half, half + 1, device=steps.device) * steps[:, None]
         rows, columns = centers[:, :1] + offsets, centers[:, 1:] + offsets
         height, width = self.shape_yx
@@ -138,8 +138,6 @@ class Matches:
     @classmethod
     def joined(cls, parts: "Sequence[Matches]") -> "Matches":
         """One after the other."""
-        import torch
-
         columns = zip(*((part.shifts, part.peaks, part.misses) for part in parts), strict=True)
         return cls(*(torch.cat(column) for column in columns))
 
@@ -199,8 +197,6 @@ def correlations(template: "Tensor", weights: "Tensor", search: "Tensor", known:
     Tensor, shape (N, S - P + 1, S - P + 1)
         In [-1, 1]; 0 where a patch is flat, -1 where too little of the template lies on what is known.
     """
-    import torch
-
     places, side = search.shape[-1] - template.shape[-1] + 1, _fast_side(search.shape[-1])
     # sums of squares of values around zero lose no digits
     level = (template * weights).sum((1, 2), keepdim=True) / weights.sum((1, 2), keepdim=True).clamp_min(1e-6)
@@ -226,8 +222,6 @@ def _fast_side(least: int) -> int:
 
 def _peak(surface: "Tensor") -> "tuple[Tensor, Tensor]":
     """Place (row, column) of the largest value (N, 2), refined by a parabola along each axis; 0 high at the edge."""
-    import torch
-
     n, side, _ = surface.shape
     best = surface.reshape(n, -1).argmax(1)
     row, column = best // side, best % side

@@ -6,9 +6,10 @@ candidates is taken (MoSAM, arXiv 2505.00739, section 3.1; forms and weights are
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.raster import innermost_point, rasterise
@@ -16,11 +17,8 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import PointPrompts
 from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.motion.prediction import SparsePrediction
-from napari_mosam.core.windows.window import Window, read_logits
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from napari_mosam.core.windows.sampling import read_logits
+from napari_mosam.core.windows.window import Window
 
 MIN_CONFIDENCE = 0.3
 """Below this likeness of an object's surroundings, motion gives no prompts."""
@@ -73,8 +71,6 @@ def prompt_points(
     """Box corners, points inside the moved masks and negatives, in model coordinates; None if points are not asked."""
     if config.prompt in ("off", "mask"):
         return None
-    import torch
-
     rows = [_points_of(e, config) for e in expected]
     longest = max(map(len, rows))
     xy = np.zeros((len(rows), longest, 2), np.float32)
@@ -89,8 +85,6 @@ def prompt_masks(expected: Sequence[MotionPrompt], config: MotionConfig, size: i
     """Last mask logits, clamped and moved along, (B, 1, size / 4, size / 4); None if masks are not asked for."""
     if config.prompt != "mask":
         return None
-    import torch
-
     return torch.stack([read_logits(*e.mask, e.window, size // 4) for e in expected]).clamp(-PROMPT_LOGIT, PROMPT_LOGIT)
 
 

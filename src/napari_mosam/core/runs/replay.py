@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.movie import Movie
@@ -13,10 +16,7 @@ from napari_mosam.core.memory.selection import rate
 from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.store.records import FrameTable, Record, RecordStore
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
-from napari_mosam.core.windows.window import Pyramid
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from napari_mosam.core.windows.sampling import Pyramid
 
 HISTORY = 6
 """Remembered frames before a correction that are written to memory anew; SAM 2 has as many slots."""
@@ -46,8 +46,6 @@ class StoredMemory:
 
     def seed(self, object_id: int, t: int) -> ConditioningFrame | None:
         """Where a stored object stands on a frame; None where it was not followed."""
-        import torch
-
         frame = self.records.read(t)
         record = frame.get(object_id)
         if record is None:

@@ -12,6 +12,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import torch
 
 from napari_mosam.core.images.places import ResultError
 from napari_mosam.core.masks.logit_codes import decode_array, encode_logits
@@ -35,7 +36,6 @@ from napari_mosam.core.results.frame import Cue, MemoryRead, ObjectResult, Objec
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from napari_mosam.core.masks.region import Region
@@ -84,8 +84,6 @@ class Record:
     @classmethod
     def of(cls, result: ObjectResult, t: int, direction: str) -> Self:
         """The record of an object's result on frame `t`."""
-        import torch
-
         own = set(cls.__slots__) - {"t", "direction", "codes", "disagreement"}
         shared = {name: getattr(result, name) for name in own}
         codes = encode_logits(torch.from_numpy(result.logits)).numpy()
@@ -108,8 +106,6 @@ class Record:
 
     def claim(self, device: "torch.device | str" = "cpu") -> FixedMask:
         """What the object brings to a contest in which it is not followed again."""
-        import torch
-
         logits = torch.from_numpy(self.logits).to(device)
         return FixedMask(self.object_id, self.window, logits, self.predicted_iou, self.painted)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask, PixelOwnership, suppress, upsample
@@ -14,11 +16,11 @@ from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.results.frame import ObjectResult, ObjectState
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.prompted_masks import PromptedMask, prompted_masks
-from napari_mosam.core.windows.window import Pyramid, Window
+from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 PAINTED_CLAIM = 3.0
 """Factor by which a painted mask's logits enter the contest: they beat every prediction."""
@@ -125,8 +127,6 @@ def _seed_memory(
     model: Segmenter, mask: PromptedMask, contest: PixelOwnership | None, row: int, t: int, region: Region | None
 ) -> MemoryFrame:
     """Written as SAM 2 writes every prompted frame, painted ones too: binarised where the model was trained so."""
-    import torch
-
     score = torch.tensor([mask.object_score], device=model.device)
     full = upsample(mask.logits[None], model.image_size)
     if contest is not None:

@@ -14,7 +14,8 @@ from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, M
 from napari_mosam.core.motion.prediction import MotionPrediction, SparsePrediction
 from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.tracking.track import Track
-from napari_mosam.core.windows.window import Pyramid, Window
+from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor

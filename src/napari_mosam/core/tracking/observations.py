@@ -18,7 +18,8 @@ from napari_mosam.core.results.frame import MemoryRead, ObjectResult
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
 from napari_mosam.core.tracking.lifecycle import Detection
 from napari_mosam.core.tracking.track import Track
-from napari_mosam.core.windows.window import Window, read_logits
+from napari_mosam.core.windows.sampling import read_logits
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor

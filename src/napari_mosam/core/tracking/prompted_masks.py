@@ -10,9 +10,11 @@ best of three masks for a single click (Ravi et al. 2024, arXiv 2408.00714).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT
@@ -30,10 +32,8 @@ from napari_mosam.core.model.queries import (
 )
 from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter, frame_window
 from napari_mosam.core.tracking.scale_search import find_scale, pixel_at, stability
-from napari_mosam.core.windows.window import Pyramid, Window
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.window import Window
 
 MASK_LOGIT = 10.0
 
@@ -134,8 +134,6 @@ def _given(
     """Painted masks, taken as they are."""
     if not requests:
         return []
-    import torch
-
     regions = [r.region for r in requests if r.region is not None]
     windows = [frame_window(pyramid.shape_yx, r.center_yx, r.diameter, config) for r in regions]
     features = encode_windows(model, pyramid, windows)
@@ -153,8 +151,6 @@ def _given(
 
 def sure_logits(masks: "Tensor") -> "Tensor":
     """Masks (B, 1, S, S) in [0, 1] as logits (B, S/4, S/4) of a sure decision."""
-    from torch.nn.functional import interpolate
-
     return interpolate((masks * 2 - 1) * MASK_LOGIT, scale_factor=0.25, mode="bilinear", antialias=True)[:, 0]
 
 
@@ -212,8 +208,6 @@ def _inner_click(region: Region) -> Point:
 
 
 def _concluded(model: Segmenter, pyramid: Pyramid, queries: Sequence[DecodeQuery]) -> list[PromptedMask]:
-    import torch
-
     if not queries:
         return []
     answers = ask(model, pyramid, queries)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership, label_dtype, suppress, upsample
@@ -33,11 +35,10 @@ from napari_mosam.core.tracking.observations import (
 )
 from napari_mosam.core.tracking.step import Decoder
 from napari_mosam.core.tracking.track import Track
-from napari_mosam.core.windows.window import Pyramid
+from napari_mosam.core.windows.sampling import Pyramid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 ReadFrame = Callable[[int], "NDArray[np.float32]"]
 Seeds = dict[int, dict[int, ConditioningFrame]]
@@ -318,8 +319,6 @@ class Propagator:
         from_points: bool,
     ) -> list[MemoryFrame]:
         """Memory of some rows, in one batch, without the pixels that rivals hold."""
-        import torch
-
         if not rows:
             return []
         size, seen = self._model.image_size, [outcomes[row].observation for row in rows]

@@ -16,7 +16,8 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.queries import POSITIVE, DecodeAnswer, DecodeQuery, ask
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.windows.window import Pyramid, Window, sample
+from napari_mosam.core.windows.sampling import Pyramid, sample
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor

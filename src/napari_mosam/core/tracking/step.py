@@ -24,7 +24,8 @@ from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.learned_cue import LearnedMotionCue, WarpedMask
 from napari_mosam.core.tracking.observations import ObjectPrediction, Origin
 from napari_mosam.core.tracking.track import Track
-from napari_mosam.core.windows.window import Pyramid, Window
+from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate, normalize, pad
 
 from napari_mosam.core.model.protocol import ImageFeatures
-from napari_mosam.core.windows.window import NO_LOGIT, Window
+from napari_mosam.core.windows.sampling import NO_LOGIT
+from napari_mosam.core.windows.window import Window
 
 FIELD = 0.5
 """Share of the window's side, around its middle, in which motion is found: the object and its surroundings."""

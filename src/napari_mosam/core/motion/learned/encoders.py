@@ -19,7 +19,8 @@ from napari_mosam.core.motion.learned.dense import FIELD, DenseFlow, DenseMotion
 from napari_mosam.core.motion.learned.sparse import SparseForecast, SparseMotionEncoder
 from napari_mosam.core.motion.prediction import SparsePrediction
 from napari_mosam.core.results.frame import Cue
-from napari_mosam.core.windows.window import Window, read_logits
+from napari_mosam.core.windows.sampling import read_logits
+from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor
