@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.fake_model import CountingMovie, FakeSegmenter, disks, iou
 
-from napari_mosam.core.api import count_steps, preview, segment, track
+from napari_mosam.core.api import preview, segment, track
 from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig
 from napari_mosam.core.images.movie import Movie, MovieError
 from napari_mosam.core.model.device import DeviceError
 from napari_mosam.core.model.registry import ModelError
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts
-from napari_mosam.core.runs.run import RunRequest, merged_config
+from napari_mosam.core.runs.request import count_steps, merged_config
+from napari_mosam.core.runs.run import RunRequest
 
 N = 9
 IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_mosam.core.images.grey_limits import GreyLimits
-from napari_mosam.core.masks.overlap import label_dtype
+from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.windows.window import Window
 from napari_mosam.widgets import MosamWidget

@@ -1,4 +1,4 @@
-"""The public functions: segment, preview, track and rerun."""
+"""The public functions: segment, preview, track and rerun. The first call loads the engine, and torch with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,27 +6,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
 from napari_mosam.core.images.movie import Limits, Movie
-from napari_mosam.core.model.protocol import Segmenter
-from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.runs.run import (
+from napari_mosam.core.runs.request import (
     Frames,
-    RunRequest,
     check_options,
     check_prompts,
+    count_steps,
     frame_range,
     listed,
     merged_config,
-    plan_passes,
-    prompts_inside,
-    run,
 )
-from napari_mosam.core.tracking.conditioning import condition_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_mosam.core.model.protocol import Segmenter
     from napari_mosam.core.store.result import Result
 
     Progress = Callable[[FrameResult, int, int], None]
@@ -91,7 +86,10 @@ def segment(
     MovieError, PromptError, ModelError, DeviceError, ValueError
         On bad input, when called: before the first frame is asked for.
     """
+    from napari_mosam.core.runs.run import RunRequest, check_flow, run
+
     merged = merged_config(config, motion, memory, compete)
+    check_flow(merged)
     opened = Movie.open(movie, axes=axes, channel=channel, z=z, limits=limits)
     start, stop = frame_range(frames, opened.n_frames)
     check_options(direction, diameter)
@@ -127,6 +125,8 @@ def preview(
     PromptError
         If nothing is prompted on that frame.
     """
+    from napari_mosam.core.runs.run import RunRequest, preview_frame
+
     opened = Movie.open(movie, **reading)
     inside = check_prompts(prompts, opened.shape, 0, opened.n_frames)
     check_options("forward", diameter)
@@ -135,16 +135,7 @@ def preview(
     job = RunRequest(
         opened, inside, _loaded(model, device), config or EngineConfig(), frame, frame + 1, "forward", diameter
     )
-    requests = job.requests(frame)
-    seeds, shares = condition_frame(job.model, opened[frame], frame, requests, job.config)
-    ids = [request.object_id for request in requests]
-    return FrameResult(
-        t=frame,
-        direction="forward",
-        labels=shares.labels,
-        confidence=shares.contest.confidence([seeds[i].memory.predicted_iou for i in ids]),
-        objects=tuple(seeds[i].result() for i in ids),
-    )
+    return preview_frame(job, frame)
 
 
 def track(
@@ -275,6 +266,7 @@ def rerun(
     from napari_mosam.core.prompts.records import changed_frames as differing
     from napari_mosam.core.runs.rerun import Rerun
     from napari_mosam.core.runs.rerun_checks import check_changes, same_model, same_movie
+    from napari_mosam.core.runs.run import RunRequest
     from napari_mosam.core.store.result import Result, ResultWriter
 
     path = Path(result if isinstance(result, str | Path) else result.path)
@@ -301,15 +293,6 @@ def rerun(
     return Result.open(path)
 
 
-def count_steps(
-    n_frames: int, prompts: Prompts | Sequence[Prompt], frames: Frames = None, direction: Direction = "both"
-) -> int:
-    """Number of results that :func:`segment` will yield."""
-    start, stop = frame_range(frames, n_frames)
-    inside = prompts_inside(prompts, start, stop)
-    return sum(one.reported(t) for one in plan_passes(inside, start, stop, direction) for t in one.frames)
-
-
 def _provenance(options: Mapping[str, Any]) -> dict[str, Any]:
     config = merged_config(options.get("config"), options.get("motion"), options.get("memory"), options.get("compete"))
     return {
@@ -320,5 +303,7 @@ def _provenance(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _loaded(model: "str | Path | Segmenter", device: Any) -> Segmenter:
+def _loaded(model: "str | Path | Segmenter", device: Any) -> "Segmenter":
+    from napari_mosam.core.model.registry import load_model
+
     return load_model(model, device=device) if isinstance(model, str | Path) else model

@@ -100,8 +100,7 @@ class Engine:
         PromptError, ValueError
             Where :meth:`segment` would refuse the prompts or the range of frames.
         """
-        from napari_mosam.core.api import count_steps
-        from napari_mosam.core.runs.run import check_prompts, frame_range
+        from napari_mosam.core.runs.request import check_prompts, count_steps, frame_range
 
         start, stop = frame_range(settings.frames, shape_tyx[0])
         inside = check_prompts(prompts, shape_tyx, start, stop, settings.direction)

@@ -200,7 +200,7 @@ class PreviewOutput:
 def _new_labels(viewer: Any, session: "ScratchStore", source: "MovieSource", max_id: int) -> "Labels":
     from napari.layers import Labels
 
-    from napari_mosam.core.masks.overlap import label_dtype
+    from napari_mosam.core.masks.label_frames import label_dtype
 
     arrays = StoredLabels.new(session, source.layer_shape, label_dtype(max_id))
     layer = Labels(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.masks.pieces import in_one_piece
+from napari_mosam.core.masks.label_frames import in_one_piece
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -177,7 +177,7 @@ def make_writable(layer: "Labels", session: "ScratchStore", source: "MovieSource
     ValueError
         If the layer does not have the shape of the movie.
     """
-    from napari_mosam.core.masks.overlap import label_dtype
+    from napari_mosam.core.masks.label_frames import label_dtype
 
     data, arrays = layer.data, layer.metadata[STORE]
     if tuple(data.shape) != source.layer_shape or arrays.written.shape != source.layer_shape:

@@ -4,15 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mosam.core.masks.overlap import (
-    SUPPRESSED,
-    label_dtype,
-    prune,
-    regions_of,
-    resolve_overlaps,
-    suppress,
-    suppress_duplicates,
-)
+from napari_mosam.core.masks.label_frames import label_dtype, regions_of
+from napari_mosam.core.masks.overlap import SUPPRESSED, prune, resolve_overlaps, suppress, suppress_duplicates
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.sampling import NO_LOGIT, paste
 from napari_mosam.core.windows.window import Window

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
+from napari_mosam.core.masks.label_frames import in_one_piece
 from napari_mosam.core.masks.overlap import SUPPRESSED, FixedMask
-from napari_mosam.core.masks.pieces import in_one_piece, settle, share_out
+from napari_mosam.core.masks.pieces import settle, share_out
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.window import Window
 

@@ -8,9 +8,10 @@ import pytest
 import zarr
 from tests.support.fake_model import FakeSegmenter, disks, iou
 
-from napari_mosam.core.api import count_steps, segment, track
+from napari_mosam.core.api import segment, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
+from napari_mosam.core.runs.request import count_steps
 from napari_mosam.core.store import result as store
 from napari_mosam.core.store.result import Result
 

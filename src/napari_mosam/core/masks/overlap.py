@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.sampling import NO_LOGIT, paste, sample
 from napari_mosam.core.windows.window import Window
@@ -29,13 +30,6 @@ SUPPRESSED = -10.0
 
 Denied = Mapping[int, "NDArray[np.bool_]"]
 """By row, pixels that an object may not have whatever its logit; shape of the frame pixels of its window."""
-
-
-def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
-    """uint16 where every id fits, else uint32."""
-    if max_id > np.iinfo(np.uint32).max:
-        raise ValueError(f"object id {max_id} is too large for a label image; use ids up to 4294967295")
-    return np.uint16 if max_id <= np.iinfo(np.uint16).max else np.uint32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,15 +215,6 @@ def division_evidence(logits: "Tensor", expected: "Tensor | None") -> float:
     met = np.unique(pieces[expected.cpu().numpy() > 0.5])
     sizes = np.sort(np.bincount(pieces.ravel(), minlength=n_pieces + 1)[met[met > 0]])
     return float(sizes[-2] / sizes[-1]) if len(sizes) > 1 else 0.0
-
-
-def regions_of(labels: "NDArray[Any]", object_ids: Sequence[int], windows: Sequence[Window]) -> list[Region | None]:
-    """The pixels of each object in a label frame; None where it has none."""
-    found = []
-    for object_id, window in zip(object_ids, windows, strict=True):
-        rows, columns = window.pixels((labels.shape[0], labels.shape[1]))
-        found.append(Region.from_mask(labels[rows, columns] == object_id, (rows.start, columns.start)))
-    return found
 
 
 def upsample(logits: "Tensor", size: int) -> "Tensor":

@@ -4,7 +4,7 @@ What an object wins can be cut in two by another that lies across it, so pieces 
 dropped pixels go to the next best object, which may cut others, and so on until nothing changes.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_mosam.core.masks.label_frames import regions_of, strays_of
 from napari_mosam.core.masks.logit_codes import coded
-from napari_mosam.core.masks.overlap import SUPPRESSED, FixedMask, PixelOwnership, regions_of, resolve_overlaps
+from napari_mosam.core.masks.overlap import SUPPRESSED, FixedMask, PixelOwnership, resolve_overlaps
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
-
-EIGHT = np.ones((3, 3), bool)
-"""Pixels that meet at a corner belong together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +81,7 @@ def share_out(
         dropped = {
             row: strays
             for row, (claim, region) in enumerate(zip(claims, regions, strict=True))
-            if prune and not claim.painted and (strays := _strays(region, claim.expected)) is not None
+            if prune and not claim.painted and (strays := strays_of(region, claim.expected)) is not None
         }
         if not dropped:
             return Shares(whole, contest, labels, regions)
@@ -147,49 +145,3 @@ def _without(claim: FixedMask, denied: "NDArray[np.bool_] | None", shape_yx: tup
         return logits
     inside = rasterise(region, claim.window, logits.shape[-1])[0].to(logits.device) > 0.5
     return torch.where(inside, logits.clamp(max=SUPPRESSED), logits)
-
-
-def _strays(region: Region | None, expected: Region | None = None) -> Region | None:
-    """The pixels of a mask outside the piece that it keeps; None for a mask of one piece."""
-    from scipy.ndimage import label
-
-    if region is None:
-        return None
-    pieces, n_pieces = label(region.mask, EIGHT)
-    if n_pieces == 1:
-        return None
-    sizes = np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:]
-    inside = region.common(expected) if expected is not None else np.zeros_like(region.mask)
-    covered = np.bincount(pieces[inside], minlength=n_pieces + 1)[1:]
-    kept = 1 + max(range(n_pieces), key=lambda k: (covered[k], sizes[k]))
-    return Region.from_mask((pieces > 0) & (pieces != kept), region.origin_yx)
-
-
-def in_one_piece(labels: "NDArray[Any]", object_ids: Collection[int]) -> "NDArray[Any]":
-    """A label frame in which each of some objects keeps its largest piece (8-connected) alone.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape (Y, X)
-    object_ids : collection of int
-        The objects; those that are not there, and 0, count for nothing.
-
-    Returns
-    -------
-    ndarray, shape (Y, X), dtype of `labels`
-        A copy; dropped pixels are 0, all others as they were.
-    """
-    from scipy.ndimage import find_objects
-
-    kept = labels.copy()
-    ids = np.array(sorted({int(i) for i in object_ids} - {0}), np.int64)
-    if not ids.size:
-        return kept
-    rows = np.searchsorted(ids, labels).clip(max=len(ids) - 1)
-    for i, box in zip(ids, find_objects(np.where(ids[rows] == labels, rows + 1, 0), len(ids)), strict=True):
-        strays = _strays(Region.from_mask(labels[box] == i)) if box is not None else None
-        if box is not None and strays is not None:
-            y, x = (part.start + start for part, start in zip(box, strays.origin_yx, strict=True))
-            height, width = strays.mask.shape
-            kept[y : y + height, x : x + width][strays.mask] = 0
-    return kept

@@ -229,3 +229,8 @@ def _mask_problem(prompt: MaskPrompt, shape: tuple[int, int]) -> str:
 def _overlaps(box: tuple[float, float, float, float], shape: tuple[int, int]) -> bool:
     y0, x0, y1, x1 = box
     return y1 >= -0.5 and x1 >= -0.5 and y0 < shape[0] - 0.5 and x0 < shape[1] - 0.5
+
+
+def only_negative(prompt: Prompt) -> bool:
+    """Whether a prompt says only where the object is not."""
+    return not getattr(prompt, "positive", True)

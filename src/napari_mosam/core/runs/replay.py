@@ -9,7 +9,8 @@ from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.masks.overlap import regions_of, suppress, upsample
+from napari_mosam.core.masks.label_frames import regions_of
+from napari_mosam.core.masks.overlap import suppress, upsample
 from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import rate

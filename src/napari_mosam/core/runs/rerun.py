@@ -28,7 +28,8 @@ from napari_mosam.core.store.records import FrameTable, Record
 from napari_mosam.core.store.result import ResultWriter
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.tracking.propagate import Conditioning, FixedObjects, PropagationPass, Propagator
+from napari_mosam.core.tracking.passes import PropagationPass
+from napari_mosam.core.tracking.propagate import Conditioning, FixedObjects, Propagator
 
 if TYPE_CHECKING:
     from napari_mosam.core.masks.region import Region

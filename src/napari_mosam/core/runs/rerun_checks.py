@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.images.grey_limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.runs.run import listed
+from napari_mosam.core.runs.request import listed
 
 if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter

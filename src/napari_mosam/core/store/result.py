@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.images.places import RESULT_MARK, ResultGoneError, alone, new_group
-from napari_mosam.core.masks.overlap import label_dtype
+from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.columns import STATES, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.compose import Locked, areas_of, as_bytes, compose, merge_directions, way_since_prompt

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership, label_dtype, suppress, upsample
+from napari_mosam.core.masks.label_frames import label_dtype
+from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership, suppress, upsample
 from napari_mosam.core.masks.pieces import settle
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.memory.bank import MemoryBank
@@ -33,6 +34,7 @@ from napari_mosam.core.tracking.observations import (
     told_apart,
     without_claim,
 )
+from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.step import Decoder
 from napari_mosam.core.tracking.track import Track
 from napari_mosam.core.windows.sampling import Pyramid
@@ -43,38 +45,6 @@ if TYPE_CHECKING:
 ReadFrame = Callable[[int], "NDArray[np.float32]"]
 Seeds = dict[int, dict[int, ConditioningFrame]]
 """By object and frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class PropagationPass:
-    """One run over the movie in one direction.
-
-    Attributes
-    ----------
-    step : int
-        +1 forward, -1 backward.
-    frames : range
-        In the order they are visited.
-    starts : mapping of int to int
-        Frame on which each object enters.
-    report_start : bool
-        Whether an object's result on its starting frame belongs to this pass.
-    """
-
-    step: int
-    frames: range
-    starts: Mapping[int, int]
-    report_start: bool
-
-    @property
-    def direction(self) -> str:
-        """'forward' or 'backward'."""
-        return "forward" if self.step > 0 else "backward"
-
-    def reported(self, t: int) -> bool:
-        """Whether any object has a result on frame `t`."""
-        ahead = (t - min(self.starts.values())) if self.step > 0 else (max(self.starts.values()) - t)
-        return ahead > 0 or (ahead == 0 and self.report_start)
 
 
 def _no_claims(t: int) -> Sequence[FixedMask]:
