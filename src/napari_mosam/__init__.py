@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.download.model import download_model
     from napari_mosam.core.model.registry import available_models, load_model
-    from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, load_prompts
+    from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
+    from napari_mosam.core.prompts.files import load_prompts
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
     from napari_mosam.core.store.result import Result
 
@@ -49,7 +50,8 @@ _HOME = {
     "model.download.model": ("download_model",),
     "model.registry": ("available_models", "load_model"),
     "images.movie": ("Movie",),
-    "prompts.collection": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts", "load_prompts"),
+    "prompts.collection": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts"),
+    "prompts.files": ("load_prompts",),
     "results.frame": ("FrameResult", "ObjectResult"),
     "store.result": ("Result",),
 }

@@ -162,7 +162,7 @@ def _frame_range(given: tuple[int | None, int | None] | None, n_frames: int) -> 
 def _with_prompts(arguments: argparse.Namespace, result: LabelStack) -> LabelStack:
     if arguments.prompts is None:
         return result
-    from napari_mosam.core.prompts.collection import load_prompts
+    from napari_mosam.core.prompts.files import load_prompts
 
     prompted: dict[int, list[int]] = {}
     for prompt in load_prompts(arguments.prompts, tuple(result.labels.shape)):

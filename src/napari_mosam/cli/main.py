@@ -156,7 +156,7 @@ def _completeness(out: Path) -> bool | None:
 def _track(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.api import track
     from napari_mosam.core.images.movie import Movie
-    from napari_mosam.core.prompts.collection import load_prompts
+    from napari_mosam.core.prompts.files import load_prompts
 
     run.stop.begin()
     check_outputs(

@@ -21,7 +21,8 @@ from napari_mosam.core.api import track
 from napari_mosam.core.config.checks import Refused, refuse_address, require_room
 from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.images.movie import Movie, MovieError
-from napari_mosam.core.prompts.collection import PointPrompt, PromptError, load_prompts
+from napari_mosam.core.prompts.collection import PointPrompt, PromptError
+from napari_mosam.core.prompts.files import load_prompts
 from napari_mosam.core.simulation.movies import disk_moves
 from napari_mosam.core.store.label_stacks import open_labels
 from napari_mosam.core.store.result import Result

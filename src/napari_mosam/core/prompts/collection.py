@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -34,7 +33,6 @@ __all__ = [
     "Prompt",
     "PromptError",
     "Prompts",
-    "load_prompts",
     "polygon_mask",
 ]
 
@@ -169,26 +167,6 @@ class Prompts:
                     f"object {object_id} has negative points only, which do not say where it is; "
                     "add a positive point, a box or a mask"
                 )
-
-
-def load_prompts(path: str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
-    """Read prompts from a file and check them against the movie.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``.json`` (a list of records), ``.csv``, or a label image: ``.tif``, ``.png``, ``.npy`` or ``.zarr``.
-    shape_tyx : tuple of int
-        Shape (T, Y, X) of the movie.
-
-    Raises
-    ------
-    PromptError
-        For a file that cannot be read, and for everything that ``Prompts.check`` refuses.
-    """
-    from napari_mosam.core.prompts.files import read_prompts
-
-    return read_prompts(Path(path), shape_tyx)
 
 
 def _check_place(prompt: Prompt, shape_tyx: tuple[int, int, int]) -> None:

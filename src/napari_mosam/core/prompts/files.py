@@ -39,6 +39,24 @@ Record = Mapping[str, Any]
 logger = logging.getLogger(__name__)
 
 
+def load_prompts(path: str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
+    """Read prompts from a file and check them against the movie.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.json`` (a list of records), ``.csv``, or a label image: ``.tif``, ``.png``, ``.npy`` or ``.zarr``.
+    shape_tyx : tuple of int
+        Shape (T, Y, X) of the movie.
+
+    Raises
+    ------
+    PromptError
+        For a file that cannot be read, and for everything that ``Prompts.check`` refuses.
+    """
+    return read_prompts(Path(path), shape_tyx)
+
+
 def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
     """Read a prompts file of any supported kind and check it against a movie of that shape.
 
