@@ -28,7 +28,7 @@ from benchmarks.rows import PROMPTED_ROWS, engine_rows
 from benchmarks.runs import Job, PromptKind, read_records, run
 from benchmarks.tasks import MODALITY, Task, real_tasks, shortened, stress_tasks
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.simulation.movies import STRESS_CASES
+from napari_mosam.core.simulation import STRESS_CASES
 
 MOVIE_GROUPS = {"real": list(MODALITY), "stress": list(STRESS_CASES)}
 

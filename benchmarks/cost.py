@@ -26,7 +26,7 @@ from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.simulation.movies import SimulatedMovie, SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulatedMovie, SimulationConfig, simulate
 
 SIDE, N_CELLS, WARM_UP = 512, 16, 2
 

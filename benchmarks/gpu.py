@@ -43,7 +43,7 @@ from napari_mosam.core.model.build import build_from_file
 from napari_mosam.core.model.device import autocast, choose_device, choose_dtype
 from napari_mosam.core.model.registry import load_model, model_info
 from napari_mosam.core.prompts.collection import Prompts
-from napari_mosam.core.simulation.movies import SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.windows.window import Window
 
 STEPS = ("environment", "parity", "speed")

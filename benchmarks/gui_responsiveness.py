@@ -19,7 +19,7 @@ import torch
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_mosam.core.simulation.movies import SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.widgets import MosamWidget
 
 BEAT_MS = 5

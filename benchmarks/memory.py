@@ -21,7 +21,7 @@ def make_movie(path: Path, n_frames: int, side: int, n_cells: int) -> None:
     import numpy as np
     import zarr
 
-    from napari_mosam.core.simulation.movies import SimulationConfig, Simulator
+    from napari_mosam.core.simulation import SimulationConfig, Simulator
 
     shape = (side, side)
     simulator = Simulator(SimulationConfig(seed=1, n_frames=n_frames, shape=shape, n_cells=n_cells, diameter=40))

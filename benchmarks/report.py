@@ -15,7 +15,7 @@ from benchmarks.rows import PROMPTED_ROWS, digest
 from benchmarks.stats import Interval, interval, movies_mean, standard_error
 from benchmarks.tasks import CELL_MOVIES, MODALITY
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.simulation.movies import STRESS_CASES
+from napari_mosam.core.simulation import STRESS_CASES
 
 matplotlib.use("Agg")
 

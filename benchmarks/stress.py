@@ -2,7 +2,7 @@
 
     python -m benchmarks.stress --out stress --jobs 2
 
-Simulated movies (`core.simulation.movies.STRESS_CASES`), ten seeds each, every cell prompted with its true mask on
+Simulated movies (`core.simulation.STRESS_CASES`), ten seeds each, every cell prompted with its true mask on
 the first frame. An object is back, or kept, when its mean IoU with its own truth exceeds 0.5 over the last five frames
 on which it shows; a kept one moreover never lay on another object. An object is lost when it is not back.
 

@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from skimage.segmentation import clear_border
 
-from napari_mosam.core.simulation.movies import STRESS_CASES
+from napari_mosam.core.simulation import STRESS_CASES
 
 N_FRAMES = 26
 MIN_ALIVE, MIN_AREA = 15, 30

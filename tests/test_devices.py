@@ -19,7 +19,7 @@ from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.model.build import build_from_file, load_weights
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompts
-from napari_mosam.core.simulation.movies import sample_movie, touching_cells
+from napari_mosam.core.simulation import sample_movie, touching_cells
 
 ENGINES = {
     "plain": EngineConfig.plain(),

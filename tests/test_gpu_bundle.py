@@ -109,7 +109,7 @@ def test_training_and_the_engine_need_no_more_than_a_gpu_machine_has():
         "import training.run, training.data.pseudo, training.simulator.movies\n"
         "from napari_mosam.core.api import segment\n"
         "from napari_mosam.core.prompts.collection import Prompts\n"
-        "from napari_mosam.core.simulation.movies import disk_moves\n"
+        "from napari_mosam.core.simulation import disk_moves\n"
         "movie = disk_moves(0, n_frames=2)\n"
         "found = list(segment(movie.images, Prompts.from_labels(movie.labels[0]), device='cpu'))\n"
         "assert (found[1].labels > 0).any()\n"

@@ -22,11 +22,11 @@ from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import FrameResult, ObjectState
-from napari_mosam.core.simulation.movies import CASES
+from napari_mosam.core.simulation import CASES
 from napari_mosam.core.windows.sampling import paste
 
 FILMS = {"twins_cross": (1, 1), "long_occlusion": (3, 2)}
-"""Case of `napari_mosam.core.simulation.movies` -> seed, and every how many frames one is shown."""
+"""Case of `napari_mosam.core.simulation` -> seed, and every how many frames one is shown."""
 ENGINES = {"SAM 2 memory": EngineConfig.plain(), "MoSAM": EngineConfig()}
 LEGEND = "dashed circle: reported lost     red cross: covered by another cell's mask, or mask on no cell"
 PANEL, HEAD, FOOT, GAP, MARK, LINE, DASH = 330, 24, 22, 6, 10, 13, 7

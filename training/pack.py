@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2 import Sam2Segmenter
-from napari_mosam.core.simulation.movies import disk_moves
+from napari_mosam.core.simulation import disk_moves
 from training.nano.networks import size_in_millions
 
 VERSION = 2

@@ -19,7 +19,7 @@ from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.engine import WindowConfig as EngineWindow
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import BoxPrompt
-from napari_mosam.core.simulation.movies import disk_moves
+from napari_mosam.core.simulation import disk_moves
 from training.config import TrainingConfig
 from training.nano.loop import CHECKPOINT, LOG, Place
 from training.nano.metrics_log import read_journal

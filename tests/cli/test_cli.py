@@ -22,7 +22,7 @@ from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.images.places import ResultGoneError
 from napari_mosam.core.prompts.files import load_prompts
-from napari_mosam.core.simulation.movies import disk_moves
+from napari_mosam.core.simulation import disk_moves
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_mosam.core.simulation.movies import disk_moves
+from napari_mosam.core.simulation import disk_moves
 from napari_mosam.core.store.result import Result
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -21,7 +21,7 @@ from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.catalogue import model_info
 from napari_mosam.core.model.configs import build_official
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.simulation.movies import disk_moves
+from napari_mosam.core.simulation import disk_moves
 
 TINY = "sam2.1_hiera_tiny.pt"
 CONTENT = bytes(range(256)) * 8000

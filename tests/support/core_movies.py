@@ -6,7 +6,7 @@ import torch
 from training.data.movies import MovieBatch
 from training.randomness import generator, integers
 
-from napari_mosam.core.simulation.movies import SimulatedMovie, disk_moves
+from napari_mosam.core.simulation import SimulatedMovie, disk_moves
 
 
 class CoreMovies:

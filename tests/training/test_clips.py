@@ -13,7 +13,7 @@ from training.data.movies import MovieBatch
 from training.data.windows import crop_images, crop_labels, move_logits, squares
 from training.randomness import generator
 
-from napari_mosam.core.simulation.movies import disk_divides, disk_vanishes, touching_cells
+from napari_mosam.core.simulation import disk_divides, disk_vanishes, touching_cells
 from napari_mosam.core.windows.sampling import Pyramid, read_logits
 from napari_mosam.core.windows.window import Window
 

@@ -22,7 +22,7 @@ from training.nano.prompting import (
 )
 from training.randomness import generator
 
-from napari_mosam.core.simulation.movies import touching_cells
+from napari_mosam.core.simulation import touching_cells
 
 SIZE = 64
 USUAL = WindowConfig()

@@ -21,7 +21,7 @@ from napari_mosam.core.memory.selection import ReadContext, recall_gated, recall
 from napari_mosam.core.model.protocol import MemoryFrame, PointPrompts
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.model.sam2_parts import Sam2Parts
-from napari_mosam.core.simulation.movies import touching_cells
+from napari_mosam.core.simulation import touching_cells
 
 SMOKE = read_config(CONFIGS / "smoke.toml")
 BOXES = PromptConfig(**{k: float(k == "box") for k in KINDS}, corrections=0, late_correction=0, motion=0)

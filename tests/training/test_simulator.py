@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion
 from tests.support.truth import iou_but_for_the_rim, stands_free, warped
 from training.simulator.movies import KINDS, SimulatedBatch, random_batch, random_config, render_batch
 
-from napari_mosam.core.simulation.movies import CASES, SimulatedMovie, SimulationConfig, simulate
+from napari_mosam.core.simulation import CASES, SimulatedMovie, SimulationConfig, simulate
 from napari_mosam.core.simulation.optics import Camera, Optics
 from napari_mosam.core.simulation.scene import build_scene
 

@@ -24,7 +24,7 @@ from training.slices import HEADER, Slice, read_slice
 
 from napari_mosam.core.model.build import ModelError, read_weights
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.simulation.movies import disk_moves
+from napari_mosam.core.simulation import disk_moves
 
 CPU = torch.device("cpu")
 SMOKE = read_config(CONFIGS / "smoke.toml")

@@ -78,7 +78,7 @@ class EasyMovies:
 
     def movies(self, seed: str, n: int, n_frames: int, side: int, device: torch.device) -> MovieBatch:
         """See :class:`MovieSource`."""
-        from napari_mosam.core.simulation.movies import SimulationConfig
+        from napari_mosam.core.simulation import SimulationConfig
         from napari_mosam.core.simulation.scene import build_scene
         from training.simulator.movies import render_batch
 

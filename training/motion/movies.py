@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.simulation.movies import SimulatedMovie, SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulatedMovie, SimulationConfig, simulate
 
 MODALITIES = ("fluorescence", "phase", "dic")
 SHAPES = ("round", "ellipse", "lobed", "rod")

@@ -1,4 +1,4 @@
-"""Simulated movies by the batch, on a CPU or a GPU, from the same scenes as `napari_mosam.core.simulation.movies`.
+"""Simulated movies by the batch, on a CPU or a GPU, from the same scenes as `napari_mosam.core.simulation`.
 
 Scenes are built on the host; drawing is done in torch for all movies of a modality at once. The truth is that of the
 numpy back end; random noise differs.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_mosam.core.simulation.movies import SimulationConfig
+from napari_mosam.core.simulation import SimulationConfig
 from napari_mosam.core.simulation.optics import Camera, Optics
 
 Rng = np.random.Generator

@@ -25,7 +25,7 @@ def simulated_cells() -> list[LayerData]:
     list of layer data
         An image (30, 256, 256) of uint16 and 'truth', labels of the same shape.
     """
-    from napari_mosam.core.simulation.movies import sample_movie
+    from napari_mosam.core.simulation import sample_movie
 
     movie = sample_movie()
     image = {"name": "simulated cells", "axis_labels": _AXES, "colormap": "gray"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_mosam.core.export.ctc import export_ctc
-from napari_mosam.core.simulation.movies import disk_divides, disk_vanishes
+from napari_mosam.core.simulation import disk_divides, disk_vanishes
 from napari_mosam.core.store.ctc_manifest import MANIFEST
 from napari_mosam.core.store.label_stacks import open_labels
 

@@ -12,16 +12,15 @@ from napari_mosam.core.api import segment
 from napari_mosam.core.images.frame_samples import spread
 from napari_mosam.core.images.grey_limits import (
     Brightness,
-    FrameSample,
     GreyLimits,
     find_limits,
     smoothed,
     trend,
-    without_data,
 )
+from napari_mosam.core.images.grey_statistics import FrameSample, without_data
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import BoxPrompt, Prompts
-from napari_mosam.core.simulation.movies import STRESS_CASES, SimulationConfig, simulate
+from napari_mosam.core.simulation import STRESS_CASES, SimulationConfig, simulate
 
 CELLS = simulate(SimulationConfig(seed=1, n_frames=16, n_cells=6, diameter=20.0, shape=(128, 160)))
 IMAGES = CELLS.images.astype(np.uint16) + 500

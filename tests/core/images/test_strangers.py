@@ -23,7 +23,7 @@ from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.images.movie import Movie, MovieError
 from napari_mosam.core.prompts.collection import PointPrompt, PromptError
 from napari_mosam.core.prompts.files import load_prompts
-from napari_mosam.core.simulation.movies import disk_moves
+from napari_mosam.core.simulation import disk_moves
 from napari_mosam.core.store.label_stacks import open_labels
 from napari_mosam.core.store.result import Result
 

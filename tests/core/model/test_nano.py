@@ -12,7 +12,7 @@ from tests.support.fake_model import iou
 from napari_mosam.core.api import segment
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
-from napari_mosam.core.simulation.movies import disk_moves, disk_vanishes, sample_movie, touching_cells
+from napari_mosam.core.simulation import disk_moves, disk_vanishes, sample_movie, touching_cells
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from napari_mosam.core.model.configs import build_official
 from napari_mosam.core.model.registry import model_info
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
-from napari_mosam.core.simulation.movies import sample_movie, touching_cells
+from napari_mosam.core.simulation import sample_movie, touching_cells
 
 SIZE, N_FRAMES = 256, 12
 LAST = N_FRAMES - 1

@@ -10,7 +10,7 @@ from tests.core.motion.test_drift import moved, texture
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.motion.flow import FlowField, choose_flow, dense_flow
 from napari_mosam.core.motion.lucas_kanade import halve, lucas_kanade_flow, read_clamped
-from napari_mosam.core.simulation.movies import SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulationConfig, simulate
 
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is missing")
 METHODS = ["ilk", "torch", pytest.param("dis", marks=needs_opencv)]

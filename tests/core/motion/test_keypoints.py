@@ -11,7 +11,7 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
 from napari_mosam.core.motion.keypoints import KeypointConfig, SparseMotion, track_keypoints
 from napari_mosam.core.motion.matching import Levels, Patches, correlations, match
-from napari_mosam.core.simulation.movies import SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulationConfig, simulate
 
 STILL = (0.0, 0.0)
 

@@ -16,10 +16,9 @@ from napari_mosam.core.prompts.collection import (
     PointPrompt,
     PromptError,
     Prompts,
-    load_prompts,
     polygon_mask,
 )
-from napari_mosam.core.prompts.files import CSV_COLUMNS
+from napari_mosam.core.prompts.files import CSV_COLUMNS, load_prompts
 
 SHAPE = (4, 20, 30)
 FRAME = SHAPE[1:]

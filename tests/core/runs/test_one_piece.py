@@ -12,7 +12,7 @@ from tests.support.fake_model import FakeSegmenter
 from napari_mosam.core.api import preview, rerun, segment, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig, WindowConfig
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
-from napari_mosam.core.simulation.movies import SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.store.compose import as_bytes, compose
 from napari_mosam.core.store.records import Record
 

@@ -17,7 +17,7 @@ from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPro
 from napari_mosam.core.results.columns import TABLE
 from napari_mosam.core.runs.rerun_checks import same_movie
 from napari_mosam.core.runs.rerun_plan import PromptHistory, RerunSegment, ResultRange, grouped, plan_object
-from napari_mosam.core.simulation.movies import SimulationConfig, simulate
+from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.store.result import Result
 
 N = 20

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, map_coordinates
 from tests.support.truth import iou, iou_but_for_the_rim, stands_free, warped
 
-from napari_mosam.core.simulation import movies as sim
-from napari_mosam.core.simulation.movies import SimulationConfig, Simulator, simulate
+from napari_mosam.core import simulation as sim
+from napari_mosam.core.simulation import SimulationConfig, Simulator, simulate
 
 MODALITIES = ("fluorescence", "phase", "dic")
 SHAPES = ("round", "ellipse", "lobed", "rod")

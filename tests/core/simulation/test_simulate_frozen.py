@@ -8,7 +8,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from napari_mosam.core.simulation import movies as sim
+from napari_mosam.core import simulation as sim
 
 CASES = {
     "disk_moves": ({}, "0740497d422bfaa7"),

@@ -11,7 +11,7 @@ from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MotionConfig
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import Prompts
-from napari_mosam.core.simulation.movies import (
+from napari_mosam.core.simulation import (
     SimulationConfig,
     crowd,
     simulate,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.checks import Refused, require_room
 from napari_mosam.core.images.axes import FramePlan, MovieError, ZChoice, plan_frames
 from napari_mosam.core.images.frame_samples import SamplePlan, read_frames
-from napari_mosam.core.images.grey_limits import FrameSample, GreyLimits, exact_limits, find_limits
+from napari_mosam.core.images.grey_limits import GreyLimits, exact_limits, find_limits
+from napari_mosam.core.images.grey_statistics import FrameSample
 from napari_mosam.core.images.sources import Source, open_source
 from napari_mosam.core.images.tiff import SMALLER
 
