@@ -47,8 +47,8 @@ train: setup  ## train nano by its recipe on one GPU (RECIPE=pico, TRAIN_ARGS="-
 train-smoke: setup  ## train a small network on the CPU and try it in the engine: does training work?
 	@$(BIN)/python -m training.smoke
 
-lint: setup  ## check style and format
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: setup  ## check style, format, the layers of imports and the declared dependencies
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/deptry src
 
 format: setup  ## apply style and format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

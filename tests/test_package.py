@@ -1,17 +1,12 @@
-import ast
 import json
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import entry_points, version
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import npe2
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
 import napari_mosam
 
@@ -29,44 +24,6 @@ def modules_after(statement: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def imported_by(path: Path) -> set[str]:
-    """Top-level modules that a file imports anywhere, functions and type checking included."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").split(".")[0])
-            if (node.module or "").startswith("napari_mosam") and "core" not in (node.module or ""):
-                found.add(f"{node.module} (outside core)")
-    return found
-
-
-# --- what is required ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def project() -> dict[str, Any]:
-    """The section 'project' of pyproject.toml."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-
-@pytest.mark.parametrize(
-    ("name", "too_old", "why"),
-    [("numcodecs", "0.16.5", "unpickles chunks"), ("zarr", "3.1.2", "does not fit tifffile's stores")],
-)
-def test_versions_that_harm_are_not_installed(project, name, too_old, why):
-    (required,) = (r for r in map(Requirement, project["dependencies"]) if r.name == name)
-    assert not required.specifier.contains(too_old), why
-    assert required.specifier.contains(version(name))
-
-
-def test_opencv_comes_with_the_package_and_brings_no_qt(project):
-    everything = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    assert [r.name for r in map(Requirement, everything) if r.name.startswith("opencv")] == ["opencv-python-headless"]
-    assert any(r.startswith("opencv-python-headless") for r in project["dependencies"])
-
-
 # --- imports ---------------------------------------------------------------------------------------------------------
 
 
@@ -78,14 +35,32 @@ def test_the_command_line_starts_without_the_engine():
     assert not modules_after("import napari_mosam.cli.main") & (GUI | ENGINE)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from napari_mosam.core import api",
+        "from napari_mosam.core.runs.request import check_prompts, count_steps",
+        "from napari_mosam.core.evaluation.evaluate import evaluate",
+        "import napari_mosam.widgets._widget",
+    ],
+)
+def test_what_is_checked_before_a_run_loads_no_torch(statement):
+    assert not modules_after(statement) & {"torch", "sam2", "torchvision"}
+
+
+def test_building_a_request_loads_no_torch():
+    request = (
+        "import numpy as np, napari_mosam as mosam\n"
+        "from napari_mosam.widgets._engine import Engine\n"
+        "from napari_mosam.widgets._settings import RunSettings\n"
+        "prompts = mosam.Prompts([mosam.BoxPrompt(1, 0, (2, 2, 9, 9))])\n"
+        "assert Engine().count_steps((3, 32, 32), prompts, RunSettings()) == 3"
+    )
+    assert not modules_after(request) & {"torch", "sam2", "torchvision"}
+
+
 def test_the_widget_module_is_imported_without_torch():
     assert not modules_after("import napari_mosam.widgets") & {"torch", "sam2", "torchvision"}
-
-
-@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_core_imports_neither_napari_nor_qt(path):
-    forbidden = {name for name in imported_by(path) if name in GUI or "outside core" in name}
-    assert not forbidden
 
 
 def test_core_loads_neither_napari_nor_qt():

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_mosam.cli.main import main as cli
+from napari_mosam.cli import main as cli
 from napari_mosam.widgets.sample_data import scratch_assay_path
 
 IMAGE_CHANNEL, LABEL_CHANNEL = 0, 2

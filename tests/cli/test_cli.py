@@ -14,9 +14,9 @@ import tifffile
 import zarr
 from PIL import Image
 
+from napari_mosam.cli import main as cli
 from napari_mosam.cli.arguments import parse_frames
 from napari_mosam.cli.checks import UsageError, check_outputs, load_config
-from napari_mosam.cli.main import main as cli
 from napari_mosam.cli.places import Input
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.export.ctc import export_ctc

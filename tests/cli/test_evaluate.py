@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_mosam.cli.main import main as cli
+from napari_mosam.cli import main as cli
 from napari_mosam.core.config.whole_files import whole_file
 from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.prompts.collection import PointPrompt

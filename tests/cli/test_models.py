@@ -16,7 +16,7 @@ import torch
 import zarr
 from tests.support.weights_server import Answer, serving
 
-from napari_mosam.cli.main import main as cli
+from napari_mosam.cli import main as cli
 from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.catalogue import model_info
 from napari_mosam.core.model.configs import build_official
@@ -117,7 +117,7 @@ def test_a_download_shows_its_progress_and_prints_the_path(server, mosam, tmp_pa
 def test_a_hash_that_nobody_published_is_told_on_a_line_of_its_own(server, publish, tmp_path):
     """In a process of its own, since pytest takes the log."""
     code = (
-        "import sys; from dataclasses import replace; from napari_mosam.cli.main import main as cli;"
+        "import sys; from dataclasses import replace; from napari_mosam.cli import main as cli;"
         "from napari_mosam.core.model import catalogue as c;"
         "c._MODELS = tuple(replace(m, sha256=None, size=None) for m in c._MODELS);"
         "sys.exit(cli.main(['models', 'download', 'sam2.1-tiny']))"

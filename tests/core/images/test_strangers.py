@@ -16,7 +16,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_mosam.cli.main import main as cli
+from napari_mosam.cli import main as cli
 from napari_mosam.core.api import track
 from napari_mosam.core.config.checks import Refused, refuse_address, require_room
 from napari_mosam.core.export.ctc import export_ctc

@@ -101,11 +101,6 @@ class Kalman:
         # this longer form of the new covariance stays symmetric and positive under rounding
         return replace(self, mean=mean, covariance=kept @ self.covariance @ kept.T + noise)
 
-    def gate(self, center_yx: tuple[float, float]) -> float:
-        """Mahalanobis distance of a centre seen on the predicted frame: 3 is already unlikely (1 %)."""
-        off = np.asarray(center_yx, float) - self.mean[:2]
-        return float(np.sqrt(off @ np.linalg.solve(self._innovation, off)))
-
     @property
     def _innovation(self) -> NDArray[np.float64]:
         return np.asarray(self.covariance[:2, :2] + (MEASUREMENT * self.diameter) ** 2 * np.eye(2))
