@@ -119,7 +119,7 @@ def test_training_and_the_engine_need_no_more_than_a_gpu_machine_has():
 
 
 def test_the_benchmark_names_what_no_longer_fits(tmp_path):
-    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--quick", "--device", "cpu", "--minutes", "0"]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--device", "cpu", "--minutes", "0"]
     done = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True, env=SOURCES_FIRST)
     assert done.returncode == 0, done.stderr
     for step in ("parity", "speed"):
@@ -133,7 +133,8 @@ def test_the_benchmark_names_what_no_longer_fits(tmp_path):
 def test_the_whole_benchmark_runs_on_a_cpu_and_its_slice_is_gone_on_from(tmp_path):
     command = [
         sys.executable,
-        str(ROOT / "benchmarks" / "gpu.py"),
+        "-m",
+        "benchmarks.gpu",
         "--quick",
         "--device",
         "cpu",

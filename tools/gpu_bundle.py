@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from training.data.stills import SOURCES, StillFile, find_stills, normalised, read_still, stills_folder  # noqa: E402
 
 LARGEST_MB = 45
-CODE = ("src/napari_mosam", "training", "benchmarks/_options.py", "benchmarks/_stock.py", "benchmarks/gpu.py")
+CODE = ("src/napari_mosam", "training", "benchmarks/__init__.py", "benchmarks/options.py", "benchmarks/stock.py", "benchmarks/gpu.py")
 LEFT_OUT = ("__pycache__", "widgets", "*.pyc", "*.md")
 WHEELS = ("sam2", "hydra-core", "omegaconf", "antlr4-python3-runtime", "iopath", "portalocker")
 STILL_SIDE = 320
@@ -53,7 +53,7 @@ trap 'rm -rf "$site"' EXIT
 for wheel in "$here"/wheels/*.whl; do "$python" -m zipfile -e "$wheel" "$site"; done
 # last on the path: what the machine has of its own comes first, but for what it lacks
 export PYTHONPATH="$here/src:$here:$site" PYTHONUNBUFFERED=1
-gpu=("$python" "$here/benchmarks/gpu.py" --out "$out" --stills "$here/stills")
+gpu=("$python" -m benchmarks.gpu --out "$out" --stills "$here/stills")
 case "$what" in
   measure) "${gpu[@]}" --minutes "${MINUTES:-6}" --movies "$here/movies" "$@" ;;
   train) "${gpu[@]}" --minutes "${MINUTES:-9}" --only environment --slice-minutes "${MINUTES:-9}" \\

@@ -1,4 +1,4 @@
-"""Make the gallery of simulated movies: one row per kind, `python -m docs.make_gallery` from the repository's root.
+"""Make the gallery of simulated movies: one row per kind, `python -m tools.make_gallery` from the repository's root.
 
 Each row shows two movies on their first, middle and last frame, and the last one again with the outlines of its cells.
 """

@@ -1,7 +1,7 @@
 """With every part of its own off, on the whole frame, the engine is SAM 2.
 
 The reference is the video predictor of the sam2 package with the same weights and the engine's own normalised frames;
-see ``benchmarks/_stock.py``.
+see ``benchmarks/stock.py``.
 """
 
 import numpy as np
