@@ -29,7 +29,14 @@ sys.path.insert(0, str(ROOT))
 from training.data.stills import SOURCES, StillFile, find_stills, normalised, read_still, stills_folder  # noqa: E402
 
 LARGEST_MB = 45
-CODE = ("src/napari_mosam", "training", "benchmarks/__init__.py", "benchmarks/options.py", "benchmarks/stock.py", "benchmarks/gpu.py")
+CODE = (
+    "src/napari_mosam",
+    "training",
+    "benchmarks/__init__.py",
+    "benchmarks/options.py",
+    "benchmarks/stock.py",
+    "benchmarks/gpu.py",
+)
 LEFT_OUT = ("__pycache__", "widgets", "*.pyc", "*.md")
 WHEELS = ("sam2", "hydra-core", "omegaconf", "antlr4-python3-runtime", "iopath", "portalocker")
 STILL_SIDE = 320
