@@ -6,7 +6,7 @@
 Every movie is made in memory. Objects are prompted with boxes on the first frame that is not spoilt and followed
 forward by the shipped model; J is the mean IoU over all objects and frames, 'lost' the part of them below 0.1. Frames
 that are spoilt altogether are not scored. 'old' are the 0.5 and 99.8 percentiles of the pixels of 16 frames, which
-were the limits up to version 0.4.
+were the limits before.
 """
 
 import argparse
