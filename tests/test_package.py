@@ -41,7 +41,7 @@ def test_the_command_line_starts_without_the_engine():
         "from napari_mosam.core import api",
         "from napari_mosam.core.runs.request import check_prompts, count_steps",
         "from napari_mosam.core.evaluation.evaluate import evaluate",
-        "import napari_mosam.widgets._widget",
+        "import napari_mosam.widgets.widget",
     ],
 )
 def test_what_is_checked_before_a_run_loads_no_torch(statement):
@@ -51,8 +51,8 @@ def test_what_is_checked_before_a_run_loads_no_torch(statement):
 def test_building_a_request_loads_no_torch():
     request = (
         "import numpy as np, napari_mosam as mosam\n"
-        "from napari_mosam.widgets._engine import Engine\n"
-        "from napari_mosam.widgets._settings import RunSettings\n"
+        "from napari_mosam.widgets.engine import Engine\n"
+        "from napari_mosam.widgets.controls.settings import RunSettings\n"
         "prompts = mosam.Prompts([mosam.BoxPrompt(1, 0, (2, 2, 9, 9))])\n"
         "assert Engine().count_steps((3, 32, 32), prompts, RunSettings()) == 3"
     )

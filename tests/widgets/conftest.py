@@ -14,9 +14,9 @@ from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.windows.window import Window
 from napari_mosam.widgets import MosamWidget
-from napari_mosam.widgets._engine import ModelChoice
-from napari_mosam.widgets._session import ScratchStore
-from napari_mosam.widgets._tags import movie_id, tag_of
+from napari_mosam.widgets.engine import ModelChoice
+from napari_mosam.widgets.layers.scratch_store import ScratchStore
+from napari_mosam.widgets.layers.tags import movie_id, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +123,7 @@ def open_widget(
     make_napari_viewer: Any, qtbot: Any, tmp_path: Any, engine: FakeEngine, monkeypatch: Any
 ) -> Iterator[Callable[..., MosamWidget]]:
     """A function: image array, viewer and its options -> docked widget. Ends every run at the end of the test."""
-    monkeypatch.setattr("napari_mosam.widgets._session.default_root", lambda: tmp_path / "cache")
+    monkeypatch.setattr("napari_mosam.widgets.layers.scratch_store.default_root", lambda: tmp_path / "cache")
     widgets: list[MosamWidget] = []
 
     def opened(

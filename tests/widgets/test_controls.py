@@ -8,9 +8,9 @@ import time
 import pytest
 
 from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
-from napari_mosam.widgets._controls import Controls
-from napari_mosam.widgets._session import ScratchStore, remove_stale
-from napari_mosam.widgets._settings import RunSettings
+from napari_mosam.widgets.controls.controls import Controls
+from napari_mosam.widgets.controls.settings import RunSettings
+from napari_mosam.widgets.layers.scratch_store import ScratchStore, remove_stale
 
 
 @pytest.mark.parametrize(

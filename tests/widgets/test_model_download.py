@@ -7,7 +7,7 @@ import pytest
 from napari.utils.notifications import notification_manager
 from tests.support.weights_server import Answer, serving
 
-from napari_mosam.widgets._engine import Engine, ModelChoice
+from napari_mosam.widgets.engine import Engine, ModelChoice
 
 TINY = "sam2.1_hiera_tiny.pt"
 CONTENT = random.Random(1).randbytes(2_000_000)

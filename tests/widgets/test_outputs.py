@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from napari_mosam.widgets._engine import Engine
-from napari_mosam.widgets._output_layers import FlowOutput
+from napari_mosam.widgets.engine import Engine
+from napari_mosam.widgets.layers.outputs import FlowOutput
 
 
 def test_confidence_and_motion_layers(open_widget, movie, hands):

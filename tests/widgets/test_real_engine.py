@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.widgets._engine import Engine
+from napari_mosam.widgets.engine import Engine
 
 
 @pytest.fixture

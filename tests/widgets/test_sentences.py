@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_mosam.core.results.frame import ObjectState
-from napari_mosam.widgets._doubts import Doubts, preview_sentence
+from napari_mosam.widgets.doubts import Doubts, preview_sentence
 
 
 def doubts_of(make_result, *frames):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_mosam.widgets._engine import Engine
-from napari_mosam.widgets._source import MovieSource
+from napari_mosam.widgets.engine import Engine
+from napari_mosam.widgets.layers.source import MovieSource
 
 
 @pytest.fixture

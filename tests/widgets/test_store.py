@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import label
 
-from napari_mosam.widgets._store import STORE, LabelStore, StoredLabels
+from napari_mosam.widgets.layers.label_store import STORE, LabelStore, StoredLabels
 
 SHAPE = (6, 7)
 FRAMES = arrays(np.uint8, SHAPE, elements=st.integers(0, 4))

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_mosam.widgets._widget import MosamWidget
+    from napari_mosam.widgets.widget import MosamWidget
 
 __all__ = ["MosamWidget"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "MosamWidget":
-        from napari_mosam.widgets._widget import MosamWidget
+        from napari_mosam.widgets.widget import MosamWidget
 
         return MosamWidget
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.widgets._doubts import preview_sentence
-from napari_mosam.widgets._output_layers import LabelsOutput, PreviewOutput
-from napari_mosam.widgets._prompt_layers import check_frame
-from napari_mosam.widgets._run_view import RunView
-from napari_mosam.widgets._runner import RunEnd, Worker
-from napari_mosam.widgets._source import SourceError
+from napari_mosam.widgets.doubts import preview_sentence
+from napari_mosam.widgets.layers.outputs import LabelsOutput, PreviewOutput
+from napari_mosam.widgets.layers.prompts import check_frame
+from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.run_view import RunView
+from napari_mosam.widgets.worker import RunEnd, Worker
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.grey_limits import GreyLimits
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
-    from napari_mosam.widgets._controls import Controls
-    from napari_mosam.widgets._engine import Engine
-    from napari_mosam.widgets._label_ids import LabelIds
-    from napari_mosam.widgets._painted import PaintWatch
-    from napari_mosam.widgets._session import ScratchStore
-    from napari_mosam.widgets._settings import RunSettings
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.controls.controls import Controls
+    from napari_mosam.widgets.controls.settings import RunSettings
+    from napari_mosam.widgets.engine import Engine
+    from napari_mosam.widgets.layers.label_ids import LabelIds
+    from napari_mosam.widgets.layers.painted import PaintWatch
+    from napari_mosam.widgets.layers.scratch_store import ScratchStore
+    from napari_mosam.widgets.layers.source import MovieSource
 
 
 class Controller:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.layers.source import MovieSource
 
 NAME = "MoSAM diameter"
 

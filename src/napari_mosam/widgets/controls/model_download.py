@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QProgressBar, QPushButton, QStackedLayout, QWidget
 
-from napari_mosam.widgets._builders import fill_menu, make_boxed, make_row
-from napari_mosam.widgets._source import SourceError
+from napari_mosam.widgets.controls.builders import fill_menu, make_boxed, make_row
+from napari_mosam.widgets.layers.source import SourceError
 
 if TYPE_CHECKING:
-    from napari_mosam.widgets._controls import Controls
-    from napari_mosam.widgets._engine import Engine, ModelChoice
+    from napari_mosam.widgets.controls.controls import Controls
+    from napari_mosam.widgets.engine import Engine, ModelChoice
 
 logger = logging.getLogger(__name__)
 

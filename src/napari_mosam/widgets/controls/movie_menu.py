@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets._support import ViewerLink
-from napari_mosam.widgets._tags import ROLE, movie_id, tag_of
+from napari_mosam.widgets.layers.tags import ROLE, movie_id, tag_of
+from napari_mosam.widgets.support import ViewerLink
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
-    from napari_mosam.widgets._builders import LayerCombo
+    from napari_mosam.widgets.controls.builders import LayerCombo
 
 OPAQUE = ("opaque", "translucent", "translucent_no_depth")
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
-from napari_mosam.widgets._label_ids import label_frame
-from napari_mosam.widgets._source import SourceError
-from napari_mosam.widgets._tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
+from napari_mosam.widgets.layers.label_ids import label_frame
+from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points, Shapes
     from numpy.typing import NDArray
 
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.layers.source import MovieSource
 
 Sign = Literal["+", "-"]
 SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b"}

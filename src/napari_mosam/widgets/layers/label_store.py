@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
-    from napari_mosam.widgets._session import ScratchStore
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.layers.scratch_store import ScratchStore
+    from napari_mosam.widgets.layers.source import MovieSource
 
 STORE = "napari-mosam store"
 

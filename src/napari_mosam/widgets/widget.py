@@ -8,28 +8,28 @@ from weakref import ref
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
-from napari_mosam.widgets._builders import fill_menu
-from napari_mosam.widgets._controls import Controls
-from napari_mosam.widgets._diameter import DiameterTool
-from napari_mosam.widgets._engine import Engine
-from napari_mosam.widgets._jobs import Controller
-from napari_mosam.widgets._label_ids import LabelIds
-from napari_mosam.widgets._model_download import ModelDownload
-from napari_mosam.widgets._movie_menu import MovieMenu
-from napari_mosam.widgets._painted import PaintWatch
-from napari_mosam.widgets._prompt_layers import PromptLayers
-from napari_mosam.widgets._session import ScratchStore
-from napari_mosam.widgets._source import MovieSource, SourceError
-from napari_mosam.widgets._status import hint, micrometres, painted_summary, pixels_on_frames, prompt_summary
-from napari_mosam.widgets._store import STORE, detach_copy
-from napari_mosam.widgets._support import Reporting, ViewerLink, look_around, put_into_scroll_area, shut_down
-from napari_mosam.widgets._tags import movie_id, tag_of
+from napari_mosam.widgets.controller import Controller
+from napari_mosam.widgets.controls.builders import fill_menu
+from napari_mosam.widgets.controls.controls import Controls
+from napari_mosam.widgets.controls.diameter import DiameterTool
+from napari_mosam.widgets.controls.model_download import ModelDownload
+from napari_mosam.widgets.controls.movie_menu import MovieMenu
+from napari_mosam.widgets.engine import Engine
+from napari_mosam.widgets.layers.label_ids import LabelIds
+from napari_mosam.widgets.layers.label_store import STORE, detach_copy
+from napari_mosam.widgets.layers.painted import PaintWatch
+from napari_mosam.widgets.layers.prompts import PromptLayers
+from napari_mosam.widgets.layers.scratch_store import ScratchStore
+from napari_mosam.widgets.layers.source import MovieSource, SourceError
+from napari_mosam.widgets.layers.tags import movie_id, tag_of
+from napari_mosam.widgets.messages import hint, micrometres, painted_summary, pixels_on_frames, prompt_summary
+from napari_mosam.widgets.support import Reporting, ViewerLink, look_around, put_into_scroll_area, shut_down
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_mosam.widgets._run_view import RunView
-    from napari_mosam.widgets._runner import Worker
+    from napari_mosam.widgets.run_view import RunView
+    from napari_mosam.widgets.worker import Worker
 
 
 class MosamWidget(QWidget):

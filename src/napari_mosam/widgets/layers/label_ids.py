@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets._source import SourceError
-from napari_mosam.widgets._tags import movie_id, tag_of
+from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.layers.tags import movie_id, tag_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.layers.source import MovieSource
 
 SEEN = "napari-mosam largest id"
 

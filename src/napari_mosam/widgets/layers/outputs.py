@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets._store import STORE, LabelStore, LabelWriter, Painted, StoredLabels, make_writable
-from napari_mosam.widgets._tags import layer_name, movie_id, put_tag, tagged
+from napari_mosam.widgets.layers.label_store import STORE, LabelStore, LabelWriter, Painted, StoredLabels, make_writable
+from napari_mosam.widgets.layers.tags import layer_name, movie_id, put_tag, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from numpy.typing import NDArray
 
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
-    from napari_mosam.widgets._session import ScratchStore
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.layers.scratch_store import ScratchStore
+    from napari_mosam.widgets.layers.source import MovieSource
 
 MAX_VECTORS = 50_000
 VECTORS_PER_FRAME = 4_000

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_mosam.core.config.engine import Direction, EngineConfig, MotionConfig
-from napari_mosam.widgets._builders import (
+from napari_mosam.widgets.controls.builders import (
     LayerCombo,
     choose,
     make_boxed,
@@ -29,8 +29,8 @@ from napari_mosam.widgets._builders import (
     make_spin,
     make_tool,
 )
-from napari_mosam.widgets._model_download import DownloadRow
-from napari_mosam.widgets._settings import RunSettings
+from napari_mosam.widgets.controls.model_download import DownloadRow
+from napari_mosam.widgets.controls.settings import RunSettings
 
 if TYPE_CHECKING:
     from napari_mosam.core.images.grey_limits import GreyLimits

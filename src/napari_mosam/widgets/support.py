@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from napari_mosam.widgets._session import remove_stale
+from napari_mosam.widgets.layers.scratch_store import remove_stale
 
 if TYPE_CHECKING:
     from weakref import ref
 
-    from napari_mosam.widgets._engine import Engine
+    from napari_mosam.widgets.engine import Engine
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_mosam.widgets._output_layers import find_output
-from napari_mosam.widgets._store import LabelStore
+from napari_mosam.widgets.layers.label_store import LabelStore
+from napari_mosam.widgets.layers.outputs import find_output
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.layers.source import MovieSource
 
 TICK_MS = 30
 

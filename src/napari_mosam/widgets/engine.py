@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.widgets._source import image_array
+from napari_mosam.widgets.layers.source import image_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari_mosam.core.model.catalogue import ModelInfo, Progress
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
-    from napari_mosam.widgets._settings import RunSettings
-    from napari_mosam.widgets._source import MovieSource
+    from napari_mosam.widgets.controls.settings import RunSettings
+    from napari_mosam.widgets.layers.source import MovieSource
 
 
 @dataclass(frozen=True, slots=True)

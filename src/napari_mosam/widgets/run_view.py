@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.widgets._doubts import Doubts
-from napari_mosam.widgets._output_layers import ConfidenceOutput, FlowOutput, LabelsOutput
+from napari_mosam.widgets.doubts import Doubts
+from napari_mosam.widgets.layers.outputs import ConfidenceOutput, FlowOutput, LabelsOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
-    from napari_mosam.widgets._runner import RunEnd
-    from napari_mosam.widgets._session import ScratchStore
-    from napari_mosam.widgets._source import MovieSource
-    from napari_mosam.widgets._store import Painted
+    from napari_mosam.widgets.layers.label_store import Painted
+    from napari_mosam.widgets.layers.scratch_store import ScratchStore
+    from napari_mosam.widgets.layers.source import MovieSource
+    from napari_mosam.widgets.worker import RunEnd
 
 
 @dataclass(eq=False)
