@@ -11,10 +11,10 @@ from napari_mosam.core.memory.bank import KEPT_FRAMES, MemoryBank
 from napari_mosam.core.memory.selection import (
     ReadContext,
     nearest_conditioning,
-    rate,
     recall_gated,
     recall_reliable,
     recall_sam2,
+    reliability,
 )
 from napari_mosam.core.model.protocol import MemoryFrame
 
@@ -183,10 +183,10 @@ def test_candidates_lie_on_an_absolute_grid():
 
 @given(st.floats(0, 1), st.floats(-30, 30), st.floats(0, 1))
 def test_a_rating_is_a_share_of_the_predicted_iou(iou, score, consistency):
-    rating = rate(iou, score, consistency)
+    rating = reliability(iou, score, consistency)
     assert 0 <= rating <= iou
     assert (rating == 0) == (score <= 0 or iou == 0) or rating < 1e-12
-    assert rate(iou, score, 1.0) == rate(iou, score, math.nan) >= rating
+    assert reliability(iou, score, 1.0) == reliability(iou, score, math.nan) >= rating
 
 
 # ---- pixels

@@ -21,7 +21,7 @@ def after(sightings, config=CONFIG, leaving=False, life=None):
     """The states of an object that is seen like this, frame by frame."""
     life, states = life or Lifecycle(), []
     for seen in sightings:
-        life = life.found() if life.believes(seen, config) else life.lost(seen, leaving, config)
+        life = life.found() if life.confirms(seen, config) else life.lost(seen, leaving, config)
         states.append(life.state.value[0])
     return "".join(states)
 
@@ -63,7 +63,7 @@ def test_no_object_is_present_without_being_seen_and_none_comes_back_from_the_en
     for seen in sightings:
         ended = life.state is ObjectState.ENDED
         config = LifecycleConfig(confirm=confirm, end_at_border=4)
-        life = life.found() if life.believes(seen, config) else life.lost(seen, leaving, config)
+        life = life.found() if life.confirms(seen, config) else life.lost(seen, leaving, config)
         assert not (ended and life.state is not ObjectState.ENDED)
         assert seen.visible or life.state is not ObjectState.PRESENT
         assert (life.missing == 0) == (life.state is ObjectState.PRESENT)

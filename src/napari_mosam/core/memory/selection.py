@@ -46,7 +46,7 @@ class ReadContext:
         return min(self.n_frames, MAX_POINTERS)
 
 
-def rate(predicted_iou: float, object_score: float, consistency: float) -> float:
+def reliability(predicted_iou: float, object_score: float, consistency: float) -> float:
     """Reliability of a tracked frame: ``q * max(0, 2 sigmoid(o) - 1) * (0.5 + 0.5 m)``.
 
     Parameters

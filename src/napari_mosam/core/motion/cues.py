@@ -56,19 +56,17 @@ class FrameMotion:
 
     def verified(self, shift: tuple[float, float], region: Region) -> float:
         """How alike an object's surroundings are after a shift, in [0, 1]; 0 unless clearly better than by drift."""
-        moved, still = self.likeness(region, shift), self.likeness(region, self.drift_yx)
+        moved, still = self.ncc(region, shift), self.ncc(region, self.drift_yx)
         return max(0.0, moved) if moved > still + MIN_GAIN else 0.0
 
-    def likeness(self, region: Region, shift: tuple[float, float]) -> float:
-        """See :func:`likeness`; -1 on the first frame."""
+    def ncc(self, region: Region, shift: tuple[float, float]) -> float:
+        """See :func:`ncc`; -1 on the first frame."""
         if self.before is None or self.after is None:
             return -1.0
-        return likeness(self.before, self.after, region, shift)
+        return ncc(self.before, self.after, region, shift)
 
 
-def likeness(
-    before: NDArray[np.float32], after: NDArray[np.float32], region: Region, shift: tuple[float, float]
-) -> float:
+def ncc(before: NDArray[np.float32], after: NDArray[np.float32], region: Region, shift: tuple[float, float]) -> float:
     """Normalised correlation of an object's surroundings with where a shift takes them.
 
     Parameters

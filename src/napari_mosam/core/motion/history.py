@@ -162,5 +162,5 @@ def describe(course: TrackHistory, motion: FrameMotion, cues: Sequence[Cue | Non
     scale = log(diameter / USUAL_DIAMETER_PX)
     for name, (shift, confidence) in shifts.items():
         own = ((shift[0] - dy) / diameter, (shift[1] - dx) / diameter)
-        rows[CANDIDATES.index(name)] = (*own, confidence, motion.likeness(region, shift), scale)
+        rows[CANDIDATES.index(name)] = (*own, confidence, motion.ncc(region, shift), scale)
     return course.rows(region.center_yx, diameter), rows

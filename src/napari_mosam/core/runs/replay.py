@@ -13,7 +13,7 @@ from napari_mosam.core.masks.label_frames import regions_of
 from napari_mosam.core.masks.overlap import suppress, upsample
 from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.memory.reliability import pixel_confidence
-from napari_mosam.core.memory.selection import rate
+from napari_mosam.core.memory.selection import reliability
 from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.store.records import FrameTable, Record, RecordStore
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
@@ -84,7 +84,7 @@ class StoredMemory:
             record.object_score,
             float(record.area),
             pixel_confidence(logits)[0] if self.config.memory.pixels != "off" else None,
-            1.0 if record.prompted else rate(record.predicted_iou, record.object_score, record.consistency),
+            1.0 if record.prompted else reliability(record.predicted_iou, record.object_score, record.consistency),
         )
 
     def _alone(self, record: Record, frame: FrameTable) -> "Tensor":

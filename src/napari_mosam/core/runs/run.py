@@ -54,7 +54,7 @@ class RunRequest:
     @property
     def starts(self) -> dict[int, int]:
         """Frame from which each object is followed first."""
-        return dict(self.passes[0].starts)
+        return dict(self.passes[0].entries)
 
     def requests(self, t: int) -> list[FramePrompts]:
         """The prompts of frame `t`, one request per object; clicks get the best size known for their object."""

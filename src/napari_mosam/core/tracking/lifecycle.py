@@ -51,7 +51,7 @@ class Lifecycle:
     missing: int = 0
     confirmed: int = 0
 
-    def believes(self, seen: Detection, config: LifecycleConfig) -> bool:
+    def confirms(self, seen: Detection, config: LifecycleConfig) -> bool:
         """Whether a sighting counts: while present unless it is a leap, once lost only after the gates.
 
         A short flicker needs no confirmation, nor does a mask that the model is sure of.
@@ -65,10 +65,10 @@ class Lifecycle:
         if self.missing <= FLICKER:
             return seen.plausible
         at_once = seen.predicted_iou >= SURE_IOU
-        return self.accepts(seen) and (at_once or self.confirmed + 1 >= config.confirm)
+        return self.gates(seen) and (at_once or self.confirmed + 1 >= config.confirm)
 
     @staticmethod
-    def accepts(seen: Detection) -> bool:
+    def gates(seen: Detection) -> bool:
         """Whether a sighting speaks for a lost object."""
         return seen.visible and seen.plausible and seen.predicted_iou >= LEAST_IOU
 
@@ -81,7 +81,7 @@ class Lifecycle:
         if self.state is ObjectState.ENDED:
             return self
         missing = self.missing + 1
-        confirmed = self.confirmed + 1 if self.accepts(seen) else 0
+        confirmed = self.confirmed + 1 if self.gates(seen) else 0
         if leaving and not confirmed and 0 < config.end_at_border <= missing:
             return Lifecycle(ObjectState.ENDED, missing)
         return replace(self, state=ObjectState.LOST, missing=missing, confirmed=confirmed)

@@ -11,7 +11,7 @@ from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask, suppress_duplicates
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.memory.selection import rate
+from napari_mosam.core.memory.selection import reliability
 from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame
 from napari_mosam.core.motion.prediction import UNMOVED, MotionPrediction
 from napari_mosam.core.results.frame import MemoryRead, ObjectResult
@@ -197,9 +197,9 @@ def _judged(o: ObjectPrediction, claim: Region | None, config: LifecycleConfig) 
     visible = claim is not None and o.object_score > 0 and o.stands_out(config)
     plausible = claim is not None and track.plausible(claim, config)
     seen = Detection(visible, plausible, o.consistency(claim) > 0, o.predicted_iou)
-    if track.life.believes(seen, config):
+    if track.life.confirms(seen, config):
         return replace(o, seen=seen)
-    if claim is not None and track.life.accepts(seen):
+    if claim is not None and track.life.gates(seen):
         track.look_at(claim)
     return replace(o if claim is None else o.nothing(), seen=seen)
 
@@ -286,7 +286,7 @@ class ObjectUpdate:
     def rating(self) -> float:
         """Reliability of the frame, see :func:`rate`."""
         o = self.observation
-        return 1.0 if o.prompted else rate(o.predicted_iou, o.object_score, self.consistency)
+        return 1.0 if o.prompted else reliability(o.predicted_iou, o.object_score, self.consistency)
 
     def memory(self, t: int, features: "Tensor", confidence: "Tensor | None") -> MemoryFrame:
         """What is kept of frame `t`; copies, since what is given are rows of a batch."""

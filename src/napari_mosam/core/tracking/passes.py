@@ -13,29 +13,29 @@ class PropagationPass:
 
     Attributes
     ----------
-    step : int
+    time_step : int
         +1 forward, -1 backward.
     frames : range
         In the order they are visited.
-    starts : mapping of int to int
+    entries : mapping of int to int
         Frame on which each object enters.
     report_start : bool
         Whether an object's result on its starting frame belongs to this pass.
     """
 
-    step: int
+    time_step: int
     frames: range
-    starts: Mapping[int, int]
+    entries: Mapping[int, int]
     report_start: bool
 
     @property
     def direction(self) -> str:
         """'forward' or 'backward'."""
-        return "forward" if self.step > 0 else "backward"
+        return "forward" if self.time_step > 0 else "backward"
 
     def reported(self, t: int) -> bool:
         """Whether any object has a result on frame `t`."""
-        ahead = (t - min(self.starts.values())) if self.step > 0 else (max(self.starts.values()) - t)
+        ahead = (t - min(self.entries.values())) if self.time_step > 0 else (max(self.entries.values()) - t)
         return ahead > 0 or (ahead == 0 and self.report_start)
 
 

@@ -132,7 +132,7 @@ class Propagator:
         self._config = config
         self._around = around
         self._motion = MotionEstimator(config.motion, model.device)
-        self._decoder = Decoder(model, config, run.step, n_frames)
+        self._decoder = Decoder(model, config, run.time_step, n_frames)
         self._dtype = label_dtype(max(*knowledge.seeds, around.max_id))
         self._tracks: dict[int, Track] = {}
 
@@ -156,7 +156,7 @@ class Propagator:
 
     def _reported(self, result: FrameResult) -> FrameResult | None:
         """A result without the objects whose starting frame belongs to the other pass; None if none is left."""
-        silent = [i for i, start in self._run.starts.items() if start == result.t and not self._run.report_start]
+        silent = [i for i, start in self._run.entries.items() if start == result.t and not self._run.report_start]
         if not silent:
             return result
         objects = tuple(o for o in result.objects if o.object_id not in silent)
@@ -183,7 +183,7 @@ class Propagator:
         """Objects whose result on this frame is known before it is looked at."""
         found = []
         for object_id, by_frame in self._knowledge.seeds.items():
-            starts = self._run.starts.get(object_id) == t
+            starts = self._run.entries.get(object_id) == t
             seed = by_frame.get(t) or (self._around.entries.get(object_id) if starts else None)
             if seed is not None and (object_id in self._tracks or starts):
                 if object_id in self._tracks:
@@ -210,7 +210,7 @@ class Propagator:
 
     def _followed(self, t: int, pyramid: Pyramid, motion: FrameMotion) -> list[ObjectPrediction]:
         known = {i for i, by_frame in self._knowledge.seeds.items() if t in by_frame}
-        starting = {i for i, start in self._run.starts.items() if start == t}
+        starting = {i for i, start in self._run.entries.items() if start == t}
         others = [track for i, track in sorted(self._tracks.items()) if i not in known | starting]
         ended = [ObjectPrediction.of_ended(track) for track in others if track.ended]
         tracks = [track for track in others if not track.ended]

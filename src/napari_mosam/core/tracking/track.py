@@ -156,7 +156,7 @@ class Track:
         guessed = learned.cue if learned is not None else None
         observed = [cue for cue in (motion.dense(region), sparse, guessed) if cue is not None]
         shift, cues = fuse([motion.drift, *self._own_motion(motion, config), *observed], self.diameter)
-        confidence = max(0.0, motion.likeness(region, shift)) if region is not None else 0.0
+        confidence = max(0.0, motion.ncc(region, shift)) if region is not None else 0.0
         used = learned is not None and any(cue.used and cue.name == "learned" for cue in cues)
         return MotionPrediction(shift, cues, confidence, learned if used else None)
 
