@@ -1,6 +1,6 @@
 """Make the films that put SAM 2's own memory beside the default engine: same weights, same prompts, simulated movies.
 
-Run ``python tools/make_films.py`` (about a minute and a half on one core), or name some of the films.
+Run ``python -m tools.make_films`` (about a minute and a half on one core), or name some of the films.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The picture of the model card: where nano fails, on simulated cells.
 
-    python tools/make_model_card.py
+    python -m tools.make_model_card
 
 For some kinds of cells, the worst of a few held-out ones: after a click, after a box, and some frames after the true
 mask. Blue: the truth. Orange: the model's mask.

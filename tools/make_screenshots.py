@@ -2,7 +2,7 @@
 
 Sample data only; the download comes from a slow server on this machine, which sends zeros.
 
-Run it with a display, or with ``xvfb-run -a -s "-screen 0 1600x1100x24" python tools/make_screenshots.py``.
+Run it with a display, or with ``xvfb-run -a -s "-screen 0 1600x1100x24" python -m tools.make_screenshots``.
 """
 
 import argparse
