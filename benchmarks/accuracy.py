@@ -40,7 +40,9 @@ def main() -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     rows = engine_rows()
     names = chosen("--rows", given.rows, list(rows))
-    prompts = chosen("--prompts", given.prompts, list(get_args(PromptKind)))
+    kinds: Sequence[PromptKind] = get_args(PromptKind)
+    named = chosen("--prompts", given.prompts, list(kinds))
+    prompts = [kind for kind in kinds if kind in named]
     movies = chosen("--movies", given.movies, [*MODALITY, *STRESS_CASES], MOVIE_GROUPS)
     tasks = all_tasks(movies, given.seed, given.stress_seeds, given.quick)
     (given.out / "tasks.json").write_text(json.dumps([asdict(task) for task in tasks], indent=1))
@@ -74,9 +76,9 @@ def all_tasks(movies: Sequence[str], seed: int, n_seeds: int, quick: bool) -> li
     return shortened(tasks) if quick else tasks
 
 
-def plan(tasks: Sequence[Task], rows: dict[str, EngineConfig], prompts: Sequence[str], model: str) -> list[Job]:
+def plan(tasks: Sequence[Task], rows: dict[str, EngineConfig], prompts: Sequence[PromptKind], model: str) -> list[Job]:
     """Masks for every row, clicks and boxes for two; rows of equal settings give one job. Movie by movie."""
-    jobs = {}
+    jobs: dict[tuple[str, ...], Job] = {}
     for task in tasks:
         for prompt in prompts:
             for name, config in rows.items():

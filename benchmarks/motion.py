@@ -12,6 +12,7 @@ bootstrap intervals over start frames (or movies) and their tracks. What this do
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 from collections import defaultdict
@@ -39,6 +40,7 @@ from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator, sparse_c
 from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, MotionEncoders, WindowFeatures
 from napari_mosam.core.motion.prediction import fuse
+from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
 
@@ -111,26 +113,32 @@ def simulated_clips() -> Iterator[Clip]:
         yield Clip(task.movie, task.cluster, frames, labels, task.ids)
 
 
-def steps_of(clip: Clip) -> Iterator[tuple[int, FrameMotion, list[Cell], list[list]]]:
+Cues = list[Cue | None]
+
+
+def steps_of(clip: Clip) -> Iterator[tuple[int, FrameMotion, list[Cell], list[Cues]]]:
     """Frame by frame: the motion, the cells that are there before and now, and their cues."""
     estimator, courses = MotionEstimator(MotionConfig()), {i: TrackHistory() for i in clip.ids}
     for t, frame in enumerate(clip.frames):
         motion = estimator.step(frame)
-        now = {i: Region.from_mask(clip.labels[t] == i) for i in clip.ids}
+        found = {i: Region.from_mask(clip.labels[t] == i) for i in clip.ids}
+        now = {i: region for i, region in found.items() if region is not None}
         if t:
-            rows = [i for i in clip.ids if courses[i].last is not None and now[i] is not None]
+            rows = [i for i in now if courses[i].last is not None]
             sparse = sparse_cues(motion, [courses[i].last for i in rows], torch.device("cpu"))
-            cues = [[motion.dense(courses[i].last), cue] for i, cue in zip(rows, sparse, strict=True)]
+            cues: list[Cues] = [[motion.dense(courses[i].last), cue] for i, cue in zip(rows, sparse, strict=True)]
             yield t, motion, [_cell(i, courses[i], now[i], motion, c) for i, c in zip(rows, cues, strict=True)], cues
         for i, course in courses.items():
             if t:
                 course.advance(motion.drift_yx)
-            if now[i] is not None:
+            if i in now:
                 course.see(now[i], 0.9)
 
 
-def _cell(i: int, course: TrackHistory, now: Region, motion: FrameMotion, cues: list) -> Cell:
+def _cell(i: int, course: TrackHistory, now: Region, motion: FrameMotion, cues: Cues) -> Cell:
     last = course.last
+    if last is None:
+        raise ValueError(f"object {i} has not been seen yet")
     shift, _ = fuse([motion.drift, *(c for c in cues if c is not None)], last.diameter)
     return Cell(i, course, last, now, shift)
 
@@ -143,13 +151,13 @@ def box_scores(clip: Clip, learned: MotionEncoders) -> Iterator[Found]:
             velocity = cell.course.velocity() or (0.0, 0.0)
             boxes = {
                 "still": cell.last.box,
-                "velocity": moved(cell.last.box, np.add(velocity, motion.drift_yx)),
+                "velocity": moved(cell.last.box, (velocity[0] + motion.drift_yx[0], velocity[1] + motion.drift_yx[1])),
                 "classical": moved(cell.last.box, cell.classical),
             }
-            answers = guess is not None and guess.cue.confidence > 0
-            boxes["learned"] = guess.box if answers else boxes["classical"]
+            answer = guess if guess is not None and guess.cue.confidence > 0 else None
+            boxes["learned"] = answer.box if answer is not None else boxes["classical"]
             head = (clip.movie, clip.cluster, cell.object_id)
-            yield Found(*head, "answers", "learned", float(answers))
+            yield Found(*head, "answers", "learned", float(answer is not None))
             for method, box in boxes.items():
                 yield Found(*head, "box IoU", method, box_iou(box, cell.now.box))
                 yield Found(*head, "centre error", method, center_miss(box, cell.now.box) / cell.last.diameter)
@@ -169,12 +177,14 @@ def box_iou(a: Box, b: Box) -> float:
 
 
 def center_miss(a: Box, b: Box) -> float:
-    return float(np.hypot(*(((a[k] + a[k + 2]) - (b[k] + b[k + 2])) / 2 for k in (0, 1))))
+    y, x = (((a[k] + a[k + 2]) - (b[k] + b[k + 2])) / 2 for k in (0, 1))
+    return math.hypot(y, x)
 
 
 def mask_scores(clip: Clip, learned: MotionEncoders, model: Sam2Segmenter) -> Iterator[Found]:
     """IoU of the last mask, moved or warped, with the true next one; endpoint error (diameters) where flow is known."""
-    size, before_windows = model.image_size // 4, {}
+    size = model.image_size // 4
+    before_windows: dict[int, Window] = {}
     for t, motion, cells, _ in steps_of(clip):
         windows = {c.object_id: _window(c) for c in cells}
         chosen = [c for c in cells if t % EVERY == 0 and c.object_id in before_windows]
@@ -213,6 +223,8 @@ def _compared(
         )
         for k, c in enumerate(cells)
     ]
+    if motion.flow is None:
+        raise ValueError("the flow is measured, but motion was estimated without it")
     full = motion.flow.full()
     for cell, found in zip(cells, learned.deform(steps), strict=True):
         head, plain = (clip.movie, clip.cluster, cell.object_id), cell.last.shifted(cell.classical)
@@ -222,14 +234,16 @@ def _compared(
         for method, mask in masks.items():
             yield Found(*head, "mask IoU", method, mask.iou(cell.now) if mask is not None else 0.0)
         if clip.flow is not None:
-            for method, miss in endpoint_errors(clip, t, cell, full, found).items():
+            for method, miss in endpoint_errors(clip.flow, clip, t, cell, full, found).items():
                 yield Found(*head, "endpoint error", method, miss / cell.last.diameter)
 
 
-def endpoint_errors(clip: Clip, t: int, cell: Cell, full: NDArray, found: DeformedMask | None) -> dict[str, float]:
+def endpoint_errors(
+    flow: NDArray[np.float32], clip: Clip, t: int, cell: Cell, full: NDArray[np.float32], found: DeformedMask | None
+) -> dict[str, float]:
     """Median distance between where the pixels of a mask go and where they are said to go, px."""
     y, x = np.nonzero((clip.labels[t - 1] == cell.object_id) & (clip.labels[t - 1] > 0))
-    true, shift = clip.flow[t - 1][:, y, x], np.array(cell.classical)[:, None]
+    true, shift = flow[t - 1][:, y, x], np.array(cell.classical)[:, None]
     said = {"moved": shift, "flow": full[:, y, x], "learned": shift}
     if found is not None:
         side = found.flow.shape[-1]
@@ -258,7 +272,7 @@ def warped_by(flow: NDArray[np.float32], region: Region) -> Region | None:
     mask = np.zeros(flow.shape[1:], np.float32)
     (oy, ox), (height, width) = np.subtract(region.origin_yx, starts), region.mask.shape
     mask[oy : oy + height, ox : ox + width] = region.mask
-    return Region.from_mask(map_coordinates(mask, source, order=1) > 0.5, tuple(starts))
+    return Region.from_mask(map_coordinates(mask, source, order=1) > 0.5, (starts[0], starts[1]))
 
 
 def table(found: Sequence[Found], measure: str, methods: Sequence[str], baseline: str) -> str:
@@ -277,8 +291,10 @@ def table(found: Sequence[Found], measure: str, methods: Sequence[str], baseline
     for movie, by_method in tracks.items():
         means = [f"{movies_mean([clustered(by_method[m])]):.3f}" for m in methods]
         gain = {key: value - by_method[baseline][key] for key, value in by_method["learned"].items()}
-        i = interval([clustered(gain)])
-        lines.append(f"| {movie} ({len(gain)}) | {' | '.join(means)} | {i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}] |")
+        ci = interval([clustered(gain)])
+        lines.append(
+            f"| {movie} ({len(gain)}) | {' | '.join(means)} | {ci.mean:+.3f} [{ci.low:+.3f}, {ci.high:+.3f}] |"
+        )
     return "\n".join(lines) + "\n"
 
 

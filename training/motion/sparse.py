@@ -124,7 +124,8 @@ def make_rows(seed: int, n_rows: int, seconds: float, path: Path | None = None) 
     """Examples from random movies; read from `path` where they are there already."""
     if path is not None and path.exists():
         return Rows(*torch.load(path, weights_only=True))
-    rng, found, end = np.random.default_rng([seed, 12]), [], time.monotonic() + seconds
+    rng, end = np.random.default_rng([seed, 12]), time.monotonic() + seconds
+    found: list[tuple[NDArray[np.float32], ...]] = []
     for scene in scenes(seed, N_FRAMES):
         found += rows_of_scene(scene, rng)
         if len(found) >= n_rows or time.monotonic() > end:

@@ -43,7 +43,8 @@ def _blur_matrix(side: int, sigma: Tensor, *, wrap: bool) -> Tensor:
     images = [there + m * side for m in (-1, 0, 1)] if wrap else [there, -1 - there, 2 * side - 1 - there]
     reach = torch.floor(_TRUNCATE * sigma + 0.5)
     distances = (here - image for image in images)
-    weights = sum(torch.exp(-0.5 * (d / sigma) ** 2) * (d.abs() <= reach) for d in distances)
+    first, *others = (torch.exp(-0.5 * (d / sigma) ** 2) * (d.abs() <= reach) for d in distances)
+    weights = sum(others, start=first)
     return weights / weights.sum(-1, keepdim=True)
 
 
@@ -193,8 +194,8 @@ def _levels(scenes: Sequence[Scene], lit: Tensor) -> tuple[Tensor, Tensor]:
     ordered = lit[:, 0].flatten(1).sort(1).values
     levels = []
     for movie, scene in enumerate(scenes):
-        low, high = scene.config.camera.stretch or (0, 100)
-        at = torch.tensor([low, high], device=lit.device) / 100 * (ordered.shape[1] - 1)
+        percentiles = scene.config.camera.stretch or (0, 100)
+        at = torch.tensor(percentiles, device=lit.device) / 100 * (ordered.shape[1] - 1)
         below = at.long()
         above = (below + 1).clamp(max=ordered.shape[1] - 1)
         found = torch.lerp(ordered[movie, below], ordered[movie, above], (at - below).float())
