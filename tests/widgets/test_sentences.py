@@ -33,9 +33,10 @@ ENDED = {"state": ObjectState.ENDED, "area": 0, "predicted_iou": 0.0}
         ([{3: {}}, {3: {"predicted_iou": 0.41}}], "Unsure: object 3 on frame 1 (.41)."),
         (
             [{3: {"predicted_iou": 0.65}, 4: {}}, {3: {"predicted_iou": 0.6}, 4: {"predicted_iou": 0.2}}],
-            "Unsure: object 4 on frame 1 (.20), 3 from frame 0 (.60).",
+            "Unsure: object 4 on frame 1 (.20), 3 on frames 0 to 1 (.60).",
         ),
-        ([{1: {}}, {1: LOST}, {1: LOST}], "Not found on some frames: object 1 from frame 1."),
+        ([{1: LOST}, {1: {}}, {1: LOST}, {1: LOST}], "Not found on some frames: object 1 on 3 frames from 0 to 3."),
+        ([{1: {}}, {1: LOST}, {1: LOST}], "Not found on some frames: object 1 on frames 1 to 2."),
         (
             [{1: {}, 2: LOST}, {1: ENDED, 2: {}}],
             "Not found on some frames: object 2 on frame 0. Left the picture: object 1 on frame 1.",
@@ -65,7 +66,7 @@ def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, movie, 
     engine.doubt = lambda i, t: {"predicted_iou": 0.41} if (i, t) == (2, 6) else LOST if i == 1 and t > 7 else {}
     hands.run(widget)
     text = widget.controls.status.text()
-    assert "Not found on some frames: object 1 from frame 8. Unsure: object 2 on frame 6 (.41)." in text
+    assert "Not found on some frames: object 1 on frames 8 to 9. Unsure: object 2 on frame 6 (.41)." in text
     assert "Every object" not in text
     engine.doubt = lambda i, t: {}
     hands.run(widget)
@@ -77,6 +78,7 @@ def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, movie, 
     hands.run(widget)
     text = widget.controls.status.text()
     assert "What you painted or erased on 1 frame was kept." in text and "Not found" not in text
+    assert "Every object was found on every frame that you did not paint on." in text
 
 
 def test_a_preview_says_what_it_outlined_and_what_it_doubts(make_result):

@@ -36,20 +36,22 @@ class Doubts:
         if doubt is not None:
             doubt.setdefault(item.object_id, {})[t] = item.predicted_iou
 
-    def sentences(self) -> str:
-        """What to look at, the worst first; or that all is well."""
+    def sentences(self, *, painted: bool = False) -> str:
+        """What to look at, the worst first; or that all is well, where nobody `painted`."""
         lost, left, unsure = _starts(self._lost), _starts(self._left), _worst_first(self._unsure)
         parts = [
             f"Not found on some frames: object {_listed(lost)}." if lost else "",
             f"Left the picture: object {_listed(left)}." if left else "",
             f"Unsure: object {_listed(unsure)}." if unsure else "",
         ]
-        return " ".join(filter(None, parts)) or self._all_well()
+        return " ".join(filter(None, parts)) or self._all_well(painted)
 
-    def _all_well(self) -> str:
+    def _all_well(self, painted: bool) -> str:
         frames = set().union(*self._followed.values())
         everywhere = all(followed == frames for followed in self._followed.values())
-        return f"Every object was found on every frame{'' if everywhere else ' that it was followed through'}."
+        but = [] if everywhere else ["that it was followed through"]
+        but += ["that you did not paint on"] if painted else []
+        return " ".join(["Every object was found on every frame", " and ".join(but)]).strip() + "."
 
     def _kind(self, item: "ObjectResult") -> dict[int, dict[int, float]] | None:
         if item.state is ObjectState.ENDED:
@@ -83,8 +85,12 @@ def _worst_first(kind: Mapping[int, Mapping[int, float]]) -> list[str]:
 
 
 def _frames(frames: Iterable[int]) -> str:
-    first, *more = frames
-    return f"from frame {first}" if more else f"on frame {first}"
+    first, *more = sorted(frames)
+    if not more:
+        return f"on frame {first}"
+    if more[-1] - first == len(more):
+        return f"on frames {first} to {more[-1]}"
+    return f"on {len(more) + 1} frames from {first} to {more[-1]}"
 
 
 def _listed(names: list[str]) -> str:

@@ -98,7 +98,7 @@ class RunView:
             return " ".join(filter(None, [self._stopped(), self._painted()]))
         n_frames, rate = len(self.frames), len(self.frames) / max(end.seconds, 1e-6)
         done = f"Done: {count_of(n_frames, 'frame')} in {end.seconds:.1f} s ({rate:.1f} frames/s, {self.device})."
-        return " ".join(filter(None, [done, self.doubts.sentences(), self._painted()]))
+        return " ".join(filter(None, [done, self.doubts.sentences(painted=bool(self.painted)), self._painted()]))
 
     def _stopped(self) -> str:
         why = self.reason or "Cancelled"

@@ -267,5 +267,7 @@ def checked_limits(limits: Limits) -> Literal["exact"] | GreyLimits | None:
             f"limits={limits!r} is not possible; allowed: two numbers, low and high, or 'exact'"
         ) from error
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise MovieError(f"limits={limits!r} is not possible; allowed: two finite numbers, the first one smaller")
+        raise MovieError(
+            f"limits {low:g} to {high:g} are not possible; allowed: two finite numbers, the first one smaller"
+        )
     return GreyLimits(low, high, "given")
