@@ -18,7 +18,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all test-kill train train-smoke train-motion lint format typecheck gpu-bundle clean
+.PHONY: help setup display demo test test-all test-kill coverage train train-smoke train-motion lint format typecheck gpu-bundle clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -40,6 +40,9 @@ test-all: setup display  ## run the tests, the slow ones too
 
 test-kill: setup  ## stop and kill the command at many moments, some minutes
 	@$(BIN)/python -m pytest -m slow -s tests/test_kill.py $(PYTEST_ARGS)
+
+coverage: setup display  ## run the tests and draw which lines and branches they reach, into coverage/
+	@$(XVFB) $(BIN)/python -m pytest --cov=napari_mosam --cov-branch --cov-report=term:skip-covered --cov-report=html:coverage $(PYTEST_ARGS)
 
 train: setup  ## train nano by its recipe on one GPU (RECIPE=pico, TRAIN_ARGS="--resume"); results in ./trained
 	@$(BIN)/python -m training.run $(RECIPE) --out trained/$(RECIPE) $(TRAIN_ARGS)
