@@ -7,6 +7,7 @@ from pathlib import Path
 import npe2
 import pytest
 import yaml
+from npe2.manifest.utils import import_python_name
 
 import napari_mosam
 
@@ -105,7 +106,9 @@ def test_the_manifest_is_found_by_its_entry_point():
 
 
 def test_what_the_manifest_names_can_be_imported(manifest):
-    manifest.validate_imports()
+    named = {command.id: command.python_name for command in manifest.contributions.commands}
+    assert all(name.startswith("napari_mosam.") for name in named.values())
+    assert [id for id, name in named.items() if not callable(import_python_name(name))] == []
 
 
 def test_the_widget_is_in_the_menus_for_tracking_and_segmentation(manifest):

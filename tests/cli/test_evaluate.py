@@ -244,9 +244,9 @@ def test_a_report_never_touches_what_is_read(job, capsys, result, truth, report)
 
 def test_a_report_that_cannot_be_written_leaves_the_earlier_one(job, monkeypatch):
     Path("r.json").write_text("mine")
-    with pytest.raises(KeyError), whole_file(Path("r.json")) as part:
+    with pytest.raises(KeyError, match="the score"), whole_file(Path("r.json")) as part:
         part.write_text("half of")
-        raise KeyError
+        raise KeyError("the score")
     assert Path("r.json").read_text() == "mine"
     assert sorted(path.name for path in job.folder.iterdir()) == ["out.zarr", "r.json", "truth.tif"]
 

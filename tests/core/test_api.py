@@ -190,11 +190,11 @@ def refuse(error, match, prompts=(CLICK,), images=IMAGES, **options):
     [
         ([], "no prompts"),
         ([PointPrompt(1, N, (30, 30))], f"frame {N}.*frames 0 to {N - 1}"),
-        ([PointPrompt(1, -1, (30, 30))], "frame -1"),
+        ([PointPrompt(1, -1, (30, 30))], f"object 1 on frame -1: .*frames 0 to {N - 1} are allowed"),
         ([PointPrompt(1, 0, (30, 200))], r"lies outside the frame of 96 x 96 px"),
-        ([BoxPrompt(1, 0, (100, 0, 120, 20))], "lies outside"),
+        ([BoxPrompt(1, 0, (100, 0, 120, 20))], r"box \[100, 0, 120, 20\] lies outside the frame of 96 x 96 px"),
         ([MaskPrompt.from_frame(1, 0, np.zeros((96, 96)))], "mask is empty"),
-        ([MaskPrompt.from_frame(1, 0, np.ones((50, 50)))], "does not fit"),
+        ([MaskPrompt.from_frame(1, 0, np.ones((50, 50)))], r"the mask \(50, 50\) does not fit .*\(96, 96\)"),
         ([PointPrompt(1, 0, (30, 30), positive=False)], "negative points only"),
         ([PointPrompt(1, 2, (30, 30), positive=False), CLICK_LATER], "only negative points on frame 2"),
         ([PointPrompt(0, 0, (30, 30))], "1 or more"),
@@ -224,8 +224,8 @@ def test_prompts_that_cannot_be_used(prompts, match):
         ({"memory": "all"}, ValueError, "memory selection = 'all'"),
         ({"model": "huge"}, ModelError, "no model 'huge'; choose one of nano"),
         ({"model": "nano", "device": "gpu"}, DeviceError, "device 'gpu' is unknown"),
-        ({"axes": "TYXC"}, MovieError, "axes"),
-        ({"channel": 1}, MovieError, "channel"),
+        ({"axes": "TYXC"}, MovieError, "axes='TYXC' names 4 axes, but numpy array has 3"),
+        ({"channel": 1}, MovieError, r"channel=1 is not in numpy array, which has 1 channel\(s\)"),
     ],
 )
 def test_options_that_are_not_possible(options, error, match, tmp_path):
@@ -237,7 +237,11 @@ def test_options_that_are_not_possible(options, error, match, tmp_path):
 
 @pytest.mark.parametrize(
     ("images", "match"),
-    [(np.zeros((0, 8, 8)), "empty|no frames|0"), (np.zeros(5), "axes"), ("missing.tif", "missing.tif")],
+    [
+        (np.zeros((0, 8, 8)), r"is empty: its shape is \(0, 8, 8\)"),
+        (np.zeros(5), r"has shape \(5,\) and nothing says which axis is which; pass axes="),
+        ("missing.tif", "^missing.tif does not exist; check the spelling"),
+    ],
 )
 def test_movies_that_cannot_be_read(images, match):
     refuse(MovieError, match, images=images)
@@ -255,7 +259,7 @@ def test_opencv_flow_without_opencv_is_refused_at_the_call(monkeypatch):
 
 
 def test_motion_that_is_neither_a_switch_nor_a_config_is_refused():
-    refuse((ValueError, TypeError), "motion", motion="off")
+    refuse(ValueError, "motion encoder = 'off' is not possible; allowed: 'classical' or 'learned'", motion="off")
 
 
 # ---- settings

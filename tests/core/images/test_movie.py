@@ -381,7 +381,7 @@ def test_numpy_indices_and_iteration():
     movie = Movie.open(STACK)
     np.testing.assert_array_equal(movie[np.int64(2)], movie[2])
     assert len(list(movie)) == T
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="'slice' object cannot be interpreted as an integer"):
         movie[0:2]
 
 

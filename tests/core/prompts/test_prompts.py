@@ -61,8 +61,12 @@ def test_a_box_turned_round_is_refused(box):
         BoxPrompt(2, 1, box)
 
 
-def test_a_box_of_one_pixel_is_allowed():
-    Prompts([BoxPrompt(2, 1, (4, 4, 4, 4))]).check(SHAPE)
+def test_a_box_of_one_pixel_is_the_smallest_that_is_allowed():
+    pixel = BoxPrompt(2, 1, (4, 4, 4, 4))
+    Prompts([pixel]).check(SHAPE)
+    assert pixel.box == (4, 4, 4, 4)
+    with pytest.raises(PromptError, match="is turned round"):
+        BoxPrompt(2, 1, (4, 4, 3.9, 4))
 
 
 @pytest.mark.parametrize("yx", [(float("nan"), 1.0), (1.0, float("inf")), (1.0,)])
@@ -149,9 +153,9 @@ BAD = {
     "early frame": ([PointPrompt(1, -1, (1, 1))], "frames 0 to 3"),
     "id 0": ([PointPrompt(0, 0, (1, 1))], "1 or more"),
     "point below": ([PointPrompt(1, 0, (19.5, 1))], "outside the frame of 20 x 30 px"),
-    "point left": ([PointPrompt(1, 0, (1, -0.6))], "outside"),
-    "box right": ([BoxPrompt(1, 0, (1, 30, 5, 35))], "outside"),
-    "box above": ([BoxPrompt(1, 0, (-9, 3, -1, 5))], "outside"),
+    "point left": ([PointPrompt(1, 0, (1, -0.6))], r"point \[1, -0.6\] lies outside the frame of 20 x 30 px"),
+    "box right": ([BoxPrompt(1, 0, (1, 30, 5, 35))], r"box \[1, 30, 5, 35\] lies outside the frame"),
+    "box above": ([BoxPrompt(1, 0, (-9, 3, -1, 5))], r"box \[-9, 3, -1, 5\] lies outside the frame"),
     "empty mask": ([MaskPrompt.from_frame(1, 0, np.zeros(FRAME, bool))], "mask is empty"),
     "mask of another movie": ([MaskPrompt.from_frame(1, 0, np.ones((9, 9)))], r"\(9, 9\) does not fit .* \(20, 30\)"),
     "crop that sticks out": ([MaskPrompt(1, 0, np.ones((3, 3), bool), (18, 0))], "does not fit"),
@@ -168,16 +172,21 @@ def test_what_cannot_be_used_is_refused(name):
         Prompts(items).check(SHAPE)
 
 
-def test_everything_at_the_edge_is_allowed():
-    Prompts(
-        [
-            PointPrompt(1, 0, (-0.5, -0.5)),
-            PointPrompt(1, 3, (19.49, 29.49), positive=False),
-            BoxPrompt(2, 0, (-5, -5, 0, 0)),
-            BoxPrompt(3, 0, (19, 29, 40, 40)),
-            MaskPrompt.from_frame(4, 0, np.ones(FRAME)),
-        ]
-    ).check(SHAPE)
+@pytest.mark.parametrize(
+    ("within", "beyond", "said"),
+    [
+        (PointPrompt(1, 0, (-0.5, -0.5)), PointPrompt(1, 0, (-0.51, -0.5)), r"point \[-0.51, -0.5\] lies outside"),
+        (PointPrompt(1, 0, (19.49, 29.49)), PointPrompt(1, 0, (19.49, 29.5)), r"point \[19.49, 29.5\] lies outside"),
+        (PointPrompt(1, 3, (1, 1)), PointPrompt(1, 4, (1, 1)), "the movie has 4 frames, so frames 0 to 3"),
+        (BoxPrompt(1, 0, (-5, -5, -0.5, -0.5)), BoxPrompt(1, 0, (-5, -5, -0.51, -0.5)), r"-0.51, -0.5\] lies outside"),
+        (BoxPrompt(1, 0, (19.49, 29.49, 40, 40)), BoxPrompt(1, 0, (19.49, 29.5, 40, 40)), r"box .* lies outside"),
+        (MaskPrompt.from_frame(1, 0, np.ones(FRAME)), MaskPrompt.from_frame(1, 0, np.ones((20, 31))), "does not fit"),
+    ],
+)
+def test_what_lies_at_the_edge_is_allowed_and_what_lies_beyond_is_not(within, beyond, said):
+    Prompts([within]).check(SHAPE)
+    with pytest.raises(PromptError, match=said):
+        Prompts([beyond]).check(SHAPE)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
