@@ -12,7 +12,6 @@ bootstrap intervals over start frames (or movies) and their tracks. What this do
 import argparse
 import json
 import logging
-import math
 import os
 import sys
 from collections import defaultdict
@@ -178,7 +177,7 @@ def box_iou(a: Box, b: Box) -> float:
 
 def center_miss(a: Box, b: Box) -> float:
     y, x = (((a[k] + a[k + 2]) - (b[k] + b[k + 2])) / 2 for k in (0, 1))
-    return math.hypot(y, x)
+    return float(np.hypot(y, x))
 
 
 def mask_scores(clip: Clip, learned: MotionEncoders, model: Sam2Segmenter) -> Iterator[Found]:

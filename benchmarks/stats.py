@@ -1,6 +1,5 @@
 """Means of clustered tracks, and how sure they are."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +31,8 @@ def standard_error(movies: Sequence[Clusters]) -> float:
     """Of :func:`movies_mean`, tracks taken as independent; NaN where a movie has a single track."""
     tracks = [_joined(clusters) for clusters in movies]
     variances = [np.var(values, ddof=1) / len(values) if len(values) > 1 else np.nan for values in tracks]
-    return math.sqrt(sum(map(float, variances))) / len(movies)
+    total: float = np.sum(np.array(variances, np.float64))
+    return float(np.sqrt(total) / len(movies))
 
 
 def interval(movies: Sequence[Clusters], seed: int = 0) -> Interval:

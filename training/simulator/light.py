@@ -146,7 +146,8 @@ def _seen(scenes: Sequence[Scene], signal: Tensor, rows: Tensor, optics: SimpleN
     lines = blurred(lines, blur.clamp(min=paint.LINE_BLUR)).view(shape)
     width = (optics.halo_width * diameter).expand(-1, shape[1], 1, 1).reshape(-1)
     wide = blurred(signal.flatten(0, 1), width).view(shape)
-    return paint.see(torch, modality, signal, lines, wide, diameter, optics)
+    seen: Tensor = paint.see(torch, modality, signal, lines, wide, diameter, optics)
+    return seen
 
 
 def light(scenes: Sequence[Scene], signal: Tensor, rows: Tensor) -> Tensor:
@@ -164,7 +165,8 @@ def light(scenes: Sequence[Scene], signal: Tensor, rows: Tensor) -> Tensor:
     even = paint.illumination(torch, y[:, None], x, optics)
     gain = signal.new_tensor(np.stack([scene.gain for scene in scenes]))[..., None, None]
     lit = _per_movie(scenes, grounds, signal) + _per_movie(scenes, [c.contrast for c in configs], signal) * seen
-    return lit * even * gain
+    reached: Tensor = lit * even * gain
+    return reached
 
 
 def expose(scenes: Sequence[Scene], lit: Tensor) -> Tensor:
@@ -180,7 +182,8 @@ def expose(scenes: Sequence[Scene], lit: Tensor) -> Tensor:
         inverted=_per_movie(scenes, [c.inverted for c in cameras], lit),
         grey_range=[_per_movie(scenes, [c.grey_range[k] for c in cameras], lit) for k in (0, 1)],
     )
-    return paint.convert(torch, lit, low, high, camera)
+    grey: Tensor = paint.convert(torch, lit, low, high, camera)
+    return grey
 
 
 def _noise(scene: Scene, like: Tensor) -> Tensor:
