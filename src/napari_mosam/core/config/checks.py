@@ -17,7 +17,7 @@ class Refused(ValueError):
 def require(ok: bool, name: str, given: object, allowed: str) -> None:
     """Raise a ValueError that says what was given and what is possible, unless `ok`."""
     if not ok:
-        raise ValueError(f"{name} = {given!r} is not possible; allowed: {allowed}")
+        raise ValueError(f"{name} = {given!r:.80} is not possible; allowed: {allowed}")
 
 
 def refuse_address(given: str | PathLike[str], what: str) -> None:

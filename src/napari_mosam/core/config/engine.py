@@ -280,7 +280,7 @@ class EngineConfig:
         Raises
         ------
         ValueError
-            For an unknown key or a value outside its range.
+            For an unknown key, a value of another kind than its default, or one outside its range.
         """
         default = cls()
         _refuse_unknown("config", given, {f.name for f in fields(cls)})
@@ -289,8 +289,8 @@ class EngineConfig:
             motion=_section(default.motion, "motion", given),
             memory=_section(default.memory, "memory", given),
             life=_section(default.life, "life", given),
-            compete=_switch("compete", given.get("compete", default.compete)),
-            prune=_switch("prune", given.get("prune", default.prune)),
+            compete=_alike("compete", given.get("compete", default.compete), default.compete),
+            prune=_alike("prune", given.get("prune", default.prune), default.prune),
         )
 
 
@@ -298,10 +298,10 @@ SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig, Lifecyc
 
 
 def _section(default: SectionT, name: str, given: Mapping[str, Any]) -> SectionT:
-    section: dict[str, Any] = dict(given.get(name, {}))
-    section.update({key: tuple(value) for key, value in section.items() if isinstance(value, list)})
+    section = given.get(name, {})
     _refuse_unknown(name, section, {f.name for f in fields(default)})
-    return replace(default, **section)
+    read = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
+    return replace(default, **{key: _alike(f"{name} {key}", v, getattr(default, key)) for key, v in read.items()})
 
 
 def _plain(value: object) -> object:
@@ -311,13 +311,27 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _switch(name: str, given: object) -> bool:
-    if not isinstance(given, bool):
-        raise ValueError(f"{name} = {given!r} is not possible; allowed: true or false")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def _alike(name: str, given: Any, default: Any) -> Any:
+    """The value of a setting, which is of the same kind as its default; a whole number is a number too."""
+    if isinstance(default, tuple):
+        fits = isinstance(given, tuple) and len(given) == len(default)
+        require(fits, name, given, f"a list of {len(default)} numbers")
+        return tuple(_alike(name, value, wanted) for value, wanted in zip(given, default, strict=True))
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    require(
+        isinstance(given, kinds) and isinstance(given, bool) == isinstance(default, bool),
+        name,
+        given,
+        _KINDS[type(default)],
+    )
     return given
 
 
-def _refuse_unknown(where: str, given: Mapping[str, Any], known: set[str]) -> None:
+def _refuse_unknown(where: str, given: Any, known: set[str]) -> None:
+    require(isinstance(given, Mapping), where, given, f"settings by name, some of {sorted(known)}")
     unknown = sorted(set(given) - known)
     if unknown:
         raise ValueError(f"unknown setting {unknown} in {where}; known: {sorted(known)}")
