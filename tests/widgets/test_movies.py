@@ -59,8 +59,17 @@ def test_the_menu_follows_the_only_image_that_is_shown(two, qtbot):
     click_in_layer_list(widget.viewer, qtbot, other, eye=True)
     assert not other.visible and widget.controls.image.layer is movie
     click_in_layer_list(widget.viewer, qtbot, other, eye=True)
-    assert other.visible and widget.controls.image.layer is movie
-    assert '"other" covers' in widget.controls.image_note.text()
+    assert other.visible and widget.viewer.layers.selection.active is other
+    assert widget.controls.image.layer is other and "Runs on" not in widget.controls.image_note.text()
+
+
+def test_an_image_that_is_not_selected_does_not_take_the_menu_by_being_shown(two):
+    widget, movie, other = two()
+    widget.viewer.layers.selection.active = movie
+    other.visible = False
+    other.visible = True
+    assert widget.controls.image.layer is movie
+    assert 'Runs on "movie", which "other" covers.' in widget.controls.image_note.text()
 
 
 @pytest.mark.slow

@@ -75,10 +75,13 @@ class MovieMenu:
         tag = None if layer is None else tag_of(layer)
         return next((i for i in self._images if i is layer or (tag is not None and tag.movie == movie_id(i))), None)
 
-    def _sight_changed(self, *_: Any) -> None:
-        visible = [image for image in self._images if image.visible]
-        if len(visible) == 1 and not self._is_busy():
-            self._menu.layer = visible[0]
+    def _sight_changed(self, event: Any) -> None:
+        """Choose the selected image when it is shown again, else the only one that is visible."""
+        visible, active = [image for image in self._images if image.visible], self._active()
+        again = event.type == "visible" and event.source is active and active in visible
+        shown = active if again else visible[0] if len(visible) == 1 else None
+        if shown is not None and not self._is_busy():
+            self._menu.layer = shown
         self._on_sight()
 
     def _cover(self, image: "Layer") -> "Image | None":
