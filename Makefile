@@ -62,7 +62,7 @@ typecheck: setup  ## check types
 train-motion: setup  ## train both motion encoders on simulated cells, about half an hour of one idle core each
 	@for kind in sparse dense; do \
 	  $(BIN)/python -m training.motion.$$kind --out runs/motion_$$kind && \
-	  cp runs/motion_$$kind/motion_$$kind.safetensors runs/motion_$$kind/motion_$$kind.json src/napari_mosam/models/ || exit 1; \
+	  cp runs/motion_$$kind/motion_$$kind.safetensors runs/motion_$$kind/motion_$$kind.json src/napari_mosam/core/model/weights/ || exit 1; \
 	done
 
 gpu-bundle: setup  ## pack code, wheels and crops for a bare GPU machine into build/gpu_bundle (MOSAM_DATA names the data)

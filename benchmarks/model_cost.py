@@ -31,7 +31,7 @@ from napari_mosam.core.model.sam2 import Sam2Segmenter
 PARTS = ("encode", "attend", "decode", "remember")
 N_POINTERS = 16
 HEADER = ["model", "input_px", "parameters_m", "fp16_mb", *(f"{part}_ms" for part in PARTS), "total_ms", "ratio"]
-SHIPPED = Path("src/napari_mosam/models")
+SHIPPED = Path("src/napari_mosam/core/model/weights")
 DEFAULT = "nano;nano@192;nano@128;" + ";".join(f"{m.name}@512" for m in available_models() if not m.shipped)
 
 

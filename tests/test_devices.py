@@ -3,6 +3,7 @@
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,13 +11,13 @@ import torch
 from tests.support.core_movies import CoreMovies
 from training.data.movies import Mixed, SimulatedMovies
 from training.nano.loop import Place, Trainer
-from training.nano.networks import SHIPPED
 from training.recipes import CONFIGS, read_config
 from training.simulator.movies import random_scenes
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.model.build import build_from_file, load_weights
+from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompts
 from napari_mosam.core.simulation import sample_movie, touching_cells
@@ -47,17 +48,14 @@ def followed(device: torch.device, name: str) -> dict[tuple[int, int], np.ndarra
     return {(r.t, o.object_id): np.asarray(o.logits) for r in results for o in r.objects}
 
 
-def engine(name: str) -> None:
-    """One engine on both devices."""
+def engine(name: str) -> tuple[int, float]:
+    """One engine on both devices: how many masks it gives, and by how much their logits differ at most."""
     from tests.support.pretended_gpu import CPU, pretended_gpu
 
     expected = followed(CPU, name)
     with pretended_gpu() as device:
         found = followed(device, name)
-    assert found.keys() == expected.keys()
-    assert len(found) > 8, "four cells on three frames, one of them from the second on"
-    worst = max(float(np.abs(found[key] - expected[key]).max()) for key in expected)
-    assert worst < 1e-3, worst
+    return len(found), max(float(np.abs(found[key] - expected[key]).max()) for key in expected | found)
 
 
 def losses(device: torch.device, folder: Path, recompute: bool = False) -> dict[str, float]:
@@ -85,17 +83,30 @@ def test_training_computes_in_bfloat16_as_on_a_gpu(tmp_path, monkeypatch, recomp
     assert rough["loss"] == pytest.approx(whole["loss"], rel=0.05)
 
 
-def training(folder: str) -> None:
-    """Training on both devices."""
+def training(folder: str) -> tuple[float, float]:
+    """Training on both devices: the loss of each."""
     from tests.support.pretended_gpu import CPU, pretended_gpu
 
     expected = losses(CPU, Path(folder) / "cpu")
     with pretended_gpu() as device:
         found = losses(device, Path(folder) / "gpu")
-    assert found["loss"] == pytest.approx(expected["loss"], rel=0.02)
+    return found["loss"], expected["loss"]
 
 
-def stills(_: str) -> None:
+class Difference(NamedTuple):
+    """Movies made on both devices: whether all stayed on theirs, and by how much the values differ at most."""
+
+    kept: bool
+    by: dict[str, float]
+
+    @classmethod
+    def of(cls, found, expected, device, names):
+        there, here = ([getattr(movies, name) for name in names] for movies in (found, expected))
+        by = {n: float((t.cpu().float() - h.float()).abs().max()) for n, t, h in zip(names, there, here, strict=True)}
+        return cls(all(t.device == device for t in there), by)
+
+
+def stills(_: str) -> "Difference":
     """Movies of stills on both devices."""
     from tests.support.pretended_gpu import CPU, pretended_gpu
     from training.data.pseudo import PseudoMovies
@@ -107,12 +118,10 @@ def stills(_: str) -> None:
     expected = source.movies("seed", 2, 3, 64, CPU)
     with pretended_gpu() as device:
         found = source.movies("seed", 2, 3, 64, device)
-        assert found.images.device == found.labels.device == device
-        assert torch.allclose(found.images.cpu(), expected.images, atol=1e-4)
-        assert torch.equal(found.labels.cpu(), expected.labels)
+        return Difference.of(found, expected, device, ("images", "labels"))
 
 
-def simulator(_: str) -> None:
+def simulator(_: str) -> "Difference":
     """One movie of every kind on both devices; random noise is drawn on each, so grey values are alike only."""
     from tests.support.pretended_gpu import CPU, pretended_gpu
     from training.simulator.movies import KINDS, render_batch
@@ -121,24 +130,23 @@ def simulator(_: str) -> None:
     expected = render_batch(scenes, CPU, with_flow=True)
     with pretended_gpu() as device:
         found = render_batch(scenes, device, with_flow=True)
-        assert found.images.device == found.labels.device == found.flow.device == device
-        assert torch.equal(found.labels.cpu(), expected.labels)
-        assert torch.allclose(found.images.cpu(), expected.images, atol=1e-3)
-        assert torch.allclose(found.flow.cpu(), expected.flow, atol=1e-4)
+        return Difference.of(found, expected, device, ("images", "labels", "flow"))
 
 
-def mixing(_: str) -> None:
-    """The check itself finds what CUDA would refuse."""
+def mixing(_: str) -> tuple[bool, list[float], list[str]]:
+    """What the pretended device does: keeps a result, multiplies by a number, and refuses two mixtures."""
     from tests.support.pretended_gpu import MixedDevices, pretended_gpu
 
     with pretended_gpu() as device:
         there, here = torch.ones(3, device=device), torch.ones(3)
-        assert (there + 1 + here.to(device)).device == device
-        assert (there * torch.tensor(2.0)).cpu().tolist() == [2, 2, 2]
-        with pytest.raises(MixedDevices, match="tensors of the GPU and of the CPU"):
-            there + here
-        with pytest.raises(TypeError, match="numpy"):
-            there.numpy()
+        refused = []
+        for mixture in (lambda: there + here, there.numpy):
+            try:
+                mixture()
+            except (MixedDevices, TypeError) as error:
+                refused.append(f"{type(error).__name__}: {error}")
+        kept = (there + 1 + here.to(device)).device == device
+        return kept, (there * torch.tensor(2.0)).cpu().tolist(), refused
 
 
 @pytest.fixture(scope="module")
@@ -151,21 +159,35 @@ def apart():
 
 
 def test_tensors_of_two_devices_are_noticed(apart):
-    apart(mixing, ("",))
+    kept, doubled, (mixed, read) = apart(mixing, ("",))
+    assert kept
+    assert doubled == [2, 2, 2]
+    assert "tensors of the GPU and of the CPU" in mixed
+    assert read.startswith("TypeError") and "numpy" in read
 
 
 @pytest.mark.parametrize("name", ["learned", *(pytest.param(n, marks=pytest.mark.slow) for n in ("plain", "selected"))])
 def test_the_engine_keeps_to_its_device(apart, name):
-    apart(engine, (name,))
+    n_masks, worst = apart(engine, (name,))
+    assert n_masks > 8, "four cells on three frames, one of them from the second on"
+    assert worst < 1e-3
 
 
 def test_training_keeps_to_its_device(apart, tmp_path):
-    apart(training, (str(tmp_path),))
+    found, expected = apart(training, (str(tmp_path),))
+    assert found == pytest.approx(expected, rel=0.02)
 
 
 def test_simulated_movies_of_every_kind_keep_to_their_device(apart):
-    apart(simulator, ("",))
+    difference = apart(simulator, ("",))
+    assert difference.kept
+    assert difference.by["labels"] == 0
+    assert difference.by["images"] < 1e-3
+    assert difference.by["flow"] < 1e-4
 
 
 def test_movies_of_stills_keep_to_their_device(apart):
-    apart(stills, ("",))
+    difference = apart(stills, ("",))
+    assert difference.kept
+    assert difference.by["labels"] == 0
+    assert difference.by["images"] < 1e-4

@@ -83,7 +83,11 @@ def test_the_manifest_lists_every_file(data, tmp_path, wheels):
     for name, path in files.items():
         assert manifest["files"][name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert manifest["bytes"] == sum(p.stat().st_size for p in files.values())
-    assert {"run.sh", "src/napari_mosam/models/nano.safetensors", "training/configs/nano.toml"} <= files.keys()
+    assert {
+        "run.sh",
+        "src/napari_mosam/core/model/weights/nano.safetensors",
+        "training/configs/nano.toml",
+    } <= files.keys()
     assert not [name for name in files if "widgets" in name or "__pycache__" in name]
 
 

@@ -13,13 +13,14 @@ from training.data.movies import Mixed, MovieBatch
 from training.nano.checkpoints import CheckpointError
 from training.nano.loop import CHECKPOINT, LOG, Place, Trainer
 from training.nano.metrics_log import read_journal
-from training.nano.networks import SHIPPED, new_network, parameters_of
+from training.nano.networks import new_network, parameters_of
 from training.pack import pack, reference_of, sha256_of
 from training.recipes import CONFIGS, read_config
 from training.run import main, provenance
 from training.smoke import Smoke, SmokeError, check, smoke
 
 from napari_mosam.core.model.build import read_weights
+from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.simulation import disk_moves
 

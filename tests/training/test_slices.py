@@ -17,12 +17,13 @@ from training.config import StageConfig, TrainingConfig
 from training.nano.checkpoints import CheckpointError
 from training.nano.loop import LOG, Place, Trainer
 from training.nano.metrics_log import read_journal
-from training.nano.networks import SHIPPED, new_network
+from training.nano.networks import new_network
 from training.recipes import CONFIGS, read_config
 from training.run import main
 from training.slices import HEADER, Slice, read_slice
 
 from napari_mosam.core.model.build import ModelError, read_weights
+from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.simulation import disk_moves
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-import napari_mosam
 from napari_mosam.core.model.build import build_from_parameters, load_weights
+from napari_mosam.core.model.catalogue import SHIPPED
 from training.config import ModelConfig
 from training.recipes import CONFIGS
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
-
-SHIPPED = Path(napari_mosam.__file__).parent / "models"
 
 
 def parameters_of(config: ModelConfig, folder: Path = CONFIGS) -> dict[str, Any]:

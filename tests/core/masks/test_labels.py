@@ -4,8 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_mosam.core.masks.cleanup import prune
 from napari_mosam.core.masks.label_frames import label_dtype, regions_of
-from napari_mosam.core.masks.overlap import SUPPRESSED, prune, resolve_overlaps, suppress, suppress_duplicates
+from napari_mosam.core.masks.overlap import SUPPRESSED, resolve_overlaps, suppress, suppress_duplicates
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.sampling import NO_LOGIT, paste
 from napari_mosam.core.windows.window import Window

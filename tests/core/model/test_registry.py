@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import napari_mosam
 from napari_mosam.core.model import catalogue
 from napari_mosam.core.model.build import ModelError, read_weights
 from napari_mosam.core.model.configs import build_official
@@ -17,7 +16,7 @@ from napari_mosam.core.model.device import DeviceError
 from napari_mosam.core.model.protocol import PointPrompts
 from napari_mosam.core.model.registry import available_models, cache_folder, load_model, model_info
 
-SHIPPED = Path(napari_mosam.__file__).parent / "models"
+SHIPPED = catalogue.SHIPPED
 OFFICIAL = [info for info in available_models() if not info.shipped]
 
 
@@ -96,7 +95,7 @@ def test_the_shipped_weights_are_checked_by_their_hash(copy, monkeypatch, tmp_pa
     spoiled = bytearray(copy.read_bytes())
     spoiled[-1] ^= 1
     (tmp_path / "nano.safetensors").write_bytes(spoiled)
-    monkeypatch.setattr(catalogue, "_SHIPPED", tmp_path)
+    monkeypatch.setattr(catalogue, "SHIPPED", tmp_path)
     with pytest.raises(ModelError, match="SHA-256 differs.*reinstall"):
         load_model("nano")
     (tmp_path / "nano.safetensors").unlink()

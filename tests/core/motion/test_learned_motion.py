@@ -18,13 +18,14 @@ from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.masks.raster import rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.build import ModelError
+from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.cues import MotionEstimator, sparse_cues
 from napari_mosam.core.motion.history import CANDIDATES, CUE_WIDTH, N_FRAMES, SIGHT_WIDTH, TrackHistory
 from napari_mosam.core.motion.learned import encoders as module
 from napari_mosam.core.motion.learned.dense import DenseMotionEncoder, correlations, placement, warp
-from napari_mosam.core.motion.learned.encoders import SHIPPED, FramePair, MotionEncoders, WindowFeatures, load_encoder
+from napari_mosam.core.motion.learned.encoders import FramePair, MotionEncoders, WindowFeatures, load_encoder
 from napari_mosam.core.motion.learned.sparse import SparseMotionEncoder
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import Cue

@@ -20,7 +20,8 @@ Place = Literal["shipped", "present", "part", "missing"]
 Progress = Callable[[int, int | None], None]
 """Is told the bytes that are there and those in all, None where the server does not say."""
 
-_SHIPPED = Path(__file__).parents[2] / "models"
+SHIPPED = Path(__file__).parent / "weights"
+"""Weights that come with the package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class ModelInfo:
 
     def home(self, folder: str | Path | None = None) -> Path:
         """Where the weights are or would be."""
-        return (_SHIPPED if self.shipped else model_folder(folder)) / self.file
+        return (SHIPPED if self.shipped else model_folder(folder)) / self.file
 
     def part(self, folder: str | Path | None = None) -> Path:
         """What a download that was cut off has left of the weights, or would leave."""

@@ -9,8 +9,9 @@ import torch
 from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.masks.cleanup import division_evidence, prune
 from napari_mosam.core.masks.contrast import contrasts
-from napari_mosam.core.masks.overlap import NO_OBJECT, division_evidence, prune
+from napari_mosam.core.masks.overlap import NO_OBJECT
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, Segmenter

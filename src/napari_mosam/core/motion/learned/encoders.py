@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from napari_mosam.core.model.build import ModelError, read_weights
+from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.motion.cues import FrameMotion
 from napari_mosam.core.motion.history import TrackHistory, describe
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SHIPPED = Path(__file__).parents[3] / "models"
 """Folder of the weights that come with the package."""
 
 MAX_SIGMA = 0.3
