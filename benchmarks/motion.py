@@ -32,13 +32,14 @@ from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.raster import rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2 import Sam2Segmenter
-from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator, sparse_cues
+from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator
 from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, MotionEncoders, WindowFeatures
-from napari_mosam.core.motion.prediction import fuse
+from napari_mosam.core.motion.prediction import fuse, sparse_cues
 from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
@@ -128,10 +129,8 @@ def steps_of(clip: Clip) -> Iterator[tuple[int, FrameMotion, list[Cell], list[Cu
             cues: list[Cues] = [[motion.dense(courses[i].last), cue] for i, cue in zip(rows, sparse, strict=True)]
             yield t, motion, [_cell(i, courses[i], now[i], motion, c) for i, c in zip(rows, cues, strict=True)], cues
         for i, course in courses.items():
-            if t:
-                course.advance(motion.drift_yx)
-            if i in now:
-                course.see(now[i], 0.9)
+            carried = course.advanced(motion.drift_yx) if t else course
+            courses[i] = carried.seen(now[i], 0.9) if i in now else carried
 
 
 def _cell(i: int, course: TrackHistory, now: Region, motion: FrameMotion, cues: Cues) -> Cell:
@@ -153,7 +152,7 @@ def box_scores(clip: Clip, learned: MotionEncoders) -> Iterator[Found]:
                 "velocity": moved(cell.last.box, (velocity[0] + motion.drift_yx[0], velocity[1] + motion.drift_yx[1])),
                 "classical": moved(cell.last.box, cell.classical),
             }
-            answer = guess if guess is not None and guess.cue.confidence > 0 else None
+            answer = guess if guess is not None and guess.confidence > 0 else None
             boxes["learned"] = answer.box if answer is not None else boxes["classical"]
             head = (clip.movie, clip.cluster, cell.object_id)
             yield Found(*head, "answers", "learned", float(answer is not None))
@@ -217,7 +216,7 @@ def _compared(
         FramePair(
             WindowFeatures(seen[0].take([k]), past[k]),
             WindowFeatures(seen[1].take([k]), here[k]),
-            ((rasterise(c.last, past[k], size)[0] * 2 - 1) * LOGIT, past[k]),
+            WindowMask((rasterise(c.last, past[k], size)[0] * 2 - 1) * LOGIT, past[k], c.last),
             c.classical,
         )
         for k, c in enumerate(cells)

@@ -37,6 +37,15 @@ def test_parameters_of_public_names_stay(name):
     assert parameters_of(name) == STORED[name]
 
 
+def test_what_a_result_tells_of_an_object_is_still_called_what_it_was():
+    told = (
+        *("object_id", "state", "window", "logits", "predicted_iou", "object_score", "area", "box", "consistency"),
+        *("shift_yx", "remembered", "prompted", "memory", "cues", "decoded_with", "contrast", "division"),
+        "memory_frames",
+    )
+    assert [name for name in told if not hasattr(napari_mosam.ObjectResult, name)] == []
+
+
 @pytest.mark.parametrize("folder", ["src", "training", "benchmarks"])
 def test_classes_are_named_by_words_of_the_field(folder):
     files = sorted((ROOT / folder).rglob("*.py"))

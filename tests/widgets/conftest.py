@@ -11,7 +11,7 @@ import pytest
 
 from napari_mosam.core.images.grey_limits import GreyLimits
 from napari_mosam.core.masks.label_frames import label_dtype
-from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
+from napari_mosam.core.results.frame import Cue, FrameResult, ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.windows.window import Window
 from napari_mosam.widgets import MosamWidget
 from napari_mosam.widgets.engine import ModelChoice
@@ -33,28 +33,33 @@ def frame_result(
         labels[y : y + 6, x : x + 6] = object_id
         item = ObjectResult(
             object_id=object_id,
+            direction="forward",
             state=ObjectState.PRESENT,
             window=Window.square((y + 2.5, x + 2.5), 30),
             logits=np.zeros((32, 32), np.float32),
-            predicted_iou=0.9,
-            object_score=3.0,
+            scores=ObjectScores(0.9, 3.0, consistency=1.0),
             area=36,
             box=(y, x, y + 5, x + 5),
-            consistency=1.0,
-            shift_yx=(1.0, 0.0),
+            cues=(Cue("flow", (1.0, 0.0), 1.0, used=True),),
             remembered=True,
-            prompted=False,
         )
         objects.append(item)
     field_ = np.full((2, *shape), 2.0, np.float32) if flow else None
     return FrameResult(t, "forward", labels, (labels > 0).astype(np.float32) * 0.9, tuple(objects), field_)
 
 
+def changed(item: ObjectResult, said: dict[str, Any]) -> ObjectResult:
+    """A result with other fields, or other scores."""
+    scores = {name: value for name, value in said.items() if name in ObjectScores.__slots__}
+    rest = {name: value for name, value in said.items() if name not in scores}
+    return replace(item, scores=replace(item.scores, **scores), **rest)
+
+
 @dataclass
 class FakeEngine:
     """Yields `frame_result`s, `right` px to the right; `before` is called in the worker thread before each frame.
 
-    `doubt` changes what is said of an object on a frame: it is given both, and returns fields of its ObjectResult.
+    `doubt` changes what is said of an object on a frame: it is given both, and returns what is new in its result.
     """
 
     before: Callable[[int], None] = lambda t: None
@@ -107,7 +112,7 @@ class FakeEngine:
         return self._doubted(frame_result(frame, sorted(prompts.at(frame)), movie.shape[1:]))
 
     def _doubted(self, result: FrameResult) -> FrameResult:
-        objects = tuple(replace(item, **self.doubt(item.object_id, result.t)) for item in result.objects)
+        objects = tuple(changed(item, self.doubt(item.object_id, result.t)) for item in result.objects)
         gone = [item.object_id for item in objects if not item.area]
         labels = np.where(np.isin(result.labels, gone), 0, result.labels).astype(result.labels.dtype)
         return replace(result, objects=objects, labels=labels)

@@ -1,9 +1,11 @@
 """What the widget says is so: at the end of a run, of a preview, after a stop, over another movie."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.widgets.conftest import changed
 
 from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.widgets.doubts import Doubts, preview_sentence
@@ -14,9 +16,7 @@ def doubts_of(make_result, *frames):
     doubts = Doubts()
     for t, said in enumerate(frames):
         for item in make_result(t, sorted(said)).objects:
-            for name, value in said[item.object_id].items():
-                object.__setattr__(item, name, value)
-            doubts.note(t, item)
+            doubts.note(t, changed(item, said[item.object_id]))
         doubts.follow(t, said)
     return doubts
 
@@ -83,9 +83,9 @@ def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, movie, 
 
 def test_a_preview_says_what_it_outlined_and_what_it_doubts(make_result):
     result = make_result(3, [1, 2, 3])
-    for item, said in zip(result.objects, ({}, {"predicted_iou": 0.45}, LOST), strict=True):
-        for name, value in said.items():
-            object.__setattr__(item, name, value)
+    said = ({}, {"predicted_iou": 0.45}, LOST)
+    objects = tuple(changed(item, one) for item, one in zip(result.objects, said, strict=True))
+    result = replace(result, objects=objects)
     assert preview_sentence(result) == (
         "Frame 3: 2 of 3 objects outlined. Not found: object 3. Unsure: object 2 (.45). "
         "If they look right, press Propagate."

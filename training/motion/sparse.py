@@ -22,9 +22,10 @@ from torch import Tensor
 
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator, sparse_cues
+from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator
 from napari_mosam.core.motion.history import N_POINTS, TrackHistory, describe, key_points
 from napari_mosam.core.motion.learned.sparse import SparseForecast, SparseMotionEncoder
+from napari_mosam.core.motion.prediction import sparse_cues
 from training.motion.movies import Errors, MotionScene, scenes
 from training.motion.steps import Schedule, fit, read_command, save_encoder
 
@@ -88,15 +89,15 @@ def rows_of_scene(scene: MotionScene, rng: np.random.Generator) -> Iterator[tupl
     estimator, courses, errors = MotionEstimator(MotionConfig()), {}, {}
     estimator.step(scene.frames[0])
     for i, region in scene.regions(0).items():
-        courses[i], errors[i] = TrackHistory(), Errors.draw(rng)
-        courses[i].see(errors[i].apply(region, rng), 0.9)
+        errors[i] = Errors.draw(rng)
+        courses[i] = TrackHistory().seen(errors[i].apply(region, rng), 0.9)
     for t in range(1, len(scene.frames)):
         motion, truth = estimator.step(scene.frames[t]), scene.regions(t)
         yield from _examples(courses, motion, truth)
         for i, course in courses.items():
-            course.advance(motion.drift_yx)
+            courses[i] = course.advanced(motion.drift_yx)
             if i in truth and (t == 1 or rng.random() > CHANCE_UNSEEN):
-                course.see(errors[i].apply(truth[i], rng), float(rng.uniform(0.6, 0.95)))
+                courses[i] = courses[i].seen(errors[i].apply(truth[i], rng), float(rng.uniform(0.6, 0.95)))
 
 
 def _examples(

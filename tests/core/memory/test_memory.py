@@ -42,7 +42,7 @@ def pointers(recall):
 def walk(bank, frames, step=1, n_frames=LENGTH):
     """Remember frames one after another as a pass would, and recall at the next."""
     for t in frames:
-        bank.remember(memory(t))
+        bank = bank.remembering(memory(t))
     return bank.recall(frames[-1] + step, step, n_frames)
 
 
@@ -177,7 +177,7 @@ def test_the_worst_rated_frame_makes_room_for_the_latest():
 
 def test_candidates_lie_on_an_absolute_grid():
     bank = MemoryBank(MemoryConfig(selection="reliable", stride=4, n_frames=5), SLOTS)
-    bank.condition(memory(0))
+    bank = bank.conditioned(memory(0))
     assert {f.t for slot, f in walk(bank, list(range(1, 31))).frames if slot} == {30, 28, 24, 20, 16, 12}
 
 
@@ -194,9 +194,9 @@ def test_a_rating_is_a_share_of_the_predicted_iou(iou, score, consistency):
 
 def filtered_recall(pixels):
     bank = MemoryBank(MemoryConfig(pixels=pixels, pixel_range=(0.2, 0.6)), SLOTS)
-    bank.condition(memory(0))
+    bank = bank.conditioned(memory(0))
     sure = torch.tensor([[0.1, 0.4], [0.6, 1.0]])
-    bank.remember(replace(memory(1), confidence=sure))
+    bank = bank.remembering(replace(memory(1), confidence=sure))
     return bank.recall(2, 1, LENGTH)
 
 
@@ -241,30 +241,27 @@ def test_the_first_and_the_nearest_prompted_frames_are_read(times, t, limit):
 @pytest.mark.parametrize("selection", ["gated", "sam2", "reliable"])
 def test_the_bank_does_not_grow(selection):
     bank = MemoryBank(MemoryConfig(selection=selection), SLOTS)
-    bank.condition(memory(0))
-    read = walk(bank, list(range(1, 500)), n_frames=1000)
-    held = [x for name in vars(bank) for x in _frames(getattr(bank, name))]
-    assert len(held) == KEPT_FRAMES + 1
+    bank = bank.conditioned(memory(0))
+    for t in range(1, 500):
+        bank = bank.remembering(memory(t))
+    read = bank.recall(500, 1, 1000)
+    assert len(bank.conditioning) + len(bank.tracked) == KEPT_FRAMES + 1
+    assert len(bank.areas) == MemoryConfig().area_history
     assert {f.t for _, f in read.frames} == {0, *range(494, 500)}
     oldest = 494 if selection == "reliable" else 485
     assert {f.t for _, f in read.pointers} == {0, *range(oldest, 500)}
 
 
-def _frames(held):
-    values = held.values() if isinstance(held, dict) else held if hasattr(held, "__iter__") else ()
-    return [value for value in values if isinstance(value, MemoryFrame)]
-
-
 def test_backward_passes_read_what_lies_ahead():
     bank = MemoryBank(MemoryConfig(), SLOTS)
-    bank.condition(memory(40))
+    bank = bank.conditioned(memory(40))
     assert slots(walk(bank, [39, 38, 37], step=-1)) == {(0, 40), (6, 37), (5, 38), (4, 39)}
 
 
 def test_a_new_prompt_replaces_that_of_the_same_frame():
     bank = MemoryBank(MemoryConfig(), SLOTS)
-    bank.condition(memory(3, area=10))
-    bank.condition(memory(3, area=20))
+    bank = bank.conditioned(memory(3, area=10))
+    bank = bank.conditioned(memory(3, area=20))
     assert [frame.area for _, frame in bank.recall(5, 1, LENGTH).frames] == [20]
 
 
@@ -274,7 +271,7 @@ def test_a_new_prompt_replaces_that_of_the_same_frame():
 def gate(area=100.0, score=5.0, consistency=0.8, areas=(100.0,), **settings):
     bank = MemoryBank(MemoryConfig(**settings), SLOTS)
     for t, past in enumerate(areas):
-        bank.remember(memory(t, past))
+        bank = bank.remembering(memory(t, past))
     return bank.accepts(area, score, consistency)
 
 
@@ -307,7 +304,7 @@ def test_absent_and_suspect_frames_are_not_written(suspect, accepted):
 def test_the_usual_area_is_the_median_of_the_latest(areas, history):
     bank = MemoryBank(MemoryConfig(area_history=history), SLOTS)
     for t, area in enumerate(areas):
-        bank.remember(memory(t, area))
+        bank = bank.remembering(memory(t, area))
     latest = sorted(areas[-history:])
     middle = len(latest) // 2
     expected = latest[middle] if len(latest) % 2 else (latest[middle - 1] + latest[middle]) / 2
@@ -317,18 +314,18 @@ def test_the_usual_area_is_the_median_of_the_latest(areas, history):
 def test_an_empty_mask_says_nothing_about_the_usual_area():
     bank = MemoryBank(MemoryConfig(), SLOTS)
     assert bank.usual_area is None
-    bank.remember(memory(1, area=0))
+    bank = bank.remembering(memory(1, area=0))
     assert bank.usual_area is None
-    bank.remember(memory(2, area=50))
+    bank = bank.remembering(memory(2, area=50))
     assert bank.usual_area == 50
 
 
 def test_a_prompt_sets_what_is_usual_whatever_was_before():
     bank = MemoryBank(MemoryConfig(), SLOTS)
     for t in range(5):
-        bank.remember(memory(t, area=50))
-    bank.expect_area(0)
+        bank = bank.remembering(memory(t, area=50))
+    bank = bank.expecting(0)
     assert bank.usual_area == 50
-    bank.expect_area(400)
+    bank = bank.expecting(400)
     assert bank.usual_area == 400
     assert bank.accepts(400, 5.0, 0.9)

@@ -32,9 +32,9 @@ def test_key_points_move_with_the_mask(height, width, seed, dy, dx):
 
 def test_a_course_tells_frames_apart_and_takes_the_stage_out():
     course = TrackHistory()
-    course.see(disk(20, 20), 0.9)
-    course.advance((0.0, 10.0))
-    course.see(disk(22, 30), 0.8)
+    course = course.seen(disk(20, 20), 0.9)
+    course = course.advanced((0.0, 10.0))
+    course = course.seen(disk(22, 30), 0.8)
     rows = course.rows((22.0, 30.0), 16.0)
     assert rows.shape == (N_FRAMES, SIGHT_WIDTH)
     assert np.isnan(rows[:-2]).all()
@@ -45,13 +45,13 @@ def test_a_course_tells_frames_apart_and_takes_the_stage_out():
 
 def test_missing_frames_stay_missing():
     course = TrackHistory()
-    course.see(disk(20, 20), 0.9)
-    course.advance((0.0, 0.0))
-    course.advance((0.0, 0.0))
+    course = course.seen(disk(20, 20), 0.9)
+    course = course.advanced((0.0, 0.0))
+    course = course.advanced((0.0, 0.0))
     assert course.last is None
     assert course.velocity() is None
     assert describe(course, FrameMotion(), []) is None
-    course.see(disk(26, 20), 0.9)
+    course = course.seen(disk(26, 20), 0.9)
     assert course.velocity() is None
     assert np.isnan(course.rows((26.0, 20.0), 16.0)[:, 0]).tolist() == [True] * 5 + [False, True, False]
 
@@ -59,15 +59,15 @@ def test_missing_frames_stay_missing():
 def test_only_the_latest_frames_are_kept():
     course = TrackHistory()
     for t in range(3 * N_FRAMES):
-        course.advance((0.0, 0.0))
-        course.see(disk(20 + t, 20), 0.9)
+        course = course.advanced((0.0, 0.0))
+        course = course.seen(disk(20 + t, 20), 0.9)
     rows = course.rows(course.last.center_yx, 16.0)
     assert rows[:, 0] * 16 == pytest.approx(np.arange(1 - N_FRAMES, 1))
 
 
 def test_motions_are_told_without_that_of_the_frame():
     course = TrackHistory()
-    course.see(disk(30, 30), 0.9)
+    course = course.seen(disk(30, 30), 0.9)
     motion = FrameMotion(drift_yx=(4.0, 0.0))
     _, candidates = describe(course, motion, [Cue("flow", (4.0, 8.0), 0.5), None])
     diameter = course.last.diameter

@@ -6,6 +6,7 @@ import torch
 
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.motion.prompts import MotionPrompt, choose, inner_points, prompt_masks, prompt_points
 from napari_mosam.core.windows.window import Window
 
@@ -28,7 +29,7 @@ def logits_of(*regions):
 
 
 def expected(region, rivals=()):
-    return MotionPrompt(region, WINDOW, (logits_of(region), WINDOW), tuple(rivals))
+    return MotionPrompt(region, WINDOW, WindowMask(logits_of(region), WINDOW, region), tuple(rivals))
 
 
 HERE, BESIDE, AWAY = disk(64, 64), disk(64, 92), disk(30, 30)
@@ -77,7 +78,8 @@ def test_points_and_boxes_are_in_model_coordinates_and_short_rows_are_filled():
 
 
 def test_a_mask_prompt_is_the_last_mask_moved_and_clamped():
-    moved = MotionPrompt(BESIDE, WINDOW, (logits_of(HERE), Window.square((64, 64 + 28), 128)), ())
+    last = WindowMask(logits_of(HERE), Window.square((64, 64 + 28), 128), BESIDE)
+    moved = MotionPrompt(BESIDE, WINDOW, last, ())
     (prompt,) = prompt_masks([moved], MotionConfig(prompt="mask"), SIZE)
     assert prompt.shape == (1, LOW, LOW)
     assert prompt.abs().max() == 4

@@ -65,8 +65,11 @@ def test_a_verified_shift_moves_the_place_and_not_the_velocity(path, shift):
 
 @settings(max_examples=20)
 @given(st.integers(0, 999))
-def test_a_straight_mover_is_directed_within_five_frames(seed):
-    assert follow(straight(seed, 5)[1])[-1].directed
+def test_a_straight_mover_is_directed_once_it_was_surely_seen_five_times(seed):
+    steps = follow(straight(seed, 6)[1])
+    assert [step.directed for step in steps[-2:]] == [False, True]
+    unsure = steps[-2].predict().update(straight(seed, 6)[1][-1], sure=False)
+    assert not unsure.directed
 
 
 def test_a_straight_mover_is_found_after_five_unseen_frames():

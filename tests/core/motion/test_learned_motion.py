@@ -17,16 +17,18 @@ from napari_mosam.core.api import segment, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.masks.raster import rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.build import ModelError
 from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.registry import load_model
-from napari_mosam.core.motion.cues import MotionEstimator, sparse_cues
+from napari_mosam.core.motion.cues import MotionEstimator
 from napari_mosam.core.motion.history import CANDIDATES, CUE_WIDTH, N_FRAMES, SIGHT_WIDTH, TrackHistory
 from napari_mosam.core.motion.learned import encoders as module
 from napari_mosam.core.motion.learned.dense import DenseMotionEncoder, correlations, placement, warp
 from napari_mosam.core.motion.learned.encoders import FramePair, MotionEncoders, WindowFeatures, load_encoder
 from napari_mosam.core.motion.learned.sparse import SparseMotionEncoder
+from napari_mosam.core.motion.prediction import sparse_cues
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.simulation import sample_movie
@@ -142,8 +144,8 @@ def followed(encoders, velocity, n_frames=10, cue=True, seed=0):
             cues = [motion.dense(course.last), *sparse_cues(motion, [course.last], torch.device("cpu"))] if cue else []
             (guess,) = encoders.guess([course], motion, [cues])
             answers.append((guess, region))
-            course.advance(motion.drift_yx)
-        course.see(region, 0.9)
+            course = course.advanced(motion.drift_yx)
+        course = course.seen(region, 0.9)
     return answers[2:]
 
 
@@ -158,14 +160,14 @@ def test_a_disk_on_a_straight_way_is_expected_where_it_is(only_sparse, velocity)
         (y0, x0, y1, x1), (cy, cx) = guess.box, region.center_yx
         assert np.hypot((y0 + y1) / 2 - cy, (x0 + x1) / 2 - cx) < 0.1 * region.diameter
         assert (y1 - y0, x1 - x0) == pytest.approx((region.box[2] - region.box[0],) * 2, rel=0.1)
-        assert guess.cue.confidence > 0
+        assert guess.confidence > 0
         assert all(region.holds(yx) for yx in guess.points)
 
 
 def test_no_answer_without_a_last_mask_and_doubt_is_told(only_sparse, monkeypatch):
     assert only_sparse.guess([TrackHistory()], MotionEstimator(LEARNED).step(texture((64, 64))), [[]]) == [None]
     monkeypatch.setattr(module, "MAX_SIGMA", 1e-6)
-    assert {guess.cue.confidence for guess, _ in followed(only_sparse, (3, 0), n_frames=5)} == {0.0}
+    assert {guess.confidence for guess, _ in followed(only_sparse, (3, 0), n_frames=5)} == {0.0}
 
 
 # ---- the dense encoder
@@ -210,7 +212,8 @@ def stepped(nano, frames, regions, shift, side=150.0):
         WindowFeatures(encode_windows(nano, Pyramid.of(frame, nano.device), [window]), window)
         for frame, window in zip(frames, windows, strict=True)
     ]
-    return FramePair(*views, ((rasterise(regions[0], windows[0], 64)[0] * 2 - 1) * 8, windows[0]), shift)
+    last = WindowMask((rasterise(regions[0], windows[0], 64)[0] * 2 - 1) * 8, windows[0], regions[0])
+    return FramePair(*views, last, shift)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from napari_mosam.core.config.engine import EngineConfig, MotionConfig, WindowCo
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.store.compose import as_bytes, compose
-from napari_mosam.core.store.records import Record
 
 SHAPE, N = (72, 72), 6
 QUICK = EngineConfig(motion=MotionConfig.off())
@@ -106,8 +105,7 @@ def test_records_compose_to_the_frames_of_the_run_that_wrote_them(seed, directio
     prompts = [prompt(("box", "click", "mask")[i % 3], i, t0, disks, ways) for i in (1, 2, 3, 4)]
     model = Ragged(roughness=roughness)
     for result in segment(images, prompts, model=model, config=QUICK, direction=direction):
-        records = [Record.of(o, result.t, direction) for o in result.objects]
-        labels, confidence = compose(records, SHAPE, result.labels.dtype.type)
+        labels, confidence = compose(result.objects, SHAPE, result.labels.dtype.type)
         assert np.array_equal(labels, result.labels)
         assert np.array_equal(confidence, as_bytes(result.confidence))
 

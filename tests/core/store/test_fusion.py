@@ -12,9 +12,8 @@ from tests.support.fake_model import FakeSegmenter, disks
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
-from napari_mosam.core.masks.logit_codes import encode_logits
 from napari_mosam.core.prompts.collection import MaskPrompt
-from napari_mosam.core.results.frame import ObjectState
+from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.store.compose import (
     Locked,
     areas_of,
@@ -24,7 +23,6 @@ from napari_mosam.core.store.compose import (
     merge_directions,
     way_since_prompt,
 )
-from napari_mosam.core.store.records import Record
 from napari_mosam.core.windows.window import Window
 
 SHAPE = (64, 64)
@@ -36,8 +34,9 @@ def record(center=(32, 32), radius=8.0, *, object_id=1, direction="forward", sta
     y, x = np.indices((32, 32)) - 15.5
     logits = torch.from_numpy(radius - np.hypot(y, x)) if radius else torch.full((32, 32), -32.0)
     window = Window.square(center, 32)
-    codes = encode_logits(logits).numpy()
-    return Record(object_id, 0, direction, state, window, codes, q, 5.0, 0, prompted=prompted)
+    decoded_with = "prompt" if prompted else "memory"
+    scores = ObjectScores(q, 5.0)
+    return ObjectResult(object_id, direction, state, window, logits.numpy(), scores, 0, decoded_with=decoded_with)
 
 
 BACK = {"direction": "backward"}
@@ -89,7 +88,7 @@ SEEN = st.builds(
 @given(SEEN, SEEN)
 def test_fusion_takes_one_of_the_two_and_tells_how_far_they_differ(one, other):
     fused = merge_directions(one, replace(other, direction="backward"), SHAPE)
-    assert any(np.array_equal(fused.codes, r.codes) and fused.window == r.window for r in (one, other))
+    assert any(np.array_equal(fused.logits, r.logits) and fused.window == r.window for r in (one, other))
     assert fused.disagreement == pytest.approx(disagreement(other, one, SHAPE))
     assert 0 <= fused.disagreement <= 1
     assert fused.present or not (one.present or other.present) or fused.prompted
@@ -124,8 +123,7 @@ def test_records_compose_to_the_labels_of_the_run(direction):
     prompts = [MaskPrompt.from_frame(i, start, LABELS[start] == i) for i in (1, 2, 3)]
     config = EngineConfig(motion=MotionConfig.off())
     for result in segment(IMAGES, prompts, model=FakeSegmenter(), config=config, direction=direction):
-        records = [Record.of(o, result.t, direction) for o in result.objects]
-        labels, confidence = compose(reversed(records), IMAGES.shape[1:], result.labels.dtype.type)
+        labels, confidence = compose(reversed(result.objects), IMAGES.shape[1:], result.labels.dtype.type)
         assert np.array_equal(labels, result.labels)
         assert np.array_equal(confidence, as_bytes(result.confidence))
 

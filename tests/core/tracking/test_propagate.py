@@ -7,10 +7,14 @@ from tests.support.fake_model import CountingMovie, FakeSegmenter, disks, iou, m
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MemoryConfig, MotionConfig, WindowConfig
-from napari_mosam.core.memory.bank import KEPT_FRAMES, MemoryBank
-from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.memory.bank import KEPT_FRAMES
+from napari_mosam.core.motion.cues import FrameMotion
+from napari_mosam.core.motion.history import N_FRAMES
+from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.results.frame import ObjectState
-from napari_mosam.core.tracking import propagate
+from napari_mosam.core.runs.run import RunRequest, gather
+from napari_mosam.core.tracking.propagate import Propagator
 
 STILL_AND_MOVING = [[(30, 30), (60, 70 - 2 * t)] for t in range(12)]
 
@@ -27,18 +31,11 @@ def of(result, object_id):
     return next(o for o in result.objects if o.object_id == object_id)
 
 
-@pytest.fixture
-def banks(monkeypatch):
-    """Every memory bank that a run makes."""
-    made = []
-
-    class Watched(MemoryBank):
-        def __init__(self, *args):
-            super().__init__(*args)
-            made.append(self)
-
-    monkeypatch.setattr(propagate, "MemoryBank", Watched)
-    return made
+def propagator(images, prompts, config=EngineConfig(), motion=None):  # noqa: B008
+    """One pass forward over a movie, whose table of objects can be looked at between frames."""
+    request = RunRequest(Movie.open(images), Prompts(prompts), FakeSegmenter(), config, 0, len(images), "forward", None)
+    read, (one,) = request.movie.__getitem__, request.passes
+    return Propagator(request.model, read, len(images), gather(request), one, config, motion=motion)
 
 
 # ---- following
@@ -96,17 +93,13 @@ def test_the_window_keeps_pace_with_a_growing_object():
     assert last_side(1.0) == pytest.approx(5 * 2 * radii[-2], rel=0.1)
 
 
-def test_the_window_is_placed_by_the_last_centre_and_the_motion(monkeypatch):
-    class Motion:
-        def __init__(self, config, device):
-            pass
-
+def test_the_window_is_placed_by_the_last_centre_and_the_motion():
+    class Steady:
         def step(self, frame):
-            return propagate.FrameMotion(drift_yx=(1.0, -3.0))
+            return FrameMotion(drift_yx=(1.0, -3.0))
 
-    monkeypatch.setattr(propagate, "MotionEstimator", Motion)
     images, labels = disks([[(40 + t, 60 - 3 * t)] for t in range(6)])
-    for result in follow(images, masks(labels))[1:]:
+    for result in list(propagator(images, masks(labels), motion=Steady()))[1:]:
         item = result.objects[0]
         assert item.shift_yx == (1.0, -3.0)
         assert item.window.center_yx == pytest.approx(middle(labels[result.t] == 1), abs=1)
@@ -329,13 +322,15 @@ def test_a_painted_mask_beats_every_prediction():
 # ---- bounded and clean
 
 
-def test_memory_does_not_grow_with_the_movie(banks):
+def test_memory_does_not_grow_with_the_movie():
     images, labels = disks([[(40, 40)]] * 60, (64, 64), radius=6)
-    for result in segment(images, masks(labels), model=FakeSegmenter(), motion=False):
+    run = propagator(images, masks(labels), EngineConfig(motion=MotionConfig.off()))
+    for result in run:
         assert len(result.objects[0].memory_frames) <= 7
-        held = sum(len(v) for v in vars(banks[0]).values() if hasattr(v, "__len__"))
-        assert held <= 1 + KEPT_FRAMES + MemoryConfig().area_history
-    assert len(banks) == 1
+    (held,) = run.table
+    assert (len(held.bank.conditioning), len(held.bank.tracked)) == (1, KEPT_FRAMES)
+    assert len(held.bank.areas) == MemoryConfig().area_history
+    assert len(held.history.frames) == N_FRAMES
 
 
 def test_no_mode_of_torch_is_left_open_between_frames():
@@ -370,7 +365,7 @@ def test_the_flow_and_the_drift_of_a_frame_are_reported():
 # ---- corrections on the way
 
 
-def test_a_click_on_a_followed_object_corrects_its_mask_with_memory(banks):
+def test_a_click_on_a_followed_object_corrects_its_mask_with_memory():
     images, labels = disks([[(48, 40)]] * 8)
     model = FakeSegmenter()
     results = follow(images, [*masks(labels), PointPrompt(1, 4, (48, 42))], model, direction="forward")
@@ -379,7 +374,9 @@ def test_a_click_on_a_followed_object_corrects_its_mask_with_memory(banks):
     assert corrected.decoded_with == "prompt"
     assert corrected.memory_frames[:3] == (3, 2, 1)
     assert 4 in results[7].objects[0].memory_frames
-    assert [f.t for f in banks[0]._conditioning.values()] == [0, 4]
+    run = propagator(images, [*masks(labels), PointPrompt(1, 4, (48, 42))])
+    assert len(list(run)) == 8
+    assert [f.t for f in run.table.by_id[1].bank.conditioning] == [0, 4]
 
 
 def test_a_minus_click_corrects_an_object_that_is_followed():
@@ -431,10 +428,12 @@ def test_motion_prompts_are_a_second_decode_of_the_same_features(form):
 
 
 @pytest.mark.parametrize("pixels", ["off", "bias", "feature"])
-def test_remembered_frames_know_how_sure_their_pixels_are(pixels, banks):
+def test_remembered_frames_know_how_sure_their_pixels_are(pixels):
     images, labels = disks([[(48, 40)]] * 4)
-    follow(images, masks(labels), config=EngineConfig(memory=MemoryConfig(pixels=pixels)))
-    sure = [frame.confidence for frame in banks[0]._tracked]
+    run = propagator(images, masks(labels), EngineConfig(memory=MemoryConfig(pixels=pixels)))
+    assert len(list(run)) == 4
+    sure = [frame.confidence for frame in run.table.by_id[1].bank.tracked]
+    assert len(sure) == 3
     assert all((c is None) == (pixels == "off") for c in sure)
     assert all(0 <= c.min() <= c.max() <= 1 for c in sure if c is not None)
 
@@ -513,17 +512,9 @@ def test_prompts_on_the_way_do_not_change_the_course_of_an_object():
     images, labels = disks([[(48, 20 + 4 * t)] for t in range(12)], (96, 120))
 
     def shift(prompts):
-        velocities = []
-
-        class Watched(propagate.Track):
-            def settle(self, *args):
-                super().settle(*args)
-                velocities.append(self._kalman.velocity_yx[1])
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(propagate, "Track", Watched)
-            follow(images, prompts, direction="forward")
-        return velocities[-1]
+        run = propagator(images, prompts)
+        assert len(list(run)) == 12
+        return run.table.by_id[1].kalman.velocity_yx[1]
 
     later = MaskPrompt.from_frame(1, 6, labels[6] == 1)
     assert shift(masks(labels)) == pytest.approx(4, abs=0.3)

@@ -1,7 +1,6 @@
 """Storage of one object's memory in one direction; which of it is read is decided in ``selection``."""
 
-from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -17,27 +16,34 @@ KEPT_FRAMES = MAX_POINTERS - 1
 """Tracked frames kept for their pointers, which SAM 2 reads from up to 15 frames back."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class MemoryBank:
-    """Prompted frames (kept for good) and tracked frames (a bounded number).
+    """Prompted frames (kept for good) and tracked frames (a bounded number); each change gives a new bank.
 
-    Parameters
+    Attributes
     ----------
     config : MemoryConfig
         Gate and selection.
     num_maskmem : int
         Temporal slots of the model, SAM 2's ``num_maskmem``.
+    conditioning : tuple of MemoryFrame
+        Of the prompted frames, one per frame.
+    tracked : tuple of MemoryFrame
+        Oldest first.
+    areas : tuple of float
+        Of the object on the latest remembered frames, px.
     """
 
-    def __init__(self, config: MemoryConfig, num_maskmem: int) -> None:
-        self._config = config
-        self._n_slots = num_maskmem
-        self._conditioning: dict[int, MemoryFrame] = {}
-        self._tracked: deque[MemoryFrame] = deque(maxlen=max(KEPT_FRAMES, config.n_candidates))
-        self._areas: deque[float] = deque(maxlen=config.area_history)
+    config: MemoryConfig
+    num_maskmem: int
+    conditioning: tuple[MemoryFrame, ...] = ()
+    tracked: tuple[MemoryFrame, ...] = ()
+    areas: tuple[float, ...] = ()
 
-    def condition(self, frame: MemoryFrame) -> None:
-        """Keep a prompted frame; a newer prompt of the same frame replaces it."""
-        self._conditioning[frame.t] = frame
+    def conditioned(self, frame: MemoryFrame) -> "MemoryBank":
+        """With a prompted frame; a newer prompt of the same frame takes the place of the older."""
+        by_frame = {known.t: known for known in self.conditioning} | {frame.t: frame}
+        return replace(self, conditioning=tuple(by_frame.values()))
 
     def accepts(self, area: float, object_score: float, consistency: float) -> bool:
         """Whether a tracked frame may be remembered: the write gate.
@@ -51,32 +57,30 @@ class MemoryBank:
         consistency : float
             IoU with the moved previous mask; NaN where there is none to compare with.
         """
-        if self._config.selection == "sam2":
+        if self.config.selection == "sam2":
             return True
-        if object_score <= 0 or area <= 0 or consistency < self._config.min_consistency:
+        if object_score <= 0 or area <= 0 or consistency < self.config.min_consistency:
             return False
-        low, high = self._config.area_range
+        low, high = self.config.area_range
         usual = self.usual_area
         return usual is None or low * usual <= area <= high * usual
 
     @property
     def usual_area(self) -> float | None:
         """Median area of the latest remembered frames, px; None before the first."""
-        return median(self._areas) if self._areas else None
+        return median(self.areas) if self.areas else None
 
-    def remember(self, frame: MemoryFrame) -> None:
-        """Keep a tracked frame; the oldest drops out, and the one before unless it lies on the grid of candidates."""
-        if self._config.selection == "reliable" and self._tracked and self._tracked[-1].t % self._config.stride:
-            self._tracked.pop()
-        self._tracked.append(frame)
-        if frame.area > 0:
-            self._areas.append(frame.area)
+    def remembering(self, frame: MemoryFrame) -> "MemoryBank":
+        """With a tracked frame; the oldest drops out, and the one before unless it lies on the grid of candidates."""
+        off_grid = self.config.selection == "reliable" and self.tracked and self.tracked[-1].t % self.config.stride
+        kept = (*(self.tracked[:-1] if off_grid else self.tracked), frame)
+        areas = (*self.areas, frame.area) if frame.area > 0 else self.areas
+        longest = max(KEPT_FRAMES, self.config.n_candidates)
+        return replace(self, tracked=kept[-longest:], areas=areas[-self.config.area_history :])
 
-    def expect_area(self, area: float) -> None:
-        """Take an area (px) from a prompt as what is usual, whatever was before; 0 tells nothing."""
-        if area > 0:
-            self._areas.clear()
-            self._areas.append(area)
+    def expecting(self, area: float) -> "MemoryBank":
+        """With an area (px) from a prompt as what is usual, whatever was before; 0 tells nothing."""
+        return replace(self, areas=(area,)) if area > 0 else self
 
     def recall(self, t: int, step: int, n_frames: int) -> MemorySelection:
         """What to attend to on frame `t`.
@@ -90,22 +94,22 @@ class MemoryBank:
         n_frames : int
             Length of the movie.
         """
-        rule = RULES[self._config.selection]
-        now = ReadContext(t, step, n_frames, self._n_slots)
-        return self._filtered(rule(list(self._conditioning.values()), list(self._tracked), now, self._config))
+        rule = RULES[self.config.selection]
+        now = ReadContext(t, step, n_frames, self.num_maskmem)
+        return self._filtered(rule(self.conditioning, self.tracked, now, self.config))
 
     def _filtered(self, recall: MemorySelection) -> MemorySelection:
         """A recall in which unsure pixels of tracked frames count less; prompted frames are never filtered."""
-        if self._config.pixels == "off":
+        if self.config.pixels == "off":
             return recall
         weights = tuple(None if slot == 0 else self._weight(frame) for slot, frame in recall.frames)
-        if self._config.pixels == "bias":
+        if self.config.pixels == "bias":
             return replace(recall, weights=weights)
         pairs = zip(recall.frames, weights, strict=True)
         return replace(recall, frames=tuple((slot, _damped(frame, w)) for (slot, frame), w in pairs))
 
     def _weight(self, frame: MemoryFrame) -> "Tensor | None":
-        return None if frame.confidence is None else weight(frame.confidence, *self._config.pixel_range)
+        return None if frame.confidence is None else weight(frame.confidence, *self.config.pixel_range)
 
 
 def _damped(frame: MemoryFrame, by: "Tensor | None") -> MemoryFrame:

@@ -4,7 +4,7 @@ B is the number of objects in a batch, S the model's input side, C and M the cha
 features, h = w = S / 16 the token grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,11 @@ class ImageFeatures:
         """The features of some rows of the batch."""
         index = list(rows)
         return ImageFeatures(self.vision[index], tuple(level[index] for level in self.high_res))
+
+    def rows(self) -> "list[ImageFeatures]":
+        """Each row as a batch of its own; nothing is copied."""
+        cuts = [slice(row, row + 1) for row in range(len(self))]
+        return [ImageFeatures(self.vision[cut], tuple(level[cut] for level in self.high_res)) for cut in cuts]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +144,28 @@ class MaskCandidates:
     predicted_iou: "Tensor"
     object_score: "Tensor"
     mask_tokens: "Tensor"
+
+    def take(self, rows: Sequence[int]) -> "MaskCandidates":
+        """Some rows, all their candidates."""
+        index = list(rows)
+        return MaskCandidates(*(getattr(self, name)[index] for name in self.__slots__))
+
+    def chosen(self, best: Sequence[int]) -> "MaskCandidates":
+        """One candidate of each row, (B, 1, …)."""
+        rows, index = list(range(len(best))), list(best)
+        columns = (self.logits, self.predicted_iou, self.mask_tokens)
+        logits, ious, tokens = (column[rows, index][:, None] for column in columns)
+        return MaskCandidates(logits, ious, self.object_score.clone(), tokens)
+
+    def replaced(self, by_row: "Mapping[int, MaskCandidates]") -> "MaskCandidates":
+        """With some rows exchanged for those of other batches of one row."""
+        if not by_row:
+            return self
+        rows = list(by_row)
+        columns = {name: getattr(self, name).clone() for name in self.__slots__}
+        for name, column in columns.items():
+            column[rows] = torch.cat([getattr(other, name) for other in by_row.values()])
+        return MaskCandidates(**columns)
 
 
 class Segmenter(Protocol):

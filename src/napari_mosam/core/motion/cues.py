@@ -1,10 +1,9 @@
 """What moved between two frames, asked once per frame and answered per object."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.engine import MotionConfig
@@ -12,6 +11,9 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift
 from napari_mosam.core.motion.flow import FlowField, dense_flow
 from napari_mosam.core.results.frame import Cue
+
+if TYPE_CHECKING:
+    import torch
 
 STILL = (0.0, 0.0)
 MIN_GAIN = 0.05
@@ -127,23 +129,3 @@ class MotionEstimator:
         if self._config.flow:
             flow = dense_flow(self._frame, frame, drift, self._config.flow_method, self._device)
         return FrameMotion(drift, flow, self._frame, frame)
-
-
-def sparse_cues(motion: FrameMotion, regions: Sequence[Region | None], device: "torch.device") -> list[Cue | None]:
-    """Median motion of each object's key points, all objects in one batch; None without a region or a frame before.
-
-    Like the dense cue, its confidence is 0 unless the object's surroundings correlate better after it.
-    """
-    if motion.before is None or motion.after is None:
-        return [None] * len(regions)
-    from napari_mosam.core.motion.keypoints import track_keypoints
-
-    rows = [row for row, region in enumerate(regions) if region is not None]
-    seen = [region for region in regions if region is not None]
-    before, after = (torch.from_numpy(frame).to(device) for frame in (motion.before, motion.after))
-    found = track_keypoints(before, after, seen, [motion.drift_yx] * len(seen))
-    cues: list[Cue | None] = [None] * len(regions)
-    for row, region, sparse in zip(rows, seen, found, strict=True):
-        trust = sparse.confidence if motion.verified(sparse.shift_yx, region) else 0.0
-        cues[row] = Cue("keypoints", sparse.shift_yx, trust)
-    return cues

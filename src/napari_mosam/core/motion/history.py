@@ -1,8 +1,7 @@
 """What the motion encoder knows of one object: its latest masks, and what the image says of the coming frame."""
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isnan, log
 
@@ -84,26 +83,34 @@ class HistoryFrame:
         return np.array([*place, *size, sure, *points.ravel()], np.float32)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class TrackHistory:
-    """The latest frames of one object, and how the stage moved meanwhile."""
+    """The latest frames of one object, and how the stage moved meanwhile; each change gives a new history.
 
-    def __init__(self) -> None:
-        self._sights: deque[HistoryFrame | None] = deque([None], maxlen=N_FRAMES)
-        self._moved = (0.0, 0.0)
+    Attributes
+    ----------
+    frames : tuple of HistoryFrame or None
+        The newest last; None where the object was not seen.
+    moved_yx : tuple of float
+        How far the whole frame has moved since the object's first frame, px.
+    """
 
-    def advance(self, drift_yx: Shift) -> None:
-        """Go to the next frame, on which the object is not seen yet."""
-        self._moved = (self._moved[0] + drift_yx[0], self._moved[1] + drift_yx[1])
-        self._sights.append(None)
+    frames: tuple[HistoryFrame | None, ...] = (None,)
+    moved_yx: Shift = (0.0, 0.0)
 
-    def see(self, region: Region, predicted_iou: float) -> None:
-        """Note the object on the current frame."""
-        self._sights[-1] = HistoryFrame(region, predicted_iou, self._moved)
+    def advanced(self, drift_yx: Shift) -> "TrackHistory":
+        """One frame later, on which the object is not seen yet."""
+        moved = self.moved_yx[0] + drift_yx[0], self.moved_yx[1] + drift_yx[1]
+        return TrackHistory((*self.frames, None)[-N_FRAMES:], moved)
+
+    def seen(self, region: Region, predicted_iou: float) -> "TrackHistory":
+        """With the object on the current frame."""
+        return replace(self, frames=(*self.frames[:-1], HistoryFrame(region, predicted_iou, self.moved_yx)))
 
     @property
     def sight(self) -> HistoryFrame | None:
         """The object on the current frame; None where it was not seen."""
-        return self._sights[-1]
+        return self.frames[-1]
 
     @property
     def last(self) -> Region | None:
@@ -112,9 +119,9 @@ class TrackHistory:
 
     def velocity(self) -> Shift | None:
         """The last displacement of the centre without the stage's, px; None unless the last two frames show it."""
-        if len(self._sights) < 2:
+        if len(self.frames) < 2:
             return None
-        before, now = self._sights[-2], self._sights[-1]
+        before, now = self.frames[-2], self.frames[-1]
         if before is None or now is None:
             return None
         (y, x), (py, px) = now.region.center_yx, before.region.center_yx
@@ -123,9 +130,9 @@ class TrackHistory:
     def rows(self, center_yx: Shift, diameter: float) -> Floats:
         """One row per frame, the newest last, (N_FRAMES, SIGHT_WIDTH); NaN where the object was not seen."""
         rows = np.full((N_FRAMES, SIGHT_WIDTH), np.nan, np.float32)
-        for k, sight in enumerate(reversed(self._sights), start=1):
+        for k, sight in enumerate(reversed(self.frames), start=1):
             if sight is not None:
-                rows[-k] = sight.row(center_yx, self._moved, diameter)
+                rows[-k] = sight.row(center_yx, self.moved_yx, diameter)
         return rows
 
 

@@ -17,6 +17,10 @@ ACCELERATION = 0.006
 FIRST_SPEED = 0.12
 """Standard deviation of the velocity along each axis before anything is known, diameters per frame."""
 
+KNOWN_COURSE = 5
+"""Frames on which an object must surely have been seen before its motion counts: masks that bleed and shrink seem to
+move."""
+
 DIRECTED_SIGMAS = 2.5
 DIRECTED_SPEED = 0.02
 """Slowest motion, diameters per frame, that is called directed."""
@@ -37,11 +41,14 @@ class Kalman:
         Of `mean`.
     diameter : float
         Size of the object, px.
+    n_sure : int
+        Frames on which it was surely seen.
     """
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
     diameter: float
+    n_sure: int = 0
 
     @classmethod
     def start(cls, center_yx: tuple[float, float], diameter: float) -> "Kalman":
@@ -74,7 +81,9 @@ class Kalman:
 
     @property
     def directed(self) -> bool:
-        """Whether the object goes somewhere: its speed is neither chance nor too slow to matter."""
+        """Whether the object is known to go somewhere: its speed is neither chance nor too slow to matter."""
+        if self.n_sure < KNOWN_COURSE:
+            return False
         speed = float(np.hypot(*self.mean[2:]))
         sigma = float(np.sqrt(np.diag(self.covariance)[2:].mean()))
         return speed > DIRECTED_SIGMAS * sigma and speed > DIRECTED_SPEED * self.diameter
@@ -92,14 +101,15 @@ class Kalman:
         noise = np.diag(_variances(DIFFUSION, ACCELERATION, self.diameter))
         return replace(self, mean=mean, covariance=_STEP @ self.covariance @ _STEP.T + noise)
 
-    def update(self, center_yx: tuple[float, float]) -> "Kalman":
+    def update(self, center_yx: tuple[float, float], *, sure: bool = True) -> "Kalman":
         """With the centre seen at `center_yx`, px, on the frame that was predicted."""
         gain = np.linalg.solve(self._innovation, self.covariance[:2]).T
         mean = self.mean + gain @ (np.asarray(center_yx, float) - self.mean[:2])
         kept = np.eye(4) - gain @ _SEEN
         noise = (MEASUREMENT * self.diameter) ** 2 * gain @ gain.T
         # this longer form of the new covariance stays symmetric and positive under rounding
-        return replace(self, mean=mean, covariance=kept @ self.covariance @ kept.T + noise)
+        covariance = kept @ self.covariance @ kept.T + noise
+        return replace(self, mean=mean, covariance=covariance, n_sure=self.n_sure + sure)
 
     @property
     def _innovation(self) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.raster import innermost_point, rasterise
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.protocol import PointPrompts
 from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.motion.prediction import SparsePrediction
@@ -39,8 +40,8 @@ class MotionPrompt:
         The last mask, moved.
     window : Window
         Where the model looks.
-    mask : tuple of (Tensor, Window)
-        The last mask logits and the window they were made in, moved.
+    mask : WindowMask
+        The last mask, moved.
     rivals : tuple of Region
         The moved masks of the other objects, nearest first.
     guess : SparsePrediction or None
@@ -49,7 +50,7 @@ class MotionPrompt:
 
     region: Region
     window: Window
-    mask: "tuple[Tensor, Window]"
+    mask: WindowMask
     rivals: tuple[Region, ...]
     guess: SparsePrediction | None = None
 
@@ -85,7 +86,9 @@ def prompt_masks(expected: Sequence[MotionPrompt], config: MotionConfig, size: i
     """Last mask logits, clamped and moved along, (B, 1, size / 4, size / 4); None if masks are not asked for."""
     if config.prompt != "mask":
         return None
-    return torch.stack([read_logits(*e.mask, e.window, size // 4) for e in expected]).clamp(-PROMPT_LOGIT, PROMPT_LOGIT)
+    return torch.stack([read_logits(e.mask.logits, e.mask.window, e.window, size // 4) for e in expected]).clamp(
+        -PROMPT_LOGIT, PROMPT_LOGIT
+    )
 
 
 def choose(

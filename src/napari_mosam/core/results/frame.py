@@ -1,7 +1,9 @@
 """What the engine returns: one ``FrameResult`` per frame and direction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,15 @@ class Cue:
     used: bool = False
 
 
+def mean_shift(cues: Sequence[Cue]) -> tuple[float, float]:
+    """Mean of what cues say, weighted by their confidence, px; still without any."""
+    weight = sum(cue.confidence for cue in cues)
+    if not weight:
+        return (0.0, 0.0)
+    dy, dx = (sum(cue.confidence * cue.shift_yx[axis] for cue in cues) / weight for axis in (0, 1))
+    return (dy, dx)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryRead:
     """A memory frame that was attended to.
@@ -54,6 +65,37 @@ class MemoryRead:
     rating: float
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectScores:
+    """How much a mask can be trusted, by every measure there is.
+
+    Attributes
+    ----------
+    predicted_iou : float
+        The model's own estimate of its mask's IoU, in [0, 1]. Below 0.7 deserves a look.
+    object_score : float
+        Logit of being visible; positive means visible.
+    consistency : float
+        IoU with the previous mask moved by the estimated motion; NaN on a prompted frame.
+    contrast : float
+        Mean grey value inside the mask less that of a ring around it, the movie's range being 1; NaN if unknown.
+    spread : float
+        Standard deviation of grey values in that ring; NaN if unknown.
+    division : float
+        Evidence of a division in [0, 1]: how nearly the mask has fallen into two equal pieces where the object was.
+    disagreement : float
+        1 - IoU of the masks of both directions; NaN where only one took part.
+    """
+
+    predicted_iou: float
+    object_score: float
+    consistency: float = nan
+    contrast: float = nan
+    spread: float = nan
+    division: float = 0.0
+    disagreement: float = nan
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectResult:
     """One object on one frame.
@@ -62,59 +104,95 @@ class ObjectResult:
     ----------
     object_id : int
         Stable identity, equal to the label value.
+    direction : {'forward', 'backward'}
+        Which pass it comes from; where both took part, the one that is believed.
     state : ObjectState
-        LOST where the object is not seen (see :class:`LifeConfig`) or won no pixel; ENDED once it left for good.
+        LOST where the object is not seen (see :class:`LifecycleConfig`) or won no pixel; ENDED once it left for good.
     window : Window
         The part of the frame that the model saw.
     logits : ndarray of float32, shape (S/4, S/4)
         Mask logits over the window before competition, less the pieces that were dropped after it; positive inside.
         (Y, X) order.
-    predicted_iou : float
-        The model's own estimate of its mask's IoU, in [0, 1]. Below 0.7 deserves a look.
-    object_score : float
-        Logit of being visible; positive means visible.
+    scores : ObjectScores
+        Each is also an attribute of the result itself.
     area : int
-        Pixels of the object in ``FrameResult.labels``.
+        Pixels of the object in ``FrameResult.labels``. The only number that changes when another object takes or
+        leaves pixels.
     box : tuple of int or None
-        (y0, x0, y1, x1), inclusive, of those pixels; None where there are none.
-    consistency : float
-        IoU with the previous mask moved by the estimated motion; NaN on a prompted frame.
-    shift_yx : tuple of float
-        Motion used to place the window, px since the previous frame.
-    remembered : bool
-        Whether the frame was written to the object's memory.
-    prompted : bool
-        Whether the user prompted the object on this frame.
-    memory : tuple of MemoryRead
-        Frames whose memory was read, nearest first.
+        (y0, x0, y1, x1), inclusive, of those pixels; None where there are none, and in stored results.
     cues : tuple of Cue
         What each source of motion said, and which was used.
+    memory : tuple of MemoryRead
+        Frames whose memory was read, nearest first.
     decoded_with : {'memory', 'motion', 'prompt', 'painted'}
         Which decode gave the mask: memory alone, memory and motion prompts, or the user's prompts; a painted mask is
         taken as it is.
-    contrast : float
-        Mean grey value inside the mask less that of a ring around it, the movie's range being 1; NaN if unknown.
-    division : float
-        Evidence of a division in [0, 1]: how nearly the mask has fallen into two equal pieces where the object was.
+    remembered : bool
+        Whether the frame was written to the object's memory.
     """
 
     object_id: int
+    direction: str
     state: ObjectState
     window: Window
     logits: NDArray[np.float32]
-    predicted_iou: float
-    object_score: float
+    scores: ObjectScores
     area: int
-    box: tuple[int, int, int, int] | None
-    consistency: float
-    shift_yx: tuple[float, float]
-    remembered: bool
-    prompted: bool
-    memory: tuple[MemoryRead, ...] = ()
+    box: tuple[int, int, int, int] | None = None
     cues: tuple[Cue, ...] = ()
+    memory: tuple[MemoryRead, ...] = ()
     decoded_with: str = "memory"
-    contrast: float = float("nan")
-    division: float = 0.0
+    remembered: bool = False
+
+    @property
+    def predicted_iou(self) -> float:
+        """See :class:`ObjectScores`."""
+        return self.scores.predicted_iou
+
+    @property
+    def object_score(self) -> float:
+        """See :class:`ObjectScores`."""
+        return self.scores.object_score
+
+    @property
+    def consistency(self) -> float:
+        """See :class:`ObjectScores`."""
+        return self.scores.consistency
+
+    @property
+    def contrast(self) -> float:
+        """See :class:`ObjectScores`."""
+        return self.scores.contrast
+
+    @property
+    def division(self) -> float:
+        """See :class:`ObjectScores`."""
+        return self.scores.division
+
+    @property
+    def disagreement(self) -> float:
+        """See :class:`ObjectScores`."""
+        return self.scores.disagreement
+
+    @property
+    def present(self) -> bool:
+        """Whether the object was seen."""
+        return self.state is ObjectState.PRESENT
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the user prompted the object on this frame."""
+        return self.decoded_with in ("prompt", "painted")
+
+    @property
+    def painted(self) -> bool:
+        """Whether a person painted the mask on this frame."""
+        return self.decoded_with == "painted"
+
+    @property
+    def shift_yx(self) -> tuple[float, float]:
+        """Motion used to place the window, px since the previous frame."""
+        return mean_shift([cue for cue in self.cues if cue.used])
 
     @property
     def memory_frames(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.columns import DIRECTIONS
-from napari_mosam.core.results.frame import FrameResult, ObjectState
+from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.results.progress import UNFINISHED
 from napari_mosam.core.runs.replay import StoredMemory
 from napari_mosam.core.runs.rerun_plan import (
@@ -24,7 +24,7 @@ from napari_mosam.core.runs.rerun_plan import (
 from napari_mosam.core.runs.run import RunRequest
 from napari_mosam.core.store.compose import agreement
 from napari_mosam.core.store.layout import write_prompts
-from napari_mosam.core.store.records import FrameTable, Record
+from napari_mosam.core.store.records import FrameTable, as_stored, region_of
 from napari_mosam.core.store.result import ResultWriter
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
@@ -192,13 +192,11 @@ class Rerun:
         for result in follower:
             stored = self._writer.records.read(result.t)
             new = {o.object_id: o for o in result.objects if o.object_id in active}
-            records = {
-                i: Record.of(o, result.t, result.direction) for i, o in new.items() if active[i].reports(result.t)
-            }
-            for i, record in records.items():
-                agreed[i] = self._agreement(record, stored, active[i], agreed[i])
-            if records:
-                self._write(records, stored, legs)
+            told = {i: o for i, o in new.items() if active[i].reports(result.t)}
+            for i, one in told.items():
+                agreed[i] = self._agreement(one, stored, active[i], agreed[i])
+            if told:
+                self._write(told, stored, legs)
             self._report(result)
             for i in [i for i in active if self._finished(active[i], new.get(i), result.t, agreed[i])]:
                 leg = active.pop(i)
@@ -238,39 +236,41 @@ class Rerun:
         """What everybody else holds on a frame, as it is stored."""
         followed = {i for i, leg in active.items() if t in leg.frames}
         device = self._job.model.device
-        return [r.claim(device) for r in self._writer.records.read(t) if r.area > 0 and r.object_id not in followed]
+        stored = self._writer.records.read(t)
+        return [as_stored(r, device) for r in stored if r.area > 0 and r.object_id not in followed]
 
     def _finished(self, leg: RerunSegment, seen: object, t: int, agreed: int) -> bool:
         if t == leg.end or (agreed >= STEADY and leg.object_id not in self._half_new):
             return True
         return getattr(seen, "state", None) is ObjectState.ENDED and leg.passed(t)
 
-    def _agreement(self, record: Record, stored: FrameTable, leg: RerunSegment, so_far: int) -> int:
+    def _agreement(self, new: ObjectResult, stored: FrameTable, leg: RerunSegment, so_far: int) -> int:
         """Frames in a row, behind the last change, on which the new mask is the stored one."""
-        old = stored.get(record.object_id)
-        if old is None or not leg.passed(record.t) or self._is_new(record):
+        old = stored.get(new.object_id)
+        if old is None or not leg.passed(stored.t) or self._is_new(new.object_id, stored.t):
             return 0
-        same = agreement(old.region(self._shape_yx), record.region(self._shape_yx)) >= AGREES
+        same = agreement(region_of(old, self._shape_yx), region_of(new, self._shape_yx)) >= AGREES
         return so_far + 1 if same else 0
 
-    def _is_new(self, record: Record) -> bool:
-        return bool(self._writer.written[record.t, self._writer.records.object_ids.index(record.object_id)])
+    def _is_new(self, object_id: int, t: int) -> bool:
+        return bool(self._writer.written[t, self._writer.records.object_ids.index(object_id)])
 
     # ---- one frame
 
-    def _write(self, records: Mapping[int, Record], stored: FrameTable, legs: Mapping[int, RerunSegment]) -> None:
+    def _write(self, results: Mapping[int, ObjectResult], stored: FrameTable, legs: Mapping[int, RerunSegment]) -> None:
         if self._neighbours:
-            self._note_touched(records, stored)
-        merged = {i: self._merged(record, stored.get(i), legs[i]) for i, record in records.items()}
+            self._note_touched(results, stored)
+        merged = {i: self._merged(new, stored, legs[i]) for i, new in results.items()}
         self._writer.put(stored.t, merged, stored)
 
-    def _merged(self, new: Record, old: Record | None, leg: RerunSegment) -> Record:
+    def _merged(self, new: ObjectResult, stored: FrameTable, leg: RerunSegment) -> ObjectResult:
         """Fused with what the other direction says, unless that is stale."""
+        i, t, old = new.object_id, stored.t, stored.get(new.object_id)
         if old is None:
             return new
-        stale = leg.anew or new.t in self._changes.get(new.object_id, ())
-        if self._is_new(new) or (old.direction != new.direction and not stale):
-            return self._writer.fused(old, new)
+        stale = leg.anew or t in self._changes.get(i, ())
+        if self._is_new(i, t) or (old.direction != new.direction and not stale):
+            return self._writer.fused(t, old, new)
         return new
 
     def _note_stale(self, group: Sequence[RerunSegment]) -> None:
@@ -284,12 +284,12 @@ class Rerun:
             stored = np.asarray(table.details[low:high, ids.index(leg.object_id), at])
             self._account.stale |= {(leg.object_id, t) for t in frames if stored[t - low] == code}
 
-    def _note_touched(self, records: Mapping[int, Record], stored: FrameTable) -> None:
+    def _note_touched(self, results: Mapping[int, ObjectResult], stored: FrameTable) -> None:
         shape_yx = self._shape_yx
-        old = [stored.get(i) for i in records]
-        mine = [r.region(shape_yx) for r in (*records.values(), *old) if r is not None]
+        old = [stored.get(i) for i in results]
+        mine = [region_of(r, shape_yx) for r in (*results.values(), *old) if r is not None]
         for other in stored:
-            if other.object_id not in records and _touch(other.region(shape_yx), mine):
+            if other.object_id not in results and _touch(region_of(other, shape_yx), mine):
                 self._account.touched.setdefault(other.object_id, set()).add(stored.t)
 
     def _report(self, result: FrameResult) -> None:

@@ -1,4 +1,4 @@
-"""Two directions into one record, and all records of a frame into its labels: pure functions."""
+"""Two directions into one result, and all results of a frame into its labels: pure functions."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.masks.pieces import share_out
+from napari_mosam.core.results.frame import ObjectResult
+from napari_mosam.core.store.records import as_stored, region_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.masks.region import Region
-    from napari_mosam.core.store.records import Record
 
 CONFIDENCE_MAX = 255
 
@@ -22,8 +23,8 @@ CONTRADICTION = 0.5
 
 
 def merge_directions(
-    one: "Record", other: "Record", shape_yx: tuple[int, int], distances: "Mapping[str, int] | None" = None
-) -> "Record":
+    one: ObjectResult, other: ObjectResult, shape_yx: tuple[int, int], distances: "Mapping[str, int] | None" = None
+) -> ObjectResult:
     """What is believed of an object that was followed to a frame from both sides.
 
     A prompted frame beats everything, an object that was seen beats one that was not. Of two masks of the same thing
@@ -32,7 +33,7 @@ def merge_directions(
 
     Parameters
     ----------
-    one, other : Record
+    one, other : ObjectResult
         Of the same object and frame.
     shape_yx : tuple of int
         Shape of the frame.
@@ -41,17 +42,17 @@ def merge_directions(
 
     Returns
     -------
-    Record
+    ObjectResult
         `one` or `other`, with their disagreement.
     """
     differ = disagreement(one, other, shape_yx)
     way = distances if distances is not None and differ > CONTRADICTION else {}
     best = other if _strength(other, way) > _strength(one, way) else one
-    return replace(best, disagreement=differ)
+    return replace(best, scores=replace(best.scores, disagreement=differ))
 
 
-def _strength(record: "Record", way: "Mapping[str, int]") -> tuple[bool, bool, int, float]:
-    return record.prompted, record.present, -way.get(record.direction, 0), record.predicted_iou
+def _strength(result: ObjectResult, way: "Mapping[str, int]") -> tuple[bool, bool, int, float]:
+    return result.prompted, result.present, -way.get(result.direction, 0), result.predicted_iou
 
 
 def way_since_prompt(prompted: "Collection[int]", t: int) -> dict[str, int]:
@@ -65,9 +66,9 @@ def way_since_prompt(prompted: "Collection[int]", t: int) -> dict[str, int]:
     return found
 
 
-def disagreement(one: "Record", other: "Record", shape_yx: tuple[int, int]) -> float:
+def disagreement(one: ObjectResult, other: ObjectResult, shape_yx: tuple[int, int]) -> float:
     """1 - IoU of two masks before competition; 1 if exactly one is empty, 0 if both are."""
-    mine, theirs = one.region(shape_yx), other.region(shape_yx)
+    mine, theirs = region_of(one, shape_yx), region_of(other, shape_yx)
     if mine is None or theirs is None:
         return float(mine is not theirs)
     return 1 - mine.iou(theirs)
@@ -96,21 +97,21 @@ class Locked:
 
 
 def compose(
-    records: "Iterable[Record]",
+    results: "Iterable[ObjectResult]",
     shape_yx: tuple[int, int],
     dtype: "type[np.unsignedinteger[Any]]",
     locked: Locked | None = None,
     *,
     prune: bool = True,
 ) -> "tuple[NDArray[Any], NDArray[np.uint8]]":
-    """The label frame of stored records: every pixel goes to the largest logit, if that is positive.
+    """The label frame of stored results: every pixel goes to the largest logit, if that is positive.
 
-    An object that nobody painted on the frame keeps one piece (8-connected) of what it wins: the largest, since records
-    of a run hold no other piece, and the last mask is not at hand where records of both directions meet.
+    An object that nobody painted on the frame keeps one piece (8-connected) of what it wins: the largest, since those
+    of a run hold no other piece, and the last mask is not at hand where those of both directions meet.
 
     Parameters
     ----------
-    records : iterable of Record
+    results : iterable of ObjectResult
         Of all objects on the frame.
     shape_yx : tuple of int
         Shape of the frame.
@@ -128,8 +129,8 @@ def compose(
         255 x (probability of the winner times its predicted IoU), rounded up.
     """
     fixed = set(locked.object_ids) if locked is not None else set()
-    free = sorted((r for r in records if r.object_id not in fixed), key=lambda r: r.object_id)
-    claims = [record.claim() for record in free]
+    free = sorted((r for r in results if r.object_id not in fixed), key=lambda r: r.object_id)
+    claims = [as_stored(result) for result in free]
     held = np.isin(locked.labels, list(fixed)) if locked is not None and fixed else None
     shares = share_out(claims, shape_yx, dtype, held=held, prune=prune)
     labels = shares.labels

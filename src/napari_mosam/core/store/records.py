@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from napari_mosam.core.images.places import ResultError
-from napari_mosam.core.masks.logit_codes import decode_array, encode_logits
+from napari_mosam.core.masks.logit_codes import coded, decode_array, encode_logits
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.results.columns import (
@@ -27,12 +27,13 @@ from napari_mosam.core.results.columns import (
     FIRST_READ,
     MAX_READS,
     ORIGINS,
+    PLAIN,
     STATES,
     TABLE,
     cues_of,
     reads_of,
 )
-from napari_mosam.core.results.frame import Cue, MemoryRead, ObjectResult, ObjectState
+from napari_mosam.core.results.frame import ObjectResult, ObjectScores
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -44,86 +45,27 @@ ROWS_PER_CHUNK = 64
 _FEWEST, _MOST = 16, 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Record:
-    """One object on one frame, as it is stored. Numbers are those of :class:`ObjectResult`.
-
-    Attributes
-    ----------
-    object_id, t : int
-    direction : {'forward', 'backward'}
-        Which pass it comes from; where both took part, the one that is believed.
-    codes : ndarray of int8, shape (S/4, S/4)
-        Mask logits over the window before competition, less the pieces that were dropped after it.
-    area : int
-        Pixels in the label frame. The only number that changes when another object takes or leaves pixels.
-    disagreement : float
-        1 - IoU of the masks of both directions; NaN where only one took part.
-    """
-
-    object_id: int
-    t: int
-    direction: str
-    state: ObjectState
-    window: Window
-    codes: "NDArray[np.int8]"
-    predicted_iou: float
-    object_score: float
-    area: int
-    consistency: float = nan
-    shift_yx: tuple[float, float] = (0.0, 0.0)
-    contrast: float = nan
-    division: float = 0.0
-    decoded_with: str = "memory"
-    prompted: bool = False
-    remembered: bool = False
-    memory: tuple[MemoryRead, ...] = ()
-    cues: tuple[Cue, ...] = ()
-    disagreement: float = nan
-
-    @classmethod
-    def of(cls, result: ObjectResult, t: int, direction: str) -> Self:
-        """The record of an object's result on frame `t`."""
-        own = set(cls.__slots__) - {"t", "direction", "codes", "disagreement"}
-        shared = {name: getattr(result, name) for name in own}
-        codes = encode_logits(torch.from_numpy(result.logits)).numpy()
-        return cls(t=t, direction=direction, codes=codes, **shared)
-
-    @property
-    def present(self) -> bool:
-        """Whether the object was seen."""
-        return self.state is ObjectState.PRESENT
-
-    @property
-    def painted(self) -> bool:
-        """Whether a person painted the mask on this frame."""
-        return self.decoded_with == "painted"
-
-    @property
-    def logits(self) -> "NDArray[np.float32]":
-        """Mask logits over the window, as they compete; shape (S/4, S/4)."""
-        return decode_array(self.codes)
-
-    def claim(self, device: "torch.device | str" = "cpu") -> FixedMask:
-        """What the object brings to a contest in which it is not followed again."""
-        logits = torch.from_numpy(self.logits).to(device)
-        return FixedMask(self.object_id, self.window, logits, self.predicted_iou, self.painted)
-
-    def region(self, shape_yx: tuple[int, int]) -> "Region | None":
-        """Frame pixels of its mask before competition; None if there are none."""
-        return region_of_logits(self.claim().logits, self.window, shape_yx)
+def as_stored(result: ObjectResult, device: "torch.device | str" = "cpu") -> FixedMask:
+    """What an object brings to a contest in which it is not followed again: its mask as it comes back from storage."""
+    logits = coded(torch.from_numpy(result.logits).to(device))
+    return FixedMask(result.object_id, result.window, logits, result.predicted_iou, result.painted)
 
 
-def _detail_row(record: Record) -> "NDArray[np.float64]":
+def region_of(result: ObjectResult, shape_yx: tuple[int, int]) -> "Region | None":
+    """Frame pixels of a mask before competition, as it comes back from storage; None if there are none."""
+    return region_of_logits(as_stored(result).logits, result.window, shape_yx)
+
+
+def _detail_row(result: ObjectResult) -> "NDArray[np.float64]":
     row = np.full(len(DETAILS), nan)
     row[:FIRST_CUE] = (
-        *(*record.window.center_yx, *record.window.size_yx, *record.shift_yx, record.contrast),
-        *(ORIGINS.index(record.decoded_with), DIRECTIONS.index(record.direction), record.prompted, record.remembered),
+        *(*result.window.center_yx, *result.window.size_yx, *result.shift_yx, result.contrast),
+        *(ORIGINS.index(result.decoded_with), DIRECTIONS.index(result.direction), result.prompted, result.remembered),
     )
-    for cue in record.cues:
+    for cue in result.cues:
         at = FIRST_CUE + CUES.index(cue.name) * len(CUE_PARTS)
         row[at : at + len(CUE_PARTS)] = (*cue.shift_yx, cue.confidence, cue.used)
-    for k, read in enumerate(record.memory[:MAX_READS]):
+    for k, read in enumerate(result.memory[:MAX_READS]):
         row[FIRST_READ + 2 * k : FIRST_READ + 2 * k + 2] = read.t, read.rating
     return row
 
@@ -156,47 +98,44 @@ class FrameTable:
         table[:, -1] = 0
         return cls(t, tuple(object_ids), np.zeros((n, side, side), np.int8), details, table)
 
-    def __iter__(self) -> Iterator[Record]:
-        """The records there are, by ascending id."""
-        found = [record for row in range(len(self.object_ids)) if (record := self.row(row)) is not None]
-        return iter(sorted(found, key=lambda record: record.object_id))
+    def __iter__(self) -> Iterator[ObjectResult]:
+        """The results there are, by ascending id."""
+        found = [result for row in range(len(self.object_ids)) if (result := self.row(row)) is not None]
+        return iter(sorted(found, key=lambda result: result.object_id))
 
-    def get(self, object_id: int) -> Record | None:
-        """The record of an object; None where it was not followed."""
+    def get(self, object_id: int) -> ObjectResult | None:
+        """That of an object; None where it was not followed."""
         return self.row(self.object_ids.index(object_id))
 
-    def row(self, row: int) -> Record | None:
-        """The record in a row."""
+    def row(self, row: int) -> ObjectResult | None:
+        """The result in a row."""
         values, details = dict(zip(TABLE, self.table[row].tolist(), strict=True)), self.details[row]
-        state = STATES[int(values.pop("state"))]
+        state = STATES[int(values["state"])]
         if state is None:
             return None
-        cy, cx, height, width, dy, dx, contrast, origin, direction, prompted, remembered = details[:FIRST_CUE].tolist()
-        return Record(
+        known = dict(zip(PLAIN, details[:FIRST_CUE].tolist(), strict=True))
+        scores = {name: values[name] for name in TABLE if name not in ("area", "state")}
+        return ObjectResult(
             object_id=self.object_ids[row],
-            t=self.t,
-            direction=DIRECTIONS[int(direction)],
+            direction=DIRECTIONS[int(known["direction"])],
             state=state,
-            window=Window((cy, cx), (height, width)),
-            codes=self.logits[row],
-            area=int(values.pop("area")),
-            shift_yx=(dy, dx),
-            contrast=contrast,
-            decoded_with=ORIGINS[int(origin)],
-            prompted=bool(prompted),
-            remembered=bool(remembered),
-            memory=reads_of(details),
+            window=Window((known["center_y"], known["center_x"]), (known["height"], known["width"])),
+            logits=decode_array(self.logits[row]),
+            scores=ObjectScores(contrast=known["contrast"], **scores),
+            area=int(values["area"]),
             cues=cues_of(details),
-            **values,
+            memory=reads_of(details),
+            decoded_with=ORIGINS[int(known["origin"])],
+            remembered=bool(known["remembered"]),
         )
 
-    def put(self, record: Record) -> None:
-        """Keep a record in place of what was there."""
-        row = self.object_ids.index(record.object_id)
-        self.logits[row] = record.codes
-        self.details[row] = _detail_row(record)
-        numbers = (float(getattr(record, name)) for name in TABLE[:-1])
-        self.table[row] = (*numbers, STATES.index(record.state))
+    def put(self, result: ObjectResult) -> None:
+        """Keep a result in place of what was there."""
+        row = self.object_ids.index(result.object_id)
+        self.logits[row] = encode_logits(torch.from_numpy(result.logits)).numpy()
+        self.details[row] = _detail_row(result)
+        numbers = (float(getattr(result, name)) for name in TABLE[:-1])
+        self.table[row] = (*numbers, STATES.index(result.state))
 
     def clear(self, object_id: int) -> None:
         """Forget an object on this frame."""
@@ -287,7 +226,7 @@ class RecordStore:
         """Replace the records of a frame."""
         self.logits[frame.t], self.details[frame.t], self.table[frame.t] = frame.logits, frame.details, frame.table
 
-    def read_one(self, object_id: int, t: int) -> Record | None:
+    def read_one(self, object_id: int, t: int) -> ObjectResult | None:
         """The record of one object on one frame."""
         column = self.object_ids.index(object_id)
         one = FrameTable(

@@ -29,14 +29,14 @@ from napari_mosam.core.store.layout import (
     write_ids,
     write_prompts,
 )
-from napari_mosam.core.store.records import FrameTable, Record, RecordStore
+from napari_mosam.core.store.records import FrameTable, RecordStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.prompts.collection import Prompts
-    from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.results.frame import FrameResult, ObjectResult
     from napari_mosam.core.results.timeline import Timeline
 
 
@@ -137,7 +137,7 @@ class Result:
         with reading(self.path):
             return read_prompts(open_group(self.path, "r"))
 
-    def record(self, object_id: int, t: int) -> Record | None:
+    def record(self, object_id: int, t: int) -> "ObjectResult | None":
         """Everything kept of an object on a frame; None where it was not followed.
 
         Raises
@@ -291,48 +291,47 @@ class ResultWriter:
 
     def write(self, result: "FrameResult") -> None:
         """Write what one direction says of a frame; where the other was there before, both are fused."""
-        t = result.t
-        new = [Record.of(o, t, result.direction) for o in result.objects]
+        t, new = result.t, result.objects
         if self.written[t].any():
             stored = self.records.read(t)
-            self.put(t, {r.object_id: self.fused(stored.get(r.object_id), r) for r in new}, stored)
+            self.put(t, {o.object_id: self.fused(t, stored.get(o.object_id), o) for o in new}, stored)
             return
         frame = FrameTable.empty(t, self.records.object_ids, self.records.side)
-        for record in new:
-            frame.put(record)
-        self._commit(frame, (r.object_id for r in new), result.labels, as_bytes(result.confidence))
+        for one in new:
+            frame.put(one)
+        self._commit(frame, (o.object_id for o in new), result.labels, as_bytes(result.confidence))
 
-    def fused(self, stored: Record | None, record: Record) -> Record:
-        """A new record, or the stored one of the other direction where that is better."""
+    def fused(self, t: int, stored: "ObjectResult | None", new: "ObjectResult") -> "ObjectResult":
+        """What is new of an object on frame `t`, or what is stored of the other direction where that is better."""
         if stored is None:
-            return record
-        way = way_since_prompt(self._prompted.get(record.object_id, ()), record.t)
-        return merge_directions(stored, record, self._shape_yx, way)
+            return new
+        way = way_since_prompt(self._prompted.get(new.object_id, ()), t)
+        return merge_directions(stored, new, self._shape_yx, way)
 
-    def put(self, t: int, records: "Mapping[int, Record | None]", stored: FrameTable | None = None) -> None:
-        """Replace records (None: forget them) and compose the frame anew; locked ones stay as they are.
+    def put(self, t: int, results: "Mapping[int, ObjectResult | None]", stored: FrameTable | None = None) -> None:
+        """Replace results (None: forget them) and compose the frame anew; locked ones stay as they are.
 
         Parameters
         ----------
         t : int
-        records : mapping of int to Record or None
+        results : mapping of int to ObjectResult or None
             By object id.
         stored : FrameTable, optional
-            All records of the frame, where they are already read.
+            All results of the frame, where they are already read.
         """
         frame = stored if stored is not None else self.records.read(t)
         locked = locked_ids(self._group, self.records.object_ids, t)
-        for object_id, record in records.items():
+        for object_id, result in results.items():
             if object_id in locked:
                 continue
-            if record is None:
+            if result is None:
                 frame.clear(object_id)
             else:
-                frame.put(record)
+                frame.put(result)
         fixed = Locked(locked, self._group["labels"][t], self._group["confidence"][t]) if locked else None
         labels, confidence = compose(frame, self._shape_yx, self._dtype, fixed, prune=self._prune)
         frame.set_areas(areas_of(labels))
-        self._commit(frame, records, labels, confidence)
+        self._commit(frame, results, labels, confidence)
 
     def _commit(
         self, frame: FrameTable, object_ids: Iterable[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask, PixelOwnership, suppress, upsample
+from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask, PixelOwnership
 from napari_mosam.core.masks.pieces import Shares, settle
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.memory.writer import encode_memory, own_logits, rivals_of
 from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
-from napari_mosam.core.results.frame import ObjectResult, ObjectState
+from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.prompted_masks import PromptedMask, prompted_masks
 from napari_mosam.core.windows.sampling import Pyramid
@@ -21,6 +20,7 @@ from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 PAINTED_CLAIM = 3.0
 """Factor by which a painted mask's logits enter the contest: they beat every prediction."""
@@ -55,18 +55,15 @@ class ConditioningFrame:
         region = self.region
         return ObjectResult(
             object_id=self.object_id,
+            direction="forward",
             state=ObjectState.PRESENT if region is not None else ObjectState.LOST,
             window=self.window,
             logits=np.array(self.logits.float().cpu().numpy(), np.float32),
-            predicted_iou=self.memory.predicted_iou,
-            object_score=self.memory.object_score,
+            scores=ObjectScores(self.memory.predicted_iou, self.memory.object_score),
             area=region.area if region is not None else 0,
             box=region.box if region is not None else None,
-            consistency=float("nan"),
-            shift_yx=(0.0, 0.0),
-            remembered=True,
-            prompted=True,
             decoded_with="painted" if self.painted else "prompt",
+            remembered=True,
         )
 
 
@@ -98,7 +95,7 @@ def condition_frame(
     contest = shares.whole if config.compete else None
     seeds = {}
     for row, (mask, own, region) in enumerate(zip(masks, logits, shares.regions, strict=True)):
-        memory = _seed_memory(model, mask, contest, row, t, region)
+        memory = _written(model, mask, contest, row, t, region)
         seeds[mask.object_id] = ConditioningFrame(
             mask.object_id, mask.window, own, memory, region, not mask.from_points
         )
@@ -123,14 +120,13 @@ def claimed_logits(mask: PromptedMask) -> "Tensor":
     return mask.logits if mask.object_score > 0 else mask.logits.clamp(max=NO_OBJECT)
 
 
-def _seed_memory(
-    model: Segmenter, mask: PromptedMask, contest: PixelOwnership | None, row: int, t: int, region: Region | None
+def _written(
+    model: Segmenter, mask: PromptedMask, owners: PixelOwnership | None, row: int, t: int, region: Region | None
 ) -> MemoryFrame:
-    """Written as SAM 2 writes every prompted frame, painted ones too: binarised where the model was trained so."""
-    score = torch.tensor([mask.object_score], device=model.device)
-    full = upsample(mask.logits[None], model.image_size)
-    if contest is not None:
-        full = suppress(full, contest.rivals(row, mask.window, model.image_size)[None])
-    features = model.encode_memory(mask.features, full[:, None], score, from_points=True)
+    """As SAM 2 writes every prompted frame, painted ones too: binarised where the model was trained so."""
+    size = model.image_size
+    rivals = rivals_of(owners, [row], [mask.window], size) if owners is not None else None
+    own = own_logits(mask.logits[None], rivals, size)
+    features = encode_memory(model, mask.features, own, [mask.object_score], from_points=True)
     area = float(region.area) if region is not None else 0.0
     return MemoryFrame(t, features[0], mask.pointer, mask.predicted_iou, mask.object_score, area)

@@ -26,12 +26,23 @@ class Detection:
         It overlaps where the object was expected.
     predicted_iou : float
         In [0, 1].
+    glimpsed_yx : tuple of float or None
+        Where a lost object may have been seen that is not believed yet, px.
     """
 
     visible: bool
     plausible: bool
     continuous: bool
     predicted_iou: float
+    glimpsed_yx: tuple[float, float] | None = None
+
+    @property
+    def speaks_for_return(self) -> bool:
+        """Whether it passes the gates of a lost object."""
+        return self.visible and self.plausible and self.predicted_iou >= LEAST_IOU
+
+
+UNSEEN = Detection(visible=False, plausible=False, continuous=False, predicted_iou=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +76,7 @@ class Lifecycle:
         if self.missing <= FLICKER:
             return seen.plausible
         at_once = seen.predicted_iou >= SURE_IOU
-        return self.gates(seen) and (at_once or self.confirmed + 1 >= config.confirm)
-
-    @staticmethod
-    def gates(seen: Detection) -> bool:
-        """Whether a sighting speaks for a lost object."""
-        return seen.visible and seen.plausible and seen.predicted_iou >= LEAST_IOU
+        return seen.speaks_for_return and (at_once or self.confirmed + 1 >= config.confirm)
 
     def found(self) -> "Lifecycle":
         """After a frame on which the object holds pixels."""
@@ -81,7 +87,7 @@ class Lifecycle:
         if self.state is ObjectState.ENDED:
             return self
         missing = self.missing + 1
-        confirmed = self.confirmed + 1 if self.gates(seen) else 0
+        confirmed = self.confirmed + 1 if seen.speaks_for_return else 0
         if leaving and not confirmed and 0 < config.end_at_border <= missing:
             return Lifecycle(ObjectState.ENDED, missing)
         return replace(self, state=ObjectState.LOST, missing=missing, confirmed=confirmed)

@@ -8,35 +8,30 @@ pixels, in the output and in what is remembered.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.masks.label_frames import label_dtype
-from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership, suppress, upsample
-from napari_mosam.core.masks.pieces import settle
-from napari_mosam.core.masks.raster import region_of_logits
+from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership
+from napari_mosam.core.masks.pieces import Shares, settle
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.memory.reliability import pixel_confidence
+from napari_mosam.core.memory.selection import reliability
+from napari_mosam.core.memory.writer import encode_memory, own_logits, rivals_of
 from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame, Segmenter
 from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator
-from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.motion.learned.encoders import WindowFeatures
+from napari_mosam.core.results.frame import FrameResult, ObjectResult
+from napari_mosam.core.tracking.batch import ObjectBatch
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
+from napari_mosam.core.tracking.decode import Decoder
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.tracking.observations import (
-    ObjectPrediction,
-    ObjectUpdate,
-    judged,
-    mark_ambiguous,
-    told_apart,
-    without_claim,
-)
+from napari_mosam.core.tracking.judge import believed, concluded, corrected, remembered
 from napari_mosam.core.tracking.passes import PropagationPass
-from napari_mosam.core.tracking.step import Decoder
-from napari_mosam.core.tracking.track import Track
+from napari_mosam.core.tracking.table import ObjectTable, TrackedObject
 from napari_mosam.core.windows.sampling import Pyramid
 
 if TYPE_CHECKING:
@@ -49,6 +44,14 @@ Seeds = dict[int, dict[int, ConditioningFrame]]
 
 def _no_claims(t: int) -> Sequence[FixedMask]:
     return ()
+
+
+class FrameComparison(Protocol):
+    """What tells the motion from each frame to the next."""
+
+    def step(self, frame: "NDArray[np.float32]") -> FrameMotion:
+        """Motion from the frame given before to this one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +99,10 @@ class Conditioning:
         """The clicks of an object on a frame that is not segmented yet."""
         return None if t in self.seeds[object_id] else self.corrections.get(object_id, {}).get(t)
 
+    def add(self, t: int, seed: ConditioningFrame) -> None:
+        """Keep a frame that has become a conditioning frame."""
+        self.seeds[seed.object_id][t] = seed
+
 
 class Propagator:
     """Runs one pass over a movie; holds nothing that grows with the number of frames.
@@ -112,6 +119,8 @@ class Propagator:
     run : PropagationPass
     config : EngineConfig
     around : FixedObjects
+    motion : FrameComparison, optional
+        By default as the settings say.
     """
 
     def __init__(
@@ -123,18 +132,19 @@ class Propagator:
         run: PropagationPass,
         config: EngineConfig,
         around: FixedObjects = NO_OBJECTS,
+        motion: FrameComparison | None = None,
     ) -> None:
         self._model = model
         self._read = read
-        self._n_frames = n_frames
         self._knowledge = knowledge
         self._run = run
         self._config = config
         self._around = around
-        self._motion = MotionEstimator(config.motion, model.device)
+        self._motion = motion or MotionEstimator(config.motion, model.device)
         self._decoder = Decoder(model, config, run.time_step, n_frames)
         self._dtype = label_dtype(max(*knowledge.seeds, around.max_id))
-        self._tracks: dict[int, Track] = {}
+        self._seen: dict[int, WindowFeatures] = {}
+        self.table = ObjectTable()
 
     def __iter__(self) -> Iterator[FrameResult]:
         for t in self._run.frames:
@@ -144,15 +154,168 @@ class Propagator:
 
     def release(self, object_id: int) -> None:
         """Follow an object no further; to be called between two frames."""
-        self._tracks.pop(object_id, None)
+        self.table = self.table.without(object_id)
 
     def _step(self, t: int) -> FrameResult | None:
         frame = self._read(t)
         motion = self._motion.step(frame)
         pyramid = Pyramid.of(frame, self._model.device)
-        self._seed_corrections(t, frame)
-        observed = [*self._known(t, motion), *self._followed(t, pyramid, motion)]
-        return self._reported(self._conclude(t, observed, pyramid.shape_yx, motion)) if observed else None
+        self._condition(t, frame)
+        before, self.table = self.table, self.table.carried(motion.drift_yx)
+        batch = self._observed(t, before, pyramid, motion)
+        if batch is None:
+            return None
+        rivals = self._around.rivals(t)
+        batch = believed(batch, rivals, pyramid.shape_yx, self._config)
+        logits, shares = settle(batch.masks(), rivals, pyramid.shape_yx, self._dtype, prune=self._config.prune)
+        claimed, batch = batch.logits, concluded(batch, logits, shares.regions[: len(batch)])
+        seeds = self._corrections(t, batch, claimed, shares.whole)
+        memories = self._written(t, batch, remembered(batch), claimed, shares.whole, from_points=False)
+        self.table = self.table.advanced(batch, memories, seeds, pyramid.shape_yx, self._config)
+        objects = [self._object(batch, row, row in memories) for row in range(len(batch))]
+        return self._reported(self._result(t, objects, shares, rivals, motion))
+
+    # ---- who is seen where
+
+    def _condition(self, t: int, frame: "NDArray[np.float32]") -> None:
+        """Clicks on an object that is not being followed, or far from it, start it anew where they are."""
+        fresh = []
+        for object_id in self._knowledge.seeds:
+            request = self._knowledge.correction(object_id, t)
+            o = self.table.get(object_id)
+            if request is not None and request.is_positive and not (o and o.covers(request)):
+                fresh.append(request)
+        if fresh:
+            for seed in condition_frame(self._model, frame, t, fresh, self._config)[0].values():
+                self._knowledge.add(t, seed)
+
+    def _observed(self, t: int, before: ObjectTable, pyramid: Pyramid, motion: FrameMotion) -> ObjectBatch | None:
+        """All objects of the frame, known, followed or ended; None without any."""
+        given = self._given(t)
+        self.table = self.table.having([self._entered(t, seed) for seed in given])
+        known = {seed.object_id for seed in given}
+        parts = [ObjectBatch.given([o for o in self.table if o.object_id in known], given)] if given else []
+        ended = [o for o in before if o.ended and o.object_id not in known]
+        if ended:
+            parts.append(ObjectBatch.ended(ended))
+        followed = [o for o in before if not o.ended and o.object_id not in known]
+        if followed:
+            parts.append(self._followed(t, followed, pyramid, motion))
+        return ObjectBatch.join(parts) if parts else None
+
+    def _given(self, t: int) -> list[ConditioningFrame]:
+        """Objects whose result on this frame is known before it is looked at, by ascending id."""
+        found = []
+        for object_id, by_frame in sorted(self._knowledge.seeds.items()):
+            starts = self._run.entries.get(object_id) == t
+            seed = by_frame.get(t) or (self._around.entries.get(object_id) if starts else None)
+            if seed is not None and (starts or self.table.get(object_id) is not None):
+                found.append(seed)
+        return found
+
+    def _entered(self, t: int, seed: ConditioningFrame) -> TrackedObject:
+        known = self.table.get(seed.object_id)
+        o = known or TrackedObject.entering(self._new_bank(seed.object_id), seed)
+        return o.restarted(seed) if t in self._knowledge.seeds[seed.object_id] else o
+
+    def _new_bank(self, object_id: int) -> MemoryBank:
+        bank = MemoryBank(self._config.memory, self._model.num_maskmem)
+        for known in self._knowledge.seeds[object_id].values():
+            bank = bank.conditioned(known.memory)
+        for frame in self._around.history.get(object_id, ()):
+            bank = bank.remembering(frame)
+        return bank
+
+    def _followed(self, t: int, objects: Sequence[TrackedObject], pyramid: Pyramid, motion: FrameMotion) -> ObjectBatch:
+        predicted = self._decoder.predict(objects, motion)
+        carried = [o.carried(motion.drift_yx) for o in objects]
+        asked = [self._knowledge.correction(o.object_id, t) for o in carried]
+        requests = [r if r is not None and o.covers(r) else None for r, o in zip(asked, carried, strict=True)]
+        batch = self._decoder.observe(t, carried, predicted, requests, pyramid, motion, self._seen)
+        self._seen = _views(batch) if self._decoder.looks_back else {}
+        return batch
+
+    # ---- what is kept of it
+
+    def _corrections(
+        self, t: int, batch: ObjectBatch, claimed: Tensor, owners: PixelOwnership
+    ) -> dict[int, ConditioningFrame]:
+        """Masks that the user's clicks made become conditioning frames, by row."""
+        memories = self._written(t, batch, corrected(batch), claimed, owners, from_points=True)
+        seeds = {
+            row: ConditioningFrame(
+                batch.objects[row].object_id, batch.windows[row], batch.logits[row], memory, batch.regions[row]
+            )
+            for row, memory in memories.items()
+        }
+        for seed in seeds.values():
+            self._knowledge.add(t, seed)
+        return seeds
+
+    def _written(
+        self,
+        t: int,
+        batch: ObjectBatch,
+        rows: Sequence[int],
+        claimed: Tensor,
+        owners: PixelOwnership,
+        *,
+        from_points: bool,
+    ) -> dict[int, MemoryFrame]:
+        """Memory of some rows, in one batch, without the pixels that rivals hold."""
+        if not rows:
+            return {}
+        config, size = self._config, self._model.image_size
+        windows = [batch.windows[row] for row in rows]
+        rivals = rivals_of(owners, rows, windows, size) if config.compete else None
+        own = own_logits(claimed[list(rows)], rivals, size)
+        features = ImageFeatures.join([f for row in rows if (f := batch.features[row]) is not None])
+        scores = [batch.scores[row].object_score for row in rows]
+        memories = encode_memory(self._model, features, own, scores, from_points=from_points)
+        sure = pixel_confidence(own[:, None]) if config.memory.pixels != "off" else [None] * len(rows)
+        return {
+            row: _memory_frame(t, batch, row, memory, confidence)
+            for row, memory, confidence in zip(rows, memories, sure, strict=True)
+        }
+
+    # ---- what is told of it
+
+    def _result(
+        self,
+        t: int,
+        objects: Sequence[ObjectResult],
+        shares: Shares,
+        rivals: Sequence[FixedMask],
+        motion: FrameMotion,
+    ) -> FrameResult:
+        qualities = [*(o.predicted_iou for o in objects), *(rival.predicted_iou for rival in rivals)]
+        return FrameResult(
+            t=t,
+            direction=self._run.direction,
+            labels=shares.labels,
+            confidence=shares.contest.confidence(qualities),
+            objects=tuple(objects),
+            flow=motion.flow.full() if motion.flow is not None else None,
+            drift_yx=motion.drift_yx,
+        )
+
+    def _object(self, batch: ObjectBatch, row: int, written: bool) -> ObjectResult:
+        """What is reported of an object, its state as it is after the frame."""
+        o, region = self.table.by_id[batch.objects[row].object_id], batch.regions[row]
+        return ObjectResult(
+            object_id=o.object_id,
+            direction=self._run.direction,
+            state=o.life.state,
+            window=batch.windows[row],
+            logits=np.array(batch.logits[row].float().cpu().numpy(), np.float32),
+            scores=batch.scores[row],
+            area=region.area if region is not None else 0,
+            box=region.box if region is not None else None,
+            cues=batch.motion[row].cues,
+            memory=batch.reads[row],
+            decoded_with=batch.decoded_with[row],
+            remembered=written or batch.prompted(row),
+        )
 
     def _reported(self, result: FrameResult) -> FrameResult | None:
         """A result without the objects whose starting frame belongs to the other pass; None if none is left."""
@@ -165,142 +328,24 @@ class Propagator:
         confidence = np.where(hidden, 0, result.confidence).astype(np.float32)
         return replace(result, labels=labels, confidence=confidence, objects=objects) if objects else None
 
-    # ---- who is seen where
 
-    def _seed_corrections(self, t: int, frame: "NDArray[np.float32]") -> None:
-        """Clicks on an object that is not being followed, or far from it, start it anew where they are."""
-        fresh = []
-        for object_id in self._knowledge.seeds:
-            request = self._knowledge.correction(object_id, t)
-            track = self._tracks.get(object_id)
-            if request is not None and request.is_positive and not (track and track.covers(request)):
-                fresh.append(request)
-        seeds = condition_frame(self._model, frame, t, fresh, self._config)[0] if fresh else {}
-        for object_id, seed in seeds.items():
-            self._knowledge.seeds[object_id][t] = seed
+def _memory_frame(t: int, batch: ObjectBatch, row: int, features: Tensor, confidence: Tensor | None) -> MemoryFrame:
+    """What is kept of a frame; copies, since what is given are rows of a batch."""
+    scores, region = batch.scores[row], batch.regions[row]
+    rating = reliability(scores.predicted_iou, scores.object_score, scores.consistency)
+    return MemoryFrame(
+        t,
+        features.clone(),
+        batch.pointers[row].clone(),
+        scores.predicted_iou,
+        scores.object_score,
+        float(region.area if region is not None else 0),
+        confidence.clone() if confidence is not None else None,
+        1.0 if batch.prompted(row) else rating,
+    )
 
-    def _known(self, t: int, motion: FrameMotion) -> list[ObjectPrediction]:
-        """Objects whose result on this frame is known before it is looked at."""
-        found = []
-        for object_id, by_frame in self._knowledge.seeds.items():
-            starts = self._run.entries.get(object_id) == t
-            seed = by_frame.get(t) or (self._around.entries.get(object_id) if starts else None)
-            if seed is not None and (object_id in self._tracks or starts):
-                if object_id in self._tracks:
-                    self._tracks[object_id].forecast(motion, None, self._config.motion)
-                found.append(ObjectPrediction.of_seed(self._entered(object_id, seed, prompted=t in by_frame), seed))
-        return found
 
-    def _entered(self, object_id: int, seed: ConditioningFrame, *, prompted: bool) -> Track:
-        if object_id in self._tracks:
-            track = self._tracks[object_id]
-        else:
-            track = self._tracks[object_id] = Track(object_id, self._new_bank(object_id), seed)
-        if prompted:
-            track.restart(seed)
-        return track
-
-    def _new_bank(self, object_id: int) -> MemoryBank:
-        bank = MemoryBank(self._config.memory, self._model.num_maskmem)
-        for known in self._knowledge.seeds[object_id].values():
-            bank.condition(known.memory)
-        for frame in self._around.history.get(object_id, ()):
-            bank.remember(frame)
-        return bank
-
-    def _followed(self, t: int, pyramid: Pyramid, motion: FrameMotion) -> list[ObjectPrediction]:
-        known = {i for i, by_frame in self._knowledge.seeds.items() if t in by_frame}
-        starting = {i for i, start in self._run.entries.items() if start == t}
-        others = [track for i, track in sorted(self._tracks.items()) if i not in known | starting]
-        ended = [ObjectPrediction.of_ended(track) for track in others if track.ended]
-        tracks = [track for track in others if not track.ended]
-        if not tracks:
-            return ended
-        asked = [self._knowledge.correction(track.object_id, t) for track in tracks]
-        requests = [r if r is not None and track.covers(r) else None for r, track in zip(asked, tracks, strict=True)]
-        return [*self._decoder.observe(t, tracks, requests, pyramid, motion), *ended]
-
-    # ---- who gets which pixel
-
-    def _conclude(
-        self, t: int, observed: Sequence[ObjectPrediction], shape_yx: tuple[int, int], motion: FrameMotion
-    ) -> FrameResult:
-        observed = sorted(observed, key=lambda o: o.track.object_id)
-        rivals = self._around.rivals(t)
-        observed = self._believed(observed, rivals, shape_yx)
-        claims = [o.contender for o in observed]
-        settled, shares = settle(claims, rivals, shape_yx, self._dtype, prune=self._config.prune)
-        observed = [replace(o, logits=logits) for o, logits in zip(observed, settled, strict=True)]
-        outcomes = [ObjectUpdate.of(o, region) for o, region in zip(observed, shares.regions, strict=False)]
-        self._remember(t, outcomes, [claim.logits for claim in claims], shares.whole)
-        for outcome in outcomes:
-            outcome.settle(shape_yx, self._config)
-        qualities = [*(o.predicted_iou for o in observed), *(rival.predicted_iou for rival in rivals)]
-        return FrameResult(
-            t=t,
-            direction=self._run.direction,
-            labels=shares.labels,
-            confidence=shares.contest.confidence(qualities),
-            objects=tuple(outcome.result() for outcome in outcomes),
-            flow=motion.flow.full() if motion.flow is not None else None,
-            drift_yx=motion.drift_yx,
-        )
-
-    def _believed(
-        self, observed: Sequence[ObjectPrediction], rivals: Sequence[FixedMask], shape_yx: tuple[int, int]
-    ) -> list[ObjectPrediction]:
-        """The same, without the claims that are another object's mask or pass no gate."""
-        claims = [o.claim(shape_yx) for o in observed]
-        if self._config.motion.kalman:
-            mark_ambiguous(observed, claims)
-            observed = [told_apart(o) for o in observed]
-            claims = [o.claim(shape_yx) if o.track.ambiguous else c for o, c in zip(observed, claims, strict=True)]
-        if self._config.compete:
-            held = [region_of_logits(rival.logits, rival.window, shape_yx) for rival in rivals]
-            losers = without_claim(observed, claims, held)
-            observed = [o.nothing() if row in losers else o for row, o in enumerate(observed)]
-            claims = [None if row in losers else claim for row, claim in enumerate(claims)]
-        return judged(observed, claims, self._config.life)
-
-    def _remember(
-        self, t: int, outcomes: Sequence[ObjectUpdate], logits: "Sequence[Tensor]", contest: PixelOwnership
-    ) -> None:
-        """Write the accepted frames and the corrections to memory; rows of the others are those of the contest."""
-        tracked = [row for row, outcome in enumerate(outcomes) if outcome.remembered]
-        corrected = [row for row, o in enumerate(outcomes) if o.observation.prompted and o.observation.features]
-        for rows, from_points in ((tracked, False), (corrected, True)):
-            for row, memory in zip(rows, self._encode(t, outcomes, rows, logits, contest, from_points), strict=True):
-                outcome = outcomes[row]
-                o = outcome.observation
-                if from_points:
-                    seed = ConditioningFrame(o.track.object_id, o.window, o.logits, memory, outcome.region)
-                    self._knowledge.seeds[o.track.object_id][t] = seed
-                    o.track.restart(seed)
-                else:
-                    o.track.bank.remember(memory)
-
-    def _encode(
-        self,
-        t: int,
-        outcomes: Sequence[ObjectUpdate],
-        rows: Sequence[int],
-        logits: "Sequence[Tensor]",
-        contest: PixelOwnership,
-        from_points: bool,
-    ) -> list[MemoryFrame]:
-        """Memory of some rows, in one batch, without the pixels that rivals hold."""
-        if not rows:
-            return []
-        size, seen = self._model.image_size, [outcomes[row].observation for row in rows]
-        shown = upsample(torch.stack([logits[row] for row in rows]), size)
-        if self._config.compete:
-            shown = suppress(shown, torch.stack([contest.rivals(row, outcomes[row].window, size) for row in rows]))
-        scores = torch.tensor([o.object_score for o in seen], device=shown.device)
-        features = ImageFeatures.join([o.features for o in seen if o.features is not None])
-        memories = self._model.encode_memory(features, shown[:, None], scores, from_points=from_points)
-        filtering = self._config.memory.pixels != "off"
-        sure = pixel_confidence(shown[:, None]) if filtering else [None] * len(seen)
-        return [
-            outcome.memory(t, memory, c)
-            for outcome, memory, c in zip((outcomes[row] for row in rows), memories, sure, strict=True)
-        ]
+def _views(batch: ObjectBatch) -> dict[int, WindowFeatures]:
+    """What the model saw of each object."""
+    rows = zip(batch.objects, batch.features, batch.windows, strict=True)
+    return {o.object_id: WindowFeatures(own, window) for o, own, window in rows if own is not None}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
+from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.build import ModelError, read_weights
 from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.protocol import ImageFeatures
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
-
-"""Folder of the weights that come with the package."""
 
 MAX_SIGMA = 0.3
 """Standard deviation of a forecast centre, object diameters, from which on the sparse encoder abstains."""
@@ -96,15 +95,15 @@ class FramePair:
     Attributes
     ----------
     before, after : WindowFeatures
-    mask : tuple of (Tensor, Window)
-        Its last mask logits and where they lie.
+    mask : WindowMask
+        Its last mask.
     shift_yx : tuple of float
         Expected motion, px.
     """
 
     before: WindowFeatures
     after: WindowFeatures
-    mask: "tuple[Tensor, Window]"
+    mask: WindowMask
     shift_yx: tuple[float, float]
 
 
@@ -204,7 +203,8 @@ class MotionEncoders:
             ImageFeatures.join([getattr(step, when).features for step in steps]) for when in ("before", "after")
         )
         side = after.high_res[0].shape[-1]
-        masks = torch.stack([read_logits(*step.mask, step.before.window, side) for step in steps])
+        last = [(step.mask.logits, step.mask.window, step.before.window) for step in steps]
+        masks = torch.stack([read_logits(logits, made_in, window, side) for logits, made_in, window in last])
         places = [placement(step.before.window, step.after.window, step.shift_yx) for step in steps]
         found = self._dense(before, after, masks.to(self._device), torch.tensor(places, device=self._device))
         sure = (found.sigma <= MAX_MASK_SIGMA).tolist()
@@ -232,7 +232,8 @@ def _guess(
     (y0, x0), (y1, x1) = center - (size - 1) / 2, center + (size - 1) / 2
     points = sight.points + found.points[row].numpy() * region.diameter + drift
     sure = max(0.0, 1 - float(found.sigma[row]) / MAX_SIGMA)
-    cue = Cue("learned", (float(shift[0]), float(shift[1])), sure)
     return SparsePrediction(
-        cue, (float(y0), float(x0), float(y1), float(x1)), tuple((float(y), float(x)) for y, x in points)
+        *("learned", (float(shift[0]), float(shift[1])), sure),
+        box=(float(y0), float(x0), float(y1), float(x1)),
+        points=tuple((float(y), float(x)) for y, x in points),
     )
