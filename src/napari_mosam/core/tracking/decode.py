@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,6 +42,28 @@ LastMasks = Sequence[WindowMask | None]
 """The last masks as they are expected now, one per object; None where nothing is expected."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CurrentFrame:
+    """The frame that is looked at.
+
+    Attributes
+    ----------
+    t : int
+    pyramid : Pyramid
+    motion : FrameMotion
+        From the frame before.
+    """
+
+    t: int
+    pyramid: Pyramid
+    motion: FrameMotion
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Px."""
+        return self.pyramid.shape_yx
+
+
 class Decoder:
     """The part of a step that asks the model; it holds settings alone.
 
@@ -76,28 +98,22 @@ class Decoder:
 
     def observe(
         self,
-        t: int,
+        frame: CurrentFrame,
         objects: Sequence[TrackedObject],
         predicted: Sequence[MotionPrediction],
         requests: Requests,
-        pyramid: Pyramid,
-        motion: FrameMotion,
         before: Mapping[int, WindowFeatures],
     ) -> ObjectBatch:
-        """See objects on frame `t`.
+        """See objects on a frame.
 
         Parameters
         ----------
-        t : int
+        frame : CurrentFrame
         objects : sequence of TrackedObject
             One at least, carried to this frame.
         predicted : sequence of MotionPrediction
             From :meth:`predict`.
         requests : sequence of FramePrompts or None
-        pyramid : Pyramid
-            The frame.
-        motion : FrameMotion
-            From the frame before.
         before : mapping of int to WindowFeatures
             What the model saw on the frame before, by object id; may be empty.
 
@@ -106,33 +122,33 @@ class Decoder:
         ObjectBatch
             In the order of the objects.
         """
-        model, shape = self._model, pyramid.shape_yx
-        windows = [o.window(p, shape, self._config) for o, p in zip(objects, predicted, strict=True)]
-        images = pyramid.crop(windows, model.image_size)
-        recalls = [o.bank.recall(t, self._time_step, self._n_frames) for o in objects]
-        features = self._encoded(objects, predicted, windows, images, pyramid)
-        predicted, last = self._expected(objects, predicted, windows, features, motion, before, shape)
-        attended = model.attend_memory(features, recalls, self._n_frames)
-        decoded = model.decode_masks(features, attended)
-        prompts = _motion_prompts(objects, predicted, windows, last, prompting=self._config.motion.prompt != "off")
-        chosen, origins = self._guided(prompts, features, attended, decoded)
+        windows = [o.window(p, frame.shape_yx, self._config) for o, p in zip(objects, predicted, strict=True)]
+        images = frame.pyramid.crop(windows, self._model.image_size)
+        features = self._encoded(objects, predicted, windows, images, frame.pyramid)
+        expected, last = self._expected(objects, predicted, windows, features, before, frame)
+        recalls = [o.bank.recall(frame.t, self._time_step, self._n_frames) for o in objects]
+        attended = self._model.attend_memory(features, recalls, self._n_frames)
+        prompting = self._config.motion.prompt != "off"
+        prompts = _motion_prompts(objects, expected, windows, last, prompting=prompting)
+        chosen, origins = self._guided(prompts, features, attended)
         chosen = self._corrected(requests, windows, features, attended, chosen)
-        pointers = model.object_pointers(chosen.mask_tokens[:, 0], chosen.object_score)
-        cleaned = [self._clean(chosen, row, requests[row], predicted[row], windows[row]) for row in range(len(objects))]
-        logits = torch.stack([own for own, _ in cleaned])
+        masks = [self._clean(chosen, row, requests[row], expected[row], w) for row, w in enumerate(windows)]
+        logits = torch.stack([own for own, _ in masks])
+        scores = _scores(chosen, contrasts(images, logits), [evidence for _, evidence in masks])
+        n = len(objects)
         return ObjectBatch(
             objects=tuple(objects),
-            motion=tuple(_clicked(p, r) for p, r in zip(predicted, requests, strict=True)),
+            motion=tuple(_clicked(p, r) for p, r in zip(expected, requests, strict=True)),
             windows=tuple(windows),
             logits=logits,
-            scores=_scores(chosen, contrasts(images, logits), [evidence for _, evidence in cleaned]),
-            pointers=tuple(pointers),
+            scores=scores,
+            pointers=tuple(self._model.object_pointers(chosen.mask_tokens[:, 0], chosen.object_score)),
             features=tuple(features.rows()),
             decoded_with=tuple("prompt" if r is not None else o for r, o in zip(requests, origins, strict=True)),
-            reads=tuple(_reads(recall, t) for recall in recalls),
-            n_ambiguous=(0,) * len(objects),
-            detections=(None,) * len(objects),
-            regions=(None,) * len(objects),
+            reads=tuple(_reads(recall, frame.t) for recall in recalls),
+            n_ambiguous=(0,) * n,
+            detections=(None,) * n,
+            regions=(None,) * n,
         )
 
     # ---- where
@@ -159,15 +175,14 @@ class Decoder:
         predicted: Sequence[MotionPrediction],
         windows: Sequence[Window],
         features: ImageFeatures,
-        motion: FrameMotion,
         before: Mapping[int, WindowFeatures],
-        shape_yx: tuple[int, int],
+        frame: CurrentFrame,
     ) -> tuple[list[MotionPrediction], list[WindowMask | None]]:
         """The last masks where they are expected now, as the trained encoder deforms them where it is asked."""
         deformed: list[WindowMask | None] = [None] * len(objects)
         if self._learned is not None:
             now = [WindowFeatures(own, w) for own, w in zip(features.rows(), windows, strict=True)]
-            deformed = self._learned.deform(objects, predicted, before, now, motion, shape_yx)
+            deformed = self._learned.deform(objects, predicted, before, now, frame.motion, frame.shape_yx)
         moved = [d or _moved(o, p) for d, o, p in zip(deformed, objects, predicted, strict=True)]
         there = [p if d is None else replace(p, region=d.region) for p, d in zip(predicted, deformed, strict=True)]
         return there, moved
@@ -179,13 +194,14 @@ class Decoder:
         prompts: Sequence[guide.MotionPrompt | None],
         features: ImageFeatures,
         attended: Tensor,
-        decoded: MaskCandidates,
     ) -> tuple[MaskCandidates, list[Origin]]:
         """The best candidate of each row, (B, 1, …), and which decode it came from.
 
         The object score is always that of the decode without prompts: a prompt makes the model see what is not there.
         """
-        model, config, n = self._model, self._config.motion, decoded.logits.shape[1]
+        model, config = self._model, self._config.motion
+        decoded = model.decode_masks(features, attended)
+        n = decoded.logits.shape[1]
         asked = {row: p for row, p in enumerate(prompts) if p is not None and config.prompt != "off"}
         candidates = decoded
         if asked:

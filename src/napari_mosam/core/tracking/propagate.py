@@ -24,10 +24,11 @@ from napari_mosam.core.memory.writer import encode_memory, own_logits, rivals_of
 from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame, Segmenter
 from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator
 from napari_mosam.core.motion.learned.encoders import WindowFeatures
+from napari_mosam.core.motion.prediction import MotionPrediction
 from napari_mosam.core.results.frame import FrameResult, ObjectResult
 from napari_mosam.core.tracking.batch import ObjectBatch
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
-from napari_mosam.core.tracking.decode import Decoder
+from napari_mosam.core.tracking.decode import CurrentFrame, Decoder
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.judge import believed, concluded, corrected, remembered
 from napari_mosam.core.tracking.passes import PropagationPass
@@ -157,23 +158,28 @@ class Propagator:
         self.table = self.table.without(object_id)
 
     def _step(self, t: int) -> FrameResult | None:
-        frame = self._read(t)
-        motion = self._motion.step(frame)
-        pyramid = Pyramid.of(frame, self._model.device)
-        self._condition(t, frame)
-        before, self.table = self.table, self.table.carried(motion.drift_yx)
-        batch = self._observed(t, before, pyramid, motion)
-        if batch is None:
-            return None
-        rivals = self._around.rivals(t)
-        batch = believed(batch, rivals, pyramid.shape_yx, self._config)
-        logits, shares = settle(batch.masks(), rivals, pyramid.shape_yx, self._dtype, prune=self._config.prune)
-        claimed, batch = batch.logits, concluded(batch, logits, shares.regions[: len(batch)])
-        seeds = self._corrections(t, batch, claimed, shares.whole)
-        memories = self._written(t, batch, remembered(batch), claimed, shares.whole, from_points=False)
-        self.table = self.table.advanced(batch, memories, seeds, pyramid.shape_yx, self._config)
+        image = self._read(t)
+        frame = CurrentFrame(t, Pyramid.of(image, self._model.device), self._motion.step(image))
+        self._condition(t, image)
+        given = self._given(t)
+        followed = [o for o in self.table if not (o.object_id in given or o.ended)]
+        predicted = self._decoder.predict(followed, frame.motion)
+        self.table = self.table.carried(frame.motion.drift_yx)
+        self.table = self.table.having([self._entered(t, seed) for seed in given.values()])
+        batch = self._observed(frame, given, dict(zip((o.object_id for o in followed), predicted, strict=True)))
+        return None if batch is None else self._reported(self._concluded(frame, batch))
+
+    def _concluded(self, frame: CurrentFrame, batch: ObjectBatch) -> FrameResult:
+        """Who gets which pixel, what is remembered, and where everybody stands after the frame."""
+        shape, rivals = frame.shape_yx, self._around.rivals(frame.t)
+        claims = believed(batch, rivals, shape, self._config)
+        logits, shares = settle(claims.masks(), rivals, shape, self._dtype, prune=self._config.prune)
+        batch = concluded(claims, logits, shares.regions[: len(claims)])
+        seeds = self._corrections(frame.t, batch, claims.logits, shares.whole)
+        memories = self._written(frame.t, batch, remembered(batch), claims.logits, shares.whole, from_points=False)
+        self.table = self.table.advanced(batch, memories, seeds, shape, self._config)
         objects = [self._object(batch, row, row in memories) for row in range(len(batch))]
-        return self._reported(self._result(t, objects, shares, rivals, motion))
+        return self._result(frame, objects, shares, rivals)
 
     # ---- who is seen where
 
@@ -189,29 +195,34 @@ class Propagator:
             for seed in condition_frame(self._model, frame, t, fresh, self._config)[0].values():
                 self._knowledge.add(t, seed)
 
-    def _observed(self, t: int, before: ObjectTable, pyramid: Pyramid, motion: FrameMotion) -> ObjectBatch | None:
-        """All objects of the frame, known, followed or ended; None without any."""
-        given = self._given(t)
-        self.table = self.table.having([self._entered(t, seed) for seed in given])
-        known = {seed.object_id for seed in given}
-        parts = [ObjectBatch.given([o for o in self.table if o.object_id in known], given)] if given else []
-        ended = [o for o in before if o.ended and o.object_id not in known]
-        if ended:
-            parts.append(ObjectBatch.ended(ended))
-        followed = [o for o in before if not o.ended and o.object_id not in known]
-        if followed:
-            parts.append(self._followed(t, followed, pyramid, motion))
-        return ObjectBatch.join(parts) if parts else None
-
-    def _given(self, t: int) -> list[ConditioningFrame]:
+    def _given(self, t: int) -> dict[int, ConditioningFrame]:
         """Objects whose result on this frame is known before it is looked at, by ascending id."""
-        found = []
+        found = {}
         for object_id, by_frame in sorted(self._knowledge.seeds.items()):
             starts = self._run.entries.get(object_id) == t
             seed = by_frame.get(t) or (self._around.entries.get(object_id) if starts else None)
             if seed is not None and (starts or self.table.get(object_id) is not None):
-                found.append(seed)
+                found[object_id] = seed
         return found
+
+    def _observed(
+        self,
+        frame: CurrentFrame,
+        given: Mapping[int, ConditioningFrame],
+        predicted: Mapping[int, MotionPrediction],
+    ) -> ObjectBatch | None:
+        """All objects of the frame, known, followed or ended; None without any."""
+        known = [o for o in self.table if o.object_id in given]
+        followed = [o for o in self.table if o.object_id in predicted]
+        ended = [o for o in self.table if o.ended and o.object_id not in given]
+        parts = []
+        if known:
+            parts.append(ObjectBatch.given(known, list(given.values())))
+        if followed:
+            parts.append(self._followed(frame, followed, list(predicted.values())))
+        if ended:
+            parts.append(ObjectBatch.ended(ended))
+        return ObjectBatch.join(parts) if parts else None
 
     def _entered(self, t: int, seed: ConditioningFrame) -> TrackedObject:
         known = self.table.get(seed.object_id)
@@ -226,12 +237,12 @@ class Propagator:
             bank = bank.remembering(frame)
         return bank
 
-    def _followed(self, t: int, objects: Sequence[TrackedObject], pyramid: Pyramid, motion: FrameMotion) -> ObjectBatch:
-        predicted = self._decoder.predict(objects, motion)
-        carried = [o.carried(motion.drift_yx) for o in objects]
-        asked = [self._knowledge.correction(o.object_id, t) for o in carried]
-        requests = [r if r is not None and o.covers(r) else None for r, o in zip(asked, carried, strict=True)]
-        batch = self._decoder.observe(t, carried, predicted, requests, pyramid, motion, self._seen)
+    def _followed(
+        self, frame: CurrentFrame, objects: Sequence[TrackedObject], predicted: Sequence[MotionPrediction]
+    ) -> ObjectBatch:
+        asked = [self._knowledge.correction(o.object_id, frame.t) for o in objects]
+        requests = [r if r is not None and o.covers(r) else None for r, o in zip(asked, objects, strict=True)]
+        batch = self._decoder.observe(frame, objects, predicted, requests, self._seen)
         self._seen = _views(batch) if self._decoder.looks_back else {}
         return batch
 
@@ -281,22 +292,18 @@ class Propagator:
     # ---- what is told of it
 
     def _result(
-        self,
-        t: int,
-        objects: Sequence[ObjectResult],
-        shares: Shares,
-        rivals: Sequence[FixedMask],
-        motion: FrameMotion,
+        self, frame: CurrentFrame, objects: Sequence[ObjectResult], shares: Shares, rivals: Sequence[FixedMask]
     ) -> FrameResult:
+        flow = frame.motion.flow
         qualities = [*(o.predicted_iou for o in objects), *(rival.predicted_iou for rival in rivals)]
         return FrameResult(
-            t=t,
+            t=frame.t,
             direction=self._run.direction,
             labels=shares.labels,
             confidence=shares.contest.confidence(qualities),
             objects=tuple(objects),
-            flow=motion.flow.full() if motion.flow is not None else None,
-            drift_yx=motion.drift_yx,
+            flow=flow.full() if flow is not None else None,
+            drift_yx=frame.motion.drift_yx,
         )
 
     def _object(self, batch: ObjectBatch, row: int, written: bool) -> ObjectResult:
