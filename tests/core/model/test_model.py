@@ -116,16 +116,16 @@ def test_a_batch_gives_what_each_window_gives_alone(nano):
         assert torch.allclose(own[0], memory[row], atol=1e-3)
 
 
-def test_batches_larger_than_a_chunk_are_cut(nano, monkeypatch):
+def test_batches_larger_than_a_chunk_are_cut(nano):
     images, points = noise(5, 256, 256, seed=3), click((100.0, 90.0), 5)
     features = nano.encode_image(images)
     whole = nano.decode_masks(features, nano.without_memory(features), points=points)
-    monkeypatch.setattr(nano, "_chunk", 2)
-    cut = nano.decode_masks(nano.encode_image(images), nano.without_memory(features), points=points)
+    twos = nano.in_chunks_of(2)
+    cut = twos.decode_masks(twos.encode_image(images), twos.without_memory(features), points=points)
     assert torch.allclose(whole.logits, cut.logits, atol=2e-3)
     assert torch.allclose(
         nano.object_pointers(whole.mask_tokens[:, 0], whole.object_score),
-        nano.object_pointers(cut.mask_tokens[:, 0], cut.object_score),
+        twos.object_pointers(cut.mask_tokens[:, 0], cut.object_score),
         atol=1e-3,
     )
 

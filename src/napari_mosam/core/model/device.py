@@ -4,6 +4,12 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+CPU_CHUNK = 16
+"""Windows per call of the network: smaller calls cost a processor of 8 cores up to three times as long."""
+
+GPU_CHUNK = 64
+"""A call of 64 windows costs a large GPU .2 to .7 more than one of a single window."""
+
 
 class DeviceError(ValueError):
     """The requested device does not exist here."""
@@ -56,6 +62,11 @@ def choose_dtype(device: "torch.device", name: str | None = None) -> "torch.dtyp
             raise ValueError(f"dtype '{name}' is not possible; allowed: {', '.join(known)}")
         return known[name]
     return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
+
+
+def choose_chunk(device: "torch.device") -> int:
+    """Windows per call of the network on this device, where nothing else is asked for."""
+    return CPU_CHUNK if device.type == "cpu" else GPU_CHUNK
 
 
 def _computes_bfloat16(device: "torch.device") -> bool:

@@ -16,7 +16,7 @@ from napari_mosam.core.model.catalogue import (
     model_info,
 )
 from napari_mosam.core.model.configs import YAML_SUFFIXES, build_from_yaml, build_official, official_config
-from napari_mosam.core.model.device import choose_device, choose_dtype
+from napari_mosam.core.model.device import choose_chunk, choose_device, choose_dtype
 from napari_mosam.core.model.download.hashes import file_sha256, known_sha256
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
-_GPU_CHUNK = 64
 
 
 def load_model(
@@ -83,7 +82,7 @@ def load_model(
     DeviceError
         The device is not available.
     """
-    from napari_mosam.core.model.sam2 import CPU_CHUNK, Sam2Segmenter
+    from napari_mosam.core.model.sam2 import Sam2Segmenter
 
     for given, what in ((model, "a checkpoint"), (weights, "a checkpoint"), (config, "a configuration")):
         _refuse_address(given, what)
@@ -93,8 +92,7 @@ def load_model(
     else:
         _refuse_config(model, config)
         name, network = _named_network(model_info(str(model)), weights, folder, image_size, download)
-    chunk = CPU_CHUNK if where.type == "cpu" else _GPU_CHUNK
-    return Sam2Segmenter(network.to(where), name, dtype=choose_dtype(where, dtype), chunk=chunk)
+    return Sam2Segmenter(network.to(where), name, dtype=choose_dtype(where, dtype), chunk=choose_chunk(where))
 
 
 def _named_network(

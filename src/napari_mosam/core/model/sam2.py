@@ -7,12 +7,15 @@ predicted IoU and ties prompts to memory (Ravi et al. 2024, arXiv 2408.00714, se
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from napari_mosam.core.config.checks import require
+from napari_mosam.core.model.device import CPU_CHUNK
 from napari_mosam.core.model.memory_attention import key_bias
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, PointPrompts
 from napari_mosam.core.model.sam2_parts import IMAGENET_MEAN, IMAGENET_STD, MemoryBatch, Sam2Parts
@@ -20,9 +23,8 @@ from napari_mosam.core.model.sam2_parts import IMAGENET_MEAN, IMAGENET_STD, Memo
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
-__all__ = ["CPU_CHUNK", "IMAGENET_MEAN", "IMAGENET_STD", "Sam2Segmenter"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Sam2Segmenter"]
 
-CPU_CHUNK = 16
 FEATURE_WEIGHTS = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 
 
@@ -38,7 +40,8 @@ class Sam2Segmenter:
     dtype : torch.dtype
         float32, or bfloat16 through autocast.
     chunk : int
-        Windows per call of the network.
+        Windows per call of the network, at most. What the other windows of a call show does not change the bits of
+        one; how many there are does, and where in the call it stands may.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class Sam2Segmenter:
         self.image_size: int = network.image_size
         self.num_maskmem: int = network.num_maskmem
         self.device: torch.device = self.parts.device
-        self._chunk = chunk
+        self.chunk = chunk
 
     @cached_property
     def fingerprint(self) -> str:
@@ -62,11 +65,17 @@ class Sam2Segmenter:
                 digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
         return digest.hexdigest()
 
+    def in_chunks_of(self, chunk: int) -> "Sam2Segmenter":
+        """The same network with another number of windows per call; ValueError below 1."""
+        require(chunk >= 1, "chunk", chunk, "1 or more windows per call of the network")
+        other = copy(self)
+        other.chunk = chunk
+        return other
+
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See :meth:`Segmenter.encode_image`."""
-        starts = range(0, len(images), self._chunk)
-        return ImageFeatures.join([self.parts.encode_image(images[i : i + self._chunk]) for i in starts])
+        return ImageFeatures.join([self.parts.encode_image(images[cut]) for cut in self._cuts(len(images))])
 
     @torch.no_grad()
     def attend_memory(self, features: ImageFeatures, recalls: Sequence[MemorySelection], n_frames: int) -> Tensor:
@@ -97,12 +106,10 @@ class Sam2Segmenter:
     ) -> MaskCandidates:
         """See :meth:`Segmenter.decode_masks`."""
         parts = []
-        for start in range(0, len(features), self._chunk):
-            rows = range(start, min(start + self._chunk, len(features)))
-            cut = slice(rows.start, rows.stop)
+        for cut in self._cuts(len(features)):
+            own = features.take(range(len(features))[cut])
             some = None if points is None else PointPrompts(points.xy[cut], points.labels[cut])
             logits = None if mask_logits is None else mask_logits[cut]
-            own = features.take(rows)
             parts.append(
                 self.parts.decode_masks(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask)
             )
@@ -111,31 +118,31 @@ class Sam2Segmenter:
     @torch.no_grad()
     def object_pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
         """See :meth:`Segmenter.object_pointers`."""
-        return self.parts.object_pointers(tokens, object_score)
+        return torch.cat(
+            [self.parts.object_pointers(tokens[cut], object_score[cut]) for cut in self._cuts(len(tokens))]
+        )
 
     @torch.no_grad()
     def object_pointers_of_masks(self, features: ImageFeatures, masks: Tensor) -> Tensor:
         """See :meth:`Segmenter.object_pointers_of_masks`."""
-        parts = []
-        for start in range(0, len(features), self._chunk):
-            rows = range(start, min(start + self._chunk, len(features)))
-            parts.append(self.parts.object_pointers_of_masks(features.take(rows), masks[rows.start : rows.stop]))
-        return torch.cat(parts)
+        rows = range(len(features))
+        return torch.cat(
+            [self.parts.object_pointers_of_masks(features.take(rows[cut]), masks[cut]) for cut in self._cuts(len(rows))]
+        )
 
     @torch.no_grad()
     def encode_memory(
         self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False
     ) -> Tensor:
         """See :meth:`Segmenter.encode_memory`."""
-        parts = []
-        for start in range(0, len(features), self._chunk):
-            cut = slice(start, start + self._chunk)
-            parts.append(
+        return torch.cat(
+            [
                 self.parts.encode_memory(
                     features.vision[cut], mask_logits[cut], object_score[cut], from_points=from_points
                 )
-            )
-        return torch.cat(parts)
+                for cut in self._cuts(len(features))
+            ]
+        )
 
     def batched(self, recalls: Sequence[MemorySelection]) -> MemoryBatch:
         """The memory of recalls that have the same number of frames and of pointers."""
@@ -152,4 +159,8 @@ class Sam2Segmenter:
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for row, recall in enumerate(recalls):
             alike[len(recall.frames), len(recall.pointers)].append(row)
-        return [rows[i : i + self._chunk] for rows in alike.values() for i in range(0, len(rows), self._chunk)]
+        return [rows[cut] for rows in alike.values() for cut in self._cuts(len(rows))]
+
+    def _cuts(self, n: int) -> list[slice]:
+        """Which of `n` rows share a call of the network."""
+        return [slice(start, start + self.chunk) for start in range(0, n, self.chunk)]

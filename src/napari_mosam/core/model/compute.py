@@ -1,0 +1,104 @@
+"""What decides the last bits of a run's numbers beside its input: rows of a network call, and threads.
+
+Both are settled once, when a run starts, and written down with its result, so that it can be repeated bit by bit
+(docs/adr/0005-what-the-last-bits-depend-on.md).
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from napari_mosam.core.config.checks import require
+from napari_mosam.core.config.run import ComputeConfig
+from napari_mosam.core.model.device import choose_chunk
+
+logger = logging.getLogger(__name__)
+
+Step = TypeVar("Step")
+
+
+def resolve(compute: ComputeConfig, device: torch.device) -> ComputeConfig:
+    """Settle what `compute` leaves open; what a run uses, writes down, and is given when it is repeated.
+
+    Parameters
+    ----------
+    compute : ComputeConfig
+        As the user gave it, or as a result says that it was made.
+    device : torch.device
+        Where the network is.
+
+    Returns
+    -------
+    ComputeConfig
+        Nothing in it is None. `threads` is never more than this machine has: more would be many times slower, and
+        another processor has other last bits anyway.
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1.
+    """
+    chunk = choose_chunk(device) if compute.chunk is None else compute.chunk
+    threads = torch.get_num_threads() if compute.threads is None else compute.threads
+    require(chunk >= 1, "chunk", chunk, "1 or more windows per call of the network")
+    require(threads >= 1, "threads", threads, "1 or more")
+    return replace(compute, chunk=chunk, threads=_at_most(threads, usable_cores()))
+
+
+def usable_cores() -> int:
+    """Processors that this process may run on."""
+    asked = getattr(os, "sched_getaffinity", None)
+    return len(asked(0)) if asked is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def fixed_threads(threads: int) -> Iterator[None]:
+    """Compute with so many threads of torch inside; never to be left open across a ``yield``.
+
+    Parameters
+    ----------
+    threads : int
+        At least 1. How a sum is split among threads decides its last bits.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def stepwise(steps: Iterator[Step], threads: int) -> Iterator[Step]:
+    """The same steps, each computed with so many threads; between two steps the caller has its own number back.
+
+    Parameters
+    ----------
+    steps : iterator
+        Such as the frames of a run.
+    threads : int
+        See :func:`fixed_threads`.
+    """
+    while True:
+        with fixed_threads(threads):
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
+
+
+def _at_most(threads: int, cores: int) -> int:
+    if threads > cores:
+        logger.warning(
+            "%d threads are asked for and this machine has %d: it takes %d, and the last bits of the numbers may be "
+            "other ones",
+            threads,
+            cores,
+            cores,
+        )
+    return min(threads, cores)
