@@ -1,4 +1,4 @@
-"""What the last bits of a number depend on, and what they do not (docs/adr/0005-what-the-last-bits-depend-on.md)."""
+"""What the last bits of a number depend on, and what they do not (docs/adr/0006-determinism.md)."""
 
 import logging
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.support.fake_model import FakeSegmenter
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.run import ComputeConfig
 from napari_mosam.core.model import compute
-from napari_mosam.core.model.compute import fixed_threads, resolve, stepwise
+from napari_mosam.core.model.compute import fixed_threads, in_chunks, resolve, stepwise
 from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.kinds import MaskPrompt
 
 ROOT = Path(__file__).parents[3]
 SIDE = 128
-CPU = torch.device("cpu")
 MANY = pytest.param(64, marks=pytest.mark.slow)
 
 
@@ -174,30 +174,38 @@ def test_processes_with_other_threads_give_the_same_bits(threads):
 # ---- settled at the start
 
 
-def test_what_is_left_open_is_settled(monkeypatch):
+@pytest.fixture
+def _eight_cores(monkeypatch):
     monkeypatch.setattr(compute, "usable_cores", lambda: 8)
+
+
+@pytest.mark.usefixtures("_eight_cores")
+def test_what_is_left_open_is_settled(nano):
     with fixed_threads(3):
-        assert resolve(ComputeConfig(), CPU) == ComputeConfig(chunk=16, threads=3)
-    assert resolve(ComputeConfig(), torch.device("cuda")).chunk == 64
+        assert resolve(ComputeConfig(), nano) == ComputeConfig(chunk=16, threads=3)
+    assert resolve(ComputeConfig(), nano.in_chunks_of(5)).chunk == 5
+    assert resolve(ComputeConfig(), FakeSegmenter()).chunk == 16
+    assert resolve(ComputeConfig(), FakeSegmenter(device=torch.device("cuda"))).chunk == 64
 
 
-def test_what_is_given_is_kept(monkeypatch):
-    monkeypatch.setattr(compute, "usable_cores", lambda: 8)
+@pytest.mark.usefixtures("_eight_cores")
+def test_what_is_given_is_kept(nano):
     given = ComputeConfig(chunk=5, threads=4)
-    assert resolve(given, CPU) == given
-    assert resolve(resolve(given, CPU), torch.device("cuda")) == given
+    assert resolve(given, nano) == given
+    assert resolve(resolve(given, nano), FakeSegmenter()) == given
 
 
-def test_no_more_threads_than_the_machine_has(monkeypatch, caplog):
+def test_a_model_is_given_the_chunk_of_a_run(nano):
+    fake = FakeSegmenter()
+    assert in_chunks(nano, 3).chunk == 3
+    assert in_chunks(fake, 3) is fake
+
+
+def test_no_more_threads_than_the_machine_has(nano, monkeypatch, caplog):
     monkeypatch.setattr(compute, "usable_cores", lambda: 2)
     with caplog.at_level(logging.WARNING):
-        assert resolve(ComputeConfig(threads=16), CPU).threads == 2
+        assert resolve(ComputeConfig(threads=16), nano).threads == 2
     assert "16 threads are asked for and this machine has 2" in caplog.text
-
-
-def test_a_thread_is_the_least():
-    with pytest.raises(ValueError, match="threads = 0 is not possible; allowed: 1 or more"):
-        resolve(ComputeConfig(threads=0), CPU)
 
 
 # ---- nothing is left behind

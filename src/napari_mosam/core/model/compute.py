@@ -1,7 +1,7 @@
 """What decides the last bits of a run's numbers beside its input: rows of a network call, and threads.
 
 Both are settled once, when a run starts, and written down with its result, so that it can be repeated bit by bit
-(docs/adr/0005-what-the-last-bits-depend-on.md).
+(docs/adr/0006-determinism.md).
 """
 
 import logging
@@ -13,41 +13,41 @@ from typing import TypeVar
 
 import torch
 
-from napari_mosam.core.config.checks import require
 from napari_mosam.core.config.run import ComputeConfig
 from napari_mosam.core.model.device import choose_chunk
+from napari_mosam.core.model.protocol import Segmenter
+from napari_mosam.core.model.sam2 import Sam2Segmenter
 
 logger = logging.getLogger(__name__)
 
 Step = TypeVar("Step")
 
 
-def resolve(compute: ComputeConfig, device: torch.device) -> ComputeConfig:
+def resolve(compute: ComputeConfig, model: Segmenter) -> ComputeConfig:
     """Settle what `compute` leaves open; what a run uses, writes down, and is given when it is repeated.
 
     Parameters
     ----------
     compute : ComputeConfig
         As the user gave it, or as a result says that it was made.
-    device : torch.device
-        Where the network is.
+    model : Segmenter
+        Its own chunk is used where none is asked for.
 
     Returns
     -------
     ComputeConfig
         Nothing in it is None. `threads` is never more than this machine has: more would be many times slower, and
         another processor has other last bits anyway.
-
-    Raises
-    ------
-    ValueError
-        If a number is below 1.
     """
-    chunk = choose_chunk(device) if compute.chunk is None else compute.chunk
+    own = model.chunk if isinstance(model, Sam2Segmenter) else choose_chunk(model.device)
+    chunk = own if compute.chunk is None else compute.chunk
     threads = torch.get_num_threads() if compute.threads is None else compute.threads
-    require(chunk >= 1, "chunk", chunk, "1 or more windows per call of the network")
-    require(threads >= 1, "threads", threads, "1 or more")
     return replace(compute, chunk=chunk, threads=_at_most(threads, usable_cores()))
+
+
+def in_chunks(model: Segmenter, chunk: int) -> Segmenter:
+    """The same model with so many windows per call of its network; one that has no such number stays as it is."""
+    return model.in_chunks_of(chunk) if isinstance(model, Sam2Segmenter) else model
 
 
 def usable_cores() -> int:
@@ -63,7 +63,8 @@ def fixed_threads(threads: int) -> Iterator[None]:
     Parameters
     ----------
     threads : int
-        At least 1. How a sum is split among threads decides its last bits.
+        At least 1. How a sum is split among threads decides its last bits. The number is the calling thread's: runs
+        in other threads keep theirs.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
