@@ -6,15 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.core_movies import CoreMovies
 from training.config import StageConfig, WindowConfig
-from training.data.clips import NOBODY, ClipBatch, choose_objects, cut_clips
-from training.data.framing import held, motion, window_sides
+from training.data.clips import NOBODY, ClipBatch, choose_objects, cut_clips, read_labels
+from training.data.framing import held, motion, squares, window_sides
 from training.data.masks import extents
 from training.data.movies import MovieBatch
-from training.data.windows import crop_images, crop_labels, move_logits, squares
 from training.randomness import generator
 
 from napari_mosam.core.simulation import disk_divides, disk_vanishes, touching_cells
-from napari_mosam.core.windows.sampling import Pyramid, read_logits
+from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
 
 CPU = torch.device("cpu")
@@ -29,34 +28,21 @@ def image(seed: int = 0) -> torch.Tensor:
     return torch.rand(90, 70, generator=torch.Generator().manual_seed(seed))
 
 
-def rectangle(window: Window) -> torch.Tensor:
-    return squares(torch.tensor(window.center_yx), torch.tensor(window.size_yx[0]))
-
-
 @given(st.lists(st.tuples(PLACES, PLACES, SIDES), min_size=1, max_size=4))
 @settings(max_examples=30)
-def test_windows_are_read_as_the_engine_reads_them(given_windows):
-    windows = [Window.square((y, x), side) for y, x, side in given_windows]
+def test_windows_are_laid_in_the_engines_coordinates(given_windows):
     frame = image()
-    ours = crop_images(frame.expand(len(windows), -1, -1), torch.stack([rectangle(w) for w in windows]), 32)
-    assert torch.allclose(ours, Pyramid(frame).crop(windows, 32), atol=2e-4)
-
-
-@given(PLACES, PLACES, st.floats(20, 80), PLACES, PLACES, st.floats(20, 80))
-@settings(max_examples=30)
-def test_logits_are_moved_as_the_engine_moves_them(y0, x0, side0, y1, x1, side1):
-    logits = 8 * torch.randn(16, 16, generator=torch.Generator().manual_seed(1))
-    before, now = Window.square((y0, x0), side0), Window.square((y1, x1), side1)
-    shift = torch.tensor([[3.0, -2.5]])
-    ours = move_logits(logits[None], rectangle(before)[None], rectangle(now)[None], shift)
-    moved = Window.square((y0 + 3.0, x0 - 2.5), side0)
-    assert torch.allclose(ours, read_logits(logits, moved, now, 16), atol=2e-3)
+    numbers = torch.tensor(given_windows)
+    centers, sizes = squares(numbers[:, :2], numbers[:, 2]).split(2, 1)
+    ours = Pyramid(frame.expand(len(given_windows), -1, -1)).read(centers, sizes, 32)
+    theirs = Pyramid(frame).crop([Window.square((y, x), side) for y, x, side in given_windows], 32)
+    assert torch.allclose(ours, theirs, atol=2e-4)
 
 
 def test_labels_keep_their_ids_and_end_at_the_frame():
     labels = torch.zeros(1, 40, 40, dtype=torch.int32)
     labels[0, 10:20, 30:40] = 70000
-    window = crop_labels(labels, squares(torch.tensor([[15.0, 40.0]]), torch.tensor([40.0])), 40)
+    window = read_labels(labels, torch.tensor([[15.0, 40.0]]), torch.tensor([[40.0, 40.0]]), 40)
     assert set(window.unique().tolist()) == {0, 70000}
     assert not (window[0, :, 20:] > 0).any()
 

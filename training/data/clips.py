@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from napari_mosam.core.windows.sampling import Pyramid, read_windows
 from training.config import StageConfig, WindowConfig
 from training.data.framing import WindowPath, frame_clips
 from training.data.masks import Extents, extents, extents_of_ids
 from training.data.movies import MovieBatch
-from training.data.windows import crop_images, crop_labels
 from training.randomness import generator, uniform
 
 MIN_AREA = 12
@@ -35,7 +35,7 @@ class ClipBatch:
         The followed objects; the first is the one the window follows. An id that appears twice stands in for objects
         that the movie does not have.
     windows : Tensor, shape (B, T, 4)
-        Rectangles in the frame, see :mod:`training.data.windows`.
+        Centre (y, x), height and width, px of the frame.
     shifts : Tensor, shape (B, O, T, 2)
         Motion of each object since the frame before, px of the frame; 0 where it was or is not seen.
     diameters : Tensor, shape (B, O)
@@ -129,9 +129,15 @@ def _cpu(truth: Extents) -> Extents:
 def _read(movies: MovieBatch, ids: Tensor, course: WindowPath, size: int) -> ClipBatch:
     n, n_frames, device = len(movies), movies.images.shape[1], movies.images.device
     windows = course.windows.to(device)
-    flat = windows.flatten(0, 1)
-    images = crop_images(movies.images.flatten(0, 1), flat, size).view(n, n_frames, size, size)
-    labels = crop_labels(movies.labels.flatten(0, 1), flat, size).view(n, n_frames, size, size)
+    centers, sizes = windows.flatten(0, 1).split(2, 1)
+    images = Pyramid(movies.images.flatten(0, 1)).read(centers, sizes, size).view(n, n_frames, size, size)
+    labels = read_labels(movies.labels.flatten(0, 1), centers, sizes, size).view(n, n_frames, size, size)
     return ClipBatch(
         images, labels, ids, windows, course.shifts.to(device), course.diameters.to(device), course.clicked.to(device)
     )
+
+
+def read_labels(labels: Tensor, centers: Tensor, sizes: Tensor, size: int) -> Tensor:
+    """Windows (N, size, size) of label frames (N, Y, X), nearest pixel, 0 outside; ids up to 2**24 stay exact."""
+    ids = read_windows(labels[:, None].float(), centers, sizes, size, padding="zeros", mode="nearest")
+    return ids[:, 0].round().int()

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from training.config import WindowConfig
 from training.data.masks import Extents, pick
-from training.data.windows import squares
 from training.randomness import chance, integers, log_uniform, normal, uniform
 
 RESCALE = 0.1
@@ -27,6 +26,7 @@ class WindowPath:
     Attributes
     ----------
     windows : Tensor, shape (B, T, 4)
+        Centre (y, x), height and width.
     shifts : Tensor, shape (B, O, T, 2)
     diameters : Tensor, shape (B, O)
     clicked : Tensor of bool, shape (B,)
@@ -61,6 +61,11 @@ def frame_clips(truth: Extents, first_masks: Tensor, config: WindowConfig, rng: 
     looked[:, 0] = start
     looked = looked + looking_away(sides, config, rng)
     return WindowPath(squares(looked, sides), motion(centers, seen), diameters[:, :, 0], clicked)
+
+
+def squares(centers_yx: Tensor, sides: Tensor) -> Tensor:
+    """Square windows (…, 4) of `sides` (…) px around centres (…, 2)."""
+    return torch.cat([centers_yx, sides[..., None].expand(*sides.shape, 2)], -1)
 
 
 def held(values: Tensor, seen: Tensor) -> Tensor:

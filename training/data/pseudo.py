@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
+from torch.nn.functional import interpolate
 
+from napari_mosam.core.windows.sampling import read_places
 from training.data.movies import MovieBatch
 from training.data.photometry import change_appearance
 from training.data.stills import Still
@@ -65,15 +66,12 @@ class PseudoMovies:
     def _read(self, target: Target, offsets: Tensor) -> tuple[Tensor, Tensor]:
         """One movie (T, Y, X) and its labels, read at `offsets` (T, Y, X, 2) px from the target, (y, x)."""
         still = self._stills[target.still]
-        at = offsets + torch.tensor(target.center_yx, device=offsets.device, dtype=torch.float32)
-        shape = torch.tensor(still.image.shape, device=offsets.device)
-        grid = ((at + 0.5) / shape * 2 - 1).flip(-1)
-        image = torch.from_numpy(still.image).to(offsets.device).expand(len(at), 1, -1, -1)
-        ids = torch.from_numpy(still.labels).to(offsets.device).float().expand(len(at), 1, -1, -1)
-        frames = grid_sample(image, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-        labels = grid_sample(ids, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-        outside = (grid.abs() > 1).any(-1)
-        return frames[:, 0], torch.where(outside, 0, labels[:, 0].round().int())
+        at = (offsets + torch.tensor(target.center_yx, device=offsets.device, dtype=torch.float32)).unbind(-1)
+        image, ids = (torch.from_numpy(a).to(offsets.device)[None, None] for a in (still.image, still.labels))
+        frames = read_places(image, *at, padding="reflection")
+        labels = read_places(ids.float(), *at, padding="zeros", mode="nearest")
+        outside = [(p < -0.5) | (p > side - 0.5) for p, side in zip(at, still.image.shape, strict=True)]
+        return frames[:, 0], torch.where(outside[0] | outside[1], 0, labels[:, 0].round().int())
 
 
 def _targets(index: int, still: Still) -> list[Target]:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from napari_mosam.core.model.protocol import PointPrompts
 from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE
+from napari_mosam.core.windows.sampling import move_logits
 from training.config import KINDS, PromptConfig
 from training.data.clips import ClipBatch
 from training.data.masks import around, extents, innermost, pick
-from training.data.windows import move_logits
 from training.randomness import chance, normal, uniform
 
 PROMPT_LOGIT = 4.0
@@ -191,8 +191,8 @@ def motion_prompts(
     if len(rows) == 0:
         return None
     shifts = clip.shifts[:, :, t].flatten(0, 1) + error.to(rows.device) * clip.diameters.flatten()[:, None]
-    before, now = (clip.per_row(clip.windows[:, k])[rows] for k in (t - 1, t))
-    moved = move_logits(last_logits[rows].detach(), before, now, shifts[rows])
+    (centers, sizes), now = (clip.per_row(clip.windows[:, k])[rows].split(2, 1) for k in (t - 1, t))
+    moved = move_logits(last_logits[rows].detach(), (centers + shifts[rows], sizes), now, last_logits.shape[-1])
     return MotionPrompts(rows, moved.clamp(-PROMPT_LOGIT, PROMPT_LOGIT)[:, None])
 
 

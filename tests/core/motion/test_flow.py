@@ -9,7 +9,7 @@ from tests.core.motion.test_drift import moved, texture
 
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.motion.flow import FlowField, choose_flow, dense_flow
-from napari_mosam.core.motion.lucas_kanade import halve, lucas_kanade_flow, read_clamped
+from napari_mosam.core.motion.lucas_kanade import lucas_kanade_flow
 from napari_mosam.core.simulation import SimulationConfig, simulate
 
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is missing")
@@ -161,16 +161,3 @@ def test_torch_is_as_accurate_inside_cells_as_ilk(modality):
     fields = {method: dense_flow(before, after, method=method).full() for method in ("ilk", "torch")}
     errors = {method: np.hypot(*(field - truth.flow[0]))[inside].mean() for method, field in fields.items()}
     assert errors["torch"] < 1.3 * errors["ilk"]
-
-
-@given(st.integers(1, 7), st.integers(1, 7), st.integers(-3, 9), st.integers(-3, 9))
-def test_reading_at_whole_pixels_gives_them_and_repeats_the_edge(height, width, y, x):
-    image = torch.arange(height * width, dtype=torch.float32).reshape(1, 1, height, width)
-    value = read_clamped(image, torch.tensor([[[float(y)]]]), torch.tensor([[[float(x)]]]))
-    assert value.item() == pytest.approx(
-        image[0, 0, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].item(), abs=1e-3
-    )
-
-
-def test_halving_averages_blocks_and_repeats_an_odd_edge():
-    assert halve(torch.tensor([[[[0.0, 2.0, 8.0]]]])).tolist() == [[[[1.0, 8.0]]]]

@@ -10,8 +10,9 @@ from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
 from napari_mosam.core.motion.keypoints import KeypointConfig, SparseMotion, track_keypoints
-from napari_mosam.core.motion.matching import Levels, Patches, correlations, match
+from napari_mosam.core.motion.matching import Patches, correlations, match
 from napari_mosam.core.simulation import SimulationConfig, simulate
+from napari_mosam.core.windows.sampling import Pyramid
 
 STILL = (0.0, 0.0)
 
@@ -162,10 +163,10 @@ def test_a_match_that_does_not_lead_back_is_told_by_its_distance():
     before, after = (torch.from_numpy(f.copy()) for f in moved(0, 6))
     after[70:91, 60:75] = before[70:91, 40:55]
     patches = Patches(torch.tensor([[80.0, 80.0]]), torch.ones(1), torch.ones(1, 21, 21), torch.zeros(1, 2))
-    found = match(Levels(before), Levels(after), patches, 9)
+    found = match(Pyramid(before), Pyramid(after), patches, 9)
     assert found.shifts[0].tolist() == pytest.approx([0, 6], abs=0.1)
     assert found.misses[0] < 0.1
-    assert match(Levels(before), Levels(after), patches, 4).misses[0] > 1
+    assert match(Pyramid(before), Pyramid(after), patches, 4).misses[0] > 1
 
 
 @given(st.integers(1, 12), st.floats(0.5, 6), st.integers(0, 99))

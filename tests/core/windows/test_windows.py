@@ -4,7 +4,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mosam.core.windows.sampling import Pyramid, paste, sample
+from napari_mosam.core.windows.sampling import (
+    Pyramid,
+    halve,
+    move_logits,
+    paste,
+    placed,
+    read_logits,
+    read_places,
+    read_windows,
+    sample,
+)
 from napari_mosam.core.windows.window import Window
 
 COORDINATE = st.floats(-200, 400)
@@ -149,3 +159,65 @@ def test_windows_of_a_batch_do_not_depend_on_each_other():
     batch = Pyramid(frame).crop(windows, 32)
     for row, window in enumerate(windows):
         assert torch.equal(Pyramid(frame).crop([window], 32)[0], batch[row])
+
+
+@given(st.integers(1, 7), st.integers(1, 7), st.integers(-3, 9), st.integers(-3, 9))
+def test_reading_at_whole_pixels_gives_them_and_repeats_the_edge(height, width, y, x):
+    image = torch.arange(height * width, dtype=torch.float32).reshape(1, 1, height, width)
+    value = read_places(image, torch.tensor([[[float(y)]]]), torch.tensor([[[float(x)]]]))
+    assert value.item() == pytest.approx(
+        image[0, 0, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].item(), abs=1e-3
+    )
+
+
+def test_halving_averages_blocks_and_repeats_an_odd_edge():
+    assert halve(torch.tensor([[[[0.0, 2.0, 8.0]]]])).tolist() == [[[[1.0, 8.0]]]]
+
+
+def test_a_stack_of_frames_gives_each_window_its_own_frame():
+    frames = torch.rand(3, 90, 70, generator=torch.Generator().manual_seed(2))
+    windows = [Window.square((20, 20), 30), Window.square((60, 40), 150), Window.full((90, 70))]
+    together = Pyramid(frames).read(*placed(windows), 32)
+    for row, window in enumerate(windows):
+        assert torch.equal(Pyramid(frames[row]).crop([window], 32)[0], together[row])
+
+
+def test_windows_have_all_channels_of_their_images():
+    images = torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(3))
+    centers, sizes = placed([Window((4.5, 9.5), (10.0, 20.0)), Window((14.5, 19.5), (10.0, 20.0))])
+    found = read_windows(images, centers, sizes, 10)
+    assert torch.allclose(found[0], images[0, :, :10].unflatten(-1, (-1, 2)).mean(-1)[:, :, :10], atol=1e-5)
+    assert torch.allclose(found[1], images[1, :, 10:].unflatten(-1, (-1, 2)).mean(-1)[:, :, 5:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("padding", "beyond"), [("border", [1.0, 1.0]), ("zeros", [0.0, 0.0]), ("reflection", [1.0, 2.0])]
+)
+def test_what_lies_beyond_an_image_is_chosen(padding, beyond):
+    image = torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]])
+    columns = torch.tensor([[[-1.0, -2.0]]])
+    found = read_places(image, torch.zeros_like(columns), columns, padding=padding)
+    assert found.flatten().tolist() == pytest.approx(beyond, abs=1e-5)
+
+
+def test_the_nearest_pixel_can_be_read():
+    centers, sizes = placed([Window.full((2, 2))])
+    ids = torch.tensor([[[[5.0, 9.0], [70000.0, 3.0]]]])
+    found = read_windows(ids, centers, sizes, 6, padding="zeros", mode="nearest")[0, 0]
+    assert found.tolist() == ids[0, 0].repeat_interleave(3, 0).repeat_interleave(3, 1).tolist()
+
+
+@given(st.lists(st.tuples(COORDINATE, COORDINATE, st.floats(5, 300)), min_size=2, max_size=5))
+def test_logits_move_in_a_batch_as_they_do_alone(given_windows):
+    windows = [Window.square((y, x), side) for y, x, side in given_windows]
+    wanted = windows[1:] + windows[:1]
+    logits = 8 * torch.randn(len(windows), 16, 16, generator=torch.Generator().manual_seed(1))
+    together = move_logits(logits, placed(windows), placed(wanted), 12)
+    for row, own in enumerate(logits):
+        assert torch.equal(read_logits(own, windows[row], wanted[row], 12)[0], together[row])
+
+
+def test_logits_that_move_with_their_window_stay():
+    logits = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(1)).clamp(-30, 30)
+    window = placed([Window.square((50, 60), 40)])
+    assert torch.allclose(move_logits(logits, window, window, 16), logits, atol=1e-4)

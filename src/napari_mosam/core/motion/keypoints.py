@@ -17,7 +17,8 @@ from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
-from napari_mosam.core.motion.matching import Levels, Matches, Patches, match
+from napari_mosam.core.motion.matching import Matches, Patches, match, read_patches
+from napari_mosam.core.windows.sampling import Pyramid
 
 Shift = tuple[float, float]
 
@@ -111,8 +112,8 @@ class SparseMotion:
 
 
 def track_keypoints(
-    before: "Tensor",
-    after: "Tensor",
+    before: Tensor,
+    after: Tensor,
     regions: Sequence[Region],
     shifts: Sequence[Shift],
     config: KeypointConfig | None = None,
@@ -151,7 +152,7 @@ def track_keypoints(
     if chosen:
         objects = _objects([regions[i] for i in chosen], [shifts[i] for i in chosen], before.device)
         with torch.inference_mode():
-            votes = _vote(Levels(before), Levels(after), objects, config or KeypointConfig())
+            votes = _vote(Pyramid(before), Pyramid(after), objects, config or KeypointConfig())
         for row, i in enumerate(chosen):
             answers[i] = votes.answer(row, shifts[i])
     return answers
@@ -161,13 +162,13 @@ def track_keypoints(
 class _Objects:
     """Middles (N, 2), diameters (N,), expected shifts (N, 2) and resampled masks (N, P, P)."""
 
-    centers: "Tensor"
-    diameters: "Tensor"
-    shifts: "Tensor"
+    centers: Tensor
+    diameters: Tensor
+    shifts: Tensor
     masks: NDArray[np.bool_]
 
     @property
-    def steps(self) -> "Tensor":
+    def steps(self) -> Tensor:
         return self.diameters / SAMPLES
 
 
@@ -193,8 +194,8 @@ class _Votes:
         return SparseMotion(points, (float(dy), float(dx)), confidence, len(points))
 
 
-def _objects(regions: Sequence[Region], shifts: Sequence[Shift], device: "torch.device") -> _Objects:
-    def put(numbers: Sequence[Shift] | Sequence[float]) -> "Tensor":
+def _objects(regions: Sequence[Region], shifts: Sequence[Shift], device: torch.device) -> _Objects:
+    def put(numbers: Sequence[Shift] | Sequence[float]) -> Tensor:
         return torch.tensor(numbers, dtype=torch.float32, device=device)
 
     masks = np.stack([_resampled(region) for region in regions])
@@ -210,7 +211,7 @@ def _resampled(region: Region) -> NDArray[np.bool_]:
     return np.asarray(region.mask[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside)
 
 
-def _vote(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> _Votes:
+def _vote(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> _Votes:
     tolerance = (config.max_return * objects.diameters).clamp_min(config.max_return_px)
     whole = _match_wholes(before, after, objects, config)
     guess = whole.shifts.where(_believed(whole, tolerance)[:, None], objects.shifts)
@@ -224,15 +225,15 @@ def _vote(before: Levels, after: Levels, objects: _Objects, config: KeypointConf
     return _Votes(len(tolerance), *arrays)
 
 
-def _believed(matches: Matches, tolerance: "Tensor") -> "Tensor":
+def _believed(matches: Matches, tolerance: Tensor) -> Tensor:
     return (matches.peaks > MIN_PEAK) & (matches.misses < tolerance)
 
 
-def _inside(places: "Tensor", shape_yx: tuple[int, int]) -> "Tensor":
+def _inside(places: Tensor, shape_yx: tuple[int, int]) -> Tensor:
     return ((places >= -0.5) & (places < torch.tensor(shape_yx, device=places.device) - 0.5)).all(1)
 
 
-def _match_wholes(before: Levels, after: Levels, objects: _Objects, config: KeypointConfig) -> Matches:
+def _match_wholes(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> Matches:
     masks = torch.from_numpy(objects.masks).to(objects.steps)
     weights = max_pool2d(masks[:, None], 2 * MASK_MARGIN + 1, 1, MASK_MARGIN)[:, 0]
     patches = Patches(objects.centers, objects.steps, weights, objects.shifts)
@@ -240,7 +241,7 @@ def _match_wholes(before: Levels, after: Levels, objects: _Objects, config: Keyp
 
 
 def _match_points(
-    before: Levels, after: Levels, points: "Tensor", guess: "Tensor", diameters: "Tensor", config: KeypointConfig
+    before: Pyramid, after: Pyramid, points: Tensor, guess: Tensor, diameters: Tensor, config: KeypointConfig
 ) -> Matches:
     side = 2 * HALF_POINT + 1
     steps = (config.patch * diameters).clamp_min(config.min_patch_px) / side
@@ -248,8 +249,8 @@ def _match_points(
     return match(before, after, patches, REACH_POINT, config.chunk_mib)
 
 
-def _points(frame: Levels, objects: _Objects, config: KeypointConfig) -> "tuple[Tensor, Tensor]":
+def _points(frame: Pyramid, objects: _Objects, config: KeypointConfig) -> tuple[Tensor, Tensor]:
     """Key points: the object of each (K,), and where they are (K, 2), px."""
-    values, _ = frame.read(objects.centers, objects.steps, HALF_WHOLE)
+    values, _ = read_patches(frame, objects.centers, objects.steps, HALF_WHOLE)
     owners, places = choose_points(values, objects.masks, SAMPLES, config.n_points, config.spacing * SAMPLES)
     return owners, objects.centers[owners] + (places - HALF_WHOLE) * objects.steps[owners, None]

@@ -2,7 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad, unfold
+from torch.nn.functional import avg_pool2d, interpolate, pad, unfold
+
+from napari_mosam.core.windows.sampling import halve, read_places
 
 STIFFNESS = 3e-3
 """Weight of the motion known so far, as a fraction of the mean squared gradient of an image."""
@@ -15,8 +17,8 @@ MAX_CORRECTION_PX = 2.0
 
 
 def lucas_kanade_flow(
-    before: "Tensor", after: "Tensor", *, radius: int = 5, n_warps: int = 4, min_side: int = 24
-) -> "Tensor":
+    before: Tensor, after: Tensor, *, radius: int = 5, n_warps: int = 4, min_side: int = 24
+) -> Tensor:
     """Motion of every pixel between two batches of images.
 
     From coarse to fine, the later image is warped by the motion known so far and the motion is fitted again over a
@@ -57,41 +59,14 @@ def lucas_kanade_flow(
     return flow
 
 
-def read_clamped(image: "Tensor", rows: "Tensor", columns: "Tensor") -> "Tensor":
-    """Bilinear samples of images at pixel positions; beyond the outer pixels their value is repeated.
-
-    Parameters
-    ----------
-    image : Tensor, shape (B, C, Y, X)
-        Images.
-    rows, columns : Tensor, shape (B, h, w)
-        Positions, px; integers are pixel centres.
-
-    Returns
-    -------
-    Tensor, shape (B, C, h, w)
-    """
-    # positions are clamped here since Apple's GPU has no border mode of its own
-    height, width = image.shape[-2:]
-    y = (rows.clamp(0, height - 1) + 0.5) * (2 / height) - 1
-    x = (columns.clamp(0, width - 1) + 0.5) * (2 / width) - 1
-    return grid_sample(image, torch.stack([x, y], -1), mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def halve(image: "Tensor") -> "Tensor":
-    """Images (B, C, Y, X) averaged over blocks of 2 x 2 px; an odd last row or column is repeated first."""
-    even = pad(image, (0, image.shape[-1] % 2, 0, image.shape[-2] % 2), mode="replicate")
-    return avg_pool2d(even, 2)
-
-
-def _pyramid(image: "Tensor", min_side: int) -> "list[Tensor]":
+def _pyramid(image: Tensor, min_side: int) -> list[Tensor]:
     levels = [image]
     while min(levels[-1].shape[-2:]) >= 2 * min_side:
         levels.append(halve(_box(levels[-1], 1)))
     return levels
 
 
-def _grown(flow: "Tensor", image: "Tensor") -> "Tensor":
+def _grown(flow: Tensor, image: Tensor) -> Tensor:
     """A level's flow on the grid of the next finer `image`; as it is where the grid is the same."""
     height, width = image.shape[-2:]
     if flow.shape[-2:] == image.shape[-2:]:
@@ -99,7 +74,7 @@ def _grown(flow: "Tensor", image: "Tensor") -> "Tensor":
     return 2 * interpolate(flow, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :height, :width]
 
 
-def _refine(before: "Tensor", after: "Tensor", flow: "Tensor", radius: int, n_warps: int) -> "Tensor":
+def _refine(before: Tensor, after: Tensor, flow: Tensor, radius: int, n_warps: int) -> Tensor:
     slope_before = _gradient(before)
     for _ in range(n_warps):
         warped = _warped(after, flow)
@@ -109,7 +84,7 @@ def _refine(before: "Tensor", after: "Tensor", flow: "Tensor", radius: int, n_wa
     return _median3(flow)
 
 
-def _fit(slope: "Tensor", difference: "Tensor", flow: "Tensor", radius: int) -> "Tensor":
+def _fit(slope: Tensor, difference: Tensor, flow: Tensor, radius: int) -> Tensor:
     """The motion that explains the difference best over each window, by the normal equations of two unknowns."""
     gy, gx = slope[:, :1], slope[:, 1:]
     target = (slope * flow).sum(1, keepdim=True) + difference
@@ -120,14 +95,14 @@ def _fit(slope: "Tensor", difference: "Tensor", flow: "Tensor", radius: int) -> 
     return torch.cat([xx * ty - yx * tx, yy * tx - yx * ty], 1) / (yy * xx - yx * yx)
 
 
-def _warped(image: "Tensor", flow: "Tensor") -> "Tensor":
+def _warped(image: Tensor, flow: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     rows = torch.arange(height, device=image.device, dtype=image.dtype)[:, None] + flow[:, 0]
     columns = torch.arange(width, device=image.device, dtype=image.dtype) + flow[:, 1]
-    return read_clamped(image, rows, columns)
+    return read_places(image, rows, columns)
 
 
-def _gradient(image: "Tensor") -> "Tensor":
+def _gradient(image: Tensor) -> Tensor:
     """Central differences (d/dy, d/dx) of images (B, 1, Y, X), shape (B, 2, Y, X)."""
     padded = pad(image, (1, 1, 1, 1), mode="replicate")
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
@@ -135,14 +110,14 @@ def _gradient(image: "Tensor") -> "Tensor":
     return torch.cat([dy, dx], 1)
 
 
-def _box(image: "Tensor", radius: int) -> "Tensor":
+def _box(image: Tensor, radius: int) -> Tensor:
     """Mean over the part of a box around each pixel that lies in the image; separable, hence two passes."""
     side = 2 * radius + 1
     rows = avg_pool2d(image, (side, 1), 1, (radius, 0), count_include_pad=False)
     return avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)
 
 
-def _median3(flow: "Tensor") -> "Tensor":
+def _median3(flow: Tensor) -> Tensor:
     """Median of 3 x 3 px of each component."""
     batch, channels, height, width = flow.shape
     padded = pad(flow, (1, 1, 1, 1), mode="replicate").reshape(batch * channels, 1, height + 2, width + 2)

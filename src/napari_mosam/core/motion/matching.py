@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from napari_mosam.core.windows.sampling import Pyramid, alike, read_places
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,68 +23,43 @@ MIN_VARIANCE, MIN_SHARE = 1e-7, 1e-5
 """A patch is flat, and matches nothing, if the variance of its grey values (frames in [0, 1]) is below `MIN_VARIANCE`
 or below `MIN_SHARE` of the mean square of the search: less is the rounding of the Fourier transform."""
 
+MAX_DEPTH = 12
+"""Halvings of a frame at most."""
+
 TENSORS_PER_PATCH = 30
 """Tensors of the size of the search that are alive at once, for the size of a batch."""
 
 
-class Levels:
-    """A frame and its halved copies, read at many places and scales at once.
+def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> tuple[Tensor, Tensor]:
+    """Square patches of 2 * half + 1 samples.
 
     Parameters
     ----------
-    frame : Tensor, shape (Y, X)
-        Float, in [0, 1].
+    frame : Pyramid
+        One frame, float, in [0, 1].
+    centers : Tensor, shape (N, 2)
+        Middles (y, x), px.
+    steps : Tensor, shape (N,)
+        Distance of the samples, px.
+    half : int
+        Samples on either side of the middle.
+
+    Returns
+    -------
+    values : Tensor, shape (N, P, P)
+        Grey values; the frame's edge is repeated outside.
+    known : Tensor, shape (N, P, P)
+        1 in the frame, 0 outside.
     """
-
-    def __init__(self, frame: "Tensor") -> None:
-        self._images = [frame[None, None]]
-
-    @property
-    def shape_yx(self) -> tuple[int, int]:
-        """Shape of the frame."""
-        height, width = self._images[0].shape[-2:]
-        return int(height), int(width)
-
-    def read(self, centers: "Tensor", steps: "Tensor", half: int) -> "tuple[Tensor, Tensor]":
-        """Square patches of 2 * half + 1 samples.
-
-        Parameters
-        ----------
-        centers : Tensor, shape (N, 2)
-            Middles (y, x), px.
-        steps : Tensor, shape (N,)
-            Distance of the samples, px.
-        half : int
-            Samples on either side of the middle.
-
-        Returns
-        -------
-        values : Tensor, shape (N, P, P)
-            Grey values; the frame's edge is repeated outside.
-        known : Tensor, shape (N, P, P)
-            1 in the frame, 0 outside.
-        """
-        offsets = torch.arange(-half, half + 1, device=steps.device) * steps[:, None]
-        rows, columns = centers[:, :1] + offsets, centers[:, 1:] + offsets
-        height, width = self.shape_yx
-        inside = [(r > -0.5) & (r < side - 0.5) for r, side in ((rows, height), (columns, width))]
-        values = steps.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
-        depths = steps.log2().add(1e-4).floor().clamp(0, 12).int()
-        for depth in sorted(set(depths.tolist())):
-            here = depths == depth
-            values[here] = self._read_level(depth, rows[here], columns[here])
-        return values, (inside[0][:, :, None] & inside[1][:, None]).to(values.dtype)
-
-    def _read_level(self, depth: int, rows: "Tensor", columns: "Tensor") -> "Tensor":
-        from napari_mosam.core.motion.lucas_kanade import halve, read_clamped
-
-        while len(self._images) <= depth:
-            self._images.append(halve(self._images[-1]))
-        n, side = rows.shape
-        rows, columns = ((axis + 0.5) / 2**depth - 0.5 for axis in (rows, columns))
-        rows = rows[:, :, None].expand(n, side, side).reshape(1, n * side, side)
-        columns = columns[:, None].expand(n, side, side).reshape(1, n * side, side)
-        return read_clamped(self._images[depth], rows, columns).reshape(n, side, side)
+    offsets = torch.arange(-half, half + 1, device=steps.device) * steps[:, None]
+    places = [centers[:, k, None] + offsets for k in (0, 1)]
+    in_rows, in_columns = ((p > -0.5) & (p < side - 0.5) for p, side in zip(places, frame.shape_yx, strict=True))
+    values = steps.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
+    for depth, chosen in alike(steps.log2().add(1e-4).floor().clamp(0, MAX_DEPTH)):
+        image, scale = frame.level(depth)
+        y, x = ((p[chosen] + 0.5) / scale - 0.5 for p in places)
+        values[chosen] = read_places(image, y[:, :, None], x[:, None])[:, 0]
+    return values, (in_rows[:, :, None] & in_columns[:, None]).to(values.dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,16 +78,16 @@ class Patches:
         Expected motion (dy, dx), px: the middle of the search.
     """
 
-    centers: "Tensor"
-    steps: "Tensor"
-    weights: "Tensor"
-    shifts: "Tensor"
+    centers: Tensor
+    steps: Tensor
+    weights: Tensor
+    shifts: Tensor
 
     def part(self, chosen: slice) -> "Patches":
         """Some of the patches."""
         return Patches(self.centers[chosen], self.steps[chosen], self.weights[chosen], self.shifts[chosen])
 
-    def turned_back(self, shifts: "Tensor") -> "Patches":
+    def turned_back(self, shifts: Tensor) -> "Patches":
         """The patches where they were found, to be looked for on the earlier frame within the same distance."""
         return Patches(self.centers + shifts, self.steps, self.weights, -self.shifts)
 
@@ -131,9 +108,9 @@ class Matches:
         found either way.
     """
 
-    shifts: "Tensor"
-    peaks: "Tensor"
-    misses: "Tensor"
+    shifts: Tensor
+    peaks: Tensor
+    misses: Tensor
 
     @classmethod
     def joined(cls, parts: "Sequence[Matches]") -> "Matches":
@@ -142,12 +119,12 @@ class Matches:
         return cls(*(torch.cat(column) for column in columns))
 
 
-def match(before: Levels, after: Levels, patches: Patches, reach: int, chunk_mib: int = 64) -> Matches:
+def match(before: Pyramid, after: Pyramid, patches: Patches, reach: int, chunk_mib: int = 64) -> Matches:
     """Follow patches from one frame to the next and back.
 
     Parameters
     ----------
-    before, after : Levels
+    before, after : Pyramid
         Two frames of the same shape on the same device.
     patches : Patches
         What to look for.
@@ -162,27 +139,27 @@ def match(before: Levels, after: Levels, patches: Patches, reach: int, chunk_mib
     return Matches.joined([_match(before, after, patches.part(slice(a, a + size)), reach) for a in starts])
 
 
-def _match(before: Levels, after: Levels, patches: Patches, reach: int) -> Matches:
+def _match(before: Pyramid, after: Pyramid, patches: Patches, reach: int) -> Matches:
     shifts, peaks = find(before, after, patches, reach)
     back, back_peaks = find(after, before, patches.turned_back(shifts), reach)
     misses = (shifts + back).norm(dim=1)
     return Matches(shifts, peaks, misses.masked_fill((peaks <= 0) | (back_peaks <= 0), float("inf")))
 
 
-def find(before: Levels, after: Levels, patches: Patches, reach: int) -> "tuple[Tensor, Tensor]":
+def find(before: Pyramid, after: Pyramid, patches: Patches, reach: int) -> tuple[Tensor, Tensor]:
     """Motion (N, 2) in px of patches and the correlation (N,) there; see :class:`Matches`."""
     half = patches.weights.shape[-1] // 2
     # whole pixels, so that both frames are interpolated at the same places between their pixels
     middle = patches.shifts.round()
-    template, known = before.read(patches.centers, patches.steps, half)
-    search, search_known = after.read(patches.centers + middle, patches.steps, half + reach)
+    template, known = read_patches(before, patches.centers, patches.steps, half)
+    search, search_known = read_patches(after, patches.centers + middle, patches.steps, half + reach)
     surface = correlations(template, patches.weights * known, search, search_known)
     offsets, peaks = _peak(surface)
     found = (peaks > 0)[:, None]
     return (middle + (offsets - reach) * patches.steps[:, None]).where(found, patches.shifts), peaks
 
 
-def correlations(template: "Tensor", weights: "Tensor", search: "Tensor", known: "Tensor") -> "Tensor":
+def correlations(template: Tensor, weights: Tensor, search: Tensor, known: Tensor) -> Tensor:
     """Weighted correlation of templates with every place in their searches.
 
     Parameters
@@ -220,7 +197,7 @@ def _fast_side(least: int) -> int:
     return int(next_fast_len(least, real=True))
 
 
-def _peak(surface: "Tensor") -> "tuple[Tensor, Tensor]":
+def _peak(surface: Tensor) -> tuple[Tensor, Tensor]:
     """Place (row, column) of the largest value (N, 2), refined by a parabola along each axis; 0 high at the edge."""
     n, side, _ = surface.shape
     best = surface.reshape(n, -1).argmax(1)
@@ -233,7 +210,7 @@ def _peak(surface: "Tensor") -> "tuple[Tensor, Tensor]":
     return torch.stack([r + dy, c + dx], 1), top.clamp_min(0) * inner
 
 
-def _vertex(left: "Tensor", top: "Tensor", right: "Tensor") -> "Tensor":
+def _vertex(left: Tensor, top: Tensor, right: Tensor) -> Tensor:
     """Where a parabola through three values one sample apart is highest, relative to the middle one."""
     offset: Tensor = (right - left) / (2 * (2 * top - left - right).clamp_min(1e-9))
     return offset.clamp(-0.5, 0.5)

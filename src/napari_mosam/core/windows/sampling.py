@@ -1,6 +1,7 @@
-"""Reading windows of a frame and writing them back: the only place where pixels are resampled."""
+"""Reading images at other places than their pixels, and writing windows back: the only place where this is done."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,18 +13,23 @@ from napari_mosam.core.windows.window import Window
 
 NO_LOGIT = -32.0  # stands for "no object here" wherever logits are put on a canvas
 
+Padding = Literal["border", "zeros", "reflection"]
+"""What lies outside an image: its outermost pixels go on, nothing, or its mirror image."""
+
+Mode = Literal["bilinear", "nearest"]
+
 
 class Pyramid:
-    """A frame and its halved copies, so that large windows are averaged instead of aliased.
+    """Frames and their halved copies, so that large windows are averaged instead of aliased.
 
     Parameters
     ----------
-    image : Tensor, shape (Y, X)
-        One frame.
+    images : Tensor, shape (Y, X) or (B, Y, X)
+        One frame, from which any number of windows is read, or B, of which each gives one.
     """
 
-    def __init__(self, image: Tensor) -> None:
-        self._levels = [image[None, None]]
+    def __init__(self, images: Tensor) -> None:
+        self._levels = [images[None, None] if images.ndim == 2 else images[:, None]]
 
     @classmethod
     def of(cls, frame: NDArray[np.float32], device: torch.device) -> "Pyramid":
@@ -38,70 +44,135 @@ class Pyramid:
 
     def crop(self, windows: Sequence[Window], size: int) -> Tensor:
         """Resample windows to (B, size, size), bilinear, frame edges replicated."""
-        return torch.cat([self._crop_one(w, size) for w in windows])
+        return self.read(*placed(windows), size)
 
-    def _crop_one(self, window: Window, size: int) -> Tensor:
-        depth = max(0, int(np.floor(np.log2(min(window.size_yx) / size) + 1e-6)))
-        image, depth = self._level(depth)
-        return sample(image, window, size, scale=2**depth, padding="border")
+    def read(self, centers: Tensor, sizes: Tensor, size: int) -> Tensor:
+        """The same for centres (B, 2) and sizes (B, 2), px of the frame, see :func:`read_windows`."""
+        steps = sizes.amin(1) / size
+        crops = self._levels[0].new_empty(len(centers), size, size)
+        for depth, rows in alike((steps.log2() + 1e-6).floor().clamp(min=0)):
+            image, scale = self.level(depth)
+            source = image if len(image) == 1 else image[rows]
+            crops[rows] = read_windows(source, centers[rows], sizes[rows], size, scale=scale)[:, 0]
+        return crops
 
-    def _level(self, depth: int) -> tuple[Tensor, int]:
+    def level(self, depth: int) -> tuple[Tensor, int]:
+        """The frames halved `depth` times, (1 or B, 1, y, x), and how much smaller they are; less for tiny frames."""
         while len(self._levels) <= depth and min(self._levels[-1].shape[-2:]) > 1:
-            last = self._levels[-1]
-            even = pad(last, (0, last.shape[-1] % 2, 0, last.shape[-2] % 2), mode="replicate")
-            self._levels.append(avg_pool2d(even, 2))
+            self._levels.append(halve(self._levels[-1]))
         depth = min(depth, len(self._levels) - 1)
-        return self._levels[depth], depth
+        return self._levels[depth], 2**depth
 
 
-def sample(image: Tensor, window: Window, size: int, *, scale: int = 1, padding: str = "border") -> Tensor:
-    """Read a window from a canvas.
+def halve(images: Tensor) -> Tensor:
+    """Images (B, C, Y, X) averaged over blocks of 2 x 2 px; an odd last row or column is repeated first."""
+    even = pad(images, (0, images.shape[-1] % 2, 0, images.shape[-2] % 2), mode="replicate")
+    return avg_pool2d(even, 2)
+
+
+def alike(depths: Tensor) -> list[tuple[int, Tensor]]:
+    """The different values of whole numbers (B,) and the rows that have each, on the same device."""
+    return [(int(depth), (depths == depth).nonzero()[:, 0]) for depth in sorted(set(depths.tolist()))]
+
+
+def placed(windows: Sequence[Window]) -> tuple[Tensor, Tensor]:
+    """Centres and sizes of windows, each (B, 2) as (y, x), float64 in main memory."""
+    rows = torch.tensor([(*w.center_yx, *w.size_yx) for w in windows], dtype=torch.float64).view(-1, 4)
+    return rows[:, :2], rows[:, 2:]
+
+
+def read_windows(
+    images: Tensor,
+    centers: Tensor,
+    sizes: Tensor,
+    size: int,
+    *,
+    scale: int = 1,
+    padding: Padding = "border",
+    mode: Mode = "bilinear",
+) -> Tensor:
+    """Resample B windows of B images, or of one.
 
     Parameters
     ----------
-    image : Tensor, shape (1, 1, Y / scale, X / scale)
-        The canvas, possibly shrunk by an integer `scale`.
-    window : Window
-        In coordinates of the full-resolution frame.
+    images : Tensor, shape (B or 1, C, Y / scale, X / scale)
+        Possibly shrunk by an integer `scale`.
+    centers, sizes : Tensor, shape (B, 2)
+        Of the windows, (y, x), px of the full-resolution frame; on any device.
     size : int
         Output side.
     scale : int
-        How much smaller the canvas is than the frame.
-    padding : {'border', 'zeros'}
-        What lies outside the canvas.
+        How much smaller the images are than the frame.
+    padding, mode
+        See :data:`Padding` and :data:`Mode`.
 
     Returns
     -------
-    Tensor, shape (1, size, size)
+    Tensor, shape (B, C, size, size)
     """
-    height, width = image.shape[-2:]
-    axis = (torch.arange(size, device=image.device, dtype=torch.float32) + 0.5) / size
-    (y0, x0), (side_y, side_x) = window.start_yx, window.size_yx
-    y = (y0 + 0.5 + axis * side_y) / (scale * height) * 2 - 1
-    x = (x0 + 0.5 + axis * side_x) / (scale * width) * 2 - 1
-    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
-    return _read(image, grid, padding)[0]
+    axis = (torch.arange(size, device=images.device, dtype=torch.float32) + 0.5) / size
+    starts = (centers - sizes / 2 + 0.5).float().to(images.device)
+    spans = sizes.float().to(images.device)
+    y, x = (
+        (starts[:, k, None] + axis * spans[:, k, None]) / (scale * extent) * 2 - 1
+        for k, extent in enumerate(images.shape[-2:])
+    )
+    return _read_axes(images, y, x, padding, mode)
 
 
-def read_logits(logits: Tensor, made_in: Window, window: Window, size: int) -> Tensor:
-    """Logits (h, w) over one window read in another, (1, size, size), bilinear; the outermost go on beyond the edge.
+def read_places(
+    images: Tensor, rows: Tensor, columns: Tensor, *, padding: Padding = "border", mode: Mode = "bilinear"
+) -> Tensor:
+    """Images at any places.
 
     Parameters
     ----------
-    logits : Tensor, shape (h, w)
-    made_in : Window
-        Where they lie.
-    window : Window
-        Where they are wanted.
+    images : Tensor, shape (B or 1, C, Y, X)
+    rows, columns : Tensor, shapes that broadcast to (B, h, w)
+        Positions, px; integers are pixel centres.
+    padding, mode
+        See :data:`Padding` and :data:`Mode`.
+
+    Returns
+    -------
+    Tensor, shape (B, C, h, w)
+    """
+    height, width = images.shape[-2:]
+    if padding == "border":
+        rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    y, x = (rows + 0.5) * (2 / height) - 1, (columns + 0.5) * (2 / width) - 1
+    return _read(images, y, x, padding, mode)
+
+
+def sample(image: Tensor, window: Window, size: int, *, padding: Padding = "border") -> Tensor:
+    """One window of one image (1, 1, Y, X), bilinear, (1, size, size); see :func:`read_windows`."""
+    return read_windows(image, *placed([window]), size, padding=padding)[0]
+
+
+def read_logits(logits: Tensor, made_in: Window, window: Window, size: int) -> Tensor:
+    """Logits (h, w) over one window read in another, (1, size, size); see :func:`move_logits`."""
+    return move_logits(logits[None], placed([made_in]), placed([window]), size)
+
+
+def move_logits(logits: Tensor, made_in: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], size: int) -> Tensor:
+    """Logits over windows read in other windows, bilinear; the outermost go on beyond the edge.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, s, s)
+    made_in, wanted : tuple of Tensor
+        Centres (B, 2) and sizes (B, 2) of where they lie and of where they are wanted, px of the frame.
     size : int
         Side of the result.
+
+    Returns
+    -------
+    Tensor, shape (B, size, size)
     """
-    side = logits.shape[-1]
-    scale_y, scale_x = (side / s for s in made_in.size_yx)
-    (y0, x0), (cy, cx) = made_in.start_yx, window.center_yx
-    center = (cy - y0) * scale_y - 0.5, (cx - x0) * scale_x - 0.5
-    local = Window(center, (window.size_yx[0] * scale_y, window.size_yx[1] * scale_x))
-    return sample(logits.clamp(min=NO_LOGIT)[None, None].float(), local, size)
+    (centers, sizes), (to_centers, to_sizes) = made_in, wanted
+    scale = logits.shape[-1] / sizes
+    local = (to_centers - (centers - sizes / 2)) * scale - 0.5
+    return read_windows(logits.clamp(min=NO_LOGIT)[:, None].float(), local, to_sizes * scale, size)[:, 0]
 
 
 def paste(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:
@@ -127,17 +198,23 @@ def paste(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> tuple[tu
     values = logits.new_empty((rows.stop - rows.start, columns.stop - columns.start))
     if values.numel() == 0:
         return (rows, columns), values
-    (y0, x0), (side_y, side_x) = window.start_yx, window.size_yx
-    y = (torch.arange(rows.start, rows.stop, device=logits.device, dtype=torch.float32) - y0) / side_y * 2 - 1
-    x = (torch.arange(columns.start, columns.stop, device=logits.device, dtype=torch.float32) - x0) / side_x * 2 - 1
-    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
-    return (rows, columns), _read(logits[None, None].float(), grid, "border")[0, 0]
+    y, x = (
+        (torch.arange(pixels.start, pixels.stop, device=logits.device, dtype=torch.float32) - start) / side * 2 - 1
+        for pixels, start, side in zip((rows, columns), window.start_yx, window.size_yx, strict=True)
+    )
+    return (rows, columns), _read_axes(logits[None, None].float(), y[None], x[None], "border", "bilinear")[0, 0]
 
 
-def _read(image: Tensor, grid: Tensor, padding: str) -> Tensor:
-    """Bilinear samples; 'border' clamps to the outer pixel centres, since Apple's GPU has no such mode of its own."""
+def _read_axes(images: Tensor, y: Tensor, x: Tensor, padding: Padding, mode: Mode) -> Tensor:
+    """Images on grids of rows (B, h) and columns (B, w) in [-1, 1]; clamped while they are lines, which is faster."""
+    height, width = images.shape[-2:]
     if padding == "border":
-        height, width = image.shape[-2:]
-        edge = torch.tensor([1 - 1 / width, 1 - 1 / height], device=grid.device)
-        grid = torch.maximum(torch.minimum(grid, edge), -edge)
-    return grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        y, x = y.clamp(1 / height - 1, 1 - 1 / height), x.clamp(1 / width - 1, 1 - 1 / width)
+    return _read(images, y[:, :, None], x[:, None, :], padding, mode)
+
+
+def _read(images: Tensor, y: Tensor, x: Tensor, padding: Padding, mode: Mode) -> Tensor:
+    """Images at places in [-1, 1]; for 'border' they are clamped already, since Apple's GPU has no such mode."""
+    grid = torch.stack(torch.broadcast_tensors(x, y), -1)  # type: ignore[no-untyped-call]
+    outside = "zeros" if padding == "border" else padding
+    return grid_sample(images.expand(len(grid), -1, -1, -1), grid, mode, outside, align_corners=False)

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample, interpolate, normalize, pad
+from torch.nn.functional import interpolate, normalize, pad
 
 from napari_mosam.core.model.protocol import ImageFeatures
-from napari_mosam.core.windows.sampling import NO_LOGIT
+from napari_mosam.core.windows.sampling import NO_LOGIT, Mode, Padding, read_places, read_windows
 from napari_mosam.core.windows.window import Window
 
 FIELD = 0.5
@@ -121,9 +121,10 @@ class DenseMotionEncoder(nn.Module):
         """
         a8, a4 = self._embedded(before)
         b8, b4 = (middle(level) for level in self._embedded(after))
-        fine, coarse = _grid(placements, b4.shape[-1]), _grid(placements, b8.shape[-1])
-        a8, a4, there8, there4 = _read(a8, coarse), _read(a4, fine), _inside(coarse), _inside(fine)
-        placed = grid_sample(mask.float().clamp(min=NO_LOGIT), fine, padding_mode="border", align_corners=False)
+        side = b4.shape[-1]
+        there8, there4 = _there(a8, placements, side // 2), _there(a4, placements, side)
+        a8, a4 = _read(a8, placements, side // 2, "zeros"), _read(a4, placements, side, "zeros")
+        placed = _read(mask.float().clamp(min=NO_LOGIT), placements, side, "border")
         small = interpolate(placed, size=a8.shape[-2:], mode="area")
         rough, unsure = self.first(a8, b8, torch.cat([_squashed(small), there8], 1))
         flow = 2 * _doubled(rough)
@@ -178,17 +179,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] - flow[:, 0]
     x = torch.arange(width, device=flow.device, dtype=flow.dtype) - flow[:, 1]
-    grid = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], -1)
-    return grid_sample(image, grid, padding_mode="border", align_corners=False)
-
-
-def _grid(placements: Tensor, side: int) -> Tensor:
-    """Sampling places (B, side, side, 2), (x, y) in [-1, 1], of the middle of windows placed in another."""
-    axis = FIELD * ((torch.arange(side, device=placements.device, dtype=torch.float32) + 0.5) * (2 / side) - 1)
-    y = placements[:, 0, None] * axis + placements[:, 2, None]
-    x = placements[:, 1, None] * axis + placements[:, 3, None]
-    shape = (len(placements), side, side)
-    return torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], -1)
+    return read_places(image, y, x)
 
 
 def middle(image: Tensor) -> Tensor:
@@ -197,12 +188,16 @@ def middle(image: Tensor) -> Tensor:
     return image[..., margin : image.shape[-2] - margin, margin : image.shape[-1] - margin]
 
 
-def _inside(grid: Tensor) -> Tensor:
-    return (grid.abs() < 1).all(-1)[:, None].to(grid.dtype)
+def _read(image: Tensor, placements: Tensor, side: int, padding: Padding, mode: Mode = "bilinear") -> Tensor:
+    """The middle of windows placed in those of images (B, C, h, h), (B, C, side, side)."""
+    n, scale, offset = image.shape[-1], placements[:, :2], placements[:, 2:]
+    centers = (offset + 1) * (n / 2) - 0.5
+    return read_windows(image, centers, scale * (FIELD * n), side, padding=padding, mode=mode)
 
 
-def _read(image: Tensor, grid: Tensor) -> Tensor:
-    return grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+def _there(image: Tensor, placements: Tensor, side: int) -> Tensor:
+    """1 where the middle of placed windows lies in the images, 0 elsewhere, (B, 1, side, side)."""
+    return _read(torch.ones_like(image[:, :1]), placements, side, "zeros", "nearest")
 
 
 def _doubled(image: Tensor) -> Tensor:
