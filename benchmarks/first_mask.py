@@ -31,7 +31,7 @@ from training.data.stills import is_test
 from benchmarks.runs import click, jittered_box
 from napari_mosam.core.api import preview, segment
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.masks.raster import innermost_point
+from napari_mosam.core.masks.raster import inner_points
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
@@ -99,7 +99,7 @@ def correction(mask: Masks, found: Masks) -> PointPrompt:
     missing, surplus = mask & ~found, found & ~mask
     positive = missing.sum() >= surplus.sum()
     region = Region.from_mask(missing if positive else surplus) or region_of(mask)
-    return PointPrompt(1, 0, innermost_point(region), bool(positive))
+    return PointPrompt(1, 0, inner_points(region)[0], bool(positive))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from training.simulator.movies import random_batch
 
 from napari_mosam.core.api import preview, segment
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.masks.raster import innermost_point
+from napari_mosam.core.masks.raster import inner_points
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
@@ -73,7 +73,7 @@ def answers(model: Segmenter, images: NDArray[np.uint16], truth: NDArray[np.int3
     mask = truth[0] == i
     region = Region.from_mask(mask)
     assert region is not None
-    click, box = PointPrompt(1, 0, innermost_point(region)), BoxPrompt(1, 0, tuple(map(float, region.box)))
+    click, box = PointPrompt(1, 0, inner_points(region)[0]), BoxPrompt(1, 0, tuple(map(float, region.box)))
     *_, last = segment(images, Prompts.from_labels(mask.astype(np.uint8)), model=model, direction="forward")
     later = Shown(images[-1], truth[-1] == i, last.labels == 1)
     return [first(model, images[0], mask, click), first(model, images[0], mask, box), later]

@@ -17,6 +17,7 @@ import torch
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.engine import WindowConfig as EngineWindow
+from napari_mosam.core.masks.iou import mask_iou
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import BoxPrompt
 from napari_mosam.core.simulation import disk_moves
@@ -91,14 +92,10 @@ def disk_ious(weights: Path, seed: int, config: TrainingConfig) -> tuple[float, 
     box = BoxPrompt(1, 0, (float(ys.min()), float(xs.min()), float(ys.max()), float(xs.max())))
     engine = EngineConfig(window=EngineWindow(ratio=config.window.ratio))
     ious = [
-        _iou(result.labels == 1, movie.labels[result.t] == 1)
+        float(mask_iou(torch.from_numpy(result.labels == 1), torch.from_numpy(movie.labels[result.t] == 1)))
         for result in segment(movie.images, [box], model=model, config=engine)
     ]
     return ious[0], float(np.mean(ious[1:]))
-
-
-def _iou(found: np.ndarray, true: np.ndarray) -> float:
-    return float((found & true).sum() / max(1, (found | true).sum()))
 
 
 def check(found: Smoke, least_iou: float = LEAST_IOU) -> None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from training.data.masks import around, extents, extents_of_ids, innermost, iou, pick
+from training.data.masks import around, extents, extents_of_ids, innermost, pick
 
 from napari_mosam.core.masks.region import Region
 
@@ -73,10 +73,3 @@ def test_around_is_a_ring():
     ring = around(mask, 2)[0]
     assert ring.sum() == 24
     assert not ring[5, 5]
-
-
-def test_iou_of_masks():
-    one, two = torch.zeros(2, 4, 4, dtype=torch.bool)
-    one[:2], two[1:3] = True, True
-    assert float(iou(one, two)) == float(torch.tensor(1 / 3))
-    assert float(iou(one & ~one, two & ~two)) == 0

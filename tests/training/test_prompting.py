@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.core_movies import CoreMovies
 from training.config import KINDS, PromptConfig, StageConfig, WindowConfig
 from training.data.clips import ClipBatch, cut_clips
-from training.data.masks import extents, iou
+from training.data.masks import extents
 from training.nano.prompting import (
     PROMPT_LOGIT,
     PromptTargets,
@@ -22,6 +22,7 @@ from training.nano.prompting import (
 )
 from training.randomness import generator
 
+from napari_mosam.core.masks.iou import mask_iou
 from napari_mosam.core.simulation import touching_cells
 
 SIZE = 64
@@ -146,7 +147,7 @@ def test_a_motion_prompt_lies_where_the_object_went():
     true = torch.nn.functional.avg_pool2d(clip.masks(1)[prompts.rows, None].float(), 4)[:, 0] > 0.5
     whole = extents(true).area > 12
     assert whole.any()
-    assert float(iou(prompts.mask_logits[:, 0] > 0, true)[whole].mean()) > 0.6
+    assert float(mask_iou(prompts.mask_logits[:, 0] > 0, true)[whole].mean()) > 0.6
 
 
 def test_motion_prompts_are_dropped_at_random_and_where_nothing_was_seen(clip):

@@ -113,9 +113,3 @@ def around(masks: Tensor, width: int) -> Tensor:
     """The pixels within `width` of each mask (N, Y, X) that are not its own."""
     grown = max_pool2d(masks[:, None].float(), 2 * width + 1, stride=1, padding=width)[:, 0] > 0
     return grown & ~masks
-
-
-def iou(found: Tensor, true: Tensor) -> Tensor:
-    """Intersection over union of masks (…, Y, X), (…); 0 where both are empty."""
-    both = (found & true).sum((-2, -1)).float()
-    return both / (found | true).sum((-2, -1)).clamp(min=1)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, interpolate
 
+from napari_mosam.core.masks.iou import mask_iou
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.learned.dense import DenseFlow, DenseMotionEncoder
-from training.data.masks import iou
 from training.motion.pairs import Pairs, make_pairs
 from training.motion.steps import Schedule, fit, read_command, save_encoder
 
@@ -77,7 +77,7 @@ def errors_of(encoder: DenseMotionEncoder, pairs: Pairs, size: int = 16, most: i
         per_pair = inside.sum((1, 2, 3)).clamp(min=1)
         misses.append(((found.flow - wanted).norm(dim=1, keepdim=True) * inside).sum((1, 2, 3)) / per_pair)
         still.append((wanted.norm(dim=1, keepdim=True) * inside).sum((1, 2, 3)) / per_pair)
-        ious.append(iou(found.mask > 0, some.targets > 0.5))
+        ious.append(mask_iou(found.mask > 0, some.targets > 0.5))
     encoder.train()
     return {name: float(torch.cat(v).mean()) for name, v in (("epe", misses), ("still", still), ("iou", ious))}
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, softplus
 
+from napari_mosam.core.masks.iou import mask_iou
 from napari_mosam.core.model.protocol import MaskCandidates
 from training.config import LossConfig
 
@@ -133,9 +134,7 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
 @torch.no_grad()
 def true_ious(logits: Tensor, masks: Tensor) -> Tensor:
     """IoU of each candidate (N, K, H, H) with the mask (N, H, H), (N, K)."""
-    found, true = logits > 0, masks[:, None] > 0.5
-    both = (found & true).sum((-2, -1)).float()
-    return both / (found | true).sum((-2, -1)).clamp(min=1)
+    return mask_iou(logits > 0, masks[:, None] > 0.5)
 
 
 def enlarged(logits: Tensor, size: int) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from napari_mosam.core.masks.iou import mask_iou
 from napari_mosam.core.masks.overlap import NO_OBJECT, suppress, upsample
 from napari_mosam.core.memory.selection import MAX_POINTERS
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, PointPrompts
@@ -18,7 +19,6 @@ from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.tracking.prompted_masks import MASK_LOGIT, sure_logits
 from training.config import TrainingConfig
 from training.data.clips import ClipBatch
-from training.data.masks import iou
 from training.nano.answers import Chosen, as_prompt, best_of, replaced, rivals
 from training.nano.clip_memory import ClipMemory, MemoryRules
 from training.nano.losses import EntropyWeights, Losses, Target, decode_losses
@@ -248,7 +248,7 @@ class Rollout:
 
     @torch.no_grad()
     def _measure(self, name: str, answer: Chosen, masks: Tensor, target: Target) -> None:
-        score = iou(self._found(answer), masks)
+        score = mask_iou(self._found(answer), masks)
         self._measured[name].append(torch.where(target.present, score, torch.nan))
 
 

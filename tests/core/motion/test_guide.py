@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from napari_mosam.core.config.engine import MotionConfig
+from napari_mosam.core.masks.raster import inner_points
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.masks.window_mask import WindowMask
-from napari_mosam.core.motion.prompts import MotionPrompt, choose, inner_points, prompt_masks, prompt_points
+from napari_mosam.core.motion.prompts import MotionPrompt, choose, prompt_masks, prompt_points
 from napari_mosam.core.windows.window import Window
 
 SIZE, LOW = 128, 32

@@ -7,7 +7,7 @@ from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT
-from napari_mosam.core.masks.raster import innermost_point, rasterise, region_of_logits
+from napari_mosam.core.masks.raster import inner_points, rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter
@@ -199,9 +199,9 @@ def test_rasterise_averages_where_the_window_is_large():
 def test_the_innermost_point_lies_inside_a_ring():
     y, x = np.indices((41, 41))
     ring = Region.from_mask((np.hypot(y - 20, x - 20) < 20) & (np.hypot(y - 20, x - 20) > 12), (7, 9))
-    inner = innermost_point(ring)
+    inner = inner_points(ring)[0]
     assert 13 <= np.hypot(inner[0] - 27, inner[1] - 29) <= 19
-    assert innermost_point(Region((3, 4), np.ones((1, 1), bool))) == (3, 4)
+    assert inner_points(Region((3, 4), np.ones((1, 1), bool))) == [(3, 4)]
 
 
 def test_a_known_diameter_prefers_masks_of_that_size():

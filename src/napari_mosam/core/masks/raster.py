@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def rasterise(region: Region, window: Window, size: int) -> "Tensor":
+def rasterise(region: Region, window: Window, size: int) -> Tensor:
     """Coverage of each model pixel by a region, (1, size, size) in [0, 1]."""
     crop = torch.from_numpy(np.pad(region.mask, 1).astype(np.float32))
     y, x = region.origin_yx
@@ -24,7 +24,7 @@ def rasterise(region: Region, window: Window, size: int) -> "Tensor":
     return torch.nn.functional.avg_pool2d(fine, shrunk)
 
 
-def region_of_logits(logits: "Tensor", window: Window, shape_yx: tuple[int, int]) -> Region | None:
+def region_of_logits(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> Region | None:
     """Frame pixels where the logits over a window are positive; None if there are none."""
     (rows, columns), values = paste(logits, window, shape_yx)
     if values.numel() == 0:
@@ -32,10 +32,21 @@ def region_of_logits(logits: "Tensor", window: Window, shape_yx: tuple[int, int]
     return Region.from_mask((values > 0).cpu().numpy(), (rows.start, columns.start))
 
 
-def innermost_point(region: Region) -> tuple[float, float]:
-    """The pixel of a region farthest from its edge, frame (y, x)."""
+def inner_points(region: Region, n: int = 1) -> list[tuple[float, float]]:
+    """Up to `n` points well inside a region and far from each other, the innermost first, frame (y, x)."""
+    inside = inner_depth(region.mask)
+    y, x = np.nonzero(inside >= 0.5 * inside.max())
+    chosen, distance = [int(inside[y, x].argmax())], np.full(len(y), np.inf)
+    while len(chosen) < min(n, len(y)):
+        last = chosen[-1]
+        distance = np.minimum(distance, np.hypot(y - y[last], x - x[last]))
+        chosen.append(int(distance.argmax()))
+    oy, ox = region.origin_yx
+    return [(float(y[k] + oy), float(x[k] + ox)) for k in chosen]
+
+
+def inner_depth(mask: "NDArray[np.bool_]") -> "NDArray[np.float64]":
+    """Distance of each pixel of a mask (Y, X) to the nearest one outside it, px; beyond the array all is outside."""
     from scipy.ndimage import distance_transform_edt
 
-    depth: NDArray[np.float64] = distance_transform_edt(np.pad(region.mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(y) + region.origin_yx[0], float(x) + region.origin_yx[1]
+    return np.asarray(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1])

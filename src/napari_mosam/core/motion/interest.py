@@ -6,13 +6,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from napari_mosam.core.masks.raster import inner_depth
+
 EROSION = 0.1
 """Least depth of a point inside the mask, as a fraction of the object's diameter."""
 
 
 def choose_points(
-    values: "Tensor", masks: NDArray[np.bool_], samples: int, n_points: int, spacing: float
-) -> "tuple[Tensor, Tensor]":
+    values: Tensor, masks: NDArray[np.bool_], samples: int, n_points: int, spacing: float
+) -> tuple[Tensor, Tensor]:
     """The innermost point of each mask, then its most telling ones.
 
     Parameters
@@ -35,7 +37,7 @@ def choose_points(
     places : Tensor of int64, shape (K, 2)
         (row, column) of each point; the innermost one of each object first.
     """
-    depth = torch.from_numpy(np.stack([_depth(mask) for mask in masks])).to(values)
+    depth = torch.from_numpy(np.stack([inner_depth(mask) for mask in masks])).to(values)
     deepest = depth.amax((1, 2), keepdim=True)
     score = (1 + cornerness(values)) * (depth >= deepest.clamp_max(EROSION * samples)) * (depth > 0)
     picked = _spread(score.masked_fill((depth == deepest) & (depth > 0), float("inf")), n_points, spacing)
@@ -43,7 +45,7 @@ def choose_points(
     return owners, picked[owners, ranks]
 
 
-def cornerness(values: "Tensor") -> "Tensor":
+def cornerness(values: Tensor) -> Tensor:
     """How well each place of a patch can be told from all its neighbours.
 
     The smaller eigenvalue of the structure tensor (Shi and Tomasi, "Good features to track", CVPR 1994).
@@ -64,14 +66,7 @@ def cornerness(values: "Tensor") -> "Tensor":
     return smaller.div(smaller.amax((1, 2), keepdim=True).clamp_min(1e-12))
 
 
-def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Distance of each sample to the outside of the mask, samples."""
-    from scipy.ndimage import distance_transform_edt
-
-    return np.asarray(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1], np.float32)
-
-
-def _spread(score: "Tensor", n_points: int, spacing: float) -> "Tensor":
+def _spread(score: Tensor, n_points: int, spacing: float) -> Tensor:
     """Best places (N, n_points, 2) of maps (N, P, P), none closer than `spacing`; -1 where no place above 0 is left."""
     n, side, _ = score.shape
     axis = torch.arange(side, device=score.device)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.config.engine import MotionConfig
-from napari_mosam.core.masks.raster import innermost_point, rasterise
+from napari_mosam.core.masks.iou import box_iou, mask_iou
+from napari_mosam.core.masks.raster import inner_points, rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.protocol import PointPrompts
@@ -124,24 +125,9 @@ def _agreement(logits: "Tensor", expected: MotionPrompt, config: MotionConfig) -
     for region in expected.rivals:
         rivals = rivals.maximum(rasterise(region, expected.window, size).to(logits.device)[0])
     masks, probability = logits > 0, logits.sigmoid()
-    both, either = probability.minimum(moved).sum((1, 2)), probability.maximum(moved).sum((1, 2))
     crossing = (masks * (rivals > 0.5) * (moved < 0.5)).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
-    boxes = _box_ious(masks, moved > 0.5)
-    return config.box_weight * boxes + config.mask_weight * both / either - config.overlap_weight * crossing
-
-
-def _box_ious(masks: "Tensor", other: "Tensor") -> "Tensor":
-    """IoU of the bounding boxes of masks (K, s, s) with that of another mask (s, s), shape (K,)."""
-    own, theirs = (m.any(-1).float()[..., :, None] * m.any(-2).float()[..., None, :] for m in (masks, other[None]))
-    own, theirs = _filled(own), _filled(theirs)
-    return (own * theirs).sum((1, 2)) / own.maximum(theirs).sum((1, 2)).clamp(min=1)
-
-
-def _filled(cross: "Tensor") -> "Tensor":
-    """Bounding boxes (K, s, s) of masks given as products of their row and column projections."""
-    rows, columns = cross.amax(2), cross.amax(1)
-    span = [(p.cummax(1).values * p.flip(1).cummax(1).values.flip(1)) for p in (rows, columns)]
-    return span[0][:, :, None] * span[1][:, None, :]
+    boxes = config.box_weight * box_iou(masks, moved > 0.5)
+    return boxes + config.mask_weight * mask_iou(probability, moved) - config.overlap_weight * crossing
 
 
 def _points_of(expected: MotionPrompt, config: MotionConfig) -> list[Point]:
@@ -152,20 +138,4 @@ def _points_of(expected: MotionPrompt, config: MotionConfig) -> list[Point]:
     if "points" in config.prompt:
         points += [(*yx, POSITIVE) for yx in expected.points]
     negatives = expected.rivals[: config.negatives]
-    return points + [(*innermost_point(region), NEGATIVE) for region in negatives]
-
-
-def inner_points(region: Region, n: int) -> list[tuple[float, float]]:
-    """Up to `n` points well inside a region and far from each other, the innermost first, frame (y, x)."""
-    from scipy.ndimage import distance_transform_edt
-
-    depth = distance_transform_edt(np.pad(region.mask, 1))[1:-1, 1:-1]
-    y, x = np.nonzero(depth >= 0.5 * depth.max())
-    first = int(depth[y, x].argmax())
-    chosen, distance = [first], np.full(len(y), np.inf)
-    while len(chosen) < min(n, len(y)):
-        last = chosen[-1]
-        distance = np.minimum(distance, np.hypot(y - y[last], x - x[last]))
-        chosen.append(int(distance.argmax()))
-    oy, ox = region.origin_yx
-    return [(float(y[k] + oy), float(x[k] + ox)) for k in chosen]
+    return points + [(*inner_points(region)[0], NEGATIVE) for region in negatives]

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT
-from napari_mosam.core.masks.raster import innermost_point, rasterise, region_of_logits
+from napari_mosam.core.masks.raster import inner_points, rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import ImageFeatures, Segmenter
 from napari_mosam.core.model.queries import (
@@ -204,7 +204,7 @@ def _corrected(
 
 
 def _inner_click(region: Region) -> Point:
-    return (*innermost_point(region), POSITIVE)
+    return (*inner_points(region)[0], POSITIVE)
 
 
 def _concluded(model: Segmenter, pyramid: Pyramid, queries: Sequence[DecodeQuery]) -> list[PromptedMask]:
