@@ -39,7 +39,7 @@ from benchmarks.stock import WHOLE_FRAME, Logits, Pair, engine_masks, prompt_sto
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.model.build import build_from_file
+from napari_mosam.core.model.configs import build_from_yaml
 from napari_mosam.core.model.device import autocast, choose_device, choose_dtype
 from napari_mosam.core.model.registry import load_model, model_info
 from napari_mosam.core.prompts.collection import Prompts
@@ -275,7 +275,7 @@ def nano_pair(device: torch.device, dtype: torch.dtype) -> Pair:
     """The shipped network as the engine's model and as SAM 2's predictor."""
     path = model_info("nano").home()
     chunk = 16 if device.type == "cpu" else GPU_CHUNK
-    return Pair.of(lambda: build_from_file(path.with_suffix(".json")), path, device, dtype, chunk)
+    return Pair.of(lambda: build_from_yaml(path.with_suffix(".yaml")), path, device, dtype, chunk)
 
 
 def compared(found: Logits, expected: Logits) -> dict[str, Any]:

@@ -1,17 +1,16 @@
 """What a model costs: size, and milliseconds per object and frame of each of its parts.
 
     python -m benchmarks.model_cost --out model_cost.csv
-    python -m benchmarks.model_cost --models "nano;sam2.1-tiny@512" --parameters small.json
+    python -m benchmarks.model_cost --models "nano;sam2.1-tiny@512" --configs small.yaml
 
 One tracking step as the engine takes it, with a full memory: encode the windows, attend to seven memory frames and
 sixteen object pointers, decode, remember. Time depends on the architecture alone, so every network has random weights
-here and none needs a download. ``name@side`` gives another input side than the default; ``--parameters`` adds networks
-from their build parameters. All models take turns in one process, and the ratios are medians of what single turns gave.
+here and none needs a download. ``name@side`` gives another input side than the default; ``--configs`` adds networks
+from their YAML files. All models take turns in one process, and the ratios are medians of what single turns gave.
 """
 
 import argparse
 import csv
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -22,8 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_mosam.core.model.build import build_from_parameters
-from napari_mosam.core.model.configs import build_official
+from napari_mosam.core.model.catalogue import SHIPPED
+from napari_mosam.core.model.configs import YAML_SUFFIXES, build_from_yaml, build_official
 from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection
 from napari_mosam.core.model.registry import available_models, model_info
 from napari_mosam.core.model.sam2 import Sam2Segmenter
@@ -31,19 +30,18 @@ from napari_mosam.core.model.sam2 import Sam2Segmenter
 PARTS = ("encode", "attend", "decode", "remember")
 N_POINTERS = 16
 HEADER = ["model", "input_px", "parameters_m", "fp16_mb", *(f"{part}_ms" for part in PARTS), "total_ms", "ratio"]
-SHIPPED = Path("src/napari_mosam/core/model/weights")
 DEFAULT = "nano;nano@192;nano@128;" + ";".join(f"{m.name}@512" for m in available_models() if not m.shipped)
 
 
-def network_of(name: str, root: Path) -> Any:
-    """A network with random weights, from a model's name or the path of its build parameters, and '@side'."""
+def network_of(name: str) -> Any:
+    """A network with random weights, from a model's name or the path of its configuration, and '@side'."""
     name, _, side = name.partition("@")
     size = int(side) if side else None
-    if name.endswith(".json"):
-        return build_from_parameters(json.loads(Path(name).read_text()), size)
+    if name.endswith(YAML_SUFFIXES):
+        return build_from_yaml(Path(name), size)
     info = model_info(name)
     if info.shipped:
-        return build_from_parameters(json.loads((root / info.config).read_text()), size)
+        return build_from_yaml(SHIPPED / info.config, size)
     return build_official(info.config, size or info.image_size)
 
 
@@ -88,9 +86,9 @@ def line(name: str, network: Any, ms: NDArray[np.float64], base: NDArray[np.floa
     n = sum(p.numel() for p in network.parameters())
     ratio = np.median(ms.sum(1) / base.sum(1))
     figures = [*np.median(ms, axis=0), np.median(ms.sum(1))]
-    label = Path(name.partition("@")[0]).stem if ".json" in name else name.partition("@")[0]
+    label = name.partition("@")[0]
     return [
-        label,
+        Path(label).stem if label.endswith(YAML_SUFFIXES) else label,
         str(network.image_size),
         f"{n / 1e6:.1f}",
         f"{2 * n / 1e6:.0f}",
@@ -103,16 +101,15 @@ def main() -> None:
     """Measure, print and write a CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=DEFAULT, help="names separated by ';', each with '@side' if it likes")
-    parser.add_argument("--parameters", type=Path, nargs="*", default=[], help="JSON files of build parameters")
+    parser.add_argument("--configs", type=Path, nargs="*", default=[], help="YAML files of networks")
     parser.add_argument("--batch", type=int, default=4, help="objects per call")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("model_cost.csv"))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    names = [*given.models.split(";"), *map(str, given.parameters)]
-    root = Path(__file__).parents[1] / SHIPPED
-    networks = [network_of(name, root) for name in names]
+    names = [*given.models.split(";"), *map(str, given.configs)]
+    networks = [network_of(name) for name in names]
     steps = [Step(network, given.batch) for network in networks]
     ms = np.array([[step.turn() for step in steps] for _ in range(given.turns)])
     rows = [line(n, net, ms[:, k], ms[:, 0]) for k, (n, net) in enumerate(zip(names, networks, strict=True))]

@@ -16,8 +16,9 @@ from training.simulator.movies import random_scenes
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
-from napari_mosam.core.model.build import build_from_file, load_weights
+from napari_mosam.core.model.build import load_weights
 from napari_mosam.core.model.catalogue import SHIPPED
+from napari_mosam.core.model.configs import build_from_yaml
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompts
 from napari_mosam.core.simulation import sample_movie, touching_cells
@@ -34,7 +35,7 @@ ENGINES = {
 
 def followed(device: torch.device, name: str) -> dict[tuple[int, int], np.ndarray]:
     """Masks of cells that are clicked, boxed, painted and corrected."""
-    network = build_from_file(SHIPPED / "nano.json")
+    network = build_from_yaml(SHIPPED / "nano.yaml")
     load_weights(network, SHIPPED / "nano.safetensors")
     model = Sam2Segmenter(network.to(device), "nano")
     cells = sample_movie(0, n_frames=3, shape=(160, 160), vanish=())

@@ -130,6 +130,6 @@ def test_the_manifest_at_the_root_is_the_shipped_one():
 
 
 def test_the_embedded_model_is_shipped():
-    assert {"nano.safetensors", "nano.json"} <= {
+    assert {"nano.safetensors", "nano.yaml", "nano.json"} <= {
         path.name for path in (PACKAGE / "core" / "model" / "weights").iterdir()
     }

@@ -20,16 +20,16 @@ class ModelConfig:
     ----------
     name : str
         Name of the files that are written.
-    parameters : str
-        JSON file of build parameters, beside the configuration; 'nano' takes those of the shipped model.
+    network : str
+        YAML file in sam2's form, beside the recipe; 'nano' takes that of the shipped model.
     weights : str
         Where training starts: '' (random), 'nano' (the shipped weights), or the path of a ``.safetensors`` file.
     image_size : int
-        Side of the input, px; 0 takes that of the build parameters.
+        Side of the input, px; 0 takes that of the network's file.
     """
 
     name: str = "nano"
-    parameters: str = "nano"
+    network: str = "nano"
     weights: str = ""
     image_size: int = 0
 

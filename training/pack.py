@@ -1,4 +1,4 @@
-"""From a run to files that ship: fp16 weights, build parameters, and what they must reproduce."""
+"""From a run to files that ship: fp16 weights, their network and origin, and what they must reproduce."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_mosam.core.model.configs import Description, written_out
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2 import Sam2Segmenter
@@ -26,11 +27,12 @@ READABLE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A model's files, side by side: ``.safetensors`` and ``.json``, and what the latter says."""
+    """A model's files, side by side: ``.safetensors``, ``.yaml`` and ``.json``, and what the last one says."""
 
     weights: Path
-    parameters: Path
-    described: dict[str, Any]
+    network: Path
+    origin: Path
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +41,21 @@ class Packed:
 
     Attributes
     ----------
-    weights, parameters, reference : Path
-        ``.safetensors``, ``.json`` and ``_reference.npz``.
+    weights, network, origin, reference : Path
+        ``.safetensors``, ``.yaml`` (how the network is built), ``.json`` (how it was made) and ``_reference.npz``.
     sha256 : str
         Of the weights.
     """
 
     weights: Path
-    parameters: Path
+    network: Path
+    origin: Path
     reference: Path
     sha256: str
 
 
 def pack(
-    state: dict[str, Tensor], parameters: dict[str, Any], provenance: dict[str, Any], folder: Path, name: str
+    state: dict[str, Tensor], description: Description, provenance: dict[str, Any], folder: Path, name: str
 ) -> Packed:
     """Write a model that :func:`napari_mosam.core.model.registry.load_model` takes by the path of its weights.
 
@@ -60,35 +63,35 @@ def pack(
     ----------
     state : dict of str to Tensor
         The weights, usually their running mean.
-    parameters : dict
-        Build parameters of the network.
+    description : dict
+        Of the network.
     provenance : dict
         How it was made; goes into the JSON file under 'training'.
     folder : Path
     name : str
         Of the files.
     """
-    written = write_weights(state, parameters, provenance, folder, name)
+    written = write_weights(state, description, provenance, folder, name)
     model = load_model(written.weights, device="cpu", dtype="float32")
-    _write_json(written.parameters, written.described | {"params_m": _rounded(model)})
+    _write_json(written.origin, written.facts | {"params_m": _rounded(model)})
     reference = folder / f"{name}_reference.npz"
     np.savez_compressed(reference, **reference_of(model))
-    return Packed(written.weights, written.parameters, reference, written.described["sha256"])
+    return Packed(written.weights, written.network, written.origin, reference, written.facts["sha256"])
 
 
 def write_weights(
     state: dict[str, Tensor],
-    parameters: dict[str, Any],
+    description: Description,
     provenance: dict[str, Any],
     folder: Path,
     name: str,
     header: dict[str, str] | None = None,
 ) -> Written:
-    """Write weights in fp16 and their build parameters, each file whole at any time, however the process ends.
+    """Write weights in fp16, their network and their origin, each file whole at any time, however the process ends.
 
     Parameters
     ----------
-    state, parameters, provenance, folder, name
+    state, description, provenance, folder, name
         See :func:`pack`.
     header : dict of str to str, optional
         Goes into the header of the weights.
@@ -101,11 +104,11 @@ def write_weights(
     partial = weights.with_suffix(".part")
     save_file(halved, partial, {"format": "pt", **(header or {})})
     partial.chmod(READABLE)
-    described = parameters | {"dtype": "float16", "name": name, "version": VERSION}
-    described |= {"sha256": sha256_of(partial), "training": provenance}
+    facts = {"name": name, "version": VERSION, "dtype": "float16", "sha256": sha256_of(partial), "training": provenance}
+    _write(weights.with_suffix(".yaml"), written_out(description))
     os.replace(partial, weights)
-    _write_json(weights.with_suffix(".json"), described)
-    return Written(weights, weights.with_suffix(".json"), described)
+    _write_json(weights.with_suffix(".json"), facts)
+    return Written(weights, weights.with_suffix(".yaml"), weights.with_suffix(".json"), facts)
 
 
 def sha256_of(path: Path) -> str:
@@ -160,6 +163,10 @@ def _rounded(model: Sam2Segmenter) -> dict[str, float]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_suffix(".json.part")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
+    _write(path, json.dumps(content, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(text)
     os.replace(partial, path)

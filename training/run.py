@@ -123,7 +123,7 @@ def new_trainer(config: TrainingConfig, stills: Path | None, place: Place) -> Tr
 def packed(trainer: Trainer, folder: Path, with_stills: bool) -> Packed:
     """Pack what a trainer has reached."""
     name = trainer.config.model.name
-    return pack(trainer.average.state, trainer.parameters, provenance(trainer, with_stills), folder, name)
+    return pack(trainer.average.state, trainer.description, provenance(trainer, with_stills), folder, name)
 
 
 def provenance(trainer: Trainer, with_stills: bool) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A long run in slices of a few minutes, on machines that are lent for no longer.
 
-A slice leaves two small files, which are whole at any time: ``NAME.safetensors``, the running mean of the weights in
-fp16 with the state of the run in its header, and ``NAME.json``, which makes a model of it that the engine loads and
-says the same to people. The next slice goes on from there with a fresh optimiser; schedule and batches go on where
-they were, because both are functions of the number of updates.
+A slice leaves three small files, which are whole at any time: ``NAME.safetensors``, the running mean of the weights in
+fp16 with the state of the run in its header, ``NAME.yaml``, with which the engine loads it, and ``NAME.json``, which
+says to people what the header says. The next slice goes on from there with a fresh optimiser; schedule and batches go
+on where they were, because both are functions of the number of updates.
 """
 
 import json
@@ -169,11 +169,11 @@ class Slice:
         return now + self._longest < self._end
 
     def save(self, trainer: "Trainer") -> Path:
-        """Write both files; returns the weights."""
+        """Write the files; returns the weights."""
         state = trainer.slice_state(self._data).to_dict()
-        parameters, name = trainer.parameters, trainer.config.model.name
+        description, name = trainer.description, trainer.config.model.name
         weights = write_weights(
-            trainer.average.state, parameters, state, self._folder, name, {HEADER: json.dumps(state)}
+            trainer.average.state, description, state, self._folder, name, {HEADER: json.dumps(state)}
         ).weights
         self._written = self._clock()
         return weights

@@ -279,6 +279,6 @@ def test_track_with_a_checkpoint_and_a_configuration(tmp_path, capsys):
     own = ["--model", str(tmp_path / "mine.safetensors")]
     assert cli.main([*line.split(), *own]) == 2
     assert "--model-config on the command line" in capsys.readouterr().err
-    assert cli.main([*line.split(), *own, "--model-config", str(nano.with_suffix(".json"))]) == 0
+    assert cli.main([*line.split(), *own, "--model-config", str(nano.with_suffix(".yaml"))]) == 0
     group = zarr.open_group(tmp_path / "out.zarr", mode="r")
     assert group["labels"][1].any() and group.attrs.asdict()

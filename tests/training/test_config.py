@@ -2,11 +2,11 @@
 
 import pytest
 from training.config import LossConfig, StageConfig, TrainingConfig
-from training.nano.networks import new_network, parameters_of, size_in_millions
+from training.nano.networks import description_of, new_network, size_in_millions
 from training.recipes import CONFIGS, from_dict, read_config
 from training.run import adjusted, parser, recipe_path
 
-from napari_mosam.core.model.build import build_from_parameters
+from napari_mosam.core.model.configs import build_network
 
 RECIPES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
 
@@ -14,9 +14,9 @@ RECIPES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_read_and_its_network_built(name):
     config = read_config(CONFIGS / f"{name}.toml")
-    parameters = parameters_of(config.model)
-    network = build_from_parameters(parameters)
-    assert network.image_size == parameters["image_size"]
+    description = description_of(config.model)
+    network = build_network(description, name)
+    assert network.image_size == description["image_size"]
     assert config.stages[-1].until == 1
     assert size_in_millions(network)["total"] < 14
 
@@ -27,7 +27,7 @@ def test_there_are_recipes_for_all_sizes():
 
 def test_sizes_are_in_order():
     totals = [
-        size_in_millions(build_from_parameters(parameters_of(read_config(CONFIGS / f"{name}.toml").model)))["total"]
+        size_in_millions(build_network(description_of(read_config(CONFIGS / f"{name}.toml").model), name))["total"]
         for name in ("smoke", "pico", "nano", "mini")
     ]
     assert totals == sorted(totals)
@@ -71,6 +71,6 @@ def test_the_command_line_changes_length_and_batches():
 
 def test_random_weights_depend_on_the_seed_alone():
     config = read_config(CONFIGS / "smoke.toml").model
-    one, same, other = (new_network(config, parameters_of(config), seed).no_mem_embed for seed in (3, 3, 4))
+    one, same, other = (new_network(config, description_of(config), seed).no_mem_embed for seed in (3, 3, 4))
     assert one.equal(same)
     assert not one.equal(other)

@@ -13,7 +13,7 @@ from training.data.movies import Mixed, MovieBatch
 from training.nano.checkpoints import CheckpointError
 from training.nano.loop import CHECKPOINT, LOG, Place, Trainer
 from training.nano.metrics_log import read_journal
-from training.nano.networks import new_network, parameters_of
+from training.nano.networks import description_of, new_network
 from training.pack import pack, reference_of, sha256_of
 from training.recipes import CONFIGS, read_config
 from training.run import main, provenance
@@ -21,6 +21,7 @@ from training.smoke import Smoke, SmokeError, check, smoke
 
 from napari_mosam.core.model.build import read_weights
 from napari_mosam.core.model.catalogue import SHIPPED
+from napari_mosam.core.model.configs import read_description
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.simulation import disk_moves
 
@@ -132,7 +133,7 @@ def test_sources_are_mixed_in_their_share():
 def packed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
     run = trainer(tiny(2), folder)
-    return pack(run.average.state, run.parameters, provenance(run, False), folder, "tiny"), run
+    return pack(run.average.state, run.description, provenance(run, False), folder, "tiny"), run
 
 
 def test_a_packed_model_is_loaded_by_the_engine(packed):
@@ -146,7 +147,7 @@ def test_a_packed_model_is_loaded_by_the_engine(packed):
 
 def test_a_packed_model_tells_how_it_was_made(packed):
     files, _ = packed
-    described = json.loads(files.parameters.read_text())
+    described = json.loads(files.origin.read_text())
     assert described["sha256"] == files.sha256 == sha256_of(files.weights)
     assert described["dtype"] == "float16"
     assert described["params_m"]["total"] == pytest.approx(1.368, abs=0.01)
@@ -165,13 +166,12 @@ def test_a_packed_model_reproduces_its_reference(packed):
 
 def test_packing_the_shipped_weights_changes_no_number(tmp_path):
     config = ModelConfig(weights="nano")
-    network = new_network(config, parameters_of(config), 0)
-    files = pack(network.state_dict(), parameters_of(config), {}, tmp_path, "again")
+    network = new_network(config, description_of(config), 0)
+    files = pack(network.state_dict(), description_of(config), {}, tmp_path, "again")
     shipped, again = read_weights(SHIPPED / "nano.safetensors"), read_weights(files.weights)
     assert shipped.keys() == again.keys()
     assert all(torch.equal(shipped[name], again[name]) for name in shipped)
-    ours, theirs = (json.loads(p.read_text()) for p in (files.parameters, SHIPPED / "nano.json"))
-    assert all(ours[key] == theirs[key] for key in ("trunk", "neck", "memory_attention", "memory_encoder", "base"))
+    assert read_description(files.network) == read_description(SHIPPED / "nano.yaml")
 
 
 def test_the_command_line_trains_and_resumes(tmp_path, caplog):

@@ -11,7 +11,7 @@ from training.config import KINDS, MemoryConfig, PromptConfig, StageConfig
 from training.data.clips import cut_clips
 from training.nano.answers import Chosen, replaced, rivals
 from training.nano.clip_memory import ClipMemory, MemoryRules, reading
-from training.nano.networks import new_network, parameters_of
+from training.nano.networks import description_of, new_network
 from training.nano.rollout import Rollout
 from training.recipes import CONFIGS, read_config
 
@@ -31,7 +31,7 @@ SEED = "rollout"
 
 @pytest.fixture(scope="module")
 def network():
-    return new_network(SMOKE.model, parameters_of(SMOKE.model), 1)
+    return new_network(SMOKE.model, description_of(SMOKE.model), 1)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Slices of a run: schedule and batches go on where they were, from two small files that are whole at any time."""
 
+import copy
 import json
 import os
 import subprocess
@@ -176,12 +177,12 @@ def test_a_slice_on_other_data_is_refused(two_slices, tmp_path):
 
 
 def test_weights_of_another_shape_are_refused(two_slices, tmp_path):
-    """The recipe names a file of build parameters, which may have changed since."""
+    """The recipe names the file of a network, which may have changed since."""
     folders, _, _ = two_slices
     other, _ = trainer(tmp_path)
-    parameters = json.loads(json.dumps(other.parameters))
-    parameters["base"]["num_maskmem"] += 1
-    other.network = new_network(SMOKE.model, parameters, 0)
+    description = copy.deepcopy(other.description)
+    description["num_maskmem"] += 1
+    other.network = new_network(SMOKE.model, description, 0)
     with pytest.raises(ModelError, match="maskmem_tpos_enc"):
         other.resume_from(folders[0] / "smoke.safetensors", DATA)
 
@@ -253,7 +254,7 @@ def test_the_command_line_trains_in_slices_and_packs_the_whole(tmp_path):
     main([*options, "--out", str(first), "--slice", "0.001"])
     weights = first / "smoke.safetensors"
     assert read_slice(weights).updates == 1
-    assert {p.name for p in first.iterdir()} == {"smoke.safetensors", "smoke.json", LOG}
+    assert {p.name for p in first.iterdir()} == {"smoke.safetensors", "smoke.yaml", "smoke.json", LOG}
     main([*options, "--out", str(last), "--resume-from", str(weights)])
     described = json.loads((last / "smoke.json").read_text())
     assert described["training"]["steps"] == 2

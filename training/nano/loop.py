@@ -19,7 +19,7 @@ from training.data.movies import MovieSource
 from training.nano.average import RunningMean
 from training.nano.checkpoints import Checkpoint, CheckpointError
 from training.nano.metrics_log import MetricsLog
-from training.nano.networks import new_network, parameters_of
+from training.nano.networks import description_of, new_network
 from training.nano.prefetcher import Prefetcher
 from training.nano.rollout import LossReport, Rollout
 from training.nano.schedule import Budget, average_decay, learning_rate
@@ -41,7 +41,7 @@ class Place:
     folder : Path
         Of the checkpoint and the log; made if need be.
     recipes : Path
-        Where parameter files named by the recipe lie.
+        Where the files of networks that the recipe names lie.
     """
 
     device: torch.device
@@ -95,8 +95,8 @@ class Trainer:
     ) -> None:
         place.folder.mkdir(parents=True, exist_ok=True)
         self.config = config
-        self.parameters = parameters_of(config.model, place.recipes)
-        self.network: Any = new_network(config.model, self.parameters, config.seed).to(place.device)
+        self.description = description_of(config.model, place.recipes)
+        self.network: Any = new_network(config.model, self.description, config.seed).to(place.device)
         self.average = RunningMean(self.network)
         self.step = 0
         self.skipped = 0

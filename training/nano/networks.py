@@ -1,13 +1,13 @@
-"""Networks to be trained: built from the parameters a recipe names, starting where it says."""
+"""Networks to be trained: built from the configuration a recipe names, starting where it says."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from napari_mosam.core.model.build import build_from_parameters, load_weights
+from napari_mosam.core.model.build import load_weights
 from napari_mosam.core.model.catalogue import SHIPPED
+from napari_mosam.core.model.configs import Description, build_network, read_description
 from training.config import ModelConfig
 from training.recipes import CONFIGS
 
@@ -15,29 +15,24 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 
-def parameters_of(config: ModelConfig, folder: Path = CONFIGS) -> dict[str, Any]:
-    """Build parameters of a recipe's network, its input size as the recipe wants it.
+def description_of(config: ModelConfig, folder: Path = CONFIGS) -> Description:
+    """The configuration of a recipe's network, its input size as the recipe wants it.
 
     Parameters
     ----------
     config : ModelConfig
     folder : Path
-        Where the recipe lies; its parameter files are beside it.
+        Where the recipe lies; the files of its networks are beside it.
     """
-    path = SHIPPED / "nano.json" if config.parameters == "nano" else folder / config.parameters
-    parameters: dict[str, Any] = json.loads(path.read_text())
-    size = config.image_size or parameters["image_size"]
-    parameters["image_size"] = parameters["base"]["image_size"] = size
-    for name in ("self_attention", "cross_attention"):
-        parameters["memory_attention"][name]["feat_sizes"] = [size // 16, size // 16]
-    return parameters
+    path = SHIPPED / "nano.yaml" if config.network == "nano" else folder / config.network
+    return read_description(path, config.image_size or None)
 
 
-def new_network(config: ModelConfig, parameters: dict[str, Any], seed: int) -> "SAM2Base":
+def new_network(config: ModelConfig, description: Description, seed: int) -> "SAM2Base":
     """The network of a recipe, in training mode on the CPU; random weights are a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_from_parameters(parameters)
+        network = build_network(description, config.name)
     if config.weights:
         load_weights(network, SHIPPED / "nano.safetensors" if config.weights == "nano" else Path(config.weights))
     return network.train()

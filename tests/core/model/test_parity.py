@@ -11,8 +11,7 @@ from benchmarks import stock
 from benchmarks.stock import Rounded, engine_masks, stock_masks
 
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.model.build import build_from_file
-from napari_mosam.core.model.configs import build_official
+from napari_mosam.core.model.configs import build_from_yaml, build_official
 from napari_mosam.core.model.registry import model_info
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
@@ -85,7 +84,7 @@ def one_quiet_thread():
 @pytest.fixture(scope="module")
 def nano():
     path = model_info("nano").path
-    return Pair.of(lambda: build_from_file(path.with_suffix(".json")), False, path)
+    return Pair.of(lambda: build_from_yaml(path.with_suffix(".yaml")), False, path)
 
 
 def random_tiny(size):

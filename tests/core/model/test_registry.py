@@ -23,14 +23,9 @@ OFFICIAL = [info for info in available_models() if not info.shipped]
 @pytest.fixture
 def copy(tmp_path):
     """A copy of nano that a test may spoil."""
-    for suffix in (".safetensors", ".json"):
+    for suffix in (".safetensors", ".yaml"):
         shutil.copyfile(SHIPPED / f"nano{suffix}", tmp_path / f"mine{suffix}")
     return tmp_path / "mine.safetensors"
-
-
-def change_parameters(copy, **changes):
-    path = copy.with_suffix(".json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 # ---- names
@@ -43,6 +38,8 @@ def test_nano_is_shipped_and_the_official_sizes_are_known():
     assert nano.shipped
     assert nano.path == SHIPPED / "nano.safetensors"
     assert hashlib.sha256(nano.path.read_bytes()).hexdigest() == nano.sha256
+    said = json.loads(nano.path.with_suffix(".json").read_text())
+    assert (said["name"], said["sha256"], said["licence"]) == (nano.name, nano.sha256, nano.licence)
 
 
 def test_the_cache_folder_can_be_named(monkeypatch, tmp_path):
@@ -129,16 +126,16 @@ def test_of_many_weights_that_do_not_fit_the_first_are_named(copy):
         load_model(copy)
 
 
-def test_weights_without_their_parameters(copy):
-    copy.with_suffix(".json").unlink()
-    with pytest.raises(ModelError, match="'mine.safetensors' needs its build parameters in 'mine.json' beside it"):
+def test_weights_without_their_configuration(copy):
+    copy.with_suffix(".yaml").unlink()
+    with pytest.raises(ModelError, match="'mine.safetensors' needs its configuration in 'mine.yaml' beside it"):
         load_model(copy)
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "[]"])
-def test_parameters_that_cannot_be_read(copy, text):
-    copy.with_suffix(".json").write_text(text)
-    with pytest.raises(ModelError, match="mine.json"):
+def test_configurations_that_cannot_be_read(copy, text):
+    copy.with_suffix(".yaml").write_text(text)
+    with pytest.raises(ModelError, match="mine.yaml"):
         load_model(copy)
 
 
@@ -268,7 +265,7 @@ def test_an_official_checkpoint_loads_by_its_path(tiny):
 
 def test_a_checkpoint_of_another_name_needs_a_configuration(tmp_path):
     (tmp_path / "mine.pt").touch()
-    with pytest.raises(ModelError, match="'mine.pt' needs its build parameters in 'mine.json' beside it, or a config"):
+    with pytest.raises(ModelError, match="'mine.pt' needs its configuration in 'mine.yaml' beside it, or by name"):
         load_model(tmp_path / "mine.pt")
     with pytest.raises(ModelError, match="no weights at .*gone.pt"):
         load_model(tmp_path / "gone.pt")

@@ -41,7 +41,7 @@ class ModelInfo:
     file : str
         Name of the weights file.
     config : str
-        Name of its build parameters or sam2 configuration.
+        Name of its configuration: a file of the package, or of sam2's.
     sha256 : str or None
         Checked before the weights are used, where known.
     size : int or None
@@ -97,7 +97,7 @@ _MODELS = (
         7.6,
         True,
         "nano.safetensors",
-        "nano.json",
+        "nano.yaml",
         "eb5291d699de2ff49c8be295813b33891cd71248b82da38b4cddd3bb048343b5",
         licence="BSD-3-Clause",
         source="made for this package",

@@ -1,11 +1,12 @@
-"""Networks from configurations in sam2's own YAML form: the official ones, and those of fine-tuned checkpoints.
+"""Networks from configurations in sam2's own YAML form: the shipped one, the official ones, those of anybody.
 
 Such a file names classes to be called with given arguments (``_target_``, as hydra has it), so a hostile one could
 call anything. Here the names are looked up in a fixed table of SAM 2's building blocks, never imported; hydra takes
 no part.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ from napari_mosam.core.model.build import (
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
+Description = dict[str, Any]
+"""A network as nested dictionaries: '_target_' names the class of each part, the other entries are its arguments."""
+
 Blocks = Mapping[str, Callable[..., Any]]
 
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -30,10 +34,7 @@ _FOLDERS = ("sam2.1", "sam2")
 
 
 def build_official(config_name: str, image_size: int) -> "SAM2Base":
-    """A network of one of the official sizes, from the configuration inside the sam2 package.
-
-    sam2's video builder binarises the masks of prompted frames before they are remembered, so that is set here too.
-    """
+    """A network of one of the official sizes, from the configuration inside the sam2 package."""
     path = official_config(config_name)
     if path is None:
         raise ModelError(f"the installed sam2 has no configuration '{config_name}'; it has {', '.join(_official())}")
@@ -41,7 +42,15 @@ def build_official(config_name: str, image_size: int) -> "SAM2Base":
 
 
 def build_from_yaml(path: Path, image_size: int | None = None) -> "SAM2Base":
-    """A network from a YAML configuration.
+    """A network from a YAML configuration, see :func:`read_description` and :func:`build_network`."""
+    return build_network(read_description(path, image_size), path.name)
+
+
+def read_description(path: Path, image_size: int | None = None) -> Description:
+    """What a YAML configuration says of a network.
+
+    Where it does not say whether masks of prompted frames are binarised before they are remembered, they are: sam2's
+    video builder has it so.
 
     Parameters
     ----------
@@ -53,20 +62,41 @@ def build_from_yaml(path: Path, image_size: int | None = None) -> "SAM2Base":
     Raises
     ------
     ModelError
-        If the file cannot be read, describes no network, or names anything but SAM 2's building blocks.
+        If the file cannot be read, or describes no network.
     """
-    try:
+    with _told(path.name):
         description = _read(path)
-        size = check_size(image_size or int(description["image_size"]))
-        _set_size(description, size)
+        _set_size(description, check_size(image_size or int(description["image_size"])))
+    return {"binarize_mask_from_pts_for_mem_enc": True, **description}
+
+
+def build_network(description: Description, name: str) -> "SAM2Base":
+    """The network of a description; its random weights depend on the order of its parts.
+
+    Parameters
+    ----------
+    description : dict
+        See :func:`read_description`.
+    name : str
+        Of the file, for what is said if it is wrong.
+
+    Raises
+    ------
+    ModelError
+        If it describes no network, or names anything but SAM 2's building blocks.
+    """
+    with _told(name):
         network: SAM2Base = _built(description, _blocks())
         if not hasattr(network, "memory_attention"):
             raise ValueError(f"it builds a {type(network).__name__} instead of a SAM2Base")
-    except ModelError:
-        raise
-    except NOT_A_MODEL as error:
-        raise not_a_model(path.name, error) from error
     return network
+
+
+def written_out(description: Description) -> str:
+    """A description as YAML that :func:`read_description` reads."""
+    import yaml
+
+    return str(yaml.safe_dump({"model": description}, sort_keys=False, default_flow_style=None, width=100))
 
 
 def official_config(name: str) -> Path | None:
@@ -79,6 +109,17 @@ def official_config(name: str) -> Path | None:
     return _official().get(last if last.endswith(YAML_SUFFIXES) else f"{last}.yaml")
 
 
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What a wrong configuration raises, in the user's words."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except NOT_A_MODEL as error:
+        raise not_a_model(name, error) from error
+
+
 def _official() -> dict[str, Path]:
     from importlib.util import find_spec
 
@@ -87,7 +128,7 @@ def _official() -> dict[str, Path]:
     return {path.name: path for folder in _FOLDERS for path in sorted((home / "configs" / folder).glob("*.yaml"))}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Description:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -124,9 +165,8 @@ def _check_plain(text: str) -> None:
             raise ModelError(f"a configuration may not be nested deeper than {MAX_DEPTH} levels ({line})")
 
 
-def _set_size(description: dict[str, Any], size: int) -> None:
+def _set_size(description: Description, size: int) -> None:
     description["image_size"] = size
-    description["binarize_mask_from_pts_for_mem_enc"] = True
     for name in ("self_attention", "cross_attention"):
         description["memory_attention"]["layer"][name]["feat_sizes"] = [size // 16, size // 16]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.config.checks import Refused, refuse_address
-from napari_mosam.core.model.build import ModelError, build_from_file, load_weights
+from napari_mosam.core.model.build import ModelError, load_weights
 from napari_mosam.core.model.catalogue import (
     CACHE_VARIABLE,
     ModelInfo,
@@ -60,9 +60,8 @@ def load_model(
         Weights of the named model that lie elsewhere.
     config : str or Path, optional
         What the network of a checkpoint given by its path looks like: a YAML file in sam2's form, the name of a
-        configuration of the sam2 package ('sam2.1_hiera_s'), the name of a model, or a ``.json`` of build parameters.
-        By default a ``.json`` of the same name beside the checkpoint, or, for a checkpoint under an official file
-        name, the official one.
+        configuration of the sam2 package ('sam2.1_hiera_s'), or the name of a model. By default a ``.yaml`` of the
+        same name beside the checkpoint, or, for a checkpoint under an official file name, the official one.
     folder : str or Path, optional
         Where downloaded weights lie; by default :func:`cache_folder`.
     download : bool
@@ -117,14 +116,14 @@ def _own_network(path: Path, config: str | Path | None, image_size: int | None) 
     official = next((info for info in available_models() if not info.shipped and info.file == path.name), None)
     if config is not None:
         network = _configured(config, image_size)
-    elif path.with_suffix(".json").is_file():
-        network = build_from_file(path.with_suffix(".json"), image_size)
+    elif path.with_suffix(".yaml").is_file():
+        network = build_from_yaml(path.with_suffix(".yaml"), image_size)
     elif official is not None:
         network = _network(official, image_size)
     else:
         raise ModelError(
-            f"'{path.name}' needs its build parameters in '{path.with_suffix('.json').name}' beside it, or a "
-            "configuration: config='my.yaml' or config='sam2.1_hiera_t' (--model-config on the command line)"
+            f"'{path.name}' needs its configuration in '{path.with_suffix('.yaml').name}' beside it, or by name: "
+            "config='my.yaml' or config='sam2.1_hiera_t' (--model-config on the command line)"
         )
     load_weights(network, path)
     return official.name if official is not None and config is None else path.stem, network
@@ -133,11 +132,9 @@ def _own_network(path: Path, config: str | Path | None, image_size: int | None) 
 def _configured(config: str | Path, image_size: int | None) -> Any:
     path = Path(config)
     if path.is_file():
-        if path.suffix == ".json":
-            return build_from_file(path, image_size)
         if path.suffix in YAML_SUFFIXES:
             return build_from_yaml(path, image_size)
-        raise ModelError(f"the configuration '{config}' is of no known kind; give a .yaml, .yml or .json file")
+        raise ModelError(f"the configuration '{config}' is of no known kind; give a .yaml or .yml file in sam2's form")
     found = official_config(str(config))
     if found is not None:
         return build_from_yaml(found, image_size)
@@ -145,14 +142,14 @@ def _configured(config: str | Path, image_size: int | None) -> Any:
     if named is not None:
         return _network(named, image_size)
     raise ModelError(
-        f"there is no configuration '{config}'; give a .yaml or .json file that exists, the name of a model, or that "
-        "of a configuration of the sam2 package such as 'sam2.1_hiera_t'"
+        f"there is no configuration '{config}'; give a .yaml file that exists, the name of a model, or that of a "
+        "configuration of the sam2 package such as 'sam2.1_hiera_t'"
     )
 
 
 def _network(info: ModelInfo, image_size: int | None) -> Any:
     if info.shipped:
-        return build_from_file(info.home().with_name(info.config), image_size)
+        return build_from_yaml(info.home().with_name(info.config), image_size)
     return build_official(info.config, image_size or info.image_size)
 
 
