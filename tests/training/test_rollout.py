@@ -18,7 +18,7 @@ from training.recipes import CONFIGS, read_config
 from napari_mosam.core.config.engine import MemoryConfig as EngineMemory
 from napari_mosam.core.masks.overlap import upsample
 from napari_mosam.core.memory.selection import ReadContext, recall_gated, recall_sam2
-from napari_mosam.core.model.protocol import MemoryFrame, PointPrompts
+from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.simulation import touching_cells
@@ -57,12 +57,14 @@ def test_what_is_read_is_what_the_engine_reads(tracked, t, second_prompt, gated,
     rule = recall_gated if gated else recall_sam2
     now = ReadContext(t, 1, n_frames, 7)
     theirs = rule([frames[s] for s in prompted], [frames[s] for s in tracked], now, EngineMemory(max_conditioning=0))
-    assert set(ours.frames) == {(slot, f.t) for slot, f in theirs.frames}
-    assert set(ours.pointers) == {(d, f.t) for d, f in theirs.pointers}
+    assert [(slot, f.index) for slot, f in ours.frames] == [(slot, f.t) for slot, f in theirs.frames]
+    assert [(d, f.index) for d, f in ours.pointers] == [(d, f.t) for d, f in theirs.pointers]
 
 
 def test_an_aged_prompt_is_pointed_to_from_further_away():
-    assert reading(3, [0], [1, 2], MemoryRules(True, 7, 20, 10)).pointers == ((13, 0), (1, 2), (2, 1))
+    read = reading(3, [0], [1, 2], MemoryRules(True, 7, 20, 10))
+    assert [(d, f.index) for d, f in read.pointers] == [(13, 0), (1, 2), (2, 1)]
+    assert [(slot, f.index) for slot, f in read.frames] == [(0, 0), (6, 2), (5, 1)]
 
 
 def test_rows_read_their_own_memories():
@@ -118,7 +120,9 @@ def engine_answers(engine, clip, boxes):
             decoded = engine.decode_masks(features, engine.without_memory(features), points=boxes, multimask=False)
         else:
             now, config = ReadContext(t, 1, clip.n_frames, engine.num_maskmem), EngineMemory(max_conditioning=0)
-            recalls = [recall_sam2(*kept, now, config) for kept in zip(prompted, tracked, strict=True)]
+            recalls = [
+                MemorySelection(*recall_sam2(*kept, now, config)) for kept in zip(prompted, tracked, strict=True)
+            ]
             decoded = engine.decode_masks(features, engine.attend_memory(features, recalls, clip.n_frames))
         rows, best = torch.arange(clip.n_rows), decoded.predicted_iou.argmax(1)
         logits, score = decoded.logits[rows, best], decoded.object_score

@@ -1,4 +1,4 @@
-"""What the objects of a clip remember, and what of it they read: the engine's rules for many rows at once."""
+"""What the objects of a clip remember: one tensor per frame for all rows; what is read of it is the engine's to say."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_mosam.core.memory.selection import MAX_POINTERS
+from napari_mosam.core.config.engine import MemoryConfig
+from napari_mosam.core.memory.selection import ReadContext, Reading, recall_gated, recall_sam2
 from napari_mosam.core.model.sam2_parts import MemoryBatch
+
+ALL_PROMPTS = MemoryConfig(max_conditioning=0)
+"""Every prompted frame is read: a clip has two at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +37,31 @@ class MemoryRules:
     n_frames: int
     age: int
 
-    @property
-    def reach(self) -> int:
-        """Pointers read at most, plus one."""
-        return min(self.n_frames, MAX_POINTERS)
-
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one row reads on a frame: (slot, frame) of spatial memories and (distance, frame) of pointers."""
+class ClipFrame:
+    """A frame of the clip: its index there, and the frame of the movie that it is taken to be."""
 
-    frames: tuple[tuple[int, int], ...]
-    pointers: tuple[tuple[int, int], ...]
+    index: int
+    t: int
 
 
-def reading(t: int, prompted: Sequence[int], tracked: Sequence[int], rules: MemoryRules) -> Reading:
-    """What is read on frame `t`, as :mod:`napari_mosam.core.memory.selection` has it.
+def reading(t: int, prompted: Sequence[int], tracked: Sequence[int], rules: MemoryRules) -> Reading[ClipFrame]:
+    """What is read on frame `t`, by the engine's rules.
 
     Parameters
     ----------
     t : int
     prompted : sequence of int
-        Conditioning frames, oldest first.
+        Conditioning frames of the clip.
     tracked : sequence of int
         Remembered frames before `t`.
     rules : MemoryRules
     """
-    recent = sorted(tracked, reverse=True)
-    if rules.gated:
-        slots = [(rules.num_maskmem - 1 - rank, s) for rank, s in enumerate(recent[: rules.num_maskmem - 1])]
-        pointers = [(t - s, s) for s in recent[: rules.reach - 1]]
-    else:
-        slots = [(rules.num_maskmem - (t - s), s) for s in reversed(recent) if t - s < rules.num_maskmem]
-        pointers = [(t - s, s) for s in recent if t - s < rules.reach]
-    nearest = sorted(prompted, reverse=True)
-    first = [(t - s + (rules.age if s == 0 else 0), s) for s in nearest]
-    return Reading((*((0, s) for s in nearest), *slots), (*first, *pointers))
+    rule = recall_gated if rules.gated else recall_sam2
+    first = [ClipFrame(s, -rules.age if s == 0 else s) for s in prompted]
+    now = ReadContext(t, 1, rules.n_frames, rules.num_maskmem)
+    return rule(first, [ClipFrame(s, s) for s in tracked], now, ALL_PROMPTS)
 
 
 class ClipMemory:
@@ -96,7 +89,7 @@ class ClipMemory:
         self._features[t], self._pointers[t] = features, pointers
         self._tracked[t] = list(readable)
 
-    def readings(self, t: int, n_rows: int) -> list[Reading]:
+    def readings(self, t: int, n_rows: int) -> list[Reading[ClipFrame]]:
         """What each row reads on frame `t`."""
         tracked = [[s for s, readable in self._tracked.items() if readable[row]] for row in range(n_rows)]
         return [reading(t, self._prompted, own, self._rules) for own in tracked]
@@ -114,7 +107,7 @@ class ClipMemory:
 
 
 def _batch(
-    rows: list[int], readings: list[Reading], place: dict[int, int], features: Tensor, pointers: Tensor
+    rows: list[int], readings: list[Reading[ClipFrame]], place: dict[int, int], features: Tensor, pointers: Tensor
 ) -> tuple[Tensor, MemoryBatch]:
     device = features.device
 
@@ -122,8 +115,8 @@ def _batch(
         index = torch.tensor(chosen, device=device).flatten()
         return source.index_select(0, index).view(len(chosen), len(chosen[0]), *source.shape[1:])
 
-    spatial = [[place[s] + row for _, s in own.frames] for row, own in zip(rows, readings, strict=True)]
-    pointing = [[place[s] + row for _, s in own.pointers] for row, own in zip(rows, readings, strict=True)]
+    spatial = [[place[f.index] + row for _, f in own.frames] for row, own in zip(rows, readings, strict=True)]
+    pointing = [[place[f.index] + row for _, f in own.pointers] for row, own in zip(rows, readings, strict=True)]
     slots = torch.tensor([[slot for slot, _ in own.frames] for own in readings], device=device)
     distances = torch.tensor([[d for d, _ in own.pointers] for own in readings], device=device)
     memory = MemoryBatch(gathered(features, spatial), slots, gathered(pointers, pointing), distances)

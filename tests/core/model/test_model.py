@@ -95,10 +95,14 @@ def memories(model, times, seed=1):
     return [one(t) for t in times]
 
 
+def recalled(prompted, tracked, now, config):
+    return MemorySelection(*recall_sam2(prompted, tracked, now, config))
+
+
 def test_a_batch_gives_what_each_window_gives_alone(nano):
     images = noise(5, 256, 256)
     recalls = [
-        recall_sam2(memories(nano, [0]), memories(nano, range(1, n), seed=n), ReadContext(9, 1, 20, 7), MemoryConfig())
+        recalled(memories(nano, [0]), memories(nano, range(1, n), seed=n), ReadContext(9, 1, 20, 7), MemoryConfig())
         for n in (1, 4, 9, 4, 1)
     ]
     together = nano.encode_image(images)
@@ -139,7 +143,7 @@ def test_memory_is_attended_to_as_in_sam2(nano, step, tracked):
     tracked = memories(nano, [t - (t - k) * step for k in tracked], seed=2)
     features = nano.encode_image(noise(1, 256, 256))
     now = ReadContext(t, step, n_frames, nano.num_maskmem)
-    recall = recall_sam2(prompted, tracked, now, MemoryConfig(max_conditioning=0))
+    recall = recalled(prompted, tracked, now, MemoryConfig(max_conditioning=0))
     ours = nano.attend_memory(features, [recall], n_frames)
 
     def stored(frames):

@@ -96,7 +96,7 @@ class MemoryBank:
         """
         rule = RULES[self.config.selection]
         now = ReadContext(t, step, n_frames, self.num_maskmem)
-        return self._filtered(rule(self.conditioning, self.tracked, now, self.config))
+        return self._filtered(MemorySelection(*rule(self.conditioning, self.tracked, now, self.config)))
 
     def _filtered(self, recall: MemorySelection) -> MemorySelection:
         """A recall in which unsure pixels of tracked frames count less; prompted frames are never filtered."""

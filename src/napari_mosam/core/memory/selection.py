@@ -1,4 +1,4 @@
-"""Which remembered frames an object attends to: pure functions over what a bank holds.
+"""Which remembered frames an object attends to: pure functions over what a bank holds, whatever it holds of them.
 
 Slots follow SAM 2 (arXiv 2408.00714, section 4): 0 for prompted frames, then 1 … n - 1 for tracked frames, the
 largest being the most recent. Rating and ranking follow MoSAM's temporal memory selection (arXiv 2505.00739); the
@@ -8,11 +8,59 @@ constants are ours.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, isnan
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from napari_mosam.core.config.engine import MemoryConfig, Selection
-from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection
+from napari_mosam.core.model.protocol import MemoryFrame
 
 MAX_POINTERS = 16
+
+
+class Remembered(Protocol):
+    """Something that is remembered of a frame."""
+
+    @property
+    def t(self) -> int:
+        """Frame index."""
+        ...
+
+
+class Rated(Remembered, Protocol):
+    """The same with what tells how reliable it is, see :class:`~napari_mosam.core.model.protocol.MemoryFrame`."""
+
+    @property
+    def predicted_iou(self) -> float:
+        """In [0, 1]."""
+        ...
+
+    @property
+    def object_score(self) -> float:
+        """Logit, positive = visible."""
+        ...
+
+    @property
+    def rating(self) -> float:
+        """In [0, 1]."""
+        ...
+
+
+FrameT = TypeVar("FrameT", bound=Remembered)
+RatedT = TypeVar("RatedT", bound=Rated)
+
+
+class Reading(NamedTuple, Generic[FrameT]):
+    """What is read on one frame.
+
+    Attributes
+    ----------
+    frames : tuple of (slot, frame)
+        Slot 0 is a prompted frame; 1..n are SAM 2's temporal slots, n being the frame just before.
+    pointers : tuple of (distance, frame)
+        Distance in frames along the direction of the run.
+    """
+
+    frames: tuple[tuple[int, FrameT], ...]
+    pointers: tuple[tuple[int, FrameT], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +84,7 @@ class ReadContext:
     n_frames: int
     num_maskmem: int
 
-    def distance(self, frame: MemoryFrame) -> int:
+    def distance(self, frame: Remembered) -> int:
         """Frames since `frame`, along the direction of the run."""
         return (self.t - frame.t) * self.step
 
@@ -68,13 +116,13 @@ def reliability(predicted_iou: float, object_score: float, consistency: float) -
 
 
 def recall_sam2(
-    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: ReadContext, config: MemoryConfig
-) -> MemorySelection:
+    conditioning: Sequence[FrameT], tracked: Sequence[FrameT], now: ReadContext, config: MemoryConfig
+) -> Reading[FrameT]:
     """SAM 2's rule: the frames at distance 1 … num_maskmem - 1, each in the slot of its distance.
 
     Parameters
     ----------
-    conditioning, tracked : sequence of MemoryFrame
+    conditioning, tracked : sequence of Remembered
         What the bank holds.
     now : ReadContext
     config : MemoryConfig
@@ -83,12 +131,12 @@ def recall_sam2(
     by_distance = {now.distance(frame): frame for frame in (*others, *tracked)}
     slots = [(now.num_maskmem - d, by_distance[d]) for d in range(now.num_maskmem - 1, 0, -1) if d in by_distance]
     pointers = [(d, by_distance[d]) for d in range(1, now.reach) if d in by_distance]
-    return MemorySelection((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
+    return Reading((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
 
 
 def recall_gated(
-    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: ReadContext, config: MemoryConfig
-) -> MemorySelection:
+    conditioning: Sequence[FrameT], tracked: Sequence[FrameT], now: ReadContext, config: MemoryConfig
+) -> Reading[FrameT]:
     """The most recent frames that passed the write gate, slots without gaps however long ago they were.
 
     Same parameters as :func:`recall_sam2`.
@@ -97,8 +145,8 @@ def recall_gated(
 
 
 def recall_reliable(
-    conditioning: Sequence[MemoryFrame], tracked: Sequence[MemoryFrame], now: ReadContext, config: MemoryConfig
-) -> MemorySelection:
+    conditioning: Sequence[RatedT], tracked: Sequence[RatedT], now: ReadContext, config: MemoryConfig
+) -> Reading[RatedT]:
     """The most reliable of the latest candidates, and the latest frame whatever its rating.
 
     Candidates lie on an absolute grid of ``stride`` frames. Without a reliable one the latest are read as they are.
@@ -116,7 +164,7 @@ def recall_reliable(
 
 
 RULES: dict[
-    Selection, Callable[[Sequence[MemoryFrame], Sequence[MemoryFrame], ReadContext, MemoryConfig], MemorySelection]
+    Selection, Callable[[Sequence[MemoryFrame], Sequence[MemoryFrame], ReadContext, MemoryConfig], Reading[MemoryFrame]]
 ] = {
     "sam2": recall_sam2,
     "gated": recall_gated,
@@ -124,9 +172,7 @@ RULES: dict[
 }
 
 
-def nearest_conditioning(
-    conditioning: Sequence[MemoryFrame], t: int, limit: int
-) -> tuple[list[MemoryFrame], list[MemoryFrame]]:
+def nearest_conditioning(conditioning: Sequence[FrameT], t: int, limit: int) -> tuple[list[FrameT], list[FrameT]]:
     """Split prompted frames into those read (the first and the nearest, at most `limit`; 0 = all) and the rest."""
     ordered = sorted(conditioning, key=lambda f: abs(f.t - t))
     if limit == 0 or len(ordered) <= limit:
@@ -137,23 +183,23 @@ def nearest_conditioning(
     return chosen, [f for f in ordered if f not in chosen]
 
 
-def _by_age(frames: Sequence[MemoryFrame], now: ReadContext) -> list[MemoryFrame]:
+def _by_age(frames: Sequence[FrameT], now: ReadContext) -> list[FrameT]:
     return sorted((f for f in frames if f.t != now.t), key=lambda f: abs(f.t - now.t))
 
 
 def _compacted(
-    conditioning: Sequence[MemoryFrame],
-    spatial: Sequence[MemoryFrame],
-    pointing: Sequence[MemoryFrame],
+    conditioning: Sequence[FrameT],
+    spatial: Sequence[FrameT],
+    pointing: Sequence[FrameT],
     now: ReadContext,
     config: MemoryConfig,
-) -> MemorySelection:
+) -> Reading[FrameT]:
     """Frames, nearest first, in the model's latest slots without gaps, and the pointers that go with them."""
     chosen, _ = nearest_conditioning(conditioning, now.t, config.max_conditioning)
     slots = [(now.num_maskmem - 1 - rank, frame) for rank, frame in enumerate(spatial[: now.num_maskmem - 1])]
     pointers = [(now.distance(frame), frame) for frame in pointing[: now.reach - 1]]
-    return MemorySelection((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
+    return Reading((*((0, f) for f in chosen), *slots), (*_past(chosen, now), *pointers))
 
 
-def _past(frames: Sequence[MemoryFrame], now: ReadContext) -> list[tuple[int, MemoryFrame]]:
+def _past(frames: Sequence[FrameT], now: ReadContext) -> list[tuple[int, FrameT]]:
     return [(now.distance(f), f) for f in frames if now.distance(f) >= 0]
