@@ -1,4 +1,4 @@
-"""What the last bits of a number depend on, and what they do not (docs/adr/0006-determinism.md)."""
+"""What the last bits of a number depend on, and what they do not (docs/adr/0005-determinism.md)."""
 
 import logging
 import os

@@ -1,7 +1,7 @@
 """What decides the last bits of a run's numbers beside its input: rows of a network call, and threads.
 
 Both are settled once, when a run starts, and written down with its result, so that it can be repeated bit by bit
-(docs/adr/0006-determinism.md).
+(docs/adr/0005-determinism.md).
 """
 
 import logging
