@@ -151,7 +151,7 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
         "--model-config",
         type=_local,
         metavar="CONFIG",
-        help="of a checkpoint given by its path: .yaml, .json, or sam2.1_hiera_t",
+        help="of a checkpoint given by its path: .yaml, or sam2.1_hiera_t",
     )
     command.add_argument(
         "--model-folder", type=_path, metavar="FOLDER", help="of downloaded weights (default: see 'mosam models')"

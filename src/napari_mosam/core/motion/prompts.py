@@ -19,7 +19,7 @@ from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.protocol import PointPrompts
 from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.motion.prediction import SparsePrediction
-from napari_mosam.core.windows.sampling import read_logits
+from napari_mosam.core.windows.sampling import move_logits, placed
 from napari_mosam.core.windows.window import Window
 
 MIN_CONFIDENCE = 0.3
@@ -87,9 +87,9 @@ def prompt_masks(expected: Sequence[MotionPrompt], config: MotionConfig, size: i
     """Last mask logits, clamped and moved along, (B, 1, size / 4, size / 4); None if masks are not asked for."""
     if config.prompt != "mask":
         return None
-    return torch.stack([read_logits(e.mask.logits, e.mask.window, e.window, size // 4) for e in expected]).clamp(
-        -PROMPT_LOGIT, PROMPT_LOGIT
-    )
+    logits = torch.stack([e.mask.logits for e in expected])
+    made_in, wanted = placed([e.mask.window for e in expected]), placed([e.window for e in expected])
+    return move_logits(logits, made_in, wanted, size // 4)[:, None].clamp(-PROMPT_LOGIT, PROMPT_LOGIT)
 
 
 def choose(

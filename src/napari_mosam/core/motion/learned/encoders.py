@@ -21,7 +21,7 @@ from napari_mosam.core.motion.learned.dense import FIELD, DenseFlow, DenseMotion
 from napari_mosam.core.motion.learned.sparse import SparseForecast, SparseMotionEncoder
 from napari_mosam.core.motion.prediction import SparsePrediction
 from napari_mosam.core.results.frame import Cue
-from napari_mosam.core.windows.sampling import read_logits
+from napari_mosam.core.windows.sampling import move_logits, placed
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ class MotionEncoders:
             ImageFeatures.join([getattr(step, when).features for step in steps]) for when in ("before", "after")
         )
         side = after.high_res[0].shape[-1]
-        last = [(step.mask.logits, step.mask.window, step.before.window) for step in steps]
-        masks = torch.stack([read_logits(logits, made_in, window, side) for logits, made_in, window in last])
+        made_in, wanted = placed([step.mask.window for step in steps]), placed([step.before.window for step in steps])
+        masks = move_logits(torch.stack([step.mask.logits for step in steps]), made_in, wanted, side)[:, None]
         places = [placement(step.before.window, step.after.window, step.shift_yx) for step in steps]
         found = self._dense(before, after, masks.to(self._device), torch.tensor(places, device=self._device))
         sure = (found.sigma <= MAX_MASK_SIGMA).tolist()
