@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_mosam.core.masks.overlap import upsample
 from napari_mosam.core.model.configs import Description, written_out
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
@@ -140,9 +141,7 @@ def reference_of(model: Sam2Segmenter) -> dict[str, Any]:
 
 def _remembered(model: Sam2Segmenter, features: ImageFeatures, decoded: MaskCandidates) -> MemoryFrame:
     best = int(decoded.predicted_iou[0].argmax())
-    logits = decoded.logits[:, best][:, None]
-    side = model.image_size
-    full = torch.nn.functional.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
+    full = upsample(decoded.logits[:, best], model.image_size)[:, None]
     pointer = model.object_pointers(decoded.mask_tokens[:, best], decoded.object_score)[0]
     return MemoryFrame(0, model.encode_memory(features, full, decoded.object_score)[0], pointer, 1.0, 1.0, 1.0)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.core_movies import CoreMovies
 from training.config import KINDS, MemoryConfig, PromptConfig, StageConfig
 from training.data.clips import cut_clips
-from training.nano.answers import Chosen, replaced, rivals
+from training.nano.answers import replaced, rivals
 from training.nano.clip_memory import ClipMemory, MemoryRules, reading
 from training.nano.networks import description_of, new_network
 from training.nano.rollout import Rollout
@@ -18,7 +18,7 @@ from training.recipes import CONFIGS, read_config
 from napari_mosam.core.config.engine import MemoryConfig as EngineMemory
 from napari_mosam.core.masks.overlap import upsample
 from napari_mosam.core.memory.selection import ReadContext, recall_gated, recall_sam2
-from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection, PointPrompts
+from napari_mosam.core.model.protocol import MaskCandidates, MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.simulation import touching_cells
@@ -99,7 +99,7 @@ def test_a_clip_gives_what_the_engine_gives(network, clip):
     theirs = list(engine_answers(engine, clip, first_boxes(again)))
     network.train()
     for one, other in zip(answers, theirs, strict=True):
-        for mine, expected in zip((one.logits, one.predicted_iou, one.object_score), other, strict=True):
+        for mine, expected in zip((one.logits[:, 0], one.predicted_iou[:, 0], one.object_score), other, strict=True):
             assert torch.allclose(mine, expected, atol=1e-4)
 
 
@@ -183,7 +183,7 @@ def test_painted_masks_are_taken_as_they_are(network, clip):
     masks_only = PromptConfig(**{k: float(k == "mask") for k in KINDS}, motion=0, late_correction=0)
     ours = rollout(network, clip, masks_only)
     answer = ours._prompted(ours._features(ours._encoded(), 0))
-    found = upsample(answer.logits, 64) > 0
+    found = upsample(answer.logits[:, 0], 64) > 0
     seen = clip.masks(0).flatten(1).sum(1) > 40
     both, either = (found & clip.masks(0)).flatten(1).sum(1), (found | clip.masks(0)).flatten(1).sum(1)
     assert float((both / either)[seen].min()) > 0.75
@@ -196,19 +196,19 @@ def test_painted_masks_are_taken_as_they_are(network, clip):
 def test_rivals_are_the_others_of_the_same_clip():
     logits = torch.tensor([1.0, 5.0, 3.0, 7.0, 2.0, 2.0]).view(6, 1, 1)
     ids = torch.tensor([[1, 2, 3], [4, 5, 4]])
-    assert rivals(logits, ids).flatten().tolist() == [5, 3, 5, 2, 7, 2]
+    assert rivals(logits, ids, 1).flatten().tolist() == [5, 3, 5, 2, 7, 2]
 
 
 def test_an_object_alone_has_no_rival():
-    assert rivals(torch.full((2, 1, 1), 9.0), torch.tensor([[1, 1]])).flatten().tolist() == [-32, -32]
+    assert rivals(torch.full((2, 1, 1), 9.0), torch.tensor([[1, 1]]), 1).flatten().tolist() == [-32, -32]
 
 
 def test_an_answer_to_motion_is_taken_where_it_is_better():
     def answer(iou):
-        n = len(iou)
-        return Chosen(torch.tensor(iou).view(n, 1, 1), torch.zeros(n, 2), torch.arange(float(n)), torch.tensor(iou))
+        n, ious = len(iou), torch.tensor(iou)[:, None]
+        return MaskCandidates(ious[..., None, None], ious, torch.arange(float(n)), torch.zeros(n, 1, 2))
 
     mixed = replaced(answer([0.5, 0.5, 0.5]), torch.tensor([0, 2]), answer([0.4, 0.9]))
-    assert mixed.predicted_iou.tolist() == pytest.approx([0.5, 0.5, 0.9])
+    assert mixed.predicted_iou.flatten().tolist() == pytest.approx([0.5, 0.5, 0.9])
     assert mixed.logits.flatten().tolist() == pytest.approx([0.5, 0.5, 0.9])
     assert mixed.object_score.tolist() == [0, 1, 2]

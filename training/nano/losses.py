@@ -9,9 +9,10 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, softplus
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, softplus
 
 from napari_mosam.core.masks.iou import mask_iou
+from napari_mosam.core.masks.overlap import upsample
 from napari_mosam.core.model.protocol import MaskCandidates
 from training.config import LossConfig
 
@@ -139,7 +140,7 @@ def true_ious(logits: Tensor, masks: Tensor) -> Tensor:
 
 def enlarged(logits: Tensor, size: int) -> Tensor:
     """Logits (N, K, h, w) at a side of `size`, bilinear."""
-    return interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)
+    return upsample(logits.flatten(0, 1), size).view(*logits.shape[:2], size, size)
 
 
 def mean_over(values: Tensor, rows: Tensor) -> Tensor:

@@ -12,14 +12,15 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from napari_mosam.core.masks.iou import mask_iou
-from napari_mosam.core.masks.overlap import NO_OBJECT, suppress, upsample
+from napari_mosam.core.masks.overlap import NO_OBJECT, upsample
 from napari_mosam.core.memory.selection import MAX_POINTERS
+from napari_mosam.core.memory.writer import own_logits
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, PointPrompts
 from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.tracking.prompted_masks import MASK_LOGIT, sure_logits
 from training.config import TrainingConfig
 from training.data.clips import ClipBatch
-from training.nano.answers import Chosen, as_prompt, best_of, replaced, rivals
+from training.nano.answers import as_prompt, best_of, replaced, rivals
 from training.nano.clip_memory import ClipMemory, MemoryRules
 from training.nano.losses import EntropyWeights, Losses, Target, decode_losses
 from training.nano.prompting import MotionPrompts, Prompted, corrected, first_prompts, motion_prompts
@@ -111,7 +112,7 @@ class Rollout:
 
     # ---- the prompted frame
 
-    def _prompted(self, features: ImageFeatures) -> Chosen:
+    def _prompted(self, features: ImageFeatures) -> MaskCandidates:
         masks = self._clip.masks(0)
         target = Target.of(masks, self._first_area)
         conditioned = self._parts.without_memory(features)
@@ -123,22 +124,23 @@ class Rollout:
             for g in groups
         ]
         place = torch.cat([g.rows for g in groups]).argsort()
-        answer = Chosen(*(torch.cat([getattr(a, name) for a in answers])[place] for name in Chosen.__slots__))
+        columns = ([getattr(answer, name) for answer in answers] for name in MaskCandidates.__slots__)
+        answer = MaskCandidates(*(torch.cat(column)[place] for column in columns))
         pointers = self._pointers_of_first(groups, answer, features, masks)
         everyone = torch.ones_like(target.present)
         self._memory.condition(0, self._written(features, answer, everyone, from_points=True), pointers)
         return answer
 
-    def _given(self, masks: Tensor) -> Chosen:
+    def _given(self, masks: Tensor) -> MaskCandidates:
         """Painted masks are taken as they are."""
-        logits = sure_logits(masks[:, None].float())
+        logits = sure_logits(masks[:, None].float())[:, None]
         score = torch.where(masks.flatten(1).any(1), MASK_LOGIT, -MASK_LOGIT)
-        tokens = logits.new_zeros(len(masks), self._parts.network.hidden_dim)
-        return Chosen(logits, tokens, score, torch.ones_like(score))
+        tokens = logits.new_zeros(len(masks), 1, self._parts.network.hidden_dim)
+        return MaskCandidates(logits, torch.ones_like(score)[:, None], score, tokens)
 
     def _asked(
         self, group: Prompted, features: ImageFeatures, conditioned: Tensor, masks: Tensor, target: Target
-    ) -> Chosen:
+    ) -> MaskCandidates:
         """The answer to points, corrected by further clicks."""
         share = len(masks) / self._clip.n_rows
         decoded = self._parts.decode_masks(features, conditioned, points=group.points, multimask=group.multimask)
@@ -156,9 +158,9 @@ class Rollout:
         return answer
 
     def _pointers_of_first(
-        self, groups: list[Prompted], answer: Chosen, features: ImageFeatures, masks: Tensor
+        self, groups: list[Prompted], answer: MaskCandidates, features: ImageFeatures, masks: Tensor
     ) -> Tensor:
-        pointers = self._parts.object_pointers(answer.tokens, answer.object_score)
+        pointers = self._parts.object_pointers(answer.mask_tokens[:, 0], answer.object_score)
         painted = [g.rows for g in groups if g.points is None]
         if not painted:
             return pointers
@@ -167,7 +169,7 @@ class Rollout:
 
     # ---- tracked frames
 
-    def _tracked(self, t: int, features: ImageFeatures, last: Chosen) -> Chosen:
+    def _tracked(self, t: int, features: ImageFeatures, last: MaskCandidates) -> MaskCandidates:
         masks = self._clip.masks(t)
         target = Target.of(masks, self._first_area)
         conditioned = self._remembering(t, features)
@@ -193,11 +195,17 @@ class Rollout:
         return torch.cat(parts)[torch.cat(rows).argsort()]
 
     def _moved(
-        self, t: int, features: ImageFeatures, conditioned: Tensor, answer: Chosen, last: Chosen, target: Target
-    ) -> Chosen:
+        self,
+        t: int,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        answer: MaskCandidates,
+        last: MaskCandidates,
+        target: Target,
+    ) -> MaskCandidates:
         """The better of each answer and one that was given the last mask, moved; presence is that of the former."""
         seen = (last.object_score > 0) & (last.logits > 0).flatten(1).any(1)
-        prompts = motion_prompts(self._clip, t, last.logits, seen, self._config.prompt, self._rng)
+        prompts = motion_prompts(self._clip, t, last.logits[:, 0], seen, self._config.prompt, self._rng)
         if prompts is None:
             return answer
         decoded = self._with_motion(prompts, features, conditioned)
@@ -209,18 +217,18 @@ class Rollout:
         return self._parts.decode_masks(_select(features, rows), conditioned[rows], mask_logits=prompts.mask_logits)
 
     def _corrected(
-        self, features: ImageFeatures, conditioned: Tensor, answer: Chosen, masks: Tensor, target: Target
-    ) -> Chosen:
+        self, features: ImageFeatures, conditioned: Tensor, answer: MaskCandidates, masks: Tensor, target: Target
+    ) -> MaskCandidates:
         """One click on what is wrong, with the logits so far."""
         points: PointPrompts = corrected(None, self._found(answer), masks, self._rng)
-        logits = torch.where((answer.object_score > 0)[:, None, None], answer.logits, NO_OBJECT)
+        logits = torch.where((answer.object_score > 0)[:, None, None, None], answer.logits, NO_OBJECT)
         decoded = self._parts.decode_masks(features, conditioned, points=points, mask_logits=as_prompt(logits))
         self._judge(decoded, target, LATE_WEIGHT)
         return best_of(decoded)
 
-    def _remember(self, t: int, features: ImageFeatures, answer: Chosen) -> None:
+    def _remember(self, t: int, features: ImageFeatures, answer: MaskCandidates) -> None:
         seen = answer.object_score > 0
-        pointers = self._parts.object_pointers(answer.tokens, answer.object_score)
+        pointers = self._parts.object_pointers(answer.mask_tokens[:, 0], answer.object_score)
         memory = self._written(features, answer, seen, from_points=t == self._late)
         if t == self._late:
             self._memory.condition(t, memory, pointers)
@@ -231,23 +239,22 @@ class Rollout:
 
     # ---- both
 
-    def _written(self, features: ImageFeatures, answer: Chosen, seen: Tensor, *, from_points: bool) -> Tensor:
+    def _written(self, features: ImageFeatures, answer: MaskCandidates, seen: Tensor, *, from_points: bool) -> Tensor:
         """Memory of masks, without the pixels that the other objects of a clip hold where they compete."""
-        logits = torch.where(seen[:, None, None], answer.logits, NO_OBJECT)
-        full = upsample(logits, self._size)
-        if self._compete:
-            full = suppress(full, rivals(full, self._clip.ids))
-        return self._parts.encode_memory(features.vision, full[:, None], answer.object_score, from_points=from_points)
+        logits = torch.where(seen[:, None, None], answer.logits[:, 0], NO_OBJECT)
+        others = rivals(logits, self._clip.ids, self._size) if self._compete else None
+        own = own_logits(logits, others, self._size)[:, None]
+        return self._parts.encode_memory(features.vision, own, answer.object_score, from_points=from_points)
 
     def _judge(self, decoded: MaskCandidates, target: Target, weight: float) -> None:
         self._losses = self._losses + decode_losses(decoded, target, self._config.loss, self._weights) * weight
 
     @torch.no_grad()
-    def _found(self, answer: Chosen) -> Tensor:
-        return upsample(answer.logits, self._size) > 0
+    def _found(self, answer: MaskCandidates) -> Tensor:
+        return upsample(answer.logits[:, 0], self._size) > 0
 
     @torch.no_grad()
-    def _measure(self, name: str, answer: Chosen, masks: Tensor, target: Target) -> None:
+    def _measure(self, name: str, answer: MaskCandidates, masks: Tensor, target: Target) -> None:
         score = mask_iou(self._found(answer), masks)
         self._measured[name].append(torch.where(target.present, score, torch.nan))
 
