@@ -13,10 +13,11 @@ import zarr
 from napari_mosam.cli import main as cli
 from napari_mosam.core.config.whole_files import whole_file
 from napari_mosam.core.export.ctc import export_ctc
+from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.prompts.collection import PointPrompt
 from napari_mosam.core.simulation import disk_divides, two_disks_cross
-from napari_mosam.core.store.label_stacks import open_labels
 from napari_mosam.core.store.layout import write_prompts
+from napari_mosam.core.store.tracks import open_tracks
 
 
 @pytest.fixture
@@ -292,7 +293,7 @@ def test_damaged_labels_are_told_in_plain_words(job, capsys):
     for chunk in Path("out.zarr/labels/c").rglob("*"):
         if chunk.is_file():
             chunk.write_bytes(b"garbage" * 9)
-    assert "'out.zarr' cannot be read: " in refused("out.zarr truth.tif", capsys)
+    assert "frame 0 of out.zarr cannot be read: " in refused("out.zarr truth.tif", capsys)
     Path("out.zarr/zarr.json").write_text('{"zarr_form')
     assert "out.zarr cannot be read: " in refused("out.zarr truth.tif", capsys)
 
@@ -305,17 +306,17 @@ def test_labels_are_opened_whatever_holds_them(job):
     write_truth_folder(Path("frames"), "t", dict(enumerate(job.truth)))
     for path in ("truth.tif", "array.zarr", "frames"):
         stack = open_labels(path)
-        assert stack.labels.shape == job.truth.shape
-        np.testing.assert_array_equal(stack.labels[3], job.truth[3])
-    assert open_labels("out.zarr").object_ids == (1, 2)
+        assert stack.shape == job.truth.shape
+        np.testing.assert_array_equal(stack[3], job.truth[3])
+    assert open_tracks("out.zarr").object_ids == (1, 2)
 
 
 def test_pictures_are_no_labels(job):
-    grey = np.zeros((3, 20, 30), np.float32)
+    grey = np.full((3, 20, 30), 0.5, np.float32)
     tifffile.imwrite("grey.tif", grey, metadata={"axes": "TYX"}, photometric="minisblack")
     tifffile.imwrite("rgb.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
-    with pytest.raises(ValueError, match=r"grey\.tif holds pixels of float32"):
-        open_labels("grey.tif")
+    with pytest.raises(ValueError, match=r"frame 0 of grey\.tif holds fractions"):
+        open_labels("grey.tif")[0]
     with pytest.raises(ValueError, match=r"rgb\.tif holds colours"):
         open_labels("rgb.tif")
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core.images.label_files import open_labels
+
 DATA_VARIABLE = "MOSAM_DATA"
 TEST_SHARE = 5
 """One image in so many belongs to the test part."""
@@ -152,7 +154,7 @@ def read_still(file: StillFile) -> Still | None:
     import tifffile
 
     image = normalised(tifffile.imread(file.image))
-    labels = separated(np.asarray(tifffile.imread(file.mask)))
+    labels = separated(open_labels(file.mask)[0])
     return None if image is None or labels.max() == 0 else Still(file.source, image, labels)
 
 

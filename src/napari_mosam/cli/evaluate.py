@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mosam.cli.checks import UsageError, check_report
 from napari_mosam.cli.places import HalfResultError, inputs_of
 from napari_mosam.core.config.whole_files import write_whole
-from napari_mosam.core.store.label_stacks import LabelStack, open_labels
+from napari_mosam.core.store.tracks import TrackedLabels, open_tracks
 
 if TYPE_CHECKING:
     from napari_mosam.core.evaluation.evaluate import CtcMeasures, Evaluation, Scores
@@ -81,13 +81,12 @@ def _check_libraries() -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> _Report:
-    result, truth = open_labels(arguments.result), open_labels(arguments.truth)
+    result, truth = open_tracks(arguments.result), open_tracks(arguments.truth)
     partial = _half(arguments, result, truth)
-    if truth.frames is not None:
-        return replace(_compare_segmentation(arguments, result, truth, truth.frames), partial=partial)
-    _check_shapes(arguments, tuple(result.labels.shape), tuple(truth.labels.shape))
-    inside = _frame_range(arguments.frames or result.followed, truth.labels.shape[0])
-    frames = _there((result, truth), inside)
+    truth.labels.check_fit(result.labels.shape, result.labels.name, whole=True)
+    frames = _frames(arguments, result, truth)
+    if not truth.labels.linked:
+        return _Report(None, _segmentation(arguments, result, truth, frames), None, partial)
     ctc = _ctc(result, truth, frames) if arguments.ctc else None
     result = _with_prompts(arguments, result)
     matched = None
@@ -96,10 +95,10 @@ def _compare(arguments: argparse.Namespace) -> _Report:
     return _Report(_scores(arguments, result, truth, frames), ctc, matched, partial)
 
 
-def _half(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack) -> str | None:
+def _half(arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels) -> str | None:
     """What is to be said of half results; refuses them where they are not asked for."""
     pairs = ((arguments.result, result), (arguments.truth, truth))
-    halves = [f"{path} is half a result ({stack.progress})" for path, stack in pairs if stack.half]
+    halves = [f"{path} is half a result ({tracks.progress})" for path, tracks in pairs if tracks.half]
     if not halves:
         return None
     said = "; ".join(halves)
@@ -110,45 +109,30 @@ def _half(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack) 
     return f"{said}: only the frames that were followed are scored"
 
 
-def _there(stacks: Sequence[LabelStack], frames: Sequence[int]) -> Sequence[int]:
-    """Of some frames, those on which half results are whole."""
-    for progress in (stack.progress for stack in stacks if stack.half and stack.progress is not None):
+def _frames(arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels) -> list[int]:
+    """The frames to compare: asked for, in the truth, and wholly followed in half results."""
+    run = result.followed if truth.labels.linked else None
+    inside = _frame_range(arguments.frames or run, result.labels.shape[0])
+    frames = [t for t in inside if t in truth.labels.frames]
+    if not frames:
+        raise UsageError(f"--frames leaves no frame of {arguments.truth}; it has {_listed(truth.labels.frames)}")
+    for progress in (tracks.progress for tracks in (result, truth) if tracks.half and tracks.progress is not None):
         frames = [t for t in frames if t in progress.frames]
     if not frames:
         raise UsageError("on none of these frames was everything followed; there is nothing to score")
     return frames
 
 
-def _compare_segmentation(
-    arguments: argparse.Namespace, result: LabelStack, truth: LabelStack, frames: Sequence[int]
-) -> _Report:
-    """Truth on some frames, whose ids do not last: only SEG can be told."""
-    from napari_mosam.core.evaluation.evaluate import ctc_measures
-
+def _segmentation(
+    arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels, frames: Sequence[int]
+) -> "CtcMeasures":
+    """SEG alone, since the ids of the truth do not last."""
     if not arguments.ctc or arguments.ids or arguments.match is not None:
         raise UsageError(
             f"{arguments.truth} is segmentation truth, whose ids do not last: it gives SEG only; "
             "add --ctc, without --ids and --match, or give tracking truth"
         )
-    n_frames = result.labels.shape[0]
-    inside = _frame_range(arguments.frames, max(n_frames, frames[-1] + 1))
-    if frames[-1] >= n_frames:
-        raise UsageError(f"{arguments.truth} has frame {frames[-1]}, but {arguments.result} has {n_frames} frames only")
-    followed = _there((result,), inside)
-    kept = [k for k, t in enumerate(frames) if t in followed]
-    if not kept:
-        raise UsageError(f"--frames leaves no frame of {arguments.truth}; it has {_listed(frames)}")
-    picked = result.picked([frames[k] for k in kept])
-    found = ctc_measures(picked, truth.picked(kept))
-    return _Report(None, replace(found, tra=math.nan, det=math.nan), None)
-
-
-def _check_shapes(arguments: argparse.Namespace, result: tuple[int, ...], truth: tuple[int, ...]) -> None:
-    if result != truth:
-        raise UsageError(
-            f"{arguments.result} has the shape {result} and {arguments.truth} has {truth} (T, Y, X); "
-            "give labels and truth of the same movie"
-        )
+    return replace(_ctc(result, truth, frames), tra=math.nan, det=math.nan)
 
 
 def _frame_range(given: tuple[int | None, int | None] | None, n_frames: int) -> range:
@@ -159,36 +143,36 @@ def _frame_range(given: tuple[int | None, int | None] | None, n_frames: int) -> 
     return range(first, last)
 
 
-def _with_prompts(arguments: argparse.Namespace, result: LabelStack) -> LabelStack:
+def _with_prompts(arguments: argparse.Namespace, result: TrackedLabels) -> TrackedLabels:
     if arguments.prompts is None:
         return result
     from napari_mosam.core.prompts.files import load_prompts
 
     prompted: dict[int, list[int]] = {}
-    for prompt in load_prompts(arguments.prompts, tuple(result.labels.shape)):
+    for prompt in load_prompts(arguments.prompts, result.labels.shape):
         prompted.setdefault(prompt.object_id, []).append(prompt.frame)
     return replace(result, prompted=prompted)
 
 
-def _matched(arguments: argparse.Namespace, result: LabelStack, truth: LabelStack) -> tuple[LabelStack, dict[int, int]]:
+def _matched(
+    arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels
+) -> tuple[TrackedLabels, dict[int, int]]:
     """Give the result the ids that the truth has on one frame."""
-    from napari_mosam.core.evaluation.evaluate import Relabelled, match_ids
+    from napari_mosam.core.evaluation.evaluate import match_ids
 
-    n_frames = truth.labels.shape[0]
-    if arguments.match >= n_frames:
-        raise UsageError(f"--match {arguments.match} is not there; the movie has frames 0 to {n_frames - 1}")
+    if arguments.match not in truth.labels.frames:
+        last = truth.labels.shape[0] - 1
+        raise UsageError(f"--match {arguments.match} is not there; the movie has frames 0 to {last}")
     new = match_ids(result.labels, truth.labels, arguments.match)
     if not new:
         raise UsageError(f"nothing overlaps on frame {arguments.match}; choose another frame for --match")
     prompted = {new[i]: frames for i, frames in (result.prompted or {}).items() if i in new}
-    relabelled = LabelStack(
-        Relabelled(result.labels, new), object_ids=tuple(sorted(new.values())), prompted=prompted or None
-    )
-    return relabelled, new
+    ids = tuple(sorted(new.values()))
+    return TrackedLabels(result.labels.renamed(new), object_ids=ids, prompted=prompted or None), new
 
 
 def _scores(
-    arguments: argparse.Namespace, result: LabelStack, truth: LabelStack, frames: Sequence[int]
+    arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels, frames: Sequence[int]
 ) -> "Evaluation":
     from napari_mosam.core.evaluation.evaluate import evaluate
 
@@ -215,10 +199,11 @@ def _scores(
     return replace(found, scores=kept)
 
 
-def _ctc(result: LabelStack, truth: LabelStack, frames: Sequence[int]) -> "CtcMeasures":
+def _ctc(result: TrackedLabels, truth: TrackedLabels, frames: Sequence[int]) -> "CtcMeasures":
     from napari_mosam.core.evaluation.evaluate import ctc_measures
 
-    return ctc_measures(result.labels, truth.labels, frames=frames, parents=result.parents, truth_parents=truth.parents)
+    parents, truth_parents = result.labels.parents, truth.labels.parents
+    return ctc_measures(result.labels, truth.labels, frames=frames, parents=parents, truth_parents=truth_parents)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 from tests.support.fake_model import CountingMovie
 
 from napari_mosam.core.evaluation.evaluate import (
-    Relabelled,
     boundary_f,
     ctc_measures,
     evaluate,
@@ -23,6 +22,7 @@ from napari_mosam.core.evaluation.evaluate import (
 )
 from napari_mosam.core.evaluation.scores import FrameScore, count_switches, frames_to_loss
 from napari_mosam.core.export.ctc import export_ctc
+from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.simulation import disk_divides, touching_cells
 
 SHAPE = (20, 40)
@@ -354,12 +354,12 @@ def test_one_frame_is_enough():
 @pytest.mark.parametrize(
     ("labels", "truth", "options", "message"),
     [
-        (np.zeros((2, 4, 5), int), np.zeros((2, 5, 4), int), {}, r"\(2, 4, 5\) and the truth has \(2, 5, 4\)"),
-        (np.zeros((2, 4, 5), int), np.zeros((3, 4, 5), int), {}, r"\(2, 4, 5\) and the truth has \(3, 4, 5\)"),
-        (np.zeros((4, 5), int), np.zeros((4, 5), int), {}, "add a time axis"),
-        (np.zeros((1, 4, 5)), np.zeros((1, 4, 5), int), {}, "labels are of float64; allowed: whole numbers"),
-        (np.zeros((1, 4, 5), int), np.full((1, 4, 5), -1), {}, "truth hold the id -1 on frame 0"),
-        (np.zeros((2, 4, 5), int), np.zeros((2, 4, 5), int), {"frames": [2]}, "frame 2 is not there.* 0 to 1"),
+        (np.zeros((2, 4, 5), int), np.zeros((2, 5, 4), int), {}, r"\(2, 5, 4\) and the label array has \(2, 4, 5\)"),
+        (np.zeros((2, 4, 5), int), np.zeros((3, 4, 5), int), {}, r"\(3, 4, 5\) and the label array has \(2, 4, 5\)"),
+        (np.zeros(5, int), np.zeros((4, 5), int), {}, r"the label array has the shape \(5,\)"),
+        (np.full((1, 4, 5), 0.5), np.zeros((1, 4, 5), int), {}, "frame 0 of the label array holds fractions"),
+        (np.zeros((1, 4, 5), int), np.full((1, 4, 5), -1), {}, "frame 0 of the truth array holds -1"),
+        (np.zeros((2, 4, 5), int), np.zeros((2, 4, 5), int), {"frames": [2]}, "frame 2 is not in .* 0 to 1"),
     ],
 )
 def test_stacks_that_cannot_be_compared_are_refused(labels, truth, options, message):
@@ -376,7 +376,7 @@ def test_ids_are_matched_one_to_one_by_overlap():
     labels = rectangles({700: HALF_A, 5: (2, 2, 8, 9), 2: FAR, 9: B})
     pairs = match_ids(labels, truth, 0)
     assert pairs == {5: 1, 9: 2}
-    renamed = Relabelled(labels, pairs)
+    renamed = open_labels(labels).renamed(pairs)
     assert set(np.unique(renamed[0])) == {0, 1, 2}
     assert evaluate(renamed, truth).of(2).j == 1
 

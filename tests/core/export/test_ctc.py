@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_mosam.core.export.ctc import export_ctc
+from napari_mosam.core.images.ctc_folder import MANIFEST
+from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.simulation import disk_divides, disk_vanishes
-from napari_mosam.core.store.ctc_manifest import MANIFEST
-from napari_mosam.core.store.label_stacks import open_labels
 
 Rows = dict[int, tuple[int, int, int]]
 
@@ -218,7 +218,7 @@ def test_an_exchange_that_was_cut_off_is_no_result_until_it_is_made_again(
     with pytest.raises(ValueError, match="holds an export that was cut off"):
         open_labels(tmp_path)
     export_ctc(movie_of([2], [2], [2]), tmp_path, overwrite=True)
-    assert open_labels(tmp_path).labels.shape == (3, 8, 40)
+    assert open_labels(tmp_path).shape == (3, 8, 40)
 
 
 def test_a_shorter_export_leaves_no_frame_of_a_longer_one(tmp_path: Path) -> None:

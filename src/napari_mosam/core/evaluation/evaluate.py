@@ -1,7 +1,7 @@
 """Compare tracked labels with the truth: J, F, frames to loss, identity switches, lost objects, CTC measures.
 
-Labels and truth are stacks of shape (T, Y, X) with one id per object, 0 = background: numpy, zarr, dask, or anything
-with a shape that gives a frame for ``stack[t]``. They are read one frame at a time, each frame once.
+Labels and truth are whatever :func:`napari_mosam.core.images.label_files.open_labels` takes: stacks of shape (T, Y, X)
+with one id per object, 0 = background, as arrays or on disk. They are read one frame at a time, each frame once.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -19,7 +19,6 @@ from napari_mosam.core.evaluation.scores import Evaluation, FrameScore, Scores, 
 __all__ = [
     "CtcMeasures",
     "Evaluation",
-    "Relabelled",
     "Scores",
     "boundary_f",
     "ctc_measures",
@@ -135,28 +134,6 @@ def match_ids(labels: Any, truth: Any, frame: int) -> dict[int, int]:
     """
     pair = LabelPair(labels, truth, [frame])
     return Overlaps.of(pair.track_frame(frame), pair.truth_frame(frame)).assignment()
-
-
-class Relabelled:
-    """A label stack with other ids; what has no new id becomes background. Frames are read when asked for.
-
-    Parameters
-    ----------
-    labels : array_like of int, shape (T, Y, X)
-    new_ids : mapping of int to int
-        Id in `labels` -> id here.
-    """
-
-    def __init__(self, labels: Any, new_ids: Mapping[int, int]) -> None:
-        self._labels, self._new_ids = labels, dict(new_ids)
-        self.shape: tuple[int, ...] = tuple(labels.shape)
-        self.dtype = np.dtype(np.int64)
-
-    def __getitem__(self, t: int) -> NDArray[np.int64]:
-        """Frame t, shape (Y, X)."""
-        frame = LabelFrame.of(np.asarray(self._labels[t]))
-        values = [0, *(self._new_ids.get(i, 0) for i in frame.ids.tolist())]
-        return np.array(values, np.int64)[frame.ranks]
 
 
 class ScoreAccumulator:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.masks.region import Region
 
 MATCHED_IOU, MATCHED_SHARE = 0.1, 0.5
@@ -127,28 +128,23 @@ class LabelPair:
 
     Parameters
     ----------
-    labels, truth : array_like of int, shape (T, Y, X)
+    labels, truth : LabelStack, array_like or path
+        What :func:`open_labels` takes; truth may lack frames.
     frames : iterable of int, optional
-        Frames to read, in this order; all by default.
+        Frames to read, in this order; by default all that both have.
 
     Raises
     ------
-    ValueError
-        For stacks of another or of unequal shape, and for frames that are not there.
+    LabelError
+        For stacks of unequal shape, for what holds no labels, and for frames that are not there.
     """
 
     def __init__(self, labels: Any, truth: Any, frames: Iterable[int] | None = None) -> None:
-        self._labels, self._truth = (_stack(s, name) for s, name in ((labels, "labels"), (truth, "truth")))
-        shapes = tuple(self._labels.shape), tuple(self._truth.shape)
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"labels have the shape {shapes[0]} and the truth has {shapes[1]} (T, Y, X); give both of one movie"
-            )
-        self.n_frames: int = shapes[0][0]
-        self.frames = tuple(range(self.n_frames)) if frames is None else tuple(int(t) for t in frames)
-        outside = [t for t in self.frames if not 0 <= t < self.n_frames]
-        if outside:
-            raise ValueError(f"frame {outside[0]} is not there; the labels have frames 0 to {self.n_frames - 1}")
+        self._labels, self._truth = open_labels(labels, "the label array"), open_labels(truth, "the truth array")
+        self._truth.check_fit(self._labels.shape, self._labels.name, whole=True)
+        self.n_frames = self._labels.shape[0]
+        both = [t for t in self._labels.frames if t in self._truth.frames]
+        self.frames = tuple(both) if frames is None else tuple(int(t) for t in frames)
 
     def __iter__(self) -> Iterator[tuple[int, LabelFrame, LabelFrame]]:
         """Frame number, labels and truth of every frame in turn."""
@@ -156,24 +152,8 @@ class LabelPair:
 
     def track_frame(self, t: int) -> LabelFrame:
         """Read a frame of the labels."""
-        return LabelFrame.of(_read(self._labels, t, "labels"))
+        return LabelFrame.of(self._labels[t])
 
     def truth_frame(self, t: int) -> LabelFrame:
         """Read a frame of the truth."""
-        return LabelFrame.of(_read(self._truth, t, "truth"))
-
-
-def _stack(given: Any, name: str) -> Any:
-    stack = given if hasattr(given, "shape") else np.asarray(given)
-    if len(stack.shape) != 3:
-        raise ValueError(f"{name} have the shape {tuple(stack.shape)}; allowed: (T, Y, X); add a time axis: x[None]")
-    return stack
-
-
-def _read(stack: Any, t: int, name: str) -> NDArray[Any]:
-    pixels = np.asarray(stack[t])
-    if pixels.dtype.kind not in "iub":
-        raise ValueError(f"{name} are of {pixels.dtype}; allowed: whole numbers, the ids of objects, 0 = background")
-    if pixels.size and pixels.min() < 0:
-        raise ValueError(f"{name} hold the id {pixels.min()} on frame {t}; ids are positive, 0 = background")
-    return pixels
+        return LabelFrame.of(self._truth[t])

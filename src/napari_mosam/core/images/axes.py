@@ -123,7 +123,7 @@ def plan_frames(
     MovieError
         For an empty movie, a dtype that is not a number, axes that do not fit, or a choice that is missing.
     """
-    _check_pixels(name, shape, dtype)
+    check_pixels(name, shape, dtype)
     if given is not None:
         axes = _given_axes(name, given, shape)
     elif found is not None and len(found) == len(shape):
@@ -134,7 +134,8 @@ def plan_frames(
     return FramePlan(axes, shape, _fixed_indices(name, axes, shape, channel, z))
 
 
-def _check_pixels(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def check_pixels(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """MovieError for an array of unknown size, without pixels, or of what is no number."""
     if any(math.isnan(n) for n in shape):
         raise MovieError(f"{name} has an unknown size {shape}: call compute_chunk_sizes() on the dask array first")
     if 0 in shape:

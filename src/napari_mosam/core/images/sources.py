@@ -118,7 +118,7 @@ def open_source(given: Any) -> Source:
 
     if isinstance(given, zarr.Group):
         with _as_movie_error("the zarr group cannot be opened"):
-            return _open_group(given, given.basename or "zarr group")
+            return open_group(given, given.basename or "zarr group")
     raise MovieError(
         f"a movie cannot be read from a {type(given).__name__}; allowed: an array (numpy, dask, zarr), {ALLOWED}"
     )
@@ -178,7 +178,7 @@ def _open_file(path: Path) -> Source:
 
 
 def _open_folder(path: Path) -> Source:
-    if any((path / name).exists() for name in _ZARR_FILES):
+    if is_zarr(path):
         return _open_zarr(path)
     if path.suffix == ".zarr":
         raise MovieError(
@@ -187,6 +187,11 @@ def _open_folder(path: Path) -> Source:
     known = TIFF_SUFFIXES | IMAGE_SUFFIXES
     images = [p for p in path.iterdir() if p.suffix.lower() in known and not p.name.startswith(".")]
     return _open_files(sorted(images, key=natural_key), str(path))
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr store, whatever its name."""
+    return any((path / name).exists() for name in _ZARR_FILES)
 
 
 def natural_key(path: Path) -> list[str | int]:
@@ -224,36 +229,49 @@ def _open_zarr(path: Path) -> Source:
     import zarr
 
     node = open_zarr(path)
-    return _zarr_source(node, path.name) if isinstance(node, zarr.Array) else _open_group(node, path.name)
+    return zarr_source(node, path.name) if isinstance(node, zarr.Array) else open_group(node, path.name)
 
 
-def _zarr_source(array: Any, name: str, axes: str | None = None) -> Source:
+def zarr_source(array: Any, name: str, axes: str | None = None) -> Source:
+    """A zarr array on disk, with the axes of an OME-Zarr image where it belongs to one."""
     check_codecs(name, array.metadata.to_dict())
     kind = f"zarr v{array.metadata.zarr_format}" + (", OME" if axes else "")
     return Source(name, kind, array, axes or _dimension_axes(array), _chunks(array), is_file=True)
 
 
-def _open_group(group: Any, name: str) -> Source:
+def open_group(group: Any, name: str) -> Source:
+    """The one image in a zarr group; MovieError for a result of ours, and where there is none or more than one."""
     attrs = dict(group.attrs)
     if RESULT_MARK in attrs:
         raise MovieError(
             f"{name} is a result of 'mosam track', not a movie; 'mosam info' describes it, and its label image is "
             f"{name}/labels"
         )
-    ome = attrs["ome"] if isinstance(attrs.get("ome"), Mapping) else attrs
+    ome = ome_metadata(group)
     if ome.get("multiscales"):
-        scales = ome["multiscales"][0]
-        level0 = group[scales["datasets"][0]["path"]]
-        return _zarr_source(level0, name, _ome_axes(scales.get("axes"), level0.ndim))
+        return open_multiscales(group, name)
     images, arrays = dict(group.groups()), dict(group.arrays())
     if "bioformats2raw.layout" in ome and len(images.keys() - {"OME"}) == 1:
-        return _open_group(next(g for key, g in images.items() if key != "OME"), name)
+        return open_group(next(g for key, g in images.items() if key != "OME"), name)
     if len(arrays) == 1:
-        return _zarr_source(next(iter(arrays.values())), name)
+        return zarr_source(next(iter(arrays.values())), name)
     inside = ", ".join(sorted([*arrays, *images])) or "nothing"
     raise MovieError(
         f"{name} is a zarr group without one image in it; it holds: {inside}; give the path of one of them"
     )
+
+
+def ome_metadata(group: Any) -> Mapping[str, Any]:
+    """What OME-Zarr says of a group: in a block of its own from version 0.5 on."""
+    attrs = dict(group.attrs)
+    return attrs["ome"] if isinstance(attrs.get("ome"), Mapping) else attrs
+
+
+def open_multiscales(group: Any, name: str) -> Source:
+    """The full resolution of an OME-Zarr image, however its levels are called."""
+    scales = ome_metadata(group)["multiscales"][0]
+    level0 = group[scales["datasets"][0]["path"]]
+    return zarr_source(level0, name, _ome_axes(scales.get("axes"), level0.ndim))
 
 
 def _ome_axes(axes: Sequence[Any] | None, n_axes: int) -> str:

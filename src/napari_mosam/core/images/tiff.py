@@ -157,8 +157,14 @@ def tiff_axes(path: Path) -> str:
         return str(tiff.series[0].axes)
 
 
-def read_image(path: Path) -> NDArray[Any]:
+def read_image(path: Path, *, indices: bool = False) -> NDArray[Any]:
     """Read a PNG or JPEG image: (Y, X) or (Y, X, S).
+
+    Parameters
+    ----------
+    path : Path
+    indices : bool
+        Of an image with a palette, give the number of each pixel's colour instead of the colour.
 
     Raises
     ------
@@ -174,11 +180,12 @@ def read_image(path: Path) -> NDArray[Any]:
         try:
             with Image.open(file, formats=("PNG", "JPEG")) as header:
                 n_bytes = header.width * header.height * len(header.getbands()) * _MOST_BYTES * _n_pictures(header)
+                mode = "P" if indices and header.mode == "P" else None
         except Image.DecompressionBombError as error:
             raise Refused(f"{path.name} is too large a picture ({error}); save it as TIFF or zarr") from error
         require_room(n_bytes, f"the picture in {path.name}", SMALLER)
         file.seek(0)
-        return np.asarray(iio.imread(file, plugin="pillow"))
+        return np.asarray(iio.imread(file, plugin="pillow", mode=mode))
 
 
 def _n_pictures(header: Any) -> int:

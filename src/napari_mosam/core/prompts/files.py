@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import StringIO
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,19 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.config.json_files import read_json, read_text
-from napari_mosam.core.images.places import RESULT_MARK, settled
-from napari_mosam.core.images.tiff import read_image
-from napari_mosam.core.images.zarr_files import open_zarr, require_frame_room
+from napari_mosam.core.images.label_files import FILE_SUFFIXES, is_pattern, open_labels
+from napari_mosam.core.images.labels import LabelError
+from napari_mosam.core.images.places import is_result, settled
+from napari_mosam.core.images.zarr_files import open_zarr
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError, label_masks
 from napari_mosam.core.results.progress import ResultProgress
 
 JSON_KEYS = ("object", "frame", "point", "positive", "box", "mask")
 CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
-_BYTES_OF_ID = 24
-"""That sorting a frame of labels takes of each pixel."""
-
 MAX_BYTES = 100_000_000
 """Of a table of prompts."""
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".npy", ".zarr")
 _LARGEST = 2**53  # beyond it numbers are no longer told apart
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
@@ -45,7 +41,8 @@ def load_prompts(path: str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
     Parameters
     ----------
     path : str or Path
-        ``.json`` (a list of records), ``.csv``, or a label image: ``.tif``, ``.png``, ``.npy`` or ``.zarr``.
+        ``.json`` (a list of records), ``.csv``, or labels of any kind that :func:`open_labels` takes: a TIFF, PNG,
+        ``.npy`` or ``.npz`` file, a zarr, OME-Zarr or Cell Tracking Challenge folder, a result.
     shape_tyx : tuple of int
         Shape (T, Y, X) of the movie.
 
@@ -69,7 +66,8 @@ def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
         prompts = Prompts(_reader(path)(path, shape_tyx))
         prompts.check(shape_tyx)
     except PromptError as error:
-        raise PromptError(f"{path.name}: {error}") from None
+        said = str(error)
+        raise PromptError(said if path.name in said else f"{path.name}: {said}") from None
     return prompts
 
 
@@ -88,17 +86,16 @@ def named_masks(path: Path) -> list[Path]:
 
 
 def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
-    try:
+    with _as_prompt_error():
         refuse_address(path, "a prompts file")
-    except Refused as error:
-        raise PromptError(str(error)) from None
-    suffix = path.suffix.lower()
-    readers = {".json": _read_json, ".csv": _read_csv} | dict.fromkeys(IMAGE_SUFFIXES, _read_labels)
-    if suffix not in readers:
-        raise PromptError(f"'{suffix}' is no kind of prompts file; allowed: {', '.join(readers)}")
-    if not settled(path).exists():
+    if not settled(path).exists() and not is_pattern(path):
         raise PromptError(f"there is no such file ({path}); check the path")
-    return readers[suffix]
+    if path.is_dir() or is_pattern(path):
+        return _read_labels
+    readers = {".json": _read_json, ".csv": _read_csv} | dict.fromkeys(FILE_SUFFIXES, _read_labels)
+    if path.suffix.lower() not in readers:
+        raise PromptError(f"'{path.suffix}' is no kind of prompts file; allowed: {', '.join(readers)}, and .zarr")
+    return readers[path.suffix.lower()]
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -227,17 +224,14 @@ def _coordinates(record: Record, key: str, form: str, n: int) -> Any:
 def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     if not isinstance(name, str):
         raise PromptError(f"'mask' is {name!r:.80}; give the path of a mask image, relative to the prompts file")
-    try:
-        refuse_address(name, "a mask")
-    except Refused as error:
-        raise PromptError(str(error)) from None
-    path = folder / name
-    if path.suffix.lower() not in IMAGE_SUFFIXES or not path.exists():
-        raise PromptError(f"mask '{name}' is no {', '.join(IMAGE_SUFFIXES)} beside the prompts file; check the path")
-    with _Stack(path) as stack:
-        if stack.shape != shape_tyx[1:]:
-            raise PromptError(f"mask '{name}' has shape {stack.shape}; it must be 2-D (Y, X) = {shape_tyx[1:]}")
-        mask = stack.read()
+    path = _mask_path(name, folder)
+    with _as_prompt_error():
+        stack = open_labels(path)
+        if stack.shape != (1, *shape_tyx[1:]):
+            raise PromptError(
+                f"mask '{name}' has the shape {stack.shape} (T, Y, X); give one of {shape_tyx[1:]} (Y, X)"
+            )
+        mask = stack[stack.frames[0]]
     values = np.unique(mask[mask != 0])
     if values.size > 1:
         raise PromptError(
@@ -247,88 +241,44 @@ def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     return mask
 
 
+def _mask_path(name: str, folder: Path) -> Path:
+    with _as_prompt_error():
+        refuse_address(name, "a mask")
+    path = folder / name
+    if not path.exists():
+        raise PromptError(f"mask '{name}' does not lie beside the prompts file; check the path")
+    return path
+
+
 # --- label images ----------------------------------------------------------------------------------------------------
 
 
 def _read_labels(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    with _Stack(path) as stack:
-        n_frames = stack.shape[0] if len(stack.shape) == 3 else 1
-        if len(stack.shape) not in (2, 3) or stack.shape[-2:] != shape_tyx[1:] or n_frames > shape_tyx[0]:
-            raise PromptError(
-                f"the label image has shape {stack.shape}; give (Y, X) = {shape_tyx[1:]} for frame 0, "
-                f"or (T, Y, X) = {shape_tyx}"
-            )
-        frames = (label_masks(stack.read(t), t) for t in range(n_frames))
-        yield from chain.from_iterable(frames)
+    with _as_prompt_error():
+        stack = open_labels(path)
+        stack.check_fit(shape_tyx, "the movie", whole=False)
+        _warn_of_half(path)
+    if not stack.linked and len(stack.frames) > 1:
+        raise PromptError(
+            "segmentation truth numbers the objects of every frame anew, so it does not say which are the same; give "
+            "tracking truth, or one of its files to prompt frame 0"
+        )
+    for t in stack.frames:
+        with _as_prompt_error():
+            frame = stack[t]
+        yield from label_masks(frame, t)
 
 
-class _Stack:
-    """An image file of any supported kind, read one frame at a time; axes of length 1 before (T, Y, X) are dropped."""
-
-    def __init__(self, path: Path) -> None:
-        self._close: Callable[[], object] = lambda: None
-        self._name = path.name
-        with _reporting_damage(path.name):
-            self._array = self._open(path)
-        full = tuple(int(n) for n in self._array.shape)
-        surplus = [axis for axis, n in enumerate(full[: max(len(full) - 2, 0)]) if n == 1]
-        self._dropped = set(surplus[: max(len(full) - 3, 0)])
-        self.shape = tuple(n for axis, n in enumerate(full) if axis not in self._dropped)
-
-    def __enter__(self) -> "_Stack":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def read(self, t: int = 0) -> NDArray[Any]:
-        """Frame t (Y, X)."""
-        rest = iter((t,) if len(self.shape) == 3 else ())
-        leading = range(self._array.ndim - 2)
-        with _reporting_damage(self._name):
-            require_frame_room(self._array, f"one frame of '{self._name}'", _BYTES_OF_ID)
-            return np.asarray(self._array[tuple(0 if axis in self._dropped else next(rest) for axis in leading)])
-
-    def _open(self, path: Path) -> Any:
-        suffix = path.suffix.lower()
-        if suffix == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        if suffix == ".png":
-            return read_image(path)
-        return _open_zarr(path) if suffix == ".zarr" else self._open_tiff(path)
-
-    def _open_tiff(self, path: Path) -> Any:
-        import tifffile
-        import zarr
-
-        store = tifffile.imread(path, aszarr=True, level=0)
-        self._close = store.close
-        return zarr.open_array(store, mode="r")
+def _warn_of_half(path: Path) -> None:
+    if is_result(settled(path)):
+        progress = ResultProgress.read(open_zarr(settled(path)))
+        if not progress.complete:
+            logger.warning("%s is half a result: %s", path, progress)
 
 
 @contextmanager
-def _reporting_damage(name: str) -> Iterator[None]:
+def _as_prompt_error() -> Iterator[None]:
     try:
         yield
-    except PromptError:
-        raise
-    except Refused as error:
-        raise PromptError(f"'{name}' is not read: {error}") from error
-    except Exception as error:  # whatever the reader of that format raises for a broken file
-        raise PromptError(f"'{name}' cannot be read ({error}); is it damaged?".replace("\n", " ")) from error
-
-
-def _open_zarr(path: Path) -> Any:
-    import zarr
-
-    opened = open_zarr(settled(path))
-    if isinstance(opened, zarr.Array):
-        return opened
-    if RESULT_MARK in opened.attrs:
-        progress = ResultProgress.read(opened)
-        if not progress.complete:
-            logger.warning("%s is half a result: %s", path, progress)
-    for name in ("labels", "0"):
-        if name in opened and isinstance(opened[name], zarr.Array):
-            return opened[name]
-    raise PromptError("the zarr group holds no array 'labels' or '0'; give the path of the label array itself")
+    except (LabelError, Refused) as error:
+        raise PromptError(str(error)) from error

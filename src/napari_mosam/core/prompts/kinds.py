@@ -13,6 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_mosam.core.images.labels import LabelError, as_ids
+
 
 class PromptError(ValueError):
     """A prompt that cannot be used; the message says which one, why, and what is allowed."""
@@ -177,13 +179,10 @@ def label_masks(labels_yx: NDArray[Any], frame: int) -> list[MaskPrompt]:
 
 
 def _as_ids(labels: NDArray[Any], frame: int) -> NDArray[Any]:
-    if labels.dtype.kind not in "buif":
-        raise PromptError(f"labels of type {labels.dtype} cannot be read; give whole numbers, 0 = background")
-    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.floor(labels))).all():
-        raise PromptError(f"frame {frame} of the labels holds fractions; ids are whole numbers, 0 = background")
-    if labels.size and labels.min() < 0:
-        raise PromptError(f"frame {frame} of the labels holds {labels.min():g}; ids are 1 or more, 0 = background")
-    return labels if labels.dtype.kind in "ui" else labels.astype(np.int64)
+    try:
+        return as_ids(labels, f"frame {frame} of the labels")
+    except LabelError as error:
+        raise PromptError(str(error)) from error
 
 
 def _require_finite(prompt: Prompt, name: str, given: Sequence[float], form: str, n: int) -> None:
