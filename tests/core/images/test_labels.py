@@ -314,7 +314,10 @@ REFUSED = {
         r"a\.tif holds colours \(3 values per pixel\), which are no ids; give the label image",
     ),
     "array of colours": (lambda f: numpy_file(f / "a.npy", np.zeros((*FRAME, 4), np.uint8)), "holds colours"),
-    "jpeg": (lambda f: frames(f / "a").rename(f / "a.jpg"), None),
+    "jpeg": (
+        lambda f: jpeg(f / "a.jpg"),
+        r"'\.jpg' is no kind of prompts file|a\.jpg holds no labels, JPEG changes ids",
+    ),
     "planes": (
         lambda f: numpy_file(f / "a.npy", np.zeros((2, 4, *FRAME), np.uint8)),
         r"a\.npy has the shape \(2, 4, 20, 30\), more than \(T, Y, X\)",
@@ -352,10 +355,11 @@ REFUSED = {
     ),
     "nothing": (lambda f: ctc(f / "a", "none", ()), "a holds no label image; allowed: a TIFF, PNG"),
 }
-REFUSED["jpeg"] = (
-    lambda f: Image.fromarray(STACK[0]).save(f / "a.jpg") or f / "a.jpg",
-    r"'\.jpg' is no kind of prompts file|a\.jpg holds no labels, JPEG changes ids",
-)
+
+
+def jpeg(path: Path) -> Path:
+    Image.fromarray(STACK[0]).save(path)
+    return path
 
 
 def _damaged(path: Path) -> Path:

@@ -18,7 +18,8 @@ from napari_mosam.core.prompts.collection import (
     Prompts,
     polygon_mask,
 )
-from napari_mosam.core.prompts.files import CSV_COLUMNS, load_prompts
+from napari_mosam.core.prompts.files import load_prompts
+from napari_mosam.core.prompts.tables import CSV_COLUMNS
 
 SHAPE = (4, 20, 30)
 FRAME = SHAPE[1:]

@@ -1,5 +1,6 @@
 """JSON from strangers: of a bounded size and depth, no key twice, no number that nothing can hold."""
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ MAX_DIGITS = 20
 
 
 def read_json(path: Path, max_bytes: int) -> Any:
-    """Parse a JSON file in UTF-8, with or without a byte order mark.
+    """Parse a JSON file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Raises
     ------
@@ -25,15 +26,17 @@ def read_json(path: Path, max_bytes: int) -> Any:
 
 
 def read_text(path: Path, max_bytes: int) -> str:
-    """Read a file in UTF-8, with or without a byte order mark, that has at most so many bytes; else as `read_json`."""
+    """Read a file in UTF-8, or in UTF-16 with its mark, that has at most so many bytes; else as `read_json`."""
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise Refused(f"the file has more than {max_bytes / 1000:,.0f} kB, the most that is read")
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Refused(f"the file is not text in UTF-8 ({error.reason} at byte {error.start})") from error
+        why = f"{error.reason} at byte {error.start}"
+        raise Refused(f"the file is not text in UTF-8 ({why}); save it as UTF-8") from error
 
 
 def parse_json(text: str | bytes, *, unique: bool = True) -> Any:

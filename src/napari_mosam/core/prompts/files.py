@@ -1,36 +1,39 @@
 """Prompts from files: a JSON list of records, a CSV table, or a label image."""
 
-import csv
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import StringIO
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, refuse_address
-from napari_mosam.core.config.json_files import read_json, read_text
+from napari_mosam.core.config.json_files import read_json
 from napari_mosam.core.images.label_files import FILE_SUFFIXES, is_pattern, open_labels
 from napari_mosam.core.images.labels import LabelError
 from napari_mosam.core.images.places import is_result, settled
 from napari_mosam.core.images.zarr_files import open_zarr
 from napari_mosam.core.prompts.collection import Prompts
-from napari_mosam.core.prompts.kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError, label_masks
+from napari_mosam.core.prompts.kinds import (
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    PromptError,
+    label_masks,
+    polygon_mask,
+)
+from napari_mosam.core.prompts.tables import MAX_BYTES, Numbered, Record, table_records
 from napari_mosam.core.results.progress import ResultProgress
 
-JSON_KEYS = ("object", "frame", "point", "positive", "box", "mask")
-CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
-MAX_BYTES = 100_000_000
-"""Of a table of prompts."""
-
+KINDS = ("point", "box", "polygon", "mask")
+JSON_KEYS = ("object", "frame", "positive", *KINDS)
+TABLE_SUFFIXES = (".csv", ".tsv")
 _LARGEST = 2**53  # beyond it numbers are no longer told apart
-_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 Shape = tuple[int, int, int]
-Record = Mapping[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -73,15 +76,11 @@ def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
 
 def named_masks(path: Path) -> list[Path]:
     """The mask files that a prompts file names, as far as it can be read."""
-    with suppress(PromptError, OSError):
-        if path.suffix.lower() == ".json":
-            records = _json_records(path)
-        elif path.suffix.lower() == ".csv":
-            records = _csv_records(path)
-        else:
-            return []
-        masks = [record["mask"] for record in records if isinstance(record, dict) and "mask" in record]
-        return [path.parent / mask for mask in masks if isinstance(mask, str)]
+    readers = {".json": _json_records} | dict.fromkeys(TABLE_SUFFIXES, table_records)
+    with suppress(PromptError, OSError, KeyError):
+        records = readers[path.suffix.lower()](path)
+        masks = [record["mask"] for _, record in records if isinstance(record, dict) and "mask" in record]
+        return [_beside(mask, path.parent) for mask in masks if isinstance(mask, str)]
     return []
 
 
@@ -92,7 +91,8 @@ def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
         raise PromptError(f"there is no such file ({path}); check the path")
     if path.is_dir() or is_pattern(path):
         return _read_labels
-    readers = {".json": _read_json, ".csv": _read_csv} | dict.fromkeys(FILE_SUFFIXES, _read_labels)
+    readers = {".json": _read_json} | dict.fromkeys(TABLE_SUFFIXES, _read_table)
+    readers |= dict.fromkeys(FILE_SUFFIXES, _read_labels)
     if path.suffix.lower() not in readers:
         raise PromptError(f"'{path.suffix}' is no kind of prompts file; allowed: {', '.join(readers)}, and .zarr")
     return readers[path.suffix.lower()]
@@ -105,67 +105,26 @@ def _read_json(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
     yield from _parse_all(_json_records(path), path.parent, shape_tyx)
 
 
-def _json_records(path: Path) -> list[Any]:
+def _json_records(path: Path) -> list[Numbered]:
     try:
         records = read_json(path, MAX_BYTES)
     except Refused as error:
         raise PromptError(f"{error}; give a list of records in JSON") from None
     if not isinstance(records, list):
         raise PromptError(f"holds a {type(records).__name__}; give a list of records: [{{...}}, {{...}}]")
-    return records
+    return list(enumerate(records, 1))
 
 
-def _read_csv(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    yield from _parse_all(_csv_records(path), path.parent, shape_tyx)
+def _read_table(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    yield from _parse_all(table_records(path), path.parent, shape_tyx)
 
 
-def _csv_records(path: Path) -> list[Any]:
-    try:
-        table = csv.DictReader(StringIO(read_text(path, MAX_BYTES), newline=""), skipinitialspace=True, strict=True)
-        rows = list(table)
-    except (csv.Error, Refused) as error:
-        raise PromptError(f"not a valid CSV table ({error})") from None
-    columns = table.fieldnames or ()
-    twice = [column for column in columns if column and columns.count(column) > 1]
-    if twice:
-        raise PromptError(f"the column '{twice[0]:.40}' stands twice; give it once")
-    return [_from_row(n, row) for n, row in enumerate(rows, 1)]
-
-
-def _parse_all(records: list[Any], folder: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    for n, record in enumerate(records, 1):
+def _parse_all(records: list[Numbered], folder: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+    for n, record in records:
         try:
             yield _parse(record, folder, shape_tyx)
         except PromptError as error:
             raise PromptError(f"record {n}: {error}") from None
-
-
-def _from_row(n: int, row: Mapping[Any, Any]) -> Record:
-    cells = {key: value for key, value in row.items() if value not in (None, "")}
-    unknown = [str(key) for key in row if key not in CSV_COLUMNS]
-    if unknown:
-        column = "more cells than columns" if unknown == ["None"] else f"unknown column '{unknown[0]}'"
-        raise PromptError(f"record {n}: {column}; allowed, separated by commas: {','.join(CSV_COLUMNS)}")
-    record = {key: cells[key] for key in ("object", "frame", "mask") if key in cells}
-    groups = {"point": ("y", "x"), "box": ("y0", "x0", "y1", "x1")}
-    for name, columns in groups.items():
-        if any(column in cells for column in columns):
-            record[name] = [_to_number(cells.get(column, "")) for column in columns]
-    if "positive" in cells:
-        record["positive"] = _to_sign(cells["positive"])
-    return record | {key: _to_number(cells[key]) for key in ("object", "frame") if key in cells}
-
-
-def _to_number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _to_sign(text: str) -> bool | str:
-    word = text.strip().lower()
-    return word in _TRUE if word in (*_TRUE, *_FALSE) else text
 
 
 def _parse(record: Any, folder: Path, shape_tyx: Shape) -> Prompt:
@@ -178,7 +137,8 @@ def _parse(record: Any, folder: Path, shape_tyx: Shape) -> Prompt:
         raise PromptError(f"'positive': false belongs to a point; a {kind} always shows the object")
     if kind == "box":
         return BoxPrompt(object_id, frame, _coordinates(record, "box", "[y0, x0, y1, x1]", 4))
-    return MaskPrompt.from_frame(object_id, frame, _read_mask(record["mask"], folder, shape_tyx))
+    mask = _filled(record, shape_tyx) if kind == "polygon" else _read_mask(record["mask"], folder, shape_tyx)
+    return MaskPrompt.from_frame(object_id, frame, mask)
 
 
 def _kind(record: Any) -> str:
@@ -187,9 +147,11 @@ def _kind(record: Any) -> str:
     unknown = [key for key in record if key not in JSON_KEYS]
     if unknown:
         raise PromptError(f"unknown key '{unknown[0]}'; allowed: {', '.join(JSON_KEYS)}")
-    kinds = [kind for kind in ("point", "box", "mask") if kind in record]
+    kinds = [kind for kind in KINDS if kind in record]
     if len(kinds) != 1:
-        raise PromptError(f"has {' and '.join(kinds) or 'no point, box or mask'}; give exactly one of point, box, mask")
+        raise PromptError(
+            f"has {' and '.join(kinds) or 'no point, box or mask'}; give exactly one of {', '.join(KINDS)}"
+        )
     return kinds[0]
 
 
@@ -221,6 +183,17 @@ def _coordinates(record: Record, key: str, form: str, n: int) -> Any:
     return tuple(float(v) for v in values)
 
 
+def _filled(record: Record, shape_tyx: Shape) -> NDArray[np.bool_]:
+    corners = record["polygon"]
+    if not isinstance(corners, list) or not all(map(_is_corner, corners)):
+        raise PromptError(f"'polygon' is {corners!r:.80}; give a list of corners [[y, x], [y, x], [y, x], ...]")
+    return polygon_mask(corners, shape_tyx[1:])
+
+
+def _is_corner(given: Any) -> bool:
+    return isinstance(given, list) and len(given) == 2 and all(map(_is_number, given))
+
+
 def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     if not isinstance(name, str):
         raise PromptError(f"'mask' is {name!r:.80}; give the path of a mask image, relative to the prompts file")
@@ -244,10 +217,16 @@ def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
 def _mask_path(name: str, folder: Path) -> Path:
     with _as_prompt_error():
         refuse_address(name, "a mask")
-    path = folder / name
+    path = _beside(name, folder)
     if not path.exists():
         raise PromptError(f"mask '{name}' does not lie beside the prompts file; check the path")
     return path
+
+
+def _beside(name: str, folder: Path) -> Path:
+    """A file that is named relative to a folder, also by a name that was written on Windows."""
+    path = folder / name
+    return path if path.exists() else folder / PureWindowsPath(name).as_posix()
 
 
 # --- label images ----------------------------------------------------------------------------------------------------

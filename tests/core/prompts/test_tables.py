@@ -1,0 +1,169 @@
+"""Tables of prompts as spreadsheets, napari and TrackMate write them."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from napari_builtins.io import napari_write_points, napari_write_shapes
+
+from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, PromptError, polygon_mask
+from napari_mosam.core.prompts.files import load_prompts, named_masks
+
+SHAPE = (6, 50, 70)
+POINT = PointPrompt(1, 0, (40.5, 60.25))
+
+SPREADSHEETS = {
+    "commas": "object,frame,y,x\n1,0,40.5,60.25\n",
+    "semicolons and decimal commas": "object;frame;y;x\n1;0;40,5;60,25\n",
+    "semicolons": "object;frame;y;x\r\n1;0;40.5;60.25\r\n",
+    "tabs": "object\tframe\ty\tx\n1\t0\t40.5\t60.25\n",
+    "mark, empty rows, empty cells": "\ufeffobject,frame,y,x,,\r\n1,0,40.5,60.25,,\r\n,,,,,\r\n\r\n",
+    "capitals and spaces": "Object, Frame , Y, X\n1, 0, 40.5 , 60.25\n",
+    "row numbers": ",object,frame,y,x\n0,1,0,40.5,60.25\n",
+    "whole numbers with a point": "object,frame,y,x\n1.0,0.0,40.5,60.25\n",
+    "columns that stay empty": "object,frame,y,x,z,y0,positive\n1,0,40.5,60.25,,,\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("kind", SPREADSHEETS)
+def test_a_table_is_read_however_a_spreadsheet_saves_it(tmp_path, kind, encoding):
+    (tmp_path / "p.csv").write_bytes(SPREADSHEETS[kind].removeprefix("\ufeff").encode(encoding))
+    assert load_prompts(tmp_path / "p.csv", SHAPE).items == (POINT,)
+
+
+def test_records_keep_the_numbers_of_their_rows(tmp_path):
+    (tmp_path / "p.csv").write_text("object,frame,y,x\n1,0,1,1\n,,,\n\n1,0,1,far\n")
+    with pytest.raises(PromptError, match=r"record 4: 'point' is \[1.0, 'far'\]"):
+        load_prompts(tmp_path / "p.csv", SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Object;frame;object;y\n", "the column 'object' stands twice"),
+        ("object;frame;size\n1;0;3\n", "record 1: unknown column 'size'; allowed: object,frame,y,x"),
+        ("object,frame,y,,x\n1,0,1,9,1\n", "record 1: a cell in a column without a name"),
+        ("object,frame,y,x\n1,0,1,1,,7\n", "record 1: more cells than columns"),
+        ("object,frame,y,x\n1,0,1,\xe4\n".encode("latin-1"), "not text in UTF-8 .*; save it as UTF-8"),
+        ("object,frame,y,x\n1,0,40,5,60\n", "more cells than columns"),
+        (b"\xff\xfeo\x00b", r"not text in UTF-8 \(truncated data at byte 4\)"),
+    ],
+)
+def test_what_is_no_table_of_prompts_is_refused(tmp_path, text, message):
+    (tmp_path / "p.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(PromptError, match=message):
+        load_prompts(tmp_path / "p.csv", SHAPE)
+
+
+def test_json_may_be_utf_16_too(tmp_path):
+    record = {"object": 1, "frame": 0, "point": [40.5, 60.25]}
+    (tmp_path / "p.json").write_text(json.dumps([record]), encoding="utf-16")
+    assert load_prompts(tmp_path / "p.json", SHAPE).items == (POINT,)
+
+
+def test_a_mask_that_was_named_on_windows_is_found_and_never_overwritten(tmp_path):
+    (tmp_path / "masks").mkdir()
+    tifffile.imwrite(tmp_path / "masks" / "c1.tif", np.pad(np.ones((3, 3), np.uint8), ((5, 42), (6, 61))))
+    (tmp_path / "p.json").write_text(r'[{"object": 1, "frame": 0, "mask": "masks\\c1.tif"}]')
+    (tmp_path / "p.csv").write_text("object;frame;mask\n1;0;masks\\c1.tif\n")
+    for name in ("p.json", "p.csv"):
+        assert load_prompts(tmp_path / name, SHAPE).items[0].origin == (5, 6)
+        assert named_masks(tmp_path / name) == [tmp_path / "masks" / "c1.tif"]
+
+
+def test_a_polygon_is_filled(tmp_path):
+    corners = [[1.5, 2.5], [1.5, 5.5], [4.5, 5.5], [4.5, 2.5]]
+    (tmp_path / "p.json").write_text(json.dumps([{"object": 3, "frame": 2, "polygon": corners}]))
+    (prompt,) = load_prompts(tmp_path / "p.json", SHAPE)
+    assert (prompt.object_id, prompt.frame) == (3, 2)
+    np.testing.assert_array_equal(prompt.to_frame(SHAPE[1:]), polygon_mask(corners, SHAPE[1:]))
+    for bad in ([[1, 2], [3]], "round", [[1, 2], [3, 4]], [[1, 2], [3, 4], [5, float("nan")]]):
+        (tmp_path / "p.json").write_text(json.dumps([{"object": 3, "frame": 2, "polygon": bad}]))
+        with pytest.raises(PromptError, match="record 1: ('polygon' is|a polygon needs at least 3)"):
+            load_prompts(tmp_path / "p.json", SHAPE)
+
+
+# --- napari ----------------------------------------------------------------------------------------------------------
+
+
+def test_points_that_napari_saved_are_objects_each(tmp_path):
+    path = napari_write_points(str(tmp_path / "p.csv"), np.array([[0, 40.5, 60.25], [2, 9, 10]]), {})
+    assert load_prompts(path, SHAPE).items == (POINT, PointPrompt(2, 2, (9, 10)))
+
+
+def test_points_of_our_layers_are_known_again(tmp_path):
+    features = {"object_id": np.array([7, 7, 9]), "sign": np.array(["+", "-", "+"], object)}
+    data = np.array([[0, 4, 6], [0, 9, 9], [5, 1, 2]], float)
+    path = napari_write_points(str(tmp_path / "p.csv"), data, {"properties": features})
+    wanted = (PointPrompt(7, 0, (4, 6)), PointPrompt(7, 0, (9, 9), positive=False), PointPrompt(9, 5, (1, 2)))
+    assert load_prompts(path, SHAPE).items == wanted
+
+
+@pytest.mark.parametrize(("place", "frame"), [((3, 4), 0), ((5, 3, 4), 5), ((5, 1, 3, 4), 5), ((5, 0, 2, 3, 4), 5)])
+def test_the_first_axis_is_time_and_the_last_two_are_the_place(tmp_path, place, frame):
+    path = napari_write_points(str(tmp_path / "p.csv"), np.array([place], float), {})
+    assert load_prompts(path, SHAPE).items == (PointPrompt(1, frame, (3, 4)),)
+
+
+def test_shapes_that_napari_saved_become_boxes_and_masks(tmp_path):
+    box = np.array([[1, 4, 6], [1, 4, 16], [1, 14, 16], [1, 14, 6]], float)
+    outline = np.array([[2, 20, 20], [2, 20, 30], [2, 33, 25]], float)
+    path = napari_write_shapes(
+        str(tmp_path / "p.csv"), [box, outline, box], {"shape_type": ["rectangle", "polygon", "ellipse"]}
+    )
+    first, second, third = load_prompts(path, SHAPE)
+    assert first == BoxPrompt(1, 1, (4, 6, 14, 16)) and third == BoxPrompt(3, 1, (4, 6, 14, 16))
+    assert (second.object_id, second.frame) == (2, 2)
+    np.testing.assert_array_equal(second.to_frame(SHAPE[1:]), polygon_mask(outline[:, 1:], SHAPE[1:]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("index,axis-0,axis-1,axis-2\n0,0,far,1\n", "record 1: 'axis-1' is 'far'; give a finite number"),
+        ("index,axis-0,axis-1,axis-2\n0,nan,1,1\n", "record 1: 'axis-0' is nan; give a finite number"),
+        ("index,axis-0,axis-1,axis-2,object_id\n0,0,1,1,\n", "record 1: 'object_id' is None; give a finite number"),
+        (
+            "index,shape-type,vertex-index,axis-0,axis-1\n0,line,0,1,1\n0,line,1,9,9\n",
+            "a shape of the type 'line' outlines no object; allowed: rectangle",
+        ),
+    ],
+)
+def test_marks_of_napari_that_are_none_are_refused(tmp_path, text, message):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(PromptError, match=message):
+        load_prompts(tmp_path / "p.csv", SHAPE)
+
+
+# --- TrackMate -------------------------------------------------------------------------------------------------------
+
+
+SPOTS = (
+    "LABEL,ID,TRACK_ID,QUALITY,POSITION_X,POSITION_Y,POSITION_Z,POSITION_T,FRAME\n"
+    "Label,Spot ID,Track ID,Quality,X,Y,Z,T,Frame\n"
+    "Label,Spot ID,Track ID,Quality,X,Y,Z,T,Frame\n"
+    ",,,(quality),({unit}),({unit}),({unit}),(sec),\n"
+    "ID11,11,0,2.0,60.25,40.5,0.0,0.0,0\n"
+    "ID12,12,,2.0,1.0,2.0,0.0,0.0,0\n"
+    "ID13,13,4,2.0,10.0,9.0,0.0,4.0,2\n"
+)
+
+
+def test_spots_of_trackmate_are_points_of_their_tracks(tmp_path):
+    (tmp_path / "spots.csv").write_text(SPOTS.replace("{unit}", "pixel"))
+    assert load_prompts(tmp_path / "spots.csv", SHAPE).items == (POINT, PointPrompt(5, 2, (9, 10)))
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        (SPOTS.replace("{unit}", "micron"), "micron"),
+        ("TRACK_ID,POSITION_X,POSITION_Y,FRAME\n0,1,1,0\n", "an unknown unit"),
+    ],
+)
+def test_spots_that_are_not_in_pixels_are_refused_with_the_cure(tmp_path, text, unit):
+    (tmp_path / "spots.csv").write_text(text)
+    with pytest.raises(PromptError, match=rf"the spots are in {unit}, but prompts are in pixels; in Fiji set"):
+        load_prompts(tmp_path / "spots.csv", SHAPE)
