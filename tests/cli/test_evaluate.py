@@ -125,6 +125,18 @@ def test_other_ids_are_matched_on_a_frame(job, capsys):
     assert one[2] == two[2] == "1.000"
 
 
+def test_objects_that_take_no_part_are_told(job, capsys):
+    write_result(job.folder / "out.zarr", np.choose(job.truth, (0, 1, 7)), ids=(1, 7))
+    said, _, one, together = run("out.zarr truth.tif --json r.json", capsys)
+    assert " ".join(said) == (
+        "not scored, since the other side has no such id: 1 of 2 objects of out.zarr (7) and 1 of 2 objects of "
+        "truth.tif (2)"
+    )
+    assert (one[0], together[-1]) == ("1", "1")
+    assert json.loads(Path("r.json").read_text())["unscored"] == {"result": [7], "truth": [2]}
+    assert len(run("out.zarr truth.tif --ids 1", capsys)) == 3
+
+
 # --- CTC -------------------------------------------------------------------------------------------------------------
 
 

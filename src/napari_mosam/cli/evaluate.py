@@ -54,6 +54,7 @@ class _Report:
     ctc: "CtcMeasures | None"
     matched: Mapping[int, int] | None
     partial: str | None = None
+    unscored: str | None = None
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -92,7 +93,8 @@ def _compare(arguments: argparse.Namespace) -> _Report:
     matched = None
     if arguments.match is not None:
         result, matched = _matched(arguments, result, truth)
-    return _Report(_scores(arguments, result, truth, frames), ctc, matched, partial)
+    scores = _scores(arguments, result, truth, frames)
+    return _Report(scores, ctc, matched, partial, _unscored(arguments, scores))
 
 
 def _half(arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels) -> str | None:
@@ -206,6 +208,18 @@ def _ctc(result: TrackedLabels, truth: TrackedLabels, frames: Sequence[int]) -> 
     return ctc_measures(result.labels, truth.labels, frames=frames, parents=parents, truth_parents=truth_parents)
 
 
+def _unscored(arguments: argparse.Namespace, evaluation: "Evaluation") -> str | None:
+    """How many objects take no part, where the user did not choose which do."""
+    sides = (
+        (evaluation.unscored_tracks, evaluation.track_ids, arguments.result),
+        (evaluation.unscored_truth, evaluation.truth_ids, arguments.truth),
+    )
+    left = [f"{len(ids)} of {len(there)} objects of {path} ({_listed(ids)})" for ids, there, path in sides if ids]
+    if not left or arguments.ids:
+        return None
+    return f"not scored, since the other side has no such id: {' and '.join(left)}"
+
+
 def _listed(numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:_SHOWN_IDS]))
     return shown + (f" and {len(numbers) - _SHOWN_IDS} more" if len(numbers) > _SHOWN_IDS else "") or "none"
@@ -219,6 +233,8 @@ def _as_text(report: _Report) -> str:
     if report.matched is not None:
         pairs = ", ".join(f"{old} -> {new}" for old, new in sorted(report.matched.items(), key=lambda p: p[1]))
         parts.append(f"ids matched (result -> truth): {pairs}")
+    if report.unscored:
+        parts.append(report.unscored)
     if report.evaluation is not None:
         parts.append(_table(report.evaluation))
     if report.ctc is not None:
@@ -268,6 +284,7 @@ def _as_json(arguments: argparse.Namespace, report: _Report) -> dict[str, Any]:
         "partial": report.partial,
         "matched_ids": None if report.matched is None else {str(k): v for k, v in report.matched.items()},
         "objects": [_plain(s) for s in evaluation.scores] if evaluation else [],
+        "unscored": _unscored_ids(evaluation) if evaluation else None,
         "all": _summary(evaluation) if evaluation else None,
         "ctc": _plain(report.ctc) if report.ctc else None,
     }
@@ -276,6 +293,10 @@ def _as_json(arguments: argparse.Namespace, report: _Report) -> dict[str, Any]:
 def _summary(evaluation: "Evaluation") -> dict[str, Any]:
     means = {name: _known(getattr(evaluation, name)) for name in _MEANS}
     return {"n_objects": len(evaluation.scores), **means, "switches": evaluation.switches, "lost": evaluation.lost}
+
+
+def _unscored_ids(evaluation: "Evaluation") -> dict[str, list[int]]:
+    return {"result": list(evaluation.unscored_tracks), "truth": list(evaluation.unscored_truth)}
 
 
 def _plain(found: Any) -> dict[str, Any]:

@@ -172,7 +172,7 @@ class ScoreAccumulator:
         for i, seen in sights.items():
             ious[i][[t for t, *_ in self._frames]] = [s.iou for s in seen]
         scores = tuple(scores_of(i, seen) for i, seen in sights.items())
-        return Evaluation(scores, ious, frozenset(self._truth_ids))
+        return Evaluation(scores, ious, frozenset(self._truth_ids), frozenset(self._track_ids))
 
     def _chosen(self) -> list[int]:
         if self._ids is not None:

@@ -66,11 +66,14 @@ class Evaluation:
         IoU per track and frame; NaN where the truth object is missing or the frame was not read.
     truth_ids : frozenset of int
         Every id in the truth on the frames that were read.
+    track_ids : frozenset of int
+        Every id in the labels there.
     """
 
     scores: tuple[Scores, ...]
     ious: Mapping[int, NDArray[np.float64]]
     truth_ids: frozenset[int]
+    track_ids: frozenset[int]
 
     @property
     def j(self) -> float:
@@ -106,6 +109,16 @@ class Evaluation:
     def lost(self) -> int:
         """Number of tracks that are lost at the end."""
         return sum(s.lost for s in self.scores)
+
+    @property
+    def unscored_truth(self) -> tuple[int, ...]:
+        """Ids in the truth that have no score."""
+        return tuple(sorted(self.truth_ids - {s.object_id for s in self.scores}))
+
+    @property
+    def unscored_tracks(self) -> tuple[int, ...]:
+        """Ids in the labels that have no score."""
+        return tuple(sorted(self.track_ids - {s.object_id for s in self.scores}))
 
     def of(self, object_id: int) -> Scores:
         """The scores of one track.
