@@ -260,6 +260,20 @@ def test_a_file_that_is_missing_is_named_and_no_frame_moves_up(tmp_path):
         load_prompts(folder, SHAPE)
 
 
+def test_numbers_that_are_times_cost_nothing(tmp_path):
+    folder = frames(tmp_path / "a", "img_2024010112{:04d}.tif")
+    (folder / "img_20240101120001.tif").rename(folder / "img_20250101120001.tif")
+    with pytest.raises(LabelError, match=r"20240101120001, 20240101120004 to 20250101120000 between"):
+        open_labels(folder)
+
+
+@pytest.mark.parametrize(("stem", "table"), [("man_track", "man_track.txt"), ("mask", "res_track.txt")])
+def test_a_track_needs_every_frame(tmp_path, stem, table):
+    with pytest.raises(LabelError, match=rf"lacks {stem}002\.tif; a track needs every frame"):
+        open_labels(ctc(tmp_path / "hole", stem, (0, 1, 3), table))
+    np.testing.assert_array_equal(open_labels(ctc(tmp_path / "late", stem, (1, 2, 3), table))[0], STACK[1])
+
+
 def test_two_series_in_one_folder_are_told_apart(tmp_path):
     folder = frames(tmp_path / "a", "exp_w1Red_t{}.tif")
     for path in list(folder.iterdir()):

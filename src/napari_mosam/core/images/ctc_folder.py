@@ -120,11 +120,12 @@ def _segmentation(numbers: dict[int, Path]) -> CtcFrames:
 
 
 def _tracks(folder: Path, stem: str, numbers: dict[int, Path], table: str) -> CtcFrames:
-    frames = tuple(sorted(numbers))
-    missing = set(range(frames[-1])) - numbers.keys()
-    if missing:
-        raise LabelError(f"{folder} lacks {stem}{min(missing):03d}.tif; a track needs every frame (is it all there?)")
-    return CtcFrames(tuple(numbers[t] for t in frames), frames, _read_parents(folder / table))
+    ordered = sorted(numbers)
+    missing = next((t for t, number in enumerate(ordered, ordered[0]) if t != number), None)
+    if missing is not None:
+        raise LabelError(f"{folder} lacks {stem}{missing:03d}.tif; a track needs every frame (is it all there?)")
+    files = tuple(numbers[t] for t in ordered)
+    return CtcFrames(files, tuple(range(len(files))), _read_parents(folder / table))
 
 
 def _number(file: Path, stem: str) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,9 @@ def _open_array(given: Any, name: str | None) -> Source:
 def _open_path(path: Path) -> LabelStack:
     if path.is_dir():
         return _open_folder(path)
+    if is_pattern(path):
+        return _open_files(list(path.parent.glob(path.name)), str(path))
     if not path.exists():
-        if is_pattern(path):
-            return _open_files(list(path.parent.glob(path.name)), str(path))
         raise LabelError(f"{path} does not exist; check the spelling; allowed: {ALLOWED}")
     return LabelStack.of(_open_file(path))
 
@@ -165,9 +166,9 @@ def _pattern(file: Path) -> str:
 
 
 def _check_gaps(numbers: Sequence[int], paths: Sequence[Path], name: str) -> None:
-    missing = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
-    if missing:
-        shown = ", ".join(map(str, missing[:6])) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+    gaps = [f"{a + 1}" if b == a + 2 else f"{a + 1} to {b - 1}" for a, b in pairwise(numbers) if b > a + 1]
+    if gaps:
+        shown = ", ".join(gaps[:6]) + (f" and {len(gaps) - 6} more gaps" if len(gaps) > 6 else "")
         raise LabelError(
             f"{name} lacks the files with number {shown} between {paths[0].name} and {paths[-1].name}, so which frames "
             "the others are is not certain; add them (without an object: an empty image), or, for truth on some frames "
