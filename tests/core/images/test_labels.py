@@ -330,7 +330,7 @@ REFUSED = {
     "array of colours": (lambda f: numpy_file(f / "a.npy", np.zeros((*FRAME, 4), np.uint8)), "holds colours"),
     "jpeg": (
         lambda f: jpeg(f / "a.jpg"),
-        r"'\.jpg' is no kind of prompts file|holds no labels, JPEG changes ids",
+        r"'\.jpg' is no kind of prompts file|a\.jpg is JPEG, which changes ids",
     ),
     "planes": (
         lambda f: numpy_file(f / "a.npy", np.zeros((2, 4, *FRAME), np.uint8)),

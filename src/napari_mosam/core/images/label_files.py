@@ -100,8 +100,9 @@ def _open_file(path: Path) -> Source:
         return _file_source([path], path.name)
     if suffix in NUMPY_SUFFIXES:
         return replace(open_source(_read_numpy(path)), name=path.name)
-    why = "JPEG changes ids" if suffix in (".jpg", ".jpeg") else f"a kind that cannot be read ({suffix or 'no suffix'})"
-    raise LabelError(f"{path.name} holds no labels, {why}; allowed: {ALLOWED}")
+    lossy = suffix in (".jpg", ".jpeg")
+    kind = "JPEG, which changes ids" if lossy else f"of a kind that cannot be read ({suffix or 'no suffix'})"
+    raise LabelError(f"{path.name} is {kind}; allowed: {ALLOWED}")
 
 
 def _open_folder(folder: Path) -> LabelStack:
