@@ -101,7 +101,9 @@ def test_points_of_our_layers_are_known_again(tmp_path):
     assert load_prompts(path, SHAPE).items == wanted
 
 
-@pytest.mark.parametrize(("place", "frame"), [((3, 4), 0), ((5, 3, 4), 5), ((5, 1, 3, 4), 5), ((5, 0, 2, 3, 4), 5)])
+@pytest.mark.parametrize(
+    ("place", "frame"), [((3, 4), 0), ((5, 3, 4), 5), ((4.999, 3, 4), 5), ((5, 1, 3, 4), 5), ((5, 0, 2, 3, 4), 5)]
+)
 def test_the_first_axis_is_time_and_the_last_two_are_the_place(tmp_path, place, frame):
     path = napari_write_points(str(tmp_path / "p.csv"), np.array([place], float), {})
     assert load_prompts(path, SHAPE).items == (PointPrompt(1, frame, (3, 4)),)
@@ -123,6 +125,7 @@ def test_shapes_that_napari_saved_become_boxes_and_masks(tmp_path):
     ("text", "message"),
     [
         ("index,axis-0,axis-1,axis-2\n0,0,far,1\n", "record 1: 'axis-1' is 'far'; give a finite number"),
+        ("index,axis-0,axis-1,sign\n0,1,1,?\n", "record 1: 'positive' is '\\?'; allowed: true or false"),
         ("index,axis-0,axis-1,axis-2\n0,nan,1,1\n", "record 1: 'axis-0' is nan; give a finite number"),
         ("index,axis-0,axis-1,axis-2,object_id\n0,0,1,1,\n", "record 1: 'object_id' is None; give a finite number"),
         (

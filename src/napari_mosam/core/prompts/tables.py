@@ -21,6 +21,7 @@ MAX_BYTES = 100_000_000
 _DELIMITERS = ",;\t"
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
+_SIGNS = {"+": True, "-": False}
 _ID_COLUMNS = ("object_id", "object", "track_id")
 _PIXEL_UNITS = ("pixel", "pixels", "px")
 
@@ -134,7 +135,8 @@ def _napari_points(table: _Table) -> Iterator[Numbered]:
     for n, cells in table.rows:
         frame, yx = _place(table, n, cells)
         object_id = n if ids is None else _coordinate(n, cells, ids)
-        yield n, {"object": object_id, "frame": frame, "point": yx, "positive": cells.get("sign", "+") != "-"}
+        sign = cells.get("sign", "+")
+        yield n, {"object": object_id, "frame": frame, "point": yx, "positive": _SIGNS.get(sign, sign)}
 
 
 def _napari_shapes(table: _Table) -> Iterator[Numbered]:
