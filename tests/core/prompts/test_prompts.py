@@ -141,7 +141,7 @@ def test_huge_ids_cost_nothing():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.zeros((1, 2, 3, 4), int), r"shape \(1, 2, 3, 4\)"),
+        (np.zeros((2, 2, 3, 4), int), r"shape \(2, 2, 3, 4\), more than \(T, Y, X\)"),
         (np.full((3, 3), -1), "holds -1"),
         (np.full((3, 3), 0.5), "fractions"),
         (np.full((3, 3), np.inf), "fractions"),

@@ -12,14 +12,14 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Self
 
-import numpy as np
-
+from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.prompts.kinds import (
     BoxPrompt,
     MaskPrompt,
     PointPrompt,
     Prompt,
     PromptError,
+    as_prompt_error,
     label_masks,
     numbers,
     polygon_mask,
@@ -68,9 +68,9 @@ class Prompts:
 
         Parameters
         ----------
-        labels : array_like of int, shape (Y, X) or (T, Y, X)
-            Object ids, 0 = background. A stack gives a mask on every frame where an id is painted; it is read frame
-            by frame, so it may be a zarr or dask array.
+        labels : array_like of int, shape (Y, X) or (T, Y, X), or path
+            Object ids, 0 = background; whatever :func:`open_labels` takes. A stack gives a mask on every frame where an
+            id is painted; it is read frame by frame, so it may be a zarr or dask array.
         frame : int
             Frame of a 2-D image, or of a stack's first frame.
 
@@ -79,13 +79,9 @@ class Prompts:
         PromptError
             For another number of axes, or values that are no ids.
         """
-        array = labels if hasattr(labels, "ndim") else np.asarray(labels)
-        if array.ndim not in (2, 3):
-            raise PromptError(f"labels of shape {array.shape} cannot be read; give (Y, X) or (T, Y, X)")
-        if array.ndim == 2:
-            return cls(label_masks(np.asarray(array), frame))
-        stack = (label_masks(np.asarray(array[t]), frame + t) for t in range(array.shape[0]))
-        return cls(chain.from_iterable(stack))
+        with as_prompt_error():
+            stack = open_labels(labels, "the label array")
+            return cls(chain.from_iterable(label_masks(stack[t], frame + t) for t in stack.frames))
 
     def __add__(self, other: "Prompts") -> "Prompts":
         return Prompts((*self.items, *other.items))

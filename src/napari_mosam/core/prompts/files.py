@@ -1,8 +1,8 @@
-"""Prompts from files: a JSON list of records, a CSV table, or a label image."""
+"""Prompts from files: a list of records in JSON, a table, or labels."""
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.config.json_files import read_json
 from napari_mosam.core.images.label_files import FILE_SUFFIXES, is_pattern, open_labels
-from napari_mosam.core.images.labels import LabelError
 from napari_mosam.core.images.places import is_result, settled
 from napari_mosam.core.images.zarr_files import open_zarr
 from napari_mosam.core.prompts.collection import Prompts
@@ -22,7 +21,7 @@ from napari_mosam.core.prompts.kinds import (
     PointPrompt,
     Prompt,
     PromptError,
-    label_masks,
+    as_prompt_error,
     polygon_mask,
 )
 from napari_mosam.core.prompts.tables import MAX_BYTES, Numbered, Record, table_records
@@ -85,7 +84,7 @@ def named_masks(path: Path) -> list[Path]:
 
 
 def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
-    with _as_prompt_error():
+    with as_prompt_error():
         refuse_address(path, "a prompts file")
     if not settled(path).exists() and not is_pattern(path):
         raise PromptError(f"there is no such file ({path}); check the path")
@@ -198,7 +197,7 @@ def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
     if not isinstance(name, str):
         raise PromptError(f"'mask' is {name!r:.80}; give the path of a mask image, relative to the prompts file")
     path = _mask_path(name, folder)
-    with _as_prompt_error():
+    with as_prompt_error():
         stack = open_labels(path)
         if stack.shape != (1, *shape_tyx[1:]):
             raise PromptError(
@@ -215,7 +214,7 @@ def _read_mask(name: object, folder: Path, shape_tyx: Shape) -> NDArray[Any]:
 
 
 def _mask_path(name: str, folder: Path) -> Path:
-    with _as_prompt_error():
+    with as_prompt_error():
         refuse_address(name, "a mask")
     path = _beside(name, folder)
     if not path.exists():
@@ -233,7 +232,7 @@ def _beside(name: str, folder: Path) -> Path:
 
 
 def _read_labels(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    with _as_prompt_error():
+    with as_prompt_error():
         stack = open_labels(path)
         stack.check_fit(shape_tyx, "the movie", whole=False)
         _warn_of_half(path)
@@ -242,10 +241,7 @@ def _read_labels(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
             "segmentation truth numbers the objects of every frame anew, so it does not say which are the same; give "
             "tracking truth, or one of its files to prompt frame 0"
         )
-    for t in stack.frames:
-        with _as_prompt_error():
-            frame = stack[t]
-        yield from label_masks(frame, t)
+    yield from Prompts.from_labels(stack)
 
 
 def _warn_of_half(path: Path) -> None:
@@ -253,11 +249,3 @@ def _warn_of_half(path: Path) -> None:
         progress = ResultProgress.read(open_zarr(settled(path)))
         if not progress.complete:
             logger.warning("%s is half a result: %s", path, progress)
-
-
-@contextmanager
-def _as_prompt_error() -> Iterator[None]:
-    try:
-        yield
-    except (LabelError, Refused) as error:
-        raise PromptError(str(error)) from error

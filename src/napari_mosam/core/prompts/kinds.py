@@ -6,18 +6,29 @@ values.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.images.labels import LabelError, as_ids
 
 
 class PromptError(ValueError):
     """A prompt that cannot be used; the message says which one, why, and what is allowed."""
+
+
+@contextmanager
+def as_prompt_error() -> Iterator[None]:
+    """Turn the refusal of labels, or of what else is read, into that of a prompt."""
+    try:
+        yield
+    except (LabelError, Refused) as error:
+        raise PromptError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +190,8 @@ def label_masks(labels_yx: NDArray[Any], frame: int) -> list[MaskPrompt]:
 
 
 def _as_ids(labels: NDArray[Any], frame: int) -> NDArray[Any]:
-    try:
+    with as_prompt_error():
         return as_ids(labels, f"frame {frame} of the labels")
-    except LabelError as error:
-        raise PromptError(str(error)) from error
 
 
 def _require_finite(prompt: Prompt, name: str, given: Sequence[float], form: str, n: int) -> None:
