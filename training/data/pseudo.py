@@ -115,7 +115,7 @@ def places_of(rng: torch.Generator, n: int, n_frames: int, side: int, zooms: Ten
     small and drawn on the CPU; what is dense is computed on the device.
     """
     offset = 0.08 * side * normal(rng, (n, 1, 2)).clamp(-2, 2)
-    shift = offset + _walk(rng, n, n_frames, 2) * log_uniform(rng, (n, 1, 1), 0.1, 0.02 * side)
+    shift = offset + _walk(rng, n, n_frames, 2) * log_uniform(rng, (n, 1, 1), 0.1, 0.035 * side)
     angles = _angles(rng, n, n_frames)
     mirrored = torch.where(chance(rng, (n, 2), 0.5), -1.0, 1.0)
     scale = (_walk(rng, n, n_frames, 1) * log_uniform(rng, (n, 1, 1), 0.001, 0.015)).exp()

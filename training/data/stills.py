@@ -1,7 +1,7 @@
 """Real stills with instance masks: which may be used, how they are split, how they are read.
 
 Folders hold ``tNNN_image.tif`` and ``tNNN_mask.tif`` (ids, 0 = background). Only the folders of :data:`SOURCES` are
-ever read: their licences allow weights that are shipped. The split is by image and fixed: see :func:`is_test`.
+ever read: their licences allow weights that are shipped. The split is by sample and fixed: see :func:`is_test`.
 """
 
 import os
@@ -33,19 +33,49 @@ class Source:
     modality : str
     share : float
         How often it is drawn, relative to the others.
+    samples : tuple of (str, int)
+        Names of samples and how many images of each follow one another, such as the planes of one stack; all images
+        of a sample are on one side of the split. Empty: every image is a sample of its own.
+    left_out : tuple of range
+        Numbers of images that are frames of movies by which weights are judged.
     """
 
     folder: str
     licence: str
     modality: str
     share: float
+    samples: tuple[tuple[str, int], ...] = ()
+    left_out: tuple[range, ...] = ()
 
+    def sample_of(self, name: str) -> str:
+        """The sample of an image, ``tNNN``; the image's own name where it is one by itself."""
+        if not self.samples:
+            return name
+        in_order = [sample for sample, n in self.samples for _ in range(n)]
+        return in_order[int(name[1:])]
+
+    def holds(self, name: str) -> bool:
+        """Whether an image may be used."""
+        return not any(int(name[1:]) in numbers for numbers in self.left_out)
+
+
+_GLIA = (("1_1", 6), ("1_3", 6), ("2_3", 5), ("2_4", 6), ("2_5", 6), ("5_2", 2), ("5_4", 4))
+_TISSUE = (
+    *((sample, 2) for sample in ("1_2", "1_3", "1_4", "1_5", "1_6", "2_1", "2_2")),
+    *(("2_3", 3), ("2_4", 2), ("2_5", 2), ("3_1", 2), ("3_2", 1), ("3_3", 2), ("3_4", 2), ("3_5", 4)),
+)
 
 SOURCES = (
-    Source("dsb2018", "CC0-1.0", "nuclei, fluorescence and some histology", 0.33),
-    Source("dsb2018_b", "CC0-1.0", "nuclei, fluorescence and some histology", 0.14),
-    Source("bbbc039", "CC0-1.0", "nuclei, fluorescence", 0.13),
-    Source("t98g", "MIT", "whole cells, phase contrast", 0.40),
+    Source("dsb2018", "CC0-1.0", "nuclei, fluorescence and some histology", 0.20),
+    Source("dsb2018_b", "CC0-1.0", "nuclei, fluorescence and some histology", 0.08),
+    Source("bbbc039", "CC0-1.0", "nuclei, fluorescence", 0.08),
+    Source("t98g", "MIT", "whole cells, phase contrast", 0.25),
+    Source("microglia", "MIT", "branched cells in tissue, fluorescence", 0.13, _GLIA),
+    Source("tissue_nuclei", "MIT", "nuclei in tissue, fluorescence", 0.06, _TISSUE),
+    Source("ecoli_bf", "MIT", "rods, bright field", 0.09),
+    Source("mother_machine", "MIT", "rods packed in a channel", 0.03),
+    Source("yeast_bf", "MIT", "budding yeast, bright field", 0.03, left_out=(range(3, 8), range(9, 14))),
+    Source("yeast_phase", "MIT", "budding yeast, phase contrast", 0.05),
 )
 
 
@@ -65,7 +95,7 @@ class StillFile:
     @property
     def is_test(self) -> bool:
         """Whether it belongs to the test part."""
-        return is_test(self.source.folder, self.name)
+        return is_test(self.source.folder, self.source.sample_of(self.name))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,12 +116,12 @@ class Still:
     labels: NDArray[np.int32]
 
 
-def is_test(folder: str, name: str) -> bool:
-    """Whether an image is held out: the SHA-256 of ``folder/name`` (``t98g/t003``) is divisible by five.
+def is_test(folder: str, sample: str) -> bool:
+    """Whether a sample is held out: the SHA-256 of ``folder/sample`` (``t98g/t003``) is divisible by five.
 
     It depends on nothing but the name, so it never changes, whatever else lies in the folder.
     """
-    return int(sha256(f"{folder}/{name}".encode()).hexdigest(), 16) % TEST_SHARE == 0
+    return int(sha256(f"{folder}/{sample}".encode()).hexdigest(), 16) % TEST_SHARE == 0
 
 
 def stills_folder(given: str | Path | None) -> Path | None:
@@ -145,6 +175,8 @@ def _files(folder: Path, source: Source) -> list[StillFile]:
         mask = image.with_name(f"{name}_mask.tif")
         if not mask.is_file():
             raise StillsError(f"'{source.folder}/{image.name}' has no '{mask.name}' beside it")
+        if not source.holds(name):
+            continue
         found.append(StillFile(source, name, image, mask))
     return found
 
