@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.images.label_files import open_labels
-
 DATA_VARIABLE = "MOSAM_DATA"
 TEST_SHARE = 5
 """One image in so many belongs to the test part."""
@@ -186,7 +184,7 @@ def read_still(file: StillFile) -> Still | None:
     import tifffile
 
     image = normalised(tifffile.imread(file.image))
-    labels = separated(open_labels(file.mask)[0])
+    labels = separated(tifffile.imread(file.mask))
     return None if image is None or labels.max() == 0 else Still(file.source, image, labels)
 
 

@@ -69,12 +69,14 @@ def open_labels(given: Any, name: str | None = None) -> LabelStack:
 
 
 def _open_array(given: Any, name: str | None) -> Source:
+    if hasattr(given, "shape"):
+        source = open_source(given)
+        return replace(source, name=name or source.name)
     import zarr
 
     if isinstance(given, zarr.Group):
         return _label_group(given, name or given.basename or "the zarr group")
-    source = open_source(given if hasattr(given, "shape") else np.asarray(given))
-    return replace(source, name=name or source.name)
+    return _open_array(np.asarray(given), name)
 
 
 def _open_path(path: Path) -> LabelStack:
