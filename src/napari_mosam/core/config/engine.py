@@ -5,10 +5,14 @@ is SAM 2's own memory without motion, gate or competition, and is the baseline e
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self, TypeVar, get_args
+from dataclasses import field
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import AfterValidator, Field, model_validator
 
 from napari_mosam.core.config.checks import require
+from napari_mosam.core.config.declare import from_json, settings, to_json
+from napari_mosam.core.config.fields import Meta
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
@@ -21,101 +25,146 @@ MOTION_ENCODERS, FLOW_METHODS, MOTION_PROMPTS, SELECTIONS, PIXEL_FILTERS = map(
     get_args, (MotionEncoder, FlowMethod, MotionPrompt, Selection, PixelFilter)
 )
 
+Share = Annotated[float, Field(ge=0, le=1)]
+AroundOne = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(gt=1)]]
+"""A share below 1 and a multiple above."""
 
-def _require_choice(name: str, given: object, allowed: tuple[str, ...]) -> None:
-    listed = ", ".join(f"'{word}'" for word in allowed[:-1]) + f" or '{allowed[-1]}'"
-    require(given in allowed, name, given, listed)
+
+def rising(pair: tuple[float, float]) -> tuple[float, float]:
+    """Refuse a range whose first end is not the smaller one."""
+    if not pair[0] < pair[1]:
+        raise ValueError("the first number is not the smaller one")
+    return pair
 
 
-@dataclass(frozen=True, slots=True)
+@settings("window")
 class WindowConfig:
-    """How an object is framed for the model.
+    """How an object is framed for the model."""
 
-    Parameters
-    ----------
-    mode : {'object', 'full'}
-        'object': a square window around each object. 'full': the whole frame, stretched to the model's square.
-    ratio : float
-        Side of the window in object diameters.
-    rescale : float
-        How fast the window follows a change of size, 0 (never) to 1 (at once), per frame.
-    ladder_max : float
-        Largest window tried for a click without a size, in units of the frame's larger side.
-    """
+    mode: Annotated[
+        Literal["object", "full"],
+        Field(
+            description="'object': a square window around each object. 'full': the whole frame, stretched to the "
+            "model's square."
+        ),
+        Meta(label="View"),
+    ] = "object"
+    ratio: Annotated[
+        float,
+        Field(ge=1.5, le=20, description="Side of the window in object diameters."),
+        Meta(unit="object diameters", label="View size"),
+    ] = 5.0
+    rescale: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="How fast the window follows a change of size, 0 (never) to 1 (at once), per frame.",
+        ),
+        Meta(label="Follow size"),
+    ] = 0.1
+    ladder_max: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Largest window tried for a click without a size, in units of the frame's larger side.",
+        ),
+    ] = 1.5
 
-    mode: Literal["object", "full"] = "object"
-    ratio: float = 5.0
-    rescale: float = 0.1
-    ladder_max: float = 1.5
 
-    def __post_init__(self) -> None:
-        require(self.mode in ("object", "full"), "window mode", self.mode, "'object' or 'full'")
-        require(1.5 <= self.ratio <= 20, "window ratio", self.ratio, "1.5 to 20 object diameters")
-        require(0 <= self.rescale <= 1, "window rescale", self.rescale, "0 to 1")
-        require(self.ladder_max > 0, "window ladder_max", self.ladder_max, "a positive number")
-
-
-@dataclass(frozen=True, slots=True)
+@settings("motion")
 class MotionConfig:
-    """Motion-guided prompting: what moves the windows, and what motion tells the decoder (MoSAM, arXiv 2505.00739).
+    """Motion-guided prompting: what moves the windows, and what motion tells the decoder (MoSAM, arXiv 2505.00739)."""
 
-    Parameters
-    ----------
-    encoder : {'classical', 'learned'}
-        'learned': trained networks read the cues below and the object's past, and say where it is expected; with a
-        motion prompt they also find how its mask moved and deformed. Where they are unsure of an object, and for a
-        deformation seen by another model than the one they were trained with, the classical rule holds.
-    drift : bool
-        Estimate and verify a shift common to the whole frame (a stage that jumps).
-    flow : bool
-        Dense cue: the median of the optical flow inside the object's mask, where it is verified.
-    flow_method : {'auto', 'ilk', 'dis', 'torch'}
-        'ilk' is scikit-image's, 'dis' is OpenCV's, 'torch' runs in batches on the model's device;
-        'auto' takes 'torch' on a CUDA device, else 'dis' where it is installed, else 'ilk'.
-    keypoints : bool
-        Sparse cue: key points inside the mask, followed by cross-correlation and checked forward and backward.
-    kalman : bool
-        Forecast by a constant-velocity filter while masks overlap or the object is lost; never otherwise.
-    velocity : bool
-        Repeat the last displacement of every object. A baseline for comparison: it loses cells that turn.
-    prompt : {'off', 'mask', 'points', 'box', 'box+points'}
-        What motion gives to a second decode of the same features: the last mask moved along, points inside it, its
-        box. The better of all candidates is chosen by the weights below.
-    negatives : int
-        Nearest neighbours whose centres are negative points of the second decode, where it has points.
-    box_weight, mask_weight : float
-        Weight of the agreement of a candidate's box and mask with those motion predicts; the predicted IoU has the
-        rest, ``1 - box_weight - mask_weight``.
-    overlap_weight : float
-        Penalty on the share of a candidate that lies in other objects' predicted masks.
-    """
+    encoder: Annotated[
+        MotionEncoder,
+        Field(
+            description="'learned': trained networks read the cues below and the object's past, and say where it is "
+            "expected; with a motion prompt they also find how its mask moved and deformed. Where they are unsure of "
+            "an object, and for a deformation seen by another model than the one they were trained with, the "
+            "classical rule holds."
+        ),
+        Meta(label="Encoder"),
+    ] = "classical"
+    drift: Annotated[
+        bool,
+        Field(description="Estimate and verify a shift common to the whole frame (a stage that jumps)."),
+        Meta(label="Shift of the stage"),
+    ] = True
+    flow: Annotated[
+        bool,
+        Field(description="Dense cue: the median of the optical flow inside the object's mask, where it is verified."),
+        Meta(label="Optical flow"),
+    ] = True
+    flow_method: Annotated[
+        FlowMethod,
+        Field(
+            description="'ilk' is scikit-image's, 'dis' is OpenCV's, 'torch' runs in batches on the model's device; "
+            "'auto' takes 'torch' on a CUDA device, else 'dis' where it is installed, else 'ilk'."
+        ),
+    ] = "auto"
+    keypoints: Annotated[
+        bool,
+        Field(
+            description="Sparse cue: key points inside the mask, followed by cross-correlation and checked forward "
+            "and backward."
+        ),
+        Meta(label="Key points"),
+    ] = True
+    kalman: Annotated[
+        bool,
+        Field(
+            description="Forecast by a constant-velocity filter while masks overlap or the object is lost; never "
+            "otherwise."
+        ),
+        Meta(label="Forecast lost cells"),
+    ] = True
+    velocity: Annotated[
+        bool,
+        Field(
+            description="Repeat the last displacement of every object. A baseline for comparison: it loses cells "
+            "that turn."
+        ),
+    ] = False
+    prompt: Annotated[
+        MotionPrompt,
+        Field(
+            description="What motion gives to a second decode of the same features: the last mask moved along, "
+            "points inside it, its box. The better of all candidates is chosen by the weights below."
+        ),
+        Meta(label="Motion prompt"),
+    ] = "off"
+    negatives: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=8,
+            description="Nearest neighbours whose centres are negative points of the second decode, where it has "
+            "points.",
+        ),
+        Meta(unit="neighbours"),
+    ] = 0
+    box_weight: Annotated[
+        Share,
+        Field(
+            description="Weight of the agreement of a candidate's box with the one that motion predicts; the "
+            "predicted IoU has the rest, 1 - box_weight - mask_weight."
+        ),
+    ] = 0.15
+    mask_weight: Annotated[
+        Share,
+        Field(description="Weight of the agreement of a candidate's mask with the one that motion predicts."),
+    ] = 0.1
+    overlap_weight: Annotated[
+        Share,
+        Field(description="Penalty on the share of a candidate that lies in other objects' predicted masks."),
+    ] = 0.5
 
-    encoder: MotionEncoder = "classical"
-    drift: bool = True
-    flow: bool = True
-    flow_method: FlowMethod = "auto"
-    keypoints: bool = True
-    kalman: bool = True
-    velocity: bool = False
-    prompt: MotionPrompt = "off"
-    negatives: int = 0
-    box_weight: float = 0.15
-    mask_weight: float = 0.1
-    overlap_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        _require_choice("motion encoder", self.encoder, MOTION_ENCODERS)
-        _require_choice("flow_method", self.flow_method, FLOW_METHODS)
-        _require_choice("motion prompt", self.prompt, MOTION_PROMPTS)
-        require(0 <= self.negatives <= 8, "negatives", self.negatives, "0 to 8")
-        for name in ("box_weight", "mask_weight", "overlap_weight"):
-            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
-        require(
-            self.box_weight + self.mask_weight <= 1,
-            "box_weight + mask_weight",
-            self.box_weight + self.mask_weight,
-            "1 or less",
-        )
+    @model_validator(mode="after")
+    def _leave_something(self) -> Self:
+        both = self.box_weight + self.mask_weight
+        require(both <= 1, "motion box_weight + mask_weight", both, "1 or less")
+        return self
 
     @classmethod
     def off(cls) -> Self:
@@ -123,112 +172,150 @@ class MotionConfig:
         return cls(drift=False, flow=False, keypoints=False, kalman=False)
 
 
-@dataclass(frozen=True, slots=True)
+@settings("memory")
 class MemoryConfig:
-    """Spatial-temporal memory selection: what is written to an object's memory and what is read (MoSAM, section 3).
+    """Spatial-temporal memory selection: what is written to an object's memory and what is read (MoSAM, section 3)."""
 
-    Parameters
-    ----------
-    selection : {'gated', 'reliable', 'sam2'}
-        'sam2': every frame is remembered, the last six are read. 'gated': absent and suspect frames are never
-        remembered, the last ones that were are read. 'reliable': gated, and of the last ``n_candidates`` frames the
-        ``n_frames`` with the best rating are read, and the latest one always.
-    n_frames : int
-        Tracked frames read at most (SAM 2 has six slots for them).
-    n_candidates : int
-        Grid frames that are rated by 'reliable'.
-    stride : int
-        Distance of the grid frames that 'reliable' keeps as candidates.
-    min_iou : float
-        Predicted IoU below which 'reliable' does not read a frame, unless nothing better is left.
-    pixels : {'off', 'bias', 'feature'}
-        Per-pixel reliability of remembered masks. 'bias': unsure pixels are attended to less. 'feature': their
-        memory features are damped (for comparison: that disturbs more than it filters).
-    pixel_range : tuple of float
-        Confidence ``|2p - 1|`` at and below which a pixel counts nothing, and from which on it counts fully.
-    max_conditioning : int
-        Prompted frames read at most, the nearest in time; 0 reads all.
-    area_range : tuple of float
-        A frame is suspect when the area leaves this range times the median of the last ``area_history`` areas.
-    area_history : int
-        Remembered frames over which that median is taken.
-    min_consistency : float
-        A frame is suspect when the mask overlaps the motion-shifted previous mask less than this (IoU).
-    """
+    selection: Annotated[
+        Selection,
+        Field(
+            description="'sam2': every frame is remembered, the last six are read. 'gated': absent and suspect frames "
+            "are never remembered, the last ones that were are read. 'reliable': gated, and of the last n_candidates "
+            "frames the n_frames with the best rating are read, and the latest one always."
+        ),
+    ] = "gated"
+    n_frames: Annotated[
+        int,
+        Field(ge=1, le=6, description="Tracked frames read at most (SAM 2 has six slots for them)."),
+        Meta(unit="frames", label="Frames read"),
+    ] = 6
+    n_candidates: Annotated[
+        int,
+        Field(ge=1, le=64, description="Grid frames that are rated by 'reliable'."),
+        Meta(unit="frames"),
+    ] = 12
+    stride: Annotated[
+        int,
+        Field(ge=1, le=32, description="Distance of the grid frames that 'reliable' keeps as candidates."),
+        Meta(unit="frames"),
+    ] = 1
+    min_iou: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Predicted IoU below which 'reliable' does not read a frame, unless nothing better is left.",
+        ),
+    ] = 0.3
+    pixels: Annotated[
+        PixelFilter,
+        Field(
+            description="Per-pixel reliability of remembered masks. 'bias': unsure pixels are attended to less. "
+            "'feature': their memory features are damped (for comparison: that disturbs more than it filters)."
+        ),
+    ] = "off"
+    pixel_range: Annotated[
+        tuple[Share, Share],
+        AfterValidator(rising),
+        Field(
+            description="Confidence |2p - 1| at and below which a pixel counts nothing, and from which on it counts "
+            "fully."
+        ),
+        Meta(allowed="(low, high) with 0 <= low < high <= 1"),
+    ] = (0.2, 0.6)
+    max_conditioning: Annotated[
+        int,
+        Field(ge=0, description="Prompted frames read at most, the nearest in time; 0 reads all."),
+        Meta(unit="frames", label="Marked frames read"),
+    ] = 4
+    area_range: Annotated[
+        AroundOne,
+        Field(
+            description="A frame is suspect when the area leaves this range times the median of the last "
+            "area_history areas."
+        ),
+        Meta(label="Usual area"),
+    ] = (0.4, 2.5)
+    area_history: Annotated[
+        int,
+        Field(ge=1, description="Remembered frames over which that median is taken."),
+        Meta(unit="frames"),
+    ] = 10
+    min_consistency: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="A frame is suspect when the mask overlaps the motion-shifted previous mask less than this "
+            "(IoU).",
+        ),
+        Meta(label="Least overlap"),
+    ] = 0.15
 
-    selection: Selection = "gated"
-    n_frames: int = 6
-    n_candidates: int = 12
-    stride: int = 1
-    min_iou: float = 0.3
-    pixels: PixelFilter = "off"
-    pixel_range: tuple[float, float] = (0.2, 0.6)
-    max_conditioning: int = 4
-    area_range: tuple[float, float] = (0.4, 2.5)
-    area_history: int = 10
-    min_consistency: float = 0.15
 
-    def __post_init__(self) -> None:
-        _require_choice("memory selection", self.selection, SELECTIONS)
-        _require_choice("memory pixels", self.pixels, PIXEL_FILTERS)
-        require(1 <= self.n_frames <= 6, "memory n_frames", self.n_frames, "1 to 6")
-        require(1 <= self.n_candidates <= 64, "memory n_candidates", self.n_candidates, "1 to 64")
-        require(1 <= self.stride <= 32, "memory stride", self.stride, "1 to 32")
-        require(0 <= self.min_iou < 1, "memory min_iou", self.min_iou, "0 to below 1")
-        low, high = self.pixel_range
-        require(0 <= low < high <= 1, "pixel_range", self.pixel_range, "(low, high) with 0 <= low < high <= 1")
-        require(self.max_conditioning >= 0, "max_conditioning", self.max_conditioning, "0 (all) or more")
-        low, high = self.area_range
-        require(0 <= low < 1 < high, "area_range", self.area_range, "(below 1, above 1)")
-        require(self.area_history >= 1, "area_history", self.area_history, "1 or more")
-        require(0 <= self.min_consistency < 1, "min_consistency", self.min_consistency, "0 to below 1")
-
-
-@dataclass(frozen=True, slots=True)
+@settings("life")
 class LifecycleConfig:
-    """When an object counts as present, lost and ended.
+    """When an object counts as present, lost and ended."""
 
-    Parameters
-    ----------
-    confirm : int
-        Frames in a row on which a lost object must pass the gates before it counts as found again; 0 believes the
-        model's object score at once, as SAM 2 does.
-    gate_area : tuple of float
-        A returning mask must have between these multiples of the object's usual area.
-    gate_sigmas : float
-        A returning mask must lie within this many standard deviations of the forecast place.
-    min_contrast : float
-        A mask whose contrast with its surroundings falls below this share of what is usual for the object shows
-        nothing, whatever the model says; 0 switches the check off.
-    hide_others : bool
-        Paint the objects that are present out of the window in which a lost one is looked for, so that it is not
-        found in one of them; not in full-frame mode, where all objects share one view.
-    widen : float
-        Growth of the window per lost frame; 1 keeps it.
-    max_widen : float
-        Largest window of a lost object, in units of its usual window.
-    end_at_border : int
-        Lost frames after which an object last seen at the frame's border has ended; 0 never ends one.
-    """
-
-    confirm: int = 2
-    gate_area: tuple[float, float] = (0.6, 1.7)
-    gate_sigmas: float = 4.0
-    min_contrast: float = 0.3
-    hide_others: bool = True
-    widen: float = 1.05
-    max_widen: float = 1.5
-    end_at_border: int = 50
-
-    def __post_init__(self) -> None:
-        require(0 <= self.confirm <= 10, "life confirm", self.confirm, "0 to 10")
-        low, high = self.gate_area
-        require(0 <= low < 1 < high, "gate_area", self.gate_area, "(below 1, above 1)")
-        require(self.gate_sigmas > 0, "gate_sigmas", self.gate_sigmas, "a positive number")
-        require(0 <= self.min_contrast < 1, "min_contrast", self.min_contrast, "0 to below 1")
-        require(1 <= self.widen <= 2, "life widen", self.widen, "1 to 2")
-        require(1 <= self.max_widen <= 4, "life max_widen", self.max_widen, "1 to 4")
-        require(self.end_at_border >= 0, "end_at_border", self.end_at_border, "0 (never) or more")
+    confirm: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="Frames in a row on which a lost object must pass the gates before it counts as found again; "
+            "0 believes the model's object score at once, as SAM 2 does.",
+        ),
+        Meta(unit="frames", label="Confirm for"),
+    ] = 2
+    gate_area: Annotated[
+        AroundOne,
+        Field(description="A returning mask must have between these multiples of the object's usual area."),
+        Meta(label="Returning area"),
+    ] = (0.6, 1.7)
+    gate_sigmas: Annotated[
+        float,
+        Field(
+            gt=0, description="A returning mask must lie within this many standard deviations of the forecast place."
+        ),
+        Meta(unit="standard deviations", label="Returning place"),
+    ] = 4.0
+    min_contrast: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="A mask whose contrast with its surroundings falls below this share of what is usual for the "
+            "object shows nothing, whatever the model says; 0 switches the check off.",
+        ),
+        Meta(label="Least contrast"),
+    ] = 0.3
+    hide_others: Annotated[
+        bool,
+        Field(
+            description="Paint the objects that are present out of the window in which a lost one is looked for, so "
+            "that it is not found in one of them; not in full-frame mode, where all objects share one view."
+        ),
+        Meta(label="Hide other cells"),
+    ] = True
+    widen: Annotated[
+        float,
+        Field(ge=1, le=2, description="Growth of the window per lost frame; 1 keeps it."),
+        Meta(label="Widen view"),
+    ] = 1.05
+    max_widen: Annotated[
+        float,
+        Field(ge=1, le=4, description="Largest window of a lost object, in units of its usual window."),
+        Meta(label="Widest view"),
+    ] = 1.5
+    end_at_border: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Lost frames after which an object last seen at the frame's border has ended; 0 never ends "
+            "one.",
+        ),
+        Meta(unit="frames", label="End at border after"),
+    ] = 50
 
     @classmethod
     def off(cls) -> Self:
@@ -236,27 +323,26 @@ class LifecycleConfig:
         return cls(confirm=0, min_contrast=0.0, hide_others=False, widen=1.0, max_widen=1.0, end_at_border=0)
 
 
-@dataclass(frozen=True, slots=True)
+@settings()
 class EngineConfig:
-    """All settings of a run; serialises to plain JSON types and back.
-
-    Parameters
-    ----------
-    window, motion, memory, life
-        See their classes.
-    compete : bool
-        All objects of a frame compete for its pixels, in the output and in what is remembered.
-    prune : bool
-        A mask that nobody painted is one piece (8-connected) in the label frame, the one that continues the object's
-        last mask, and its holes are filled.
-    """
+    """All settings of the engine; serialises to plain JSON types and back."""
 
     window: WindowConfig = field(default_factory=WindowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     life: LifecycleConfig = field(default_factory=LifecycleConfig)
-    compete: bool = True
-    prune: bool = True
+    compete: Annotated[
+        bool,
+        Field(description="All objects of a frame compete for its pixels, in the output and in what is remembered."),
+    ] = True
+    prune: Annotated[
+        bool,
+        Field(
+            description="A mask that nobody painted is one piece (8-connected) in the label frame, the one that "
+            "continues the object's last mask, and its holes are filled."
+        ),
+        Meta(label="One piece, no holes"),
+    ] = True
 
     @classmethod
     def plain(cls) -> Self:
@@ -271,7 +357,7 @@ class EngineConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as nested dictionaries of JSON types."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return to_json(self)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
@@ -282,56 +368,4 @@ class EngineConfig:
         ValueError
             For an unknown key, a value of another kind than its default, or one outside its range.
         """
-        default = cls()
-        _refuse_unknown("config", given, {f.name for f in fields(cls)})
-        return cls(
-            window=_section(default.window, "window", given),
-            motion=_section(default.motion, "motion", given),
-            memory=_section(default.memory, "memory", given),
-            life=_section(default.life, "life", given),
-            compete=_alike("compete", given.get("compete", default.compete), default.compete),
-            prune=_alike("prune", given.get("prune", default.prune), default.prune),
-        )
-
-
-SectionT = TypeVar("SectionT", WindowConfig, MotionConfig, MemoryConfig, LifecycleConfig)
-
-
-def _section(default: SectionT, name: str, given: Mapping[str, Any]) -> SectionT:
-    section = given.get(name, {})
-    _refuse_unknown(name, section, {f.name for f in fields(default)})
-    read = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
-    return replace(default, **{key: _alike(f"{name} {key}", v, getattr(default, key)) for key, v in read.items()})
-
-
-def _plain(value: object) -> object:
-    """Nested dictionaries with lists for tuples, as JSON gives them back."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-
-
-def _alike(name: str, given: Any, default: Any) -> Any:
-    """The value of a setting, which is of the same kind as its default; a whole number is a number too."""
-    if isinstance(default, tuple):
-        fits = isinstance(given, tuple) and len(given) == len(default)
-        require(fits, name, given, f"a list of {len(default)} numbers")
-        return tuple(_alike(name, value, wanted) for value, wanted in zip(given, default, strict=True))
-    kinds = (int, float) if isinstance(default, float) else type(default)
-    require(
-        isinstance(given, kinds) and isinstance(given, bool) == isinstance(default, bool),
-        name,
-        given,
-        _KINDS[type(default)],
-    )
-    return given
-
-
-def _refuse_unknown(where: str, given: Any, known: set[str]) -> None:
-    require(isinstance(given, Mapping), where, given, f"settings by name, some of {sorted(known)}")
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise ValueError(f"unknown setting {unknown} in {where}; known: {sorted(known)}")
+        return from_json(cls, given)

@@ -1,86 +1,94 @@
 """What a run is asked beside movie and prompts: how the movie is read, which frames, which model, which settings."""
 
+from collections.abc import Mapping
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
+from pydantic import AfterValidator, Field
 
-from napari_mosam.core.config.engine import Direction, EngineConfig
-
-STRICT = ConfigDict(extra="forbid", strict=True)
+from napari_mosam.core.config.declare import from_json, settings, to_json
+from napari_mosam.core.config.engine import Direction, EngineConfig, rising
+from napari_mosam.core.config.fields import Meta
 
 Limits = tuple[float, float] | Literal["exact"] | None
 
 
-@dataclass(frozen=True, slots=True, config=STRICT)
+@settings("movie")
 class MovieConfig:
-    """How a movie with more than the axes (T, Y, X) is read, and which grey values the model sees.
+    """How a movie with more than the axes (T, Y, X) is read, and which grey values the model sees."""
 
-    Parameters
-    ----------
-    axes : str, optional
-        What the axes are, e.g. 'TCYX'; from the file by default.
-    channel : int, optional
-        Channel to follow, from 0.
-    z : int or 'max', optional
-        Plane from 0, or the projection.
-    limits : tuple of float or 'exact', optional
-        Pixel values seen as black and white; 'exact': from all pixels; from a sample without outliers by default.
-    """
+    axes: Annotated[str | None, Field(description="What the axes are, e.g. TCYX; from the file by default.")] = None
+    channel: Annotated[int | None, Field(ge=0, description="Channel to follow, from 0.")] = None
+    z: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["max"] | None,
+        Field(description="Plane from 0, or 'max' for the projection."),
+        Meta(allowed="a whole number from 0, 'max', or none"),
+    ] = None
+    limits: Annotated[
+        Annotated[tuple[float, float], AfterValidator(rising)] | Literal["exact"] | None,
+        Field(
+            description="Pixel values seen as black and white; 'exact': from all pixels; from a sample, without "
+            "outliers, by default."
+        ),
+        Meta(allowed="two numbers of which the first is smaller, 'exact', or none"),
+    ] = None
 
-    axes: str | None = None
-    channel: int | None = None
-    z: int | Literal["max"] | None = None
-    limits: Limits = None
 
-
-@dataclass(frozen=True, slots=True, config=STRICT)
+@settings("compute")
 class ComputeConfig:
-    """What decides the last bits of a result beside everything else.
+    """What decides the last bits of a result beside everything else."""
 
-    Parameters
-    ----------
-    chunk : int, optional
-        Windows per call of the network; the device's own number by default.
-    threads : int, optional
-        Threads of a call; as many as torch takes by default.
-    """
+    chunk: Annotated[
+        int | None,
+        Field(ge=1, description="Windows per call of the network; the device's own number by default."),
+        Meta(unit="windows"),
+    ] = None
+    threads: Annotated[
+        int | None,
+        Field(ge=1, description="Threads of a call; as many as torch takes by default."),
+        Meta(unit="threads"),
+    ] = None
 
-    chunk: int | None = None
-    threads: int | None = None
 
-
-@dataclass(frozen=True, slots=True, config=STRICT)
+@settings()
 class RunConfig:
-    """Everything that is asked of a run beside movie and prompts; serialises to plain JSON types and back.
+    """Everything that is asked of a run beside movie and prompts; serialises to plain JSON types and back."""
 
-    Parameters
-    ----------
-    model : str
-        Name of a model, or path of its weights.
-    checkpoint_config : str, optional
-        Of a checkpoint given by its path: a file or a name.
-    model_folder : str, optional
-        Of downloaded weights.
-    device : str, optional
-        'cuda', 'mps' or 'cpu'; the best there is by default.
-    frames : tuple of int or None, optional
-        Half-open range of frames.
-    direction : {'both', 'forward', 'backward'}
-    diameter : float, optional
-        Typical object size for clicks, px.
-    movie, engine, compute
-        See their classes.
-    """
-
-    model: str = "nano"
-    checkpoint_config: str | None = None
-    model_folder: str | None = None
-    device: str | None = None
-    frames: tuple[int | None, int | None] | None = None
-    direction: Direction = "both"
-    diameter: float | None = None
+    model: Annotated[str, Field(description="Name of a model (see 'mosam models'), or path of its weights.")] = "nano"
+    checkpoint_config: Annotated[
+        str | None,
+        Field(description="Of a checkpoint given by its path: a .yaml or .json file, or a name like sam2.1_hiera_t."),
+    ] = None
+    model_folder: Annotated[
+        str | None, Field(description="Of downloaded weights; $MOSAM_CACHE or your cache by default.")
+    ] = None
+    device: Annotated[str | None, Field(description="cuda, mps or cpu; the best there is by default.")] = None
+    frames: Annotated[
+        tuple[int | None, int | None] | None,
+        Field(description="Frames from the first number up to, not including, the second; all by default."),
+        Meta(allowed="two whole numbers or nulls, or none"),
+    ] = None
+    direction: Annotated[Direction, Field(description="Which way in time objects are followed.")] = "both"
+    diameter: Annotated[
+        float | None,
+        Field(gt=0, description="Typical diameter of an object; sizes the view around a click."),
+        Meta(unit="px"),
+    ] = None
     movie: MovieConfig = field(default_factory=MovieConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as nested dictionaries of JSON types."""
+        return to_json(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """Build from nested dictionaries; whatever is left out keeps its default.
+
+        Raises
+        ------
+        ValueError
+            For an unknown key, a value of another kind, or one outside its range.
+        """
+        return from_json(cls, given)
