@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from argparse import ArgumentTypeError
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,10 +16,12 @@ import zarr
 from PIL import Image
 
 from napari_mosam.cli import main as cli
-from napari_mosam.cli.arguments import parse_frames
-from napari_mosam.cli.checks import UsageError, check_outputs, load_config
+from napari_mosam.cli.checks import UsageError, check_outputs
 from napari_mosam.cli.places import Input
-from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.cli.settings import FLAGS, load_config, parse_frames, run_config
+from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+from napari_mosam.core.config.fields import settings_of
+from napari_mosam.core.config.run import MovieConfig, RunConfig
 from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.images.places import ResultGoneError
 from napari_mosam.core.prompts.files import load_prompts
@@ -139,15 +142,16 @@ def engine(monkeypatch) -> SimpleNamespace:
 
 def test_without_options_the_engine_decides(job, engine):
     assert cli.main(job.arguments) == 0
-    nothing = dict.fromkeys(("device", "diameter", "frames", "motion", "memory", "compete", "config"))
-    expected = {"out": job.out, "overwrite": False, "model": "nano", "direction": "both", **nothing}
-    assert engine.options == expected
+    nothing = dict.fromkeys(("device", "diameter", "frames"))
+    expected = {"out": job.out, "overwrite": False, "model": "nano", "direction": "both", "config": EngineConfig()}
+    assert engine.options == expected | nothing
 
 
 def test_every_option_reaches_the_engine(job, engine):
-    (job.folder / "c.json").write_text(json.dumps(EngineConfig.plain().to_dict()))
+    plain = EngineConfig.plain()
+    (job.folder / "c.json").write_text(json.dumps(plain.to_dict()))
     line = (
-        "--model big --device cpu --frames 1:3 --direction backward --diameter 12.5 --motion off --memory sam2 "
+        "--model big --device cpu --frames 1:3 --direction backward --diameter 12.5 --motion on --memory reliable "
         f"--compete on --overwrite --config {job.folder / 'c.json'}"
     )
     assert cli.main([*job.arguments, *line.split()]) == 0
@@ -159,11 +163,85 @@ def test_every_option_reaches_the_engine(job, engine):
         "frames": slice(1, 3),
         "direction": "backward",
         "diameter": 12.5,
-        "motion": False,
-        "memory": "sam2",
-        "compete": True,
-        "config": EngineConfig.plain(),
+        "config": replace(
+            plain, motion=MotionConfig(), memory=replace(plain.memory, selection="reliable"), compete=True
+        ),
     }
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("on", MotionConfig()),
+        ("off", MotionConfig.off()),
+        ("learned", MotionConfig(encoder="learned", flow=False, prompt="mask")),
+    ],
+)
+def test_motion_sets_several_settings_at_once(job, engine, flag, expected):
+    (job.folder / "c.toml").write_text('[motion]\nflow = false\nprompt = "mask"\n')
+    assert cli.main([*job.arguments, "--config", str(job.folder / "c.toml"), "--motion", flag]) == 0
+    assert engine.options["config"] == EngineConfig(motion=expected)
+
+
+def test_any_setting_can_be_set_and_wins_over_flags_and_file(job, engine):
+    (job.folder / "c.json").write_text('{"window": {"ratio": 3, "rescale": 0.5}, "model": "tiny", "diameter": 9}')
+    line = (
+        "--memory sam2 --diameter 11 --set memory.selection=reliable --set window.ratio=4 --set compete=false "
+        "--set memory.area_range=[0.5,2] --set movie.limits=[1,900.5] --set direction=forward --set frames=[null,2]"
+    )
+    assert cli.main([*job.arguments, "--config", str(job.folder / "c.json"), *line.split()]) == 0
+    expected = EngineConfig(
+        window=WindowConfig(ratio=4, rescale=0.5),
+        memory=MemoryConfig(selection="reliable", area_range=(0.5, 2)),
+        compete=False,
+    )
+    assert engine.options["config"] == expected
+    assert (engine.options["model"], engine.options["diameter"]) == ("tiny", 11)
+    assert (engine.options["direction"], engine.options["frames"]) == ("forward", slice(None, 2))
+    assert engine.movie.limits == (1, 900.5)
+
+
+def test_a_motion_setting_can_be_set_beside_the_flag_and_is_not_kept_for_the_next_command(job, engine):
+    line = [*job.arguments, "--overwrite", "--motion", "off"]
+    assert cli.main([*line, "--set", "motion.kalman=true"]) == 0
+    assert engine.options["config"].motion == replace(MotionConfig.off(), kalman=True)
+    assert cli.main(line) == 0
+    assert engine.options["config"].motion == MotionConfig.off()
+
+
+@pytest.mark.parametrize("setting", settings_of(RunConfig), ids=lambda setting: setting.name)
+def test_every_setting_can_be_set_to_its_default(setting):
+    arguments = SimpleNamespace(set=[(setting.name, json.loads(json.dumps(setting.default)))])
+    assert run_config(arguments) == RunConfig()
+
+
+def test_every_flag_is_that_of_a_setting():
+    assert set(FLAGS) < {setting.name for setting in settings_of(RunConfig)}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("window.ratio", "'window.ratio' sets nothing; give NAME=VALUE"),
+        ("=4", "'=4' sets nothing"),
+        ("window.ratio=99", "window ratio = 99 is not possible; allowed: 1.5 to 20 object diameters"),
+        ("window.ratio=wide", "window ratio = 'wide' is not possible; allowed: a number"),
+        ("window.size=3", "unknown setting ['size'] in window; known: ['ladder_max'"),
+        ("window.ratio.x=3", "window ratio = {'x': 3} is not possible"),
+        ("speed=3", "unknown setting ['speed'] in config; known: ['checkpoint_config', 'compete'"),
+        ("memory.n_frames=2.5", "memory n_frames = 2.5 is not possible; allowed: a whole number"),
+        ("compete=on", "compete = 'on' is not possible; allowed: true or false"),
+        ("direction=sideways", "direction = 'sideways' is not possible; allowed: 'forward', 'backward' or 'both'"),
+        ("diameter=-2", "diameter = -2 is not possible; allowed: a positive number of px, or none"),
+        ("movie.z=top", "movie z = 'top' is not possible; allowed: a whole number from 0, 'max', or none"),
+        ("movie.limits=[3,1]", "movie limits = (3, 1) is not possible; allowed: two numbers of which the first is"),
+        ("window.ratio=" + "[" * 5000, "allowed: a number"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_in_one_line(job, engine, capsys, assignment, message):
+    code, line = fails([*job.arguments, "--set", assignment], capsys)
+    assert code == 2 and message in line and len(line) < 400
+    assert "pydantic" not in line and "http" not in line
 
 
 def test_axes_channel_and_plane_choose_the_movie(job, engine):
@@ -200,8 +278,18 @@ def test_a_ctc_export_and_a_picture_are_written_on_request(job, engine):
 def test_settings_come_from_json_or_toml(tmp_path):
     (tmp_path / "c.json").write_text('{"motion": {"flow": false}}')
     (tmp_path / "c.toml").write_text("[motion]\nflow = false\n")
-    expected = EngineConfig(motion=MotionConfig(flow=False))
+    expected = RunConfig(engine=EngineConfig(motion=MotionConfig(flow=False)))
     assert load_config(tmp_path / "c.json") == load_config(tmp_path / "c.toml") == expected
+
+
+def test_a_settings_file_may_hold_all_that_a_run_is_asked(tmp_path):
+    asked = RunConfig(model="tiny", frames=(2, None), movie=MovieConfig(z="max"), engine=EngineConfig.plain())
+    (tmp_path / "c.json").write_text(json.dumps(asked.to_dict()))
+    assert load_config(tmp_path / "c.json") == asked
+    (tmp_path / "c.toml").write_text('model = "tiny"\nframes = [2, 5]\nmovie.z = "max"\nwindow.ratio = 4\n')
+    assert load_config(tmp_path / "c.toml") == RunConfig(
+        model="tiny", frames=(2, 5), movie=MovieConfig(z="max"), engine=EngineConfig(window=WindowConfig(ratio=4))
+    )
 
 
 @pytest.mark.parametrize(
@@ -501,6 +589,13 @@ def test_settings_and_weights_are_inputs_too(job, engine, capsys):
         (job.folder / "o.png").write_text("{}")
         line = [*job.arguments, option, str(job.folder / "o.png"), "--overlay", str(job.folder / "o.png")]
         assert "inputs are never outputs" in fails([*line, "--overwrite"], capsys)[1]
+    assert engine.options is None
+
+
+def test_weights_that_a_setting_names_are_an_input(job, engine, capsys):
+    (job.folder / "o.png").write_bytes(b"")
+    line = [*job.arguments, "--set", f"model={job.folder / 'o.png'}", "--overlay", str(job.folder / "o.png")]
+    assert "inputs are never outputs" in fails([*line, "--overwrite"], capsys)[1]
     assert engine.options is None
 
 

@@ -1,18 +1,15 @@
 """The arguments of the command ``mosam``; imports nothing heavy, so that ``--help`` is quick."""
 
 import argparse
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from napari_mosam import __version__
 from napari_mosam.cli.models import ACTIONS
-from napari_mosam.core.config.checks import refuse_address
-from napari_mosam.core.config.engine import DIRECTIONS, SELECTIONS
+from napari_mosam.cli.settings import RUN_FLAGS, SOURCE_FLAGS, add_flags, add_general_flags, local, parse_frames
 
 Command = Callable[..., None]
-Frames = tuple[int | None, int | None]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,15 +65,16 @@ def _add_track(track: argparse.ArgumentParser) -> None:
     track.add_argument(
         "--overlay", type=_path, metavar="FILE", help="also draw the outlines: .gif (movie) or .png (montage)"
     )
-    _add_engine(track)
+    add_flags(track, RUN_FLAGS)
+    add_general_flags(track)
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
-        "result", type=_local, metavar="RESULT", help="OUT.zarr of 'mosam track', or labels (TIFF, zarr, folder)"
+        "result", type=local, metavar="RESULT", help="OUT.zarr of 'mosam track', or labels (TIFF, zarr, folder)"
     )
     evaluate.add_argument(
-        "truth", type=_local, metavar="TRUTH", help="labels (TIFF, zarr, folder), or a CTC folder TRA or SEG"
+        "truth", type=local, metavar="TRUTH", help="labels (TIFF, zarr, folder), or a CTC folder TRA or SEG"
     )
     evaluate.add_argument("--prompts", "-p", type=_path, help="the prompts of the run: prompted frames are not scored")
     evaluate.add_argument(
@@ -104,7 +102,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _add_explain(explain: argparse.ArgumentParser) -> None:
-    explain.add_argument("result", type=_local, metavar="RESULT", help="OUT.zarr of 'mosam track'")
+    explain.add_argument("result", type=local, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     explain.add_argument("--object", required=True, type=_parse_object, metavar="ID", help="which object")
     explain.add_argument(
         "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
@@ -116,16 +114,8 @@ def _add_explain(explain: argparse.ArgumentParser) -> None:
 
 
 def _add_source(command: argparse.ArgumentParser, kinds: str = "TIFF, zarr, OME-Zarr, or a folder of images") -> None:
-    command.add_argument("movie", type=_local, metavar="MOVIE", help=kinds)
-    command.add_argument("--axes", help="what the axes are, e.g. TCYX (default: from the file)")
-    command.add_argument("--channel", type=int, metavar="INDEX", help="channel to follow, from 0")
-    command.add_argument("--z", type=_parse_z, metavar="INDEX|max", help="plane from 0, or 'max' for the projection")
-    command.add_argument(
-        "--limits",
-        type=parse_limits,
-        metavar="LOW:HIGH|exact",
-        help="pixel values seen as black and white; exact: from all pixels (default: from a sample, without outliers)",
-    )
+    command.add_argument("movie", type=local, metavar="MOVIE", help=kinds)
+    add_flags(command, SOURCE_FLAGS)
 
 
 def _add_models(models: argparse.ArgumentParser) -> None:
@@ -143,87 +133,8 @@ def _add_models(models: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_engine(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model", type=_local, default="nano", help="name from 'mosam models' or path of weights (default: nano)"
-    )
-    command.add_argument(
-        "--model-config",
-        type=_local,
-        metavar="CONFIG",
-        help="of a checkpoint given by its path: .yaml, or sam2.1_hiera_t",
-    )
-    command.add_argument(
-        "--model-folder", type=_path, metavar="FOLDER", help="of downloaded weights (default: see 'mosam models')"
-    )
-    command.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-    command.add_argument(
-        "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
-    )
-    command.add_argument("--direction", choices=DIRECTIONS, default="both", help="which way in time (default: both)")
-    command.add_argument("--diameter", type=float, metavar="PX", help="cell diameter; sizes the view around a click")
-    command.add_argument("--config", type=_path, metavar="FILE", help="settings, .json or .toml; the options below win")
-    command.add_argument(
-        "--motion",
-        choices=("on", "off", "learned"),
-        help="follow the motion of the image; learned: by trained networks",
-    )
-    command.add_argument("--memory", choices=SELECTIONS, help="which frames are remembered and read")
-    command.add_argument("--compete", choices=("on", "off"), help="objects compete for pixels")
-
-
-def _local(text: str) -> str:
-    """A path on this machine: nothing but a download of weights opens an address."""
-    try:
-        refuse_address(text, "what a command is given")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
 def _path(text: str) -> Path:
-    return Path(_local(text))
-
-
-def parse_frames(text: str) -> Frames:
-    """Parse 'A:B' (half-open), 'A:', ':B' or 'A' into (start, stop); None is an open end.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        For anything else.
-    """
-    first, colon, last = text.partition(":")
-    numeric = all(end == "" or (end.isascii() and end.isdecimal()) for end in (first, last))
-    if numeric and (colon or first):
-        start = int(first) if first else None
-        stop = int(last) if last else None if colon else int(first) + 1
-        if stop is None or stop > (start or 0):
-            return start, stop
-    raise argparse.ArgumentTypeError(
-        f"'{text}' is no range of frames; give A:B for the frames from A up to, not including, B, counted from 0"
-    )
-
-
-def parse_limits(text: str) -> tuple[float, float] | Literal["exact"]:
-    """Parse 'LOW:HIGH' or 'exact'.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        For anything else.
-    """
-    if text == "exact":
-        return "exact"
-    try:
-        low, high = (float(word) for word in text.split(":"))
-    except ValueError:
-        low = high = 0.0
-    if -math.inf < low < high < math.inf:
-        return low, high
-    raise argparse.ArgumentTypeError(
-        f"'{text}' are no limits; give LOW:HIGH, two pixel values of which the first is smaller, or exact"
-    )
+    return Path(local(text))
 
 
 def _parse_ids(text: str) -> tuple[int, ...]:
@@ -254,11 +165,3 @@ def _parse_tolerance(text: str) -> float:
     if not 0 <= tolerance < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is no distance; give 0 or more px")
     return tolerance
-
-
-def _parse_z(text: str) -> int | Literal["max"]:
-    if text == "max":
-        return "max"
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no plane; give an index from 0, or max")
-    return int(text)

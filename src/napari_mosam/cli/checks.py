@@ -1,53 +1,15 @@
-"""What the command ``mosam`` refuses before any work: settings that cannot be, outputs that cannot be written."""
+"""What the command ``mosam`` refuses before any work: outputs that cannot be written."""
 
 import tempfile
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from napari_mosam.cli.places import Input, Output, UsageError, check_apart
-from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.config.json_files import parse_json, read_text
 
-__all__ = ["UsageError", "check_outputs", "check_report", "load_config"]
+__all__ = ["UsageError", "check_outputs", "check_report"]
 
 OVERLAY_SUFFIXES = (".gif", ".png")
-MAX_CONFIG_BYTES = 1_000_000
 _CTC_NAMES = ("res_track.txt", "napari_mosam_export.json", *(f"mask{t:03d}.tif" for t in range(1000)))
-
-
-def load_config(path: Path) -> EngineConfig:
-    """Read engine settings from a .json or .toml file in the form of ``EngineConfig.to_dict``.
-
-    Raises
-    ------
-    UsageError
-        For a file of another kind, a broken one, or one with unknown or impossible settings.
-    OSError
-        For a file that cannot be read.
-    """
-    parse = CONFIG_PARSERS.get(path.suffix.lower())
-    if parse is None:
-        raise UsageError(f"--config {path}: allowed are {' and '.join(CONFIG_PARSERS)} files")
-    try:
-        return EngineConfig.from_dict(parse(read_text(path, MAX_CONFIG_BYTES)))
-    except RecursionError as error:
-        raise UsageError(f"--config {path}: nested too deeply; settings have two levels") from error
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"--config {path}: {error}; the file holds what EngineConfig.to_dict() gives") from error
-
-
-def _parse_toml(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        raise
-    except ValueError as error:
-        raise ValueError("one of its whole numbers has thousands of digits") from error
-
-
-CONFIG_PARSERS: dict[str, Callable[[str], Any]] = {".json": parse_json, ".toml": _parse_toml}
 
 
 def check_outputs(

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.cli.arguments import build_parser
-from napari_mosam.cli.checks import check_outputs, load_config
-from napari_mosam.cli.places import HalfResultError, inputs_of
+from napari_mosam.cli.checks import check_outputs
+from napari_mosam.cli.places import HalfResultError, inputs_of, weights_of
+from napari_mosam.cli.settings import run_config
 from napari_mosam.cli.stop_signals import STOPPED, StopSignals
 
 if TYPE_CHECKING:
+    from napari_mosam.core.config.run import RunConfig
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.store.result import Result
@@ -159,15 +161,11 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.prompts.files import load_prompts
 
     run.stop.begin()
-    check_outputs(
-        arguments.out,
-        arguments.export_ctc,
-        arguments.overlay,
-        inputs=inputs_of(arguments),
-        overwrite=arguments.overwrite,
-    )
-    config = load_config(arguments.config) if arguments.config else None
-    movie = Movie.open(arguments.movie, **_reading(arguments))
+    outputs = (arguments.out, arguments.export_ctc, arguments.overlay)
+    check_outputs(*outputs, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+    config = run_config(arguments)
+    check_outputs(*outputs, inputs=weights_of(config.model, config.checkpoint_config), overwrite=arguments.overwrite)
+    movie = Movie.open(arguments.movie, **_reading(config))
     prompts = load_prompts(arguments.prompts, movie.shape)
     run.writes(arguments.out)
     started = time.perf_counter()
@@ -180,8 +178,7 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
             out=arguments.out,
             overwrite=arguments.overwrite,
             progress=run.progress,
-            config=config,
-            **_engine_options(arguments),
+            **_engine_options(config),
         )
     seconds = time.perf_counter() - started
     _write_extras(arguments, movie, result.labels, sorted(run.frames))
@@ -198,32 +195,23 @@ def _counted(result: "Result", frames: set[int]) -> str:
     return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
 
 
-def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(arguments, name) for name in ("axes", "channel", "z", "limits")}
+def _reading(config: "RunConfig") -> dict[str, Any]:
+    return {name: getattr(config.movie, name) for name in ("axes", "channel", "z", "limits")}
 
 
-def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("device", "direction", "diameter", "memory")
-    frames = slice(*arguments.frames) if arguments.frames else None
-    switches = {name: _switch(getattr(arguments, name)) for name in ("motion", "compete")}
-    model = {"model": _model(arguments)}
-    return {name: getattr(arguments, name) for name in names} | {"frames": frames} | switches | model
+def _engine_options(config: "RunConfig") -> dict[str, Any]:
+    named = {name: getattr(config, name) for name in ("device", "direction", "diameter")}
+    frames = slice(*config.frames) if config.frames else None
+    return named | {"frames": frames, "config": config.engine, "model": _model(config)}
 
 
-def _model(arguments: argparse.Namespace) -> Any:
+def _model(config: "RunConfig") -> Any:
     """The model's name or path where that says it all, else the loaded model."""
-    if arguments.model_config is None and arguments.model_folder is None:
-        return arguments.model
+    if config.checkpoint_config is None and config.model_folder is None:
+        return config.model
     from napari_mosam.core.model.registry import load_model
 
-    return load_model(
-        arguments.model, config=arguments.model_config, folder=arguments.model_folder, device=arguments.device
-    )
-
-
-def _switch(word: str | None) -> bool | str | None:
-    """None, a word of its own, or whether the word is 'on'."""
-    return {"on": True, "off": False}.get(word, word) if word is not None else None
+    return load_model(config.model, config=config.checkpoint_config, folder=config.model_folder, device=config.device)
 
 
 def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, frames: Sequence[int]) -> None:
@@ -269,7 +257,7 @@ def _info(arguments: argparse.Namespace, run: _Run) -> None:
 
         _say(Result.open(arguments.movie).describe())
         return
-    _say(Movie.open(arguments.movie, **_reading(arguments)).describe())
+    _say(Movie.open(arguments.movie, **_reading(run_config(arguments))).describe())
 
 
 _COMMANDS = {"track": _track, "evaluate": _evaluate, "explain": _explain_object, "models": _models, "info": _info}

@@ -120,15 +120,19 @@ def inputs_of(arguments: argparse.Namespace) -> list[Input]:
     """Everything that the arguments of a command name to be read, and what its prompts file names."""
     given = vars(arguments)
     found = [Input(Path(given[name]).expanduser(), whole=True) for name in ("result", "truth") if given.get(name)]
-    names = ("movie", "prompts", "config", "model_config")
-    found += [Input(Path(given[name]).expanduser()) for name in names if given.get(name)]
-    if given.get("model") and Path(given["model"]).is_file():
-        found.append(Input(Path(given["model"])))
+    found += [Input(Path(given[name]).expanduser()) for name in ("movie", "prompts", "config") if given.get(name)]
+    found += weights_of(given.get("model"), given.get("model_config"))
     if given.get("prompts"):
         from napari_mosam.core.prompts.files import named_masks
 
         found += [Input(mask) for mask in named_masks(given["prompts"])]
     return found
+
+
+def weights_of(model: str | None, config: str | None) -> list[Input]:
+    """The files of a model that is given by its path, and of its configuration."""
+    found = [Input(Path(config).expanduser())] if config else []
+    return found + ([Input(Path(model))] if model and Path(model).is_file() else [])
 
 
 def _real(path: Path) -> Path:

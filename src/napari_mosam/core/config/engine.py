@@ -325,7 +325,7 @@ class LifecycleConfig:
 
 @settings()
 class EngineConfig:
-    """All settings of the engine; serialises to plain JSON types and back."""
+    """All settings of the engine."""
 
     window: WindowConfig = field(default_factory=WindowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)

@@ -41,8 +41,9 @@ def refusal(error: ValidationError, declared: Any, given: Any, section: str = ""
         return _impossible(_name(section, setting.path), _value(given, setting), allowed)
     if "error" in first.get("ctx", {}):
         return ValueError(str(first["ctx"]["error"]))
-    names = sorted(_names(declared, first["loc"]))
-    return _impossible(_name(section, first["loc"]), first["input"], f"settings by name, some of {names}")
+    wanted = f"settings by name, some of {sorted(_names(declared, first['loc']))}"
+    wanted = f"a {first['ctx']['class_name']}" if first["type"] == "dataclass_exact_type" else wanted
+    return _impossible(_name(section, first["loc"]), first["input"], wanted)
 
 
 def _impossible(name: str, given: object, allowed: str) -> ValueError:
@@ -66,10 +67,11 @@ def _name(section: str, path: Path) -> str:
 
 
 def _names(declared: Any, path: Path) -> list[str]:
-    """What a section may hold."""
+    """What a section may hold; the settings of the engine may stand without theirs."""
     for name in path:
         declared = declared.__pydantic_fields__[name].annotation
-    return list(declared.__pydantic_fields__)
+    fields = declared.__pydantic_fields__
+    return [*fields, *fields[ROOT].annotation.__pydantic_fields__] if ROOT in fields else list(fields)
 
 
 def _value(given: Any, setting: Setting) -> Any:

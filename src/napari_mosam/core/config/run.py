@@ -1,6 +1,6 @@
 """What a run is asked beside movie and prompts: how the movie is read, which frames, which model, which settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, Literal, Self
 
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from napari_mosam.core.config.declare import from_json, settings, to_json
 from napari_mosam.core.config.engine import Direction, EngineConfig, rising
-from napari_mosam.core.config.fields import Meta
+from napari_mosam.core.config.fields import ROOT, Meta
 
 Limits = tuple[float, float] | Literal["exact"] | None
 
@@ -52,7 +52,7 @@ class ComputeConfig:
 
 @settings()
 class RunConfig:
-    """Everything that is asked of a run beside movie and prompts; serialises to plain JSON types and back."""
+    """Everything that is asked of a run beside movie and prompts."""
 
     model: Annotated[str, Field(description="Name of a model (see 'mosam models'), or path of its weights.")] = "nano"
     checkpoint_config: Annotated[
@@ -66,7 +66,7 @@ class RunConfig:
     frames: Annotated[
         tuple[int | None, int | None] | None,
         Field(description="Frames from the first number up to, not including, the second; all by default."),
-        Meta(allowed="two whole numbers or nulls, or none"),
+        Meta(allowed="two whole numbers, null for an open end, or none"),
     ] = None
     direction: Annotated[Direction, Field(description="Which way in time objects are followed.")] = "both"
     diameter: Annotated[
@@ -86,9 +86,24 @@ class RunConfig:
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
         """Build from nested dictionaries; whatever is left out keeps its default.
 
+        Settings of the engine may stand without their section, as ``EngineConfig.to_dict`` has them.
+
         Raises
         ------
         ValueError
             For an unknown key, a value of another kind, or one outside its range.
         """
-        return from_json(cls, given)
+        return from_json(cls, _nested(given))
+
+
+def full_path(path: Sequence[str]) -> tuple[str, ...]:
+    """Where a setting is in a :class:`RunConfig`, of a path that may leave out the engine."""
+    return (ROOT, *path) if path[0] in EngineConfig.__dataclass_fields__ else tuple(path)
+
+
+def _nested(given: Any) -> Any:
+    """Settings of the engine that stand without their section, in it."""
+    if not isinstance(given, Mapping) or ROOT in given:
+        return given
+    engine = {name: value for name, value in given.items() if full_path([name]) != (name,)}
+    return {name: value for name, value in given.items() if name not in engine} | {ROOT: engine}
