@@ -32,7 +32,7 @@ Every setting has one name. It is given
 - to the functions as an attribute: `segment(..., config=EngineConfig(window=WindowConfig(ratio=4)))`,
 - to the command as `--set window.ratio=4` (JSON or a bare word), or by a flag of its own where it has one,
 - in a file for `--config`, JSON or TOML: `{"window": {"ratio": 4}, "model": "nano"}`,
-- in the dock under *Engine settings*, where the table says under which label.
+- in the dock under *Advanced*, *Engine settings*, where the table says under which label.
 
 `--set` wins over flags, flags over the file, the file over the defaults. What is unknown, of another type or
 outside its range is refused before anything is read.

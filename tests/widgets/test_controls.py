@@ -4,10 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
+from magicgui.widgets import Container
 
-from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MemoryConfig, MotionConfig, WindowConfig
+from napari_mosam.core.config.fields import settings_of
+from napari_mosam.widgets.controls.advanced import EnginePanel, PairBox
 from napari_mosam.widgets.controls.controls import Controls
 from napari_mosam.widgets.controls.settings import RunSettings
 from napari_mosam.widgets.layers.scratch_store import ScratchStore, remove_stale
@@ -40,6 +44,101 @@ def test_every_control_has_a_tooltip_and_the_dock_is_narrow(qtbot):
     assert len(inputs) > 20
     assert [child for child in inputs if not child.toolTip()] == []
     assert controls.minimumSizeHint().width() <= 320
+
+
+# --- the panel of engine settings ------------------------------------------------------------------------------------
+
+LABELLED = [setting for setting in settings_of(EngineConfig) if setting.meta.label]
+
+
+@pytest.fixture
+def panel(qtbot):
+    panel = EnginePanel()
+    qtbot.addWidget(panel.container.native)
+    return panel
+
+
+def test_the_panel_has_a_control_with_a_tooltip_for_every_labelled_setting(panel):
+    assert list(panel.controls) == [setting.path for setting in LABELLED]
+    shown = {id(w) for group in panel.container if isinstance(group, Container) for w in group}
+    assert {id(control) for control in panel.controls.values()} == shown
+    for setting in LABELLED:
+        assert setting.description in panel.controls[setting.path].tooltip
+    assert panel.config == EngineConfig()
+
+
+@pytest.mark.parametrize("setting", LABELLED, ids=lambda setting: setting.name)
+def test_both_ends_of_every_control_are_possible_and_reach_the_configuration(panel, setting):
+    control = panel.controls[setting.path]
+    for end in ends(control):
+        control.value = end
+        found = panel.config
+        for name in setting.path:
+            found = getattr(found, name)
+        assert found == end
+
+
+def ends(control):
+    if isinstance(control, PairBox):
+        return list(zip(*(ends(box) for box in control), strict=True))
+    if hasattr(control, "choices"):
+        return list(control.choices)
+    return [True, False] if isinstance(control.value, bool) else [control.min, control.max]
+
+
+def test_what_a_control_cannot_show_is_kept_until_it_is_changed(panel):
+    config = EngineConfig(
+        window=WindowConfig(ratio=4.123456, ladder_max=3),
+        memory=MemoryConfig(area_range=(0.123456, 1e6), max_conditioning=10**6),
+    )
+    panel.config = config
+    assert panel.config == config
+    panel.controls["window", "ratio"].value = 6
+    assert panel.config == replace(config, window=WindowConfig(ratio=6, ladder_max=3))
+
+
+def test_reset_gives_the_defaults(panel):
+    panel.config = EngineConfig.plain()
+    panel.controls["window", "mode"].value = "full"
+    panel.reset.changed.emit(True)
+    assert panel.config == EngineConfig()
+
+
+def test_the_panel_reaches_the_run(open_widget, movie, hands, engine):
+    widget = open_widget(movie)
+    assert not widget.controls.advanced.isExpanded() and not widget.controls.engine_box.isExpanded()
+    hands.box(widget, 0, 2, 4, 8, 10)
+    widget.controls.engine.controls["window", "ratio"].value = 7.5
+    widget.controls.engine.controls["life", "gate_area"].value = (0.5, 3)
+    widget.controls.compete.setChecked(False)
+    hands.run(widget)
+    assert engine.settings.config == EngineConfig(
+        window=WindowConfig(ratio=7.5), life=LifecycleConfig(gate_area=(0.5, 3)), compete=False
+    )
+
+
+def test_the_panel_fits_into_a_narrow_dock_of_the_viewer(open_widget, movie, qtbot):
+    controls = open_widget(movie, show=True).controls
+    controls.advanced.expand()
+    controls.engine_box.expand()
+    qtbot.wait(50)
+    assert controls.minimumSizeHint().width() <= 330
+    for control in controls.engine.controls.values():
+        assert control.native.width() >= control.native.minimumSizeHint().width()
+
+
+def test_following_motion_and_its_cues_say_the_same(qtbot):
+    controls = Controls()
+    qtbot.addWidget(controls)
+    cues = [controls.engine.controls["motion", name] for name in ("drift", "flow", "keypoints", "kalman")]
+    controls.motion.setChecked(False)
+    assert [cue.value for cue in cues] == [False] * 4
+    assert controls.settings.config == EngineConfig(motion=MotionConfig.off())
+    cues[1].value = True
+    assert controls.motion.isChecked()
+    assert controls.settings.config.motion == replace(MotionConfig.off(), flow=True)
+    controls.engine.reset.changed.emit(True)
+    assert controls.motion.isChecked() and controls.settings.config == EngineConfig()
 
 
 def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movie, hands):

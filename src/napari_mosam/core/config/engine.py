@@ -132,7 +132,7 @@ class MotionConfig:
             description="What motion gives to a second decode of the same features: the last mask moved along, "
             "points inside it, its box. The better of all candidates is chosen by the weights below."
         ),
-        Meta(label="Motion prompt"),
+        Meta(label="Prompt"),
     ] = "off"
     negatives: Annotated[
         int,
@@ -226,7 +226,7 @@ class MemoryConfig:
     max_conditioning: Annotated[
         int,
         Field(ge=0, description="Prompted frames read at most, the nearest in time; 0 reads all."),
-        Meta(unit="frames", label="Marked frames read"),
+        Meta(unit="frames", label="Marks read"),
     ] = 4
     area_range: Annotated[
         AroundOne,
@@ -270,14 +270,14 @@ class LifecycleConfig:
     gate_area: Annotated[
         AroundOne,
         Field(description="A returning mask must have between these multiples of the object's usual area."),
-        Meta(label="Returning area"),
+        Meta(label="Return area"),
     ] = (0.6, 1.7)
     gate_sigmas: Annotated[
         float,
         Field(
             gt=0, description="A returning mask must lie within this many standard deviations of the forecast place."
         ),
-        Meta(unit="standard deviations", label="Returning place"),
+        Meta(unit="standard deviations", label="Distance (sd)"),
     ] = 4.0
     min_contrast: Annotated[
         float,
@@ -314,7 +314,7 @@ class LifecycleConfig:
             description="Lost frames after which an object last seen at the frame's border has ended; 0 never ends "
             "one.",
         ),
-        Meta(unit="frames", label="End at border after"),
+        Meta(unit="frames", label="Border frames"),
     ] = 50
 
     @classmethod

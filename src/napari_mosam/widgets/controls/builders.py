@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
+from superqt import QCollapsible
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -151,3 +152,14 @@ def make_form(parent: QWidget) -> QFormLayout:
     form.setSpacing(4)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
     return form
+
+
+def make_collapsible(title: str, tip: str, inner: QWidget) -> QCollapsible:
+    """A part of the dock that opens on a click; closed at first."""
+    box = QCollapsible(title)
+    box.setDuration(0)
+    box.setToolTip(tip)
+    box.addWidget(inner)
+    box.layout().setContentsMargins(0, 0, 0, 0)
+    box.content().layout().setContentsMargins(8, 2, 0, 0)
+    return box

@@ -17,11 +17,13 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_mosam.core.config.engine import Direction, EngineConfig, MotionConfig
+from napari_mosam.widgets.controls.advanced import EnginePanel
 from napari_mosam.widgets.controls.builders import (
     LayerCombo,
     choose,
     make_boxed,
     make_check,
+    make_collapsible,
     make_form,
     make_menu,
     make_note,
@@ -48,7 +50,6 @@ class Controls(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._config = EngineConfig()
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(8, 6, 8, 8)
         self._column.setSpacing(5)
@@ -81,7 +82,8 @@ class Controls(QWidget):
 
     @settings.setter
     def settings(self, settings: RunSettings) -> None:
-        self._config = settings.config
+        self.engine.config = settings.config
+        self._sync_motion()
         choose(self.model, settings.model)
         choose(self.device, settings.device)
         choose(self.direction, settings.direction)
@@ -92,7 +94,6 @@ class Controls(QWidget):
         self.last.setValue(stop - 1)
         for box, value in zip((self.low, self.high), settings.limits or ("", ""), strict=True):
             box.setText(str(value))
-        self.motion.setChecked(settings.config.motion.drift or settings.config.motion.flow)
         self.compete.setChecked(settings.config.compete)
 
     def set_n_frames(self, n_frames: int) -> None:
@@ -145,12 +146,20 @@ class Controls(QWidget):
             raise ValueError(f"grey limits '{low}' to '{high}' are not possible; give two numbers, or none") from error
 
     def _engine_config(self) -> EngineConfig:
-        """The advanced controls, over whatever else was set by a script."""
-        motion, wanted = self._config.motion, self.motion.isChecked()
-        if wanted != (motion.drift or motion.flow):
-            motion = MotionConfig() if wanted else MotionConfig.off()
-        memory = replace(self._config.memory, selection=self.memory.currentData())
-        return replace(self._config, motion=motion, memory=memory, compete=self.compete.isChecked())
+        config = self.engine.config
+        memory = replace(config.memory, selection=self.memory.currentData())
+        return replace(config, memory=memory, compete=self.compete.isChecked())
+
+    def _follow_motion(self, wanted: bool) -> None:
+        """All motion cues at once."""
+        self.engine.config = replace(self.engine.config, motion=MotionConfig() if wanted else MotionConfig.off())
+
+    def _sync_motion(self, *_: object) -> None:
+        """Say whether anything follows the motion of the image."""
+        motion = self.engine.config.motion
+        self.motion.blockSignals(True)
+        self.motion.setChecked(motion.drift or motion.flow or motion.keypoints)
+        self.motion.blockSignals(False)
 
     def _build_image(self) -> None:
         self._heading("1  Movie")
@@ -221,6 +230,15 @@ class Controls(QWidget):
         self._column.addWidget(box)
         form.addRow(self._build_advanced())
 
+    def _build_engine(self) -> QCollapsible:
+        self.engine = EnginePanel()
+        self.engine.container.changed.connect(self._sync_motion)
+        self.motion.toggled.connect(self._follow_motion)
+        self.engine_box = make_collapsible(
+            "Engine settings", "Every other knob of the engine.", self.engine.container.native
+        )
+        return self.engine_box
+
     def _build_advanced(self) -> QCollapsible:
         inner = QWidget()
         rows = make_form(inner)
@@ -238,12 +256,8 @@ class Controls(QWidget):
             for colour in ("black", "white")
         )
         rows.addRow("Grey limits", make_boxed(make_row((self.low, 1), QLabel("to"), (self.high, 1))))
-        self.advanced = QCollapsible("Advanced")
-        self.advanced.setDuration(0)
-        self.advanced.setToolTip("Settings that seldom need a change.")
-        self.advanced.addWidget(inner)
-        self.advanced.layout().setContentsMargins(0, 0, 0, 0)
-        self.advanced.content().layout().setContentsMargins(8, 2, 0, 0)
+        rows.addRow(self._build_engine())
+        self.advanced = make_collapsible("Advanced", "Settings that seldom need a change.", inner)
         return self.advanced
 
     def _make_limit(self, tip: str) -> QLineEdit:
