@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MEANS = ("j", "f", "jf", "frames_to_loss", "matched")
 _SHOWN_IDS = 12
+"""Object ids named in a line of the terminal; the report has all."""
 
 
 def evaluate_command(arguments: argparse.Namespace) -> str:

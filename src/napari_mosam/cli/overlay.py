@@ -13,11 +13,22 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_mosam.core.config.whole_files import whole_file
 
 WIDTH, MAX_ENLARGEMENT = 800, 4
+"""Width of a picture, px, and how many times a small movie is enlarged to it; not measured."""
+
 MAX_GIF_FRAMES, MONTAGE_FRAMES = 120, 6
+"""Frames of an animation and of a montage, chosen evenly; they bound the size of the file."""
+
 MASK_OPACITY = 0.25
+"""Share of the colour of a mask in its pixels; not measured."""
+
 FRAME_MS = 150
+"""Time of a frame of an animation, ms; not measured."""
+
 TEXT_PX = 10
+"""Height of an id, px; not measured."""
+
 _GOLDEN = (math.sqrt(5) - 1) / 2
+"""Step of the hue from one id to the next: any number of them lie far apart."""
 
 RGB = NDArray[np.uint8]
 

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
 
 SURE_IOU = 0.7
-"""Predicted IoU below which a mask deserves a look."""
+"""Predicted IoU below which a mask deserves a look: its median is .58 where a mask fails and .93 where it is good."""
 
 MAX_NAMED = 4
+"""Objects named in a sentence, the others are counted; not measured."""
 
 
 class Doubts:

@@ -6,6 +6,8 @@ from typing import Any
 
 _SCRATCH_ASSAY = "samples/scratch-assay-labeled-10T-2Ch.tiff"
 _PIXEL_SIZE = 0.619
+"""Micrometres; of the movie itself."""
+
 _CHANNELS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("nuclei", "image", {"colormap": "cyan", "blending": "translucent_no_depth", "visible": False}),
     ("oblique", "image", {"colormap": "gray", "blending": "translucent_no_depth"}),

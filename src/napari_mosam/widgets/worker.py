@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRST_DRAW_MS = 50
+"""Before a run starts, so that new layers are drawn before torch takes every core; not measured."""
+
 MAX_LEAD = 3
+"""Results that may wait for the viewer: the engine goes on while one is drawn, and memory stays small; not measured."""
+
 POLL_S = 0.05
+"""Between two looks at whether a waiting run is stopped: at once for a person."""
 
 
 @dataclass(eq=False)

@@ -8,6 +8,8 @@ from typing import Any
 from napari_mosam.core.config.checks import Refused
 
 MAX_DEPTH = 32
+"""Of lists and objects in each other; nothing that is read here is nested as deeply."""
+
 MAX_DIGITS = 20
 """Of a whole number; the largest of 64 bits has 20."""
 

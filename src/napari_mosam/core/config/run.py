@@ -57,7 +57,7 @@ class RunConfig:
     model: Annotated[str, Field(description="Name of a model (see 'mosam models'), or path of its weights.")] = "nano"
     checkpoint_config: Annotated[
         str | None,
-        Field(description="Of a checkpoint given by its path: a .yaml or .json file, or a name like sam2.1_hiera_t."),
+        Field(description="Of a checkpoint given by its path: a .yaml file, or a name like sam2.1_hiera_t."),
     ] = None
     model_folder: Annotated[
         str | None, Field(description="Of downloaded weights; $MOSAM_CACHE or your cache by default.")

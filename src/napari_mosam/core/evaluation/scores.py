@@ -11,6 +11,7 @@ LOST_IOU = 0.1
 LOSS_FRAMES = 3
 """A track is lost where its IoU stays below ``LOST_IOU`` for so many scored frames, or until the end."""
 LAST_FRAMES = 5
+"""Scored frames at the end of a track over whose mean IoU it is called lost or not; not measured."""
 
 
 @dataclass(frozen=True, slots=True)

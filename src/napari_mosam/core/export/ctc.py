@@ -20,6 +20,8 @@ from napari_mosam.core.images.places import Place, alone
 logger = logging.getLogger(__name__)
 
 _MAX_LABEL = 65535
+"""Label images of the Cell Tracking Challenge have 16 bits."""
+
 _TRACK_FILE = "res_track.txt"
 
 

@@ -12,9 +12,14 @@ UNUSED = "Q"
 """Stands for an axis of length one that has no meaning here."""
 
 _LUMINANCE = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in a grey value, ITU-R BT.601."""
+
 _COLOUR_SIZES = (3, 4)
+"""Lengths of an axis that is taken for colours: RGB and RGBA."""
 
 _FLOAT_BYTES = 8
+"""Of a colour sample while it becomes grey: double precision."""
+
 _NORMALISED_BYTES = 13
 """Of a pixel: double, single, and which pixels are finite."""
 

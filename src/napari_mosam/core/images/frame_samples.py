@@ -15,6 +15,8 @@ BUDGET = 2**28
 """Bytes read at most, as they are after decoding."""
 
 MAX_FRAMES, MIN_FRAMES = 64, 8
+"""Frames that grey limits are found from, at most and, whatever they weigh, at least; not measured."""
+
 MAX_PIXELS, MAX_FRAME_PIXELS = 2**22, 2**17
 """Pixels kept of all frames together, and of one."""
 

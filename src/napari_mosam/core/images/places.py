@@ -22,6 +22,8 @@ RESULT_MARK = "napari_mosam"
 """Attribute of a group that holds a result: the version that wrote it."""
 
 _TRIES, _PAUSE_S = 20, 0.05
+"""How often, and how long apart, a place is tried that another holds: a second in all; a swap is two renames."""
+
 _METADATA = "zarr.json"
 
 logger = logging.getLogger(__name__)

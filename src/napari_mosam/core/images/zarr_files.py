@@ -28,6 +28,7 @@ PICTURES = "imagecodecs_"
 
 _METADATA = ("zarr.json", ".zarray")
 _MAX_METADATA = 2**28
+"""Bytes of the metadata of a zarr node, consolidated ones too; larger ones are refused unread."""
 
 
 def open_zarr(path: str | Path, mode: Literal["r", "r+"] = "r") -> Any:

@@ -13,16 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_SHIFT_PX = 4.0
+"""Smaller shifts are the work of the windows. Raw phase correlation proposes nonsense on DIC; together these thresholds
+were exact to 1 px on 7 of 7 jumps of up to 103 px."""
+
 MIN_CORRELATION = 0.08
+"""Of the band-passed frames after the shift; measured with `MIN_SHIFT_PX`."""
+
 MIN_GAIN = 0.08
+"""How much better they must correlate than before it; measured with `MIN_SHIFT_PX`."""
+
 MIN_DISTINCTNESS = 1.2
+"""Height of the peak above the highest one elsewhere, as a factor; not measured."""
+
 RIVAL_DISTANCE_PX = 24
+"""Peaks nearer than that are the same one; not measured."""
+
 N_TILES = 4
+"""Parts of each side of the frame that are compared one by one; not measured."""
+
 MIN_SIDE_PX = 128
 """Smaller frames hold too little to tell a moving stage from chance."""
 
 MAX_SIDE_PX = 512
+"""Larger frames are shrunk first, for time: 4 to 20 ms a frame."""
+
 FINE_SIGMA_PX, COARSE_SIGMA_PX = 2.0, 16.0
+"""Gaussians between which detail is compared; measured with `MIN_SHIFT_PX`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.grey_limits import GreyLimits
 
 MAX_ID = 2**31 - 1
+"""Largest number that Qt's spin box holds."""
+
 DIRECTION_LABELS: tuple[tuple[str, Direction], ...] = (
     ("Both ways", "both"),
     ("Forward in time", "forward"),

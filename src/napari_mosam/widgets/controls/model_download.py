@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REFRESH_MS = 100
+"""Between two looks at a download for its progress bar; faster ones nobody sees."""
 
 
 @dataclass(eq=False)

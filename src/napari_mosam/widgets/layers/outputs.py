@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from napari_mosam.widgets.layers.source import MovieSource
 
 MAX_VECTORS = 50_000
+"""Arrows kept of all frames together, those of the oldest go first; not measured."""
+
 VECTORS_PER_FRAME = 4_000
+"""Arrows drawn on a frame: more hide the image; not measured."""
+
 MIN_SHIFT = 0.2  # px; shorter vectors would be dots
 
 

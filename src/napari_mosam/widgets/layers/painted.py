@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_mosam.widgets.layers.source import MovieSource
 
 TICK_MS = 30
+"""Time after which strokes that came meanwhile are counted together; not measured."""
 
 
 class PaintWatch:

@@ -14,6 +14,7 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 STALE_DAYS = 3.0
+"""Age from which on the folder of a process that ended is removed; not measured."""
 
 
 class ScratchStore:

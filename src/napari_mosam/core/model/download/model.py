@@ -26,6 +26,7 @@ from napari_mosam.core.model.download.transfer import Cancelled, ResumingDownloa
 __all__ = ["DownloadCancelled", "DownloadError", "download_model"]
 
 LOCK_POLL_S = 0.2
+"""Between two looks at whether a download that waits for another one is cancelled: at once for a person."""
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from requests import Response
 
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+"""Statuses of HTTP after which the same request may succeed."""
+
 _OWN = {"localhost", "127.0.0.1", "::1"}
 
 
