@@ -79,7 +79,7 @@ class MotionConfig:
     encoder: Annotated[
         MotionEncoder,
         Field(
-            description="'learned': trained networks read the cues below and the object's past, and say where it is "
+            description="'learned': trained networks read the cues and the object's past, and say where it is "
             "expected; with a motion prompt they also find how its mask moved and deformed. Where they are unsure of "
             "an object, and for a deformation seen by another model than the one they were trained with, the "
             "classical rule holds."
@@ -130,7 +130,8 @@ class MotionConfig:
         MotionPrompt,
         Field(
             description="What motion gives to a second decode of the same features: the last mask moved along, "
-            "points inside it, its box. The better of all candidates is chosen by the weights below."
+            "points inside it, its box. The better of all candidates is chosen by box_weight, mask_weight and "
+            "overlap_weight."
         ),
         Meta(label="Prompt"),
     ] = "off"
@@ -238,7 +239,7 @@ class MemoryConfig:
     ] = (0.4, 2.5)
     area_history: Annotated[
         int,
-        Field(ge=1, description="Remembered frames over which that median is taken."),
+        Field(ge=1, description="Remembered frames over whose areas the median of area_range is taken."),
         Meta(unit="frames"),
     ] = 10
     min_consistency: Annotated[
