@@ -233,8 +233,11 @@ def test_every_flag_is_that_of_a_setting():
         ("compete=on", "compete = 'on' is not possible; allowed: true or false"),
         ("direction=sideways", "direction = 'sideways' is not possible; allowed: 'forward', 'backward' or 'both'"),
         ("diameter=-2", "diameter = -2 is not possible; allowed: a positive number of px, or none"),
-        ("movie.z=top", "movie z = 'top' is not possible; allowed: a whole number from 0, 'max', or none"),
-        ("movie.limits=[3,1]", "movie limits = (3, 1) is not possible; allowed: two numbers of which the first is"),
+        (
+            "movie.z=top",
+            "movie z = 'top' is not possible; allowed: the number of a plane, counted from 0, or 'max', or none",
+        ),
+        ("movie.limits=[3,1]", "movie limits = (3, 1) is not possible; allowed: two numbers, low and high, or 'exact'"),
         ("window.ratio=" + "[" * 5000, "allowed: a number"),
     ],
 )

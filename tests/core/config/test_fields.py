@@ -95,8 +95,11 @@ def test_a_replaced_setting_is_checked_again():
         (lambda: WindowConfig("full", "wide"), "window ratio = 'wide' is not possible; allowed: a number"),
         (lambda: WindowConfig(ratio=np.inf), r"window ratio = inf is not possible; allowed: 1.5 to 20"),
         (lambda: EngineConfig(window={}), "window = {} is not possible; allowed: a WindowConfig"),
-        (lambda: MovieConfig(limits=(3, 1)), r"movie limits = \(3, 1\) .*two numbers of which the first is smaller"),
-        (lambda: MovieConfig(z=-1), "movie z = -1 is not possible; allowed: a whole number from 0, 'max', or none"),
+        (lambda: MovieConfig(limits=(3, 1)), r"movie limits = \(3, 1\) .*two numbers, low and high, or 'exact'"),
+        (
+            lambda: MovieConfig(z=-1),
+            "movie z = -1 is not possible; allowed: the number of a plane, counted from 0, or 'max', or none",
+        ),
         (lambda: ComputeConfig(chunk=0), "compute chunk = 0 is not possible; allowed: 1 or more windows, or none"),
         (lambda: RunConfig(model=3), "model = 3 is not possible; allowed: text"),
         (lambda: RunConfig(direction="up"), "direction = 'up' .*'forward', 'backward' or 'both'"),

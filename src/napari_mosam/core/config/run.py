@@ -22,7 +22,7 @@ class MovieConfig:
     z: Annotated[
         Annotated[int, Field(ge=0)] | Literal["max"] | None,
         Field(description="Plane from 0, or 'max' for the projection."),
-        Meta(allowed="a whole number from 0, 'max', or none"),
+        Meta(allowed="the number of a plane, counted from 0, or 'max', or none"),
     ] = None
     limits: Annotated[
         Annotated[tuple[float, float], AfterValidator(rising)] | Literal["exact"] | None,
@@ -30,7 +30,7 @@ class MovieConfig:
             description="Pixel values seen as black and white; 'exact': from all pixels; from a sample, without "
             "outliers, by default."
         ),
-        Meta(allowed="two numbers of which the first is smaller, 'exact', or none"),
+        Meta(allowed="two numbers, low and high, or 'exact', or none"),
     ] = None
 
 
@@ -66,13 +66,13 @@ class RunConfig:
     frames: Annotated[
         tuple[int | None, int | None] | None,
         Field(description="Frames from the first number up to, not including, the second; all by default."),
-        Meta(allowed="two whole numbers, null for an open end, or none"),
+        Meta(allowed="a range (start, stop) of whole numbers, open ends as null, or none"),
     ] = None
     direction: Annotated[Direction, Field(description="Which way in time objects are followed.")] = "both"
     diameter: Annotated[
         float | None,
         Field(gt=0, description="Typical diameter of an object; sizes the view around a click."),
-        Meta(unit="px"),
+        Meta(unit="px", allowed="a positive number of px, or none"),
     ] = None
     movie: MovieConfig = field(default_factory=MovieConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
