@@ -40,7 +40,7 @@ def test_the_command_line_starts_without_the_engine():
     "statement",
     [
         "from napari_mosam.core import api",
-        "from napari_mosam.core.runs.request import check_prompts, count_steps",
+        "from napari_mosam.core.runs.request import RunRequest",
         "from napari_mosam.core.evaluation.evaluate import evaluate",
         "import napari_mosam.widgets.widget",
     ],
@@ -52,10 +52,10 @@ def test_what_is_checked_before_a_run_loads_no_torch(statement):
 def test_building_a_request_loads_no_torch():
     request = (
         "import numpy as np, napari_mosam as mosam\n"
-        "from napari_mosam.widgets.engine import Engine\n"
-        "from napari_mosam.widgets.controls.settings import RunSettings\n"
+        "from napari_mosam.core.runs.request import RunRequest\n"
         "prompts = mosam.Prompts([mosam.BoxPrompt(1, 0, (2, 2, 9, 9))])\n"
-        "assert Engine().count_steps((3, 32, 32), prompts, RunSettings()) == 3"
+        "request = RunRequest.build(np.zeros((3, 32, 32), np.uint8), prompts)\n"
+        "assert request.n_results == 3 and len(request.requests(0)) == 1"
     )
     assert not modules_after(request) & {"torch", "sam2", "torchvision"}
 

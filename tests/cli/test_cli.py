@@ -25,6 +25,7 @@ from napari_mosam.core.config.run import MovieConfig, RunConfig
 from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.images.places import ResultGoneError
 from napari_mosam.core.prompts.files import load_prompts
+from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.simulation import disk_moves
 
 
@@ -115,11 +116,12 @@ def half_result(path: Path, n_followed: int, n_frames: int = 3) -> None:
 
 @pytest.fixture
 def engine(monkeypatch) -> SimpleNamespace:
-    """Stands in for ``core.api.track``: keeps what it was given and reports three frames of two objects."""
+    """Stands in for ``write_run``: keeps what it was given and reports three frames of two objects."""
     calls = SimpleNamespace(options=None, error=None, frames=3, writes=True, before_error=lambda: None)
 
-    def track(movie, prompts, *, progress, **options):
-        calls.movie, calls.prompts, calls.options = movie, prompts, options
+    def write_run(request, out, *, overwrite, progress):
+        options = {"out": out, "overwrite": overwrite}
+        calls.request, calls.options = request, options
         if calls.frames and calls.writes:
             half_result(options["out"], calls.frames)
         for t in range(calls.frames):
@@ -129,44 +131,48 @@ def engine(monkeypatch) -> SimpleNamespace:
             raise calls.error
         return SimpleNamespace(
             path=options["out"],
-            labels=np.ones(movie.shape, np.uint16),
+            labels=np.ones(request.movie.shape, np.uint16),
             object_ids=(1, 2),
             n_object_frames=6,
             area=np.array([[5, 5], [np.nan, 5], [0, np.nan]]),
         )
 
     importlib.import_module("napari_mosam.core.store.result")
-    monkeypatch.setitem(sys.modules, "napari_mosam.core.api", SimpleNamespace(track=track))
+    monkeypatch.setitem(sys.modules, "napari_mosam.core.runs.write", SimpleNamespace(write_run=write_run))
     return calls
 
 
 def test_without_options_the_engine_decides(job, engine):
     assert cli.main(job.arguments) == 0
-    nothing = dict.fromkeys(("device", "diameter", "frames"))
-    expected = {"out": job.out, "overwrite": False, "model": "nano", "direction": "both", "config": EngineConfig()}
-    assert engine.options == expected | nothing
+    assert engine.options == {"out": job.out, "overwrite": False}
+    assert engine.request == RunRequest.build(job.movie, load_prompts(job.prompts, job.truth.images.shape))
 
 
 def test_every_option_reaches_the_engine(job, engine):
     plain = EngineConfig.plain()
     (job.folder / "c.json").write_text(json.dumps(plain.to_dict()))
     line = (
-        "--model big --device cpu --frames 1:3 --direction backward --diameter 12.5 --motion on --memory reliable "
+        "--model big --device cpu --frames :3 --direction backward --diameter 12.5 --motion on --memory reliable "
         f"--compete on --overwrite --config {job.folder / 'c.json'}"
     )
     assert cli.main([*job.arguments, *line.split()]) == 0
-    assert engine.options == {
-        "out": job.out,
-        "overwrite": True,
-        "model": "big",
-        "device": "cpu",
-        "frames": slice(1, 3),
-        "direction": "backward",
-        "diameter": 12.5,
-        "config": replace(
-            plain, motion=MotionConfig(), memory=replace(plain.memory, selection="reliable"), compete=True
-        ),
-    }
+    assert engine.options == {"out": job.out, "overwrite": True}
+    memory = replace(plain.memory, selection="reliable")
+    assert engine.request.config == RunConfig(
+        model="big",
+        device="cpu",
+        frames=(None, 3),
+        direction="backward",
+        diameter=12.5,
+        engine=replace(plain, motion=MotionConfig(), memory=memory, compete=True),
+    )
+
+
+def test_a_checkpoint_of_ones_own_is_named_with_its_configuration_and_folder(job, engine):
+    line = f"--model mine.pt --model-config mine.yaml --model-folder {job.folder}"
+    assert cli.main([*job.arguments, *line.split()]) == 0
+    expected = RunConfig(model="mine.pt", checkpoint_config="mine.yaml", model_folder=str(job.folder))
+    assert engine.request.config == expected
 
 
 @pytest.mark.parametrize(
@@ -180,7 +186,7 @@ def test_every_option_reaches_the_engine(job, engine):
 def test_motion_sets_several_settings_at_once(job, engine, flag, expected):
     (job.folder / "c.toml").write_text('[motion]\nflow = false\nprompt = "mask"\n')
     assert cli.main([*job.arguments, "--config", str(job.folder / "c.toml"), "--motion", flag]) == 0
-    assert engine.options["config"] == EngineConfig(motion=expected)
+    assert engine.request.config.engine == EngineConfig(motion=expected)
 
 
 def test_any_setting_can_be_set_and_wins_over_flags_and_file(job, engine):
@@ -195,18 +201,19 @@ def test_any_setting_can_be_set_and_wins_over_flags_and_file(job, engine):
         memory=MemoryConfig(selection="reliable", area_range=(0.5, 2)),
         compete=False,
     )
-    assert engine.options["config"] == expected
-    assert (engine.options["model"], engine.options["diameter"]) == ("tiny", 11)
-    assert (engine.options["direction"], engine.options["frames"]) == ("forward", slice(None, 2))
-    assert engine.movie.limits == (1, 900.5)
+    assert engine.request.config.engine == expected
+    config = engine.request.config
+    assert (config.model, config.diameter) == ("tiny", 11)
+    assert (config.direction, config.frames) == ("forward", (None, 2))
+    assert engine.request.movie.limits == (1, 900.5)
 
 
 def test_a_motion_setting_can_be_set_beside_the_flag_and_is_not_kept_for_the_next_command(job, engine):
     line = [*job.arguments, "--overwrite", "--motion", "off"]
     assert cli.main([*line, "--set", "motion.kalman=true"]) == 0
-    assert engine.options["config"].motion == replace(MotionConfig.off(), kalman=True)
+    assert engine.request.config.engine.motion == replace(MotionConfig.off(), kalman=True)
     assert cli.main(line) == 0
-    assert engine.options["config"].motion == MotionConfig.off()
+    assert engine.request.config.engine.motion == MotionConfig.off()
 
 
 @pytest.mark.parametrize("setting", settings_of(RunConfig), ids=lambda setting: setting.name)
@@ -252,7 +259,7 @@ def test_axes_channel_and_plane_choose_the_movie(job, engine):
     stack[1, 2] = job.truth.images
     tifffile.imwrite(job.movie, stack, photometric="minisblack")
     assert cli.main([*job.arguments, "--axes", "CZTYX", "--channel", "1", "--z", "max"]) == 0
-    assert np.array_equal(engine.movie.raw(0), job.truth.images[0])
+    assert np.array_equal(engine.request.movie.raw(0), job.truth.images[0])
 
 
 def test_the_end_is_summed_up_in_one_line(job, engine, capsys):

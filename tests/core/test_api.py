@@ -11,12 +11,13 @@ from tests.support.fake_model import CountingMovie, FakeSegmenter, disks, iou
 
 from napari_mosam.core.api import preview, segment, track
 from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig
+from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.images.movie import Movie, MovieError
 from napari_mosam.core.model.device import DeviceError
 from napari_mosam.core.model.registry import ModelError
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts
-from napari_mosam.core.runs.request import count_steps, merged_config
-from napari_mosam.core.runs.run import RunRequest
+from napari_mosam.core.runs.arguments import merged_config
+from napari_mosam.core.runs.request import RunRequest
 
 N = 9
 IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)
@@ -115,7 +116,7 @@ PLACES = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 5)), min_size=1, m
 
 @settings(max_examples=25)
 @given(PLACES, st.sampled_from(["both", "forward", "backward"]), st.integers(0, 2), st.integers(3, 6))
-def test_count_steps_is_the_number_of_results(places, direction, start, stop):
+def test_the_number_of_results_is_known_before_they_come(places, direction, start, stop):
     prompts = [MaskPrompt.from_frame(i, t, LABELS[0] == 1) for i, t in dict.fromkeys(places)]
     inside = {p.object_id for p in prompts if start <= p.frame < stop}
     if inside != {p.object_id for p in prompts}:
@@ -123,7 +124,8 @@ def test_count_steps_is_the_number_of_results(places, direction, start, stop):
             follow(prompts, IMAGES[:6], frames=(start, stop), direction=direction)
         return
     results = follow(prompts, IMAGES[:6], frames=(start, stop), direction=direction)
-    assert len(results) == count_steps(6, prompts, (start, stop), direction)
+    asked = RunConfig(frames=(start, stop), direction=direction)
+    assert len(results) == RunRequest.build(IMAGES[:6], prompts, asked).n_results
     assert all(r.objects for r in results)
     assert all(start <= r.t < stop for r in results)
     found = Counter((r.t, o.object_id) for r in results for o in r.objects)
@@ -148,7 +150,7 @@ def test_frames_are_read_singly_once_a_pass_and_once_for_the_prompts(direction):
     allowed = passes + Counter({3: 1, 5: 1, 6: 1}) + Counter({6: 1, 5: 1, 4: 1, 3: 1})
     read = Counter(movie.reads)
     assert all(read[t] <= allowed[t] for t in range(N))
-    assert read.total() <= count_steps(N, prompts, None, direction) + 3 + 3
+    assert read.total() <= passes.total() + 3 + 3
 
 
 def test_nothing_is_computed_before_the_first_result_is_asked_for():
@@ -211,7 +213,11 @@ def test_prompts_that_cannot_be_used(prompts, match):
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"direction": "sideways"}, ValueError, "direction 'sideways'.*forward, backward, both"),
+        (
+            {"direction": "sideways"},
+            ValueError,
+            "direction = 'sideways' .* 'forward', 'backward' or 'both'",
+        ),
         ({"diameter": 0}, ValueError, "diameter of 0 px"),
         ({"diameter": -4}, ValueError, "diameter of -4 px"),
         ({"diameter": float("nan")}, ValueError, "diameter of nan px"),
@@ -276,12 +282,11 @@ def test_motion_memory_and_compete_override_the_config():
 
 def test_clicks_take_the_size_of_their_objects_boxes_and_masks():
     prompts = Prompts([PointPrompt(1, 0, (30, 30)), mask(1, 4), PointPrompt(2, 0, (66, 70))])
-    job = RunRequest(Movie.open(IMAGES), prompts, FakeSegmenter(), QUICK, 0, N, "both", None)
-    one, two = job.requests(0)
+    one, two = RunRequest.build(IMAGES, prompts).requests(0)
     assert one.diameter == pytest.approx(14, abs=1)
     assert two.diameter is None
-    job = RunRequest(Movie.open(IMAGES), prompts, FakeSegmenter(), QUICK, 0, N, "both", 33.0)
-    assert {r.diameter for r in job.requests(0)} == {33.0}
+    given = RunRequest.build(IMAGES, prompts, RunConfig(diameter=33.0))
+    assert {r.diameter for r in given.requests(0)} == {33.0}
 
 
 def test_the_public_names_need_no_napari():

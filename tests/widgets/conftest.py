@@ -14,12 +14,14 @@ from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.frame import Cue, FrameResult, ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.windows.window import Window
 from napari_mosam.widgets import MosamWidget
-from napari_mosam.widgets.engine import ModelChoice
+from napari_mosam.widgets.engine import Engine, ModelChoice
 from napari_mosam.widgets.layers.scratch_store import ScratchStore
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from napari_mosam.core.runs.request import RunRequest
 
 
 def frame_result(
@@ -81,12 +83,16 @@ class FakeEngine:
     def warm_up(self) -> None:
         pass
 
-    def device_name(self, settings: Any) -> str:
+    def device_name(self, request: Any) -> str:
         return "cpu"
 
-    def open(self, source: Any, limits: Any = None) -> Any:
-        self.source = source
-        return source
+    def request(self, source: Any, prompts: Any, settings: Any) -> RunRequest:
+        self.source, self.prompts, self.settings = source, prompts, settings
+        return Engine().request(source, prompts, settings)
+
+    def preview_request(self, source: Any, prompts: Any, frame: int, settings: Any) -> RunRequest:
+        self.source, self.prompts = source, prompts
+        return Engine().preview_request(source, prompts, frame, settings)
 
     def grey_limits(self, movie: Any) -> GreyLimits:
         return GreyLimits(120.0, 3500.0, left_out=(3,))
@@ -94,22 +100,18 @@ class FakeEngine:
     def forget(self, image: Any) -> None:
         pass
 
-    def count_steps(self, shape_tyx: Any, prompts: Any, settings: Any) -> int:
-        return shape_tyx[0]
-
-    def segment(self, movie: Any, prompts: Any, settings: Any) -> Iterator[FrameResult]:
-        self.prompts, self.settings = prompts, settings
-        for t in range(*(settings.frames or (0, movie.shape[0]))):
+    def segment(self, request: RunRequest) -> Iterator[FrameResult]:
+        for t in range(request.start, request.stop):
             self.before(t)
             if self.error is not None:
                 raise self.error
             self.threads.add(threading.current_thread().name)
             self.yielded.append(t)
-            yield self._doubted(frame_result(t, list(prompts.object_ids), movie.shape[1:], right=self.right))
+            ids, shape_yx = list(request.prompts.object_ids), request.movie.frame_shape
+            yield self._doubted(frame_result(t, ids, shape_yx, right=self.right))
 
-    def preview(self, movie: Any, prompts: Any, frame: int, settings: Any) -> FrameResult:
-        self.prompts = prompts
-        return self._doubted(frame_result(frame, sorted(prompts.at(frame)), movie.shape[1:]))
+    def preview(self, request: RunRequest, frame: int) -> FrameResult:
+        return self._doubted(frame_result(frame, sorted(request.prompts.at(frame)), request.movie.frame_shape))
 
     def _doubted(self, result: FrameResult) -> FrameResult:
         objects = tuple(changed(item, self.doubt(item.object_id, result.t)) for item in result.objects)

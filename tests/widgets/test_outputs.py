@@ -49,7 +49,7 @@ def test_a_preview_of_a_frame_without_prompts_is_refused(open_widget, movie, han
     hands.box(widget, 4, 2, 4, 8, 10)
     widget.viewer.dims.set_point(0, 2)
     widget.controls.preview.click()
-    assert "marked frames: 4" in widget.controls.status.text() and not widget.runner.busy
+    assert "prompted frames: 4" in widget.controls.status.text() and not widget.runner.busy
 
 
 def test_motion_is_sent_to_the_screen_only_for_the_frame_shown(open_widget, movie, hands, make_result):

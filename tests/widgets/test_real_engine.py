@@ -1,9 +1,19 @@
 """From the mouse to the labels with the shipped model."""
 
+import json
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import tifffile
 
+from napari_mosam.cli import main as cli
+from napari_mosam.core.api import track
 from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.prompts.collection import BoxPrompt
+from napari_mosam.core.runs.write import write_run
+from napari_mosam.core.store.result import Result
 from napari_mosam.widgets.engine import Engine
 
 
@@ -73,3 +83,40 @@ def test_grey_limits_are_those_of_the_movie_and_never_the_contrast_of_the_layer(
     widget.controls.preview.click()
     hands.finish(widget, 60_000)
     assert widget.controls.high.placeholderText() == "9000.5" and not widget.controls.limits_note.text()
+
+
+class Remembering(Engine):
+    """Keeps what was asked of it."""
+
+    def segment(self, request):
+        self.asked = request
+        return super().segment(request)
+
+
+def test_widget_functions_and_command_ask_for_the_same_run_and_get_the_same_labels(
+    open_widget, disks, hands, tmp_path, monkeypatch
+):
+    images, _ = disks
+    engine = Remembering()
+    widget = open_widget(images, with_engine=engine)
+    hands.box(widget, 0, 20, 20, 40, 40)
+    hands.box(widget, 0, 54, 50, 74, 70)
+    shown = hands.run(widget)
+
+    tifffile.imwrite(tmp_path / "movie.tif", images, photometric="minisblack", metadata={"axes": "TYX"})
+    marked = [{"object": p.object_id, "frame": p.frame, "box": p.box} for p in engine.asked.prompts]
+    (tmp_path / "prompts.json").write_text(json.dumps(marked))
+    written = []
+
+    def write(request, out, **options):
+        written.append(request)
+        return write_run(request, out, **options)
+
+    monkeypatch.setitem(sys.modules, "napari_mosam.core.runs.write", SimpleNamespace(write_run=write))
+    movie, prompts, out = (str(tmp_path / name) for name in ("movie.tif", "prompts.json", "command.zarr"))
+    assert cli.main(["track", movie, "-p", prompts, "-o", out]) == 0
+    boxes = [BoxPrompt(i, 0, box) for i, box in ((1, (20, 20, 40, 40)), (2, (54, 50, 74, 70)))]
+    results = [track(images, boxes, out=tmp_path / "function.zarr"), Result.open(tmp_path / "command.zarr")]
+    assert [p.box for p in engine.asked.prompts] == [p.box for p in boxes]
+    assert len(written) == 2 and all(request == engine.asked for request in written)
+    assert shown.any() and all(np.array_equal(result.labels[:], shown) for result in results)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.model.protocol import PointPrompts
-from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE
+from napari_mosam.core.prompts.kinds import BOX_END, BOX_START, NEGATIVE, POSITIVE
 from napari_mosam.core.windows.sampling import move_logits
 from training.config import KINDS, PromptConfig
 from training.data.clips import ClipBatch

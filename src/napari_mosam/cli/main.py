@@ -20,9 +20,9 @@ from napari_mosam.cli.settings import run_config
 from napari_mosam.cli.stop_signals import STOPPED, StopSignals
 
 if TYPE_CHECKING:
-    from napari_mosam.core.config.run import RunConfig
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.runs.request import RunRequest
     from napari_mosam.core.store.result import Result
 
 OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
@@ -156,32 +156,21 @@ def _completeness(out: Path) -> bool | None:
 
 
 def _track(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.core.api import track
-    from napari_mosam.core.images.movie import Movie
-    from napari_mosam.core.prompts.files import load_prompts
+    from napari_mosam.core.runs.request import RunRequest
 
     run.stop.begin()
     outputs = (arguments.out, arguments.export_ctc, arguments.overlay)
     check_outputs(*outputs, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
     config = run_config(arguments)
     check_outputs(*outputs, inputs=weights_of(config.model, config.checkpoint_config), overwrite=arguments.overwrite)
-    movie = Movie.open(arguments.movie, **_reading(config))
-    prompts = load_prompts(arguments.prompts, movie.shape)
+    request = RunRequest.build(arguments.movie, arguments.prompts, config)
     run.writes(arguments.out)
     started = time.perf_counter()
-    if movie.grey_limits.note():
-        sys.stderr.write(f"mosam: {movie.grey_limits.note()}\n")
-    with run.start_bar():
-        result = track(
-            movie,
-            prompts,
-            out=arguments.out,
-            overwrite=arguments.overwrite,
-            progress=run.progress,
-            **_engine_options(config),
-        )
+    if request.movie.grey_limits.note():
+        sys.stderr.write(f"mosam: {request.movie.grey_limits.note()}\n")
+    result = _carry_out(request, arguments, run)
     seconds = time.perf_counter() - started
-    _write_extras(arguments, movie, result.labels, sorted(run.frames))
+    _write_extras(arguments, request.movie, result.labels, sorted(run.frames))
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
         f"{len(result.object_ids)} objects, {_counted(result, run.frames)}, {result.n_object_frames} object-frames "
@@ -189,29 +178,17 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     )
 
 
+def _carry_out(request: "RunRequest", arguments: argparse.Namespace, run: _Run) -> "Result":
+    from napari_mosam.core.runs.write import write_run
+
+    with run.start_bar():
+        return write_run(request, arguments.out, overwrite=arguments.overwrite, progress=run.progress)
+
+
 def _counted(result: "Result", frames: set[int]) -> str:
     """Frames on which anything was found, and others."""
     found = sum(bool((result.area[t] > 0).any()) for t in frames)
     return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
-
-
-def _reading(config: "RunConfig") -> dict[str, Any]:
-    return {name: getattr(config.movie, name) for name in ("axes", "channel", "z", "limits")}
-
-
-def _engine_options(config: "RunConfig") -> dict[str, Any]:
-    named = {name: getattr(config, name) for name in ("device", "direction", "diameter")}
-    frames = slice(*config.frames) if config.frames else None
-    return named | {"frames": frames, "config": config.engine, "model": _model(config)}
-
-
-def _model(config: "RunConfig") -> Any:
-    """The model's name or path where that says it all, else the loaded model."""
-    if config.checkpoint_config is None and config.model_folder is None:
-        return config.model
-    from napari_mosam.core.model.registry import load_model
-
-    return load_model(config.model, config=config.checkpoint_config, folder=config.model_folder, device=config.device)
 
 
 def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, frames: Sequence[int]) -> None:
@@ -249,15 +226,15 @@ def _models(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _info(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.images.places import is_result, settled
+    from napari_mosam.core.runs.request import open_movie
 
     if is_result(settled(arguments.movie)):
         from napari_mosam.core.store.result import Result
 
         _say(Result.open(arguments.movie).describe())
         return
-    _say(Movie.open(arguments.movie, **_reading(run_config(arguments))).describe())
+    _say(open_movie(arguments.movie, run_config(arguments).movie).describe())
 
 
 _COMMANDS = {"track": _track, "evaluate": _evaluate, "explain": _explain_object, "models": _models, "info": _info}

@@ -1,22 +1,16 @@
 """The public functions: segment, preview, track and rerun. The first call loads the engine, and torch with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
-from napari_mosam.core.images.movie import Limits, Movie
-from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts
+from napari_mosam.core.config.run import Limits, RunConfig
+from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.runs.request import (
-    Frames,
-    check_options,
-    check_prompts,
-    count_steps,
-    frame_range,
-    listed,
-    merged_config,
-)
+from napari_mosam.core.runs.arguments import Frames, merged_config, movie_config, run_config
+from napari_mosam.core.runs.request import RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +20,12 @@ if TYPE_CHECKING:
 
     Progress = Callable[[FrameResult, int, int], None]
 
-LOGIT_STRIDE = 4
-"""Model pixels per mask logit."""
+AnyPrompts = Prompts | Sequence[Prompt] | str | Path
 
 
 def segment(
     movie: Any,
-    prompts: Prompts | Sequence[Prompt],
+    prompts: AnyPrompts,
     *,
     model: "str | Path | Segmenter" = "nano",
     diameter: float | None = None,
@@ -54,8 +47,8 @@ def segment(
     ----------
     movie : Movie, array or path
         Whatever :meth:`Movie.open` takes; read one frame at a time.
-    prompts : Prompts or sequence of prompts
-        Points, boxes and masks of any object on any frame.
+    prompts : Prompts, sequence of prompts, or path
+        Points, boxes and masks of any object on any frame; or the file that :func:`load_prompts` reads.
     model : str, path or Segmenter
         Name of a model, its weights, or one that is already loaded.
     diameter : float, optional
@@ -86,76 +79,90 @@ def segment(
     MovieError, PromptError, ModelError, DeviceError, ValueError
         On bad input, when called: before the first frame is asked for.
     """
-    from napari_mosam.core.runs.run import RunRequest, check_flow, run
+    from napari_mosam.core.runs.run import run
 
-    merged = merged_config(config, motion, memory, compete)
-    check_flow(merged)
-    opened = Movie.open(movie, axes=axes, channel=channel, z=z, limits=limits)
-    start, stop = frame_range(frames, opened.n_frames)
-    check_options(direction, diameter)
-    inside = check_prompts(prompts, opened.shape, start, stop, direction)
-    loaded = _loaded(model, device)
-    return run(RunRequest(opened, inside, loaded, merged, start, stop, direction, diameter))
+    asked = run_config(
+        model=model,
+        device=device,
+        frames=frames,
+        direction=direction,
+        diameter=diameter,
+        engine=merged_config(config, motion, memory, compete),
+        movie=movie_config(axes, channel, z, limits),
+    )
+    return run(RunRequest.build(movie, prompts, asked), _given(model))
 
 
 def preview(
     movie: Any,
-    prompts: Prompts | Sequence[Prompt],
+    prompts: AnyPrompts,
     frame: int,
     *,
     model: "str | Path | Segmenter" = "nano",
     diameter: float | None = None,
     device: Any = None,
     config: EngineConfig | None = None,
-    **reading: Any,
+    axes: str | None = None,
+    channel: int | None = None,
+    z: int | Literal["max"] | None = None,
+    limits: Limits = None,
 ) -> FrameResult:
     """Segment the prompts of one frame, without following anything.
 
     Parameters
     ----------
-    movie, prompts, model, diameter, device, config
+    movie, prompts, model, diameter, device, config, axes, channel, z, limits
         As in :func:`segment`.
     frame : int
         The prompted frame.
-    **reading
-        `axes`, `channel`, `z` and `limits` of :func:`segment`.
 
     Raises
     ------
     PromptError
         If nothing is prompted on that frame.
     """
-    from napari_mosam.core.runs.run import RunRequest, preview_frame
+    from napari_mosam.core.runs.run import preview_frame
 
-    opened = Movie.open(movie, **reading)
-    inside = check_prompts(prompts, opened.shape, 0, opened.n_frames)
-    check_options("forward", diameter)
-    if frame not in inside.frames:
-        raise PromptError(f"nothing is prompted on frame {frame}; prompted frames: {listed(inside.frames)}")
-    job = RunRequest(
-        opened, inside, _loaded(model, device), config or EngineConfig(), frame, frame + 1, "forward", diameter
+    asked = run_config(
+        model=model,
+        device=device,
+        diameter=diameter,
+        engine=merged_config(config),
+        movie=movie_config(axes, channel, z, limits),
     )
-    return preview_frame(job, frame)
+    request = RunRequest.build(movie, prompts, asked)
+    request.check_frame(frame)
+    return preview_frame(request, frame, _given(model))
 
 
 def track(
     movie: Any,
-    prompts: Prompts | Sequence[Prompt],
+    prompts: AnyPrompts,
     *,
     out: str | Path,
     overwrite: bool = False,
     progress: "Progress | None" = None,
+    model: "str | Path | Segmenter" = "nano",
+    diameter: float | None = None,
+    frames: Frames = None,
+    direction: Direction = "both",
+    device: Any = None,
+    motion: MotionConfig | bool | Literal["classical", "learned"] | None = None,
+    memory: MemoryConfig | Selection | None = None,
+    compete: bool | None = None,
+    config: EngineConfig | None = None,
     axes: str | None = None,
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
     limits: Limits = None,
-    **options: Any,
 ) -> "Result":
     """Follow objects and write the label frames to a zarr group as they come.
 
     Parameters
     ----------
-    movie, prompts
+    movie, prompts, model, diameter, frames, direction, device
+        As in :func:`segment`.
+    motion, memory, compete, config, axes, channel, z, limits
         As in :func:`segment`.
     out : path
         Zarr group to make; it holds 'labels' (T, Y, X), 'confidence' (T, Y, X) and records per object and frame.
@@ -165,8 +172,6 @@ def track(
         is stopped leaves the earlier one as it is. Without it an existing path is refused.
     progress : callable, optional
         Called after each frame with its result, the number of steps done and their total.
-    **options
-        Everything else that :func:`segment` takes.
 
     Returns
     -------
@@ -178,35 +183,25 @@ def track(
     FileExistsError, PermissionError, ResultBusyError
         Before anything is computed.
     """
-    from napari_mosam.core.images.places import alone
-    from napari_mosam.core.store.result import Result, ResultWriter
+    from napari_mosam.core.runs.write import write_run
 
-    opened = Movie.open(movie, axes=axes, channel=channel, z=z, limits=limits)
-    start, stop = frame_range(options.get("frames"), opened.n_frames)
-    inside = check_prompts(prompts, opened.shape, start, stop, options.get("direction", "both"))
-    with alone(out, make_folder=True) as place:
-        folder = place.room(overwrite=overwrite)
-        if place.holds(movie):
-            raise FileExistsError(f"the movie '{movie}' lies in '{out}', which would be replaced; choose another name")
-        options["model"] = _loaded(options.get("model", "nano"), options.get("device"))
-        results = segment(opened, prompts, **options)
-        total = count_steps(opened.n_frames, inside, options.get("frames"), options.get("direction", "both"))
-        settings = {**_provenance(options), "frames": [start, stop]}
-        side = options["model"].image_size // LOGIT_STRIDE
-        writer = ResultWriter.create(folder, opened, inside, settings, side=side)
-        for done, result in enumerate(results, start=1):
-            writer.write(result)
-            if progress is not None:
-                progress(result, done, total)
-        writer.finish()
-        place.publish(folder)
-    return Result.open(Path(out))
+    asked = run_config(
+        model=model,
+        device=device,
+        frames=frames,
+        direction=direction,
+        diameter=diameter,
+        engine=merged_config(config, motion, memory, compete),
+        movie=movie_config(axes, channel, z, limits),
+    )
+    request = RunRequest.build(movie, prompts, asked)
+    return write_run(request, out, overwrite=overwrite, progress=progress, model=_given(model))
 
 
 def rerun(
     result: "Result | str | Path",
     movie: Any,
-    prompts: Prompts | Sequence[Prompt],
+    prompts: AnyPrompts,
     object_ids: Sequence[int] | None = None,
     *,
     model: "str | Path | Segmenter | None" = None,
@@ -233,7 +228,7 @@ def rerun(
         :attr:`Result.complete`.
     movie : Movie, array or path
         The movie it was made from; its grey limits are those stored with the result.
-    prompts : Prompts or sequence of prompts
+    prompts : Prompts, sequence of prompts, or path
         All prompts of the objects, as they are now.
     object_ids : sequence of int, optional
         The only objects to follow. By default those of `prompts` that are new or changed. An object named here that
@@ -263,47 +258,35 @@ def rerun(
         If somebody else is writing the result.
     """
     from napari_mosam.core.images.places import alone
-    from napari_mosam.core.prompts.records import changed_frames as differing
+    from napari_mosam.core.runs.provenance import from_attributes
     from napari_mosam.core.runs.rerun import Rerun
-    from napari_mosam.core.runs.rerun_checks import check_changes, same_model, same_movie
-    from napari_mosam.core.runs.run import RunRequest
+    from napari_mosam.core.runs.rerun_checks import find_changes, same_model, same_movie
+    from napari_mosam.core.runs.run import load
     from napari_mosam.core.store.result import Result, ResultWriter
 
     path = Path(result if isinstance(result, str | Path) else result.path)
     with alone(path):
         stored = Result.open(path)
-        before, attrs = stored.prompts, stored.attrs
+        before, made_with = stored.prompts, from_attributes(stored.attrs)
         opened = same_movie(stored, movie, axes=axes, channel=channel, z=z)
-        start, stop = attrs["frames"]
-        given = check_prompts(prompts, opened.shape, start, stop, attrs["direction"]) if len(prompts) else Prompts()
-        ids = set(given.object_ids if object_ids is None else object_ids)
-        changes = {i: set(frames) for i, frames in differing(before, given).items() if i in ids}
-        for i, frames in (changed_frames or {}).items():
-            changes.setdefault(i, set()).update(frames)
-        check_changes(changes, ids, {*given.object_ids, *before.object_ids}, range(start, stop))
+        given = RunRequest.build(opened, prompts, made_with, empty=True)
+        frames = range(given.start, given.stop)
+        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, frames)
         if not changes:
             return stored
-        kept = (p for p in before if p.object_id not in changes)
-        now = Prompts([*kept, *(p for p in given if p.object_id in changes)])
-        loaded = same_model(stored, _loaded(attrs["model"] if model is None else model, device))
-        config = EngineConfig.from_dict(attrs["config"])
-        job = RunRequest(opened, now, loaded, config, start, stop, attrs["direction"], attrs["diameter"])
-        writer = ResultWriter.reopen(path, now, sorted(changes))
-        Rerun(job, writer, before, changes, neighbours=neighbours, progress=progress).run()
+        request = given.with_others(before, asked=changes)
+        loaded = same_model(stored, _given(model) or load(_on(made_with, model, device)))
+        writer = ResultWriter.reopen(path, request.prompts, sorted(changes))
+        Rerun(request, loaded, writer, before, changes, neighbours=neighbours, progress=progress).run()
     return Result.open(path)
 
 
-def _provenance(options: Mapping[str, Any]) -> dict[str, Any]:
-    config = merged_config(options.get("config"), options.get("motion"), options.get("memory"), options.get("compete"))
-    return {
-        "model": options["model"].name,
-        "config": config.to_dict(),
-        "direction": options.get("direction", "both"),
-        "diameter": options.get("diameter"),
-    }
+def _given(model: "str | Path | Segmenter | None") -> "Segmenter | None":
+    """A model that is loaded already."""
+    return None if model is None or isinstance(model, str | Path) else model
 
 
-def _loaded(model: "str | Path | Segmenter", device: Any) -> "Segmenter":
-    from napari_mosam.core.model.registry import load_model
-
-    return load_model(model, device=device) if isinstance(model, str | Path) else model
+def _on(config: RunConfig, model: "str | Path | Segmenter | None", device: Any) -> RunConfig:
+    """The settings with another place of the model, and the device of now."""
+    place = str(model) if isinstance(model, str | Path) else config.model
+    return replace(config, model=place, device=None if device is None else str(device))

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.outputs import LabelsOutput, PreviewOutput
-from napari_mosam.widgets.layers.prompts import check_frame
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.run_view import RunView
 from napari_mosam.widgets.worker import RunEnd, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.layers import Layer
 
     from napari_mosam.core.images.grey_limits import GreyLimits
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.runs.request import RunRequest
     from napari_mosam.widgets.controls.controls import Controls
-    from napari_mosam.widgets.controls.settings import RunSettings
     from napari_mosam.widgets.engine import Engine
     from napari_mosam.widgets.layers.label_ids import LabelIds
     from napari_mosam.widgets.layers.painted import PaintWatch
@@ -83,10 +84,14 @@ class Controller:
             If a run is going, or nothing is prompted there.
         """
         self._refuse_if_busy()
-        check_frame(prompts, frame)
-        engine, settings = self._engine, self._controls.settings
+        request = self._engine.preview_request(source, prompts, frame, self._controls.settings)
+
+        def steps() -> "Iterator[FrameResult]":
+            self._find_limits(request)
+            yield self._engine.preview(request, frame)
+
         self.runner.start(
-            lambda: iter([engine.preview(self._open(source, settings), prompts, frame, settings)]),
+            steps,
             total=1,
             title="MoSAM preview",
             on_result=partial(self._show_preview, source),
@@ -104,16 +109,17 @@ class Controller:
             If a run is going, or the engine would refuse this one; no layer is made then.
         """
         self._refuse_if_busy()
-        engine, settings = self._engine, self._controls.settings
-        total = engine.count_steps(source.shape, prompts, settings)
+        request = self._engine.request(source, prompts, self._controls.settings)
+        total = request.n_results
         self.preview_output.remove()
         labels = LabelsOutput(self._viewer, self._session, source, max(prompts.object_ids))
         self._label_ids.watch(labels.layer, prompts.object_ids)
         run = self.run = self._going = RunView(self._viewer, self._session, source, labels, total)
 
-        def steps() -> Any:
-            run.device = engine.device_name(settings)
-            return engine.segment(self._open(source, settings), prompts, settings)
+        def steps() -> "Iterator[FrameResult]":
+            run.device = self._engine.device_name(request)
+            self._find_limits(request)
+            return self._engine.segment(request)
 
         self.runner.start(
             steps, total=total, title="MoSAM", on_result=partial(self._handle, run), on_end=partial(self._ended, run)
@@ -154,11 +160,9 @@ class Controller:
             what = "a preview" if self._going is None else "a run"
             raise SourceError(f"{what} is going; press Cancel, or wait for its end, before you start another")
 
-    def _open(self, source: "MovieSource", settings: "RunSettings") -> Any:
-        """The movie and its grey limits, found in the worker thread."""
-        movie = self._engine.open(source, settings.limits)
-        self._grey_limits = self._engine.grey_limits(movie)
-        return movie
+    def _find_limits(self, request: "RunRequest") -> None:
+        """Find the grey limits of the movie, which takes time: in the worker thread."""
+        self._grey_limits = self._engine.grey_limits(request.movie)
 
     def _handle(self, run: RunView, result: "FrameResult") -> None:
         if self._closed:

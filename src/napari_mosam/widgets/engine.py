@@ -1,9 +1,10 @@
 """The only door from the widget to the engine; torch is imported behind it, in the worker thread."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from napari_mosam.core.config.run import RunConfig
 from napari_mosam.widgets.layers.source import image_array
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.model.catalogue import ModelInfo, Progress
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.runs.request import RunRequest
     from napari_mosam.widgets.controls.settings import RunSettings
     from napari_mosam.widgets.layers.source import MovieSource
 
@@ -55,7 +57,7 @@ class Engine:
     """Runs the real engine and keeps the last model loaded, so that a second preview is fast."""
 
     def __init__(self) -> None:
-        self._key: tuple[str, str | None] | None = None
+        self._key: tuple[Any, ...] = ()
         self._segmenter: Any = None
         self._loading = Lock()
         self._movie: tuple[Any, tuple[Any, ...], Movie] | None = None
@@ -82,29 +84,39 @@ class Engine:
         """Import everything that a run needs and load the first model, so that the first run starts at once."""
         import zarr  # noqa: F401
 
-        import napari_mosam.core.api  # noqa: F401
+        self._loaded(RunConfig(model=self.models()[0].name))
 
-        self._loaded(self.models()[0].name, None)
-
-    def device_name(self, settings: "RunSettings") -> str:
-        """The device a run with `settings` computes on."""
+    def device_name(self, request: "RunRequest") -> str:
+        """The device a run computes on."""
         from napari_mosam.core.model.device import choose_device
 
-        return str(choose_device(settings.device))
+        return str(choose_device(request.config.device))
 
-    def count_steps(self, shape_tyx: tuple[int, int, int], prompts: "Prompts", settings: "RunSettings") -> int:
-        """Number of results that :meth:`segment` will yield. Imports no torch.
+    def request(self, source: "MovieSource", prompts: "Prompts", settings: "RunSettings") -> "RunRequest":
+        """What is asked of a run. Reads no frame and imports no torch, so it may be built in the GUI thread.
 
         Raises
         ------
-        PromptError, ValueError
-            Where :meth:`segment` would refuse the prompts or the range of frames.
+        MovieError, PromptError, ValueError
+            For what a run would refuse.
         """
-        from napari_mosam.core.runs.request import check_prompts, count_steps, frame_range
+        from napari_mosam.core.runs.request import RunRequest
 
-        start, stop = frame_range(settings.frames, shape_tyx[0])
-        inside = check_prompts(prompts, shape_tyx, start, stop, settings.direction)
-        return count_steps(shape_tyx[0], inside, settings.frames, settings.direction)
+        return RunRequest.build(self.open(source, settings.limits), prompts, run_config(settings))
+
+    def preview_request(
+        self, source: "MovieSource", prompts: "Prompts", frame: int, settings: "RunSettings"
+    ) -> "RunRequest":
+        """What is asked of a preview: all prompts, since those of other frames tell the size of their objects.
+
+        Raises
+        ------
+        MovieError, PromptError, ValueError
+            For what a preview would refuse, such as a frame on which nothing is prompted.
+        """
+        request = self.request(source, prompts, replace(settings, frames=None, direction="both"))
+        request.check_frame(frame)
+        return request
 
     def open(self, source: "MovieSource", limits: tuple[float, float] | None = None) -> "Movie":
         """The movie; the last one is kept, since its grey limits take time to find."""
@@ -126,37 +138,38 @@ class Engine:
         if kept is not None and kept[0] is image_array(layer):
             self._movie = None
 
-    def segment(self, movie: "Movie", prompts: "Prompts", settings: "RunSettings") -> "Iterator[FrameResult]":
+    def segment(self, request: "RunRequest") -> "Iterator[FrameResult]":
         """Follow the prompted objects; see :func:`napari_mosam.segment`."""
-        from napari_mosam.core.api import segment
+        from napari_mosam.core.runs.run import run
 
-        return segment(movie, prompts, frames=settings.frames, direction=settings.direction, **self._options(settings))
+        return run(request, self._loaded(request.config))
 
-    def preview(self, movie: "Movie", prompts: "Prompts", frame: int, settings: "RunSettings") -> "FrameResult":
-        """First masks of the objects prompted on `frame`; prompts of other frames tell their size."""
-        from napari_mosam.core.api import preview
+    def preview(self, request: "RunRequest", frame: int) -> "FrameResult":
+        """First masks of the objects prompted on `frame`."""
+        from napari_mosam.core.runs.run import preview_frame
 
-        return preview(movie, prompts, frame, **self._options(settings))
+        return preview_frame(request, frame, self._loaded(request.config))
 
-    def _options(self, settings: "RunSettings") -> dict[str, Any]:
-        return {
-            "model": self._load(settings),
-            "diameter": settings.diameter,
-            "device": settings.device,
-            "config": settings.config,
-        }
+    def _loaded(self, config: RunConfig) -> Any:
+        from napari_mosam.core.runs.run import load
 
-    def _load(self, settings: "RunSettings") -> Any:
-        return self._loaded(settings.model, settings.device)
-
-    def _loaded(self, model: str, device: str | None) -> Any:
-        from napari_mosam.core.model.registry import load_model
-
+        key = (config.model, config.checkpoint_config, config.model_folder, config.device, config.compute)
         with self._loading:
-            if (model, device) != self._key:
-                self._segmenter = load_model(model, device=device)
-                self._key = (model, device)
+            if key != self._key:
+                self._segmenter, self._key = load(config), key
             return self._segmenter
+
+
+def run_config(settings: "RunSettings") -> RunConfig:
+    """What the controls say, as settings of a run; the grey limits are those of the movie once it is open."""
+    return RunConfig(
+        model=settings.model,
+        device=settings.device,
+        frames=settings.frames,
+        direction=settings.direction,
+        diameter=settings.diameter,
+        engine=settings.config,
+    )
 
 
 def _choice(model: "ModelInfo") -> ModelChoice:

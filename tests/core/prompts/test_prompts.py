@@ -86,7 +86,53 @@ def test_a_polygon_with_two_corners_is_refused():
         polygon_mask([(1, 2), (3, 4)], FRAME)
 
 
+@given(mask=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)), shift=st.integers(0, 3))
+def test_masks_are_equal_that_hold_the_same_pixels_however_they_are_cut_out(mask, shift):
+    framed = np.pad(mask, shift)
+    one, other = MaskPrompt.from_frame(1, 0, framed), MaskPrompt(1, 0, mask.astype(np.uint8) * 255, (shift, shift))
+    assert (one == other or not mask.any()) and hash(one) == hash(other)
+    assert one != MaskPrompt(1, 0, mask, (shift + 1, shift)) or not mask.any()
+    assert one != MaskPrompt(2, 0, one.mask, one.origin) and one != MaskPrompt(1, 1, one.mask, one.origin)
+    assert one != mask.tolist()
+
+
 # --- a collection ----------------------------------------------------------------------------------------------------
+
+
+def test_prompts_are_equal_that_say_the_same_of_every_object():
+    a, b, c = PointPrompt(7, 2, (1, 1)), BoxPrompt(3, 0, (1, 1, 3, 3)), MaskPrompt.from_frame(7, 0, square())
+    assert Prompts([a, b, c]) == Prompts([c, b, a]) and hash(Prompts([a, b, c])) == hash(Prompts([c, b, a]))
+    assert Prompts([a, b, c]) != Prompts([a, b]) and Prompts([a]) != [a]
+    first, second = PointPrompt(1, 0, (1, 1)), PointPrompt(1, 0, (2, 2))
+    assert Prompts([first, second]) != Prompts([second, first])  # the model is told of clicks in their order
+
+
+def test_prompts_of_an_object_and_of_some_frames_are_found():
+    a, b, c = PointPrompt(7, 2, (1, 1)), BoxPrompt(3, 0, (1, 1, 3, 3)), PointPrompt(7, 0, (2, 2))
+    prompts = Prompts([a, b, c])
+    assert list(prompts.of(7).items()) == [(0, [c]), (2, [a])] and prompts.of(1) == {}
+    assert prompts.between(1, 3) == Prompts([a]) and prompts.between(0, 3) is prompts
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.int64, np.uint64, np.float32]),
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.sampled_from([0, 1, 2, 7, 200]),
+    )
+)
+def test_every_id_of_a_label_image_becomes_the_mask_of_its_pixels(labels):
+    prompts = Prompts.from_labels(labels, frame=3)
+    assert [p.object_id for p in prompts] == [i for i in np.unique(labels).astype(int) if i]
+    for p in prompts:
+        assert p.frame == 3 and np.array_equal(p.to_frame(labels.shape), labels == p.object_id)
+        assert p.tight[0] == p.origin and p.tight[1].shape == p.mask.shape
+
+
+def test_ids_may_be_any_whole_numbers():
+    labels = np.array([[0, 2**31, 2**31], [5, 5, 0]], np.uint64)
+    assert [(p.object_id, p.mask.shape) for p in Prompts.from_labels(labels)] == [(5, (1, 2)), (2**31, (1, 2))]
+    assert len(Prompts.from_labels(np.zeros((3, 4), int))) == 0
 
 
 def test_prompts_are_found_by_frame_and_object():

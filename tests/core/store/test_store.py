@@ -11,7 +11,7 @@ from tests.support.fake_model import FakeSegmenter, disks, iou
 from napari_mosam.core.api import segment, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
-from napari_mosam.core.runs.request import count_steps
+from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.store import result as store
 from napari_mosam.core.store.result import Result
 
@@ -114,7 +114,7 @@ def test_progress_is_reported_after_each_frame(out):
         seen.append((done, total))
 
     write(out, progress=progress)
-    total = count_steps(N, PROMPTS)
+    total = RunRequest.build(IMAGES, PROMPTS).n_results
     assert seen == [(k, total) for k in range(1, total + 1)]
 
 

@@ -7,13 +7,14 @@ from tests.support.fake_model import CountingMovie, FakeSegmenter, disks, iou, m
 
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MemoryConfig, MotionConfig, WindowConfig
-from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.memory.bank import KEPT_FRAMES
 from napari_mosam.core.motion.cues import FrameMotion
 from napari_mosam.core.motion.history import N_FRAMES
-from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
+from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mosam.core.results.frame import ObjectState
-from napari_mosam.core.runs.run import RunRequest, gather
+from napari_mosam.core.runs.request import RunRequest
+from napari_mosam.core.runs.run import gather
 from napari_mosam.core.tracking.propagate import Propagator
 
 STILL_AND_MOVING = [[(30, 30), (60, 70 - 2 * t)] for t in range(12)]
@@ -33,9 +34,9 @@ def of(result, object_id):
 
 def propagator(images, prompts, config=EngineConfig(), motion=None):  # noqa: B008
     """One pass forward over a movie, whose table of objects can be looked at between frames."""
-    request = RunRequest(Movie.open(images), Prompts(prompts), FakeSegmenter(), config, 0, len(images), "forward", None)
-    read, (one,) = request.movie.__getitem__, request.passes
-    return Propagator(request.model, read, len(images), gather(request), one, config, motion=motion)
+    request = RunRequest.build(images, prompts, RunConfig(direction="forward", engine=config))
+    read, (one,), model = request.movie.__getitem__, request.passes, FakeSegmenter()
+    return Propagator(model, read, len(images), gather(request, model), one, config, motion=motion)
 
 
 # ---- following

@@ -1,8 +1,10 @@
 """Any array or path as a movie of normalised frames, read one at a time."""
 
+import hashlib
 import logging
 import operator
 import threading
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -93,6 +95,23 @@ class Movie:
     def name(self) -> str:
         """File name, or the kind of array."""
         return self._source.name
+
+    @property
+    def path(self) -> Path | None:
+        """Where it lies; None for an array."""
+        return self._source.path
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the shape, the type, and the first, the middle and the last frame as they are stored."""
+        digest = hashlib.sha256(f"{self.shape} {self.dtype}".encode())
+        for t in sorted({0, self.n_frames // 2, self.n_frames - 1}):
+            digest.update(self.raw(t).tobytes())
+        return digest.hexdigest()
+
+    def same_frames(self, other: "Movie") -> bool:
+        """Whether another shows the same frames between limits that were asked for alike; reads some of both."""
+        return self is other or (self._wanted == other._wanted and self.fingerprint == other.fingerprint)
 
     @property
     def shape(self) -> tuple[int, int, int]:

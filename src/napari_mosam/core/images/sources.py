@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,6 +60,8 @@ class Source:
         What one read costs at least, where the array is lazy.
     is_file : bool
         Whether a failing read means a damaged file.
+    path : Path or None
+        What was given as its place.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Source:
     axes: str | None = None
     chunks: tuple[int, ...] | None = None
     is_file: bool = False
+    path: Path | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,7 +112,8 @@ def open_source(given: Any) -> Source:
     if isinstance(given, str | Path):
         with _as_movie_error(f"{given} cannot be opened"):
             refuse_address(given, "a movie")
-            return _open_path(Path(given).expanduser())
+            place = Path(given).expanduser()
+            return replace(_open_path(place), path=place)
     if isinstance(given, Sequence) and hasattr(given, "shape"):  # napari's pyramids: the full resolution comes first
         return open_source(given[0])
     if hasattr(given, "shape") and hasattr(given, "dtype"):

@@ -35,7 +35,7 @@ class Region:
     @property
     def area(self) -> int:
         """Number of pixels."""
-        return int(self.mask.sum())
+        return int(np.count_nonzero(self.mask))
 
     @property
     def box(self) -> Box:

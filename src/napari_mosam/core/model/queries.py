@@ -9,16 +9,12 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.model.protocol import ImageFeatures, PointPrompts, Segmenter
+from napari_mosam.core.prompts.kinds import Point
 from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
 
-POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
-
 LARGEST_PROMPT_LOGIT = 32.0
 """Logits given back to the model as a mask prompt are clamped to this, as SAM 2 does."""
-
-Point = tuple[float, float, int]
-"""(y, x, label) in frame coordinates."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,8 +17,8 @@ from napari_mosam.core.masks.raster import inner_points, rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.protocol import PointPrompts
-from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.motion.prediction import SparsePrediction
+from napari_mosam.core.prompts.kinds import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
 from napari_mosam.core.windows.sampling import move_logits, placed
 from napari_mosam.core.windows.window import Window
 

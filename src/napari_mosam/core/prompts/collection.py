@@ -5,12 +5,13 @@ shape (Y, X) reaches from -0.5 to Y - 0.5 and X - 0.5. Boxes are inclusive. Obje
 values.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, Self
+
+import numpy as np
 
 from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.prompts.kinds import (
@@ -39,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False, init=False)
 class Prompts:
-    """All prompts of a run.
+    """All prompts of a run; equal to others that say the same of every object on every frame.
 
     Parameters
     ----------
@@ -92,10 +93,16 @@ class Prompts:
     def __iter__(self) -> Iterator[Prompt]:
         return iter(self.items)
 
+    def __eq__(self, other: object) -> bool:
+        return self._by_object == other._by_object if isinstance(other, Prompts) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.object_ids, self.frames))
+
     @cached_property
     def object_ids(self) -> tuple[int, ...]:
         """Ids that are prompted, ascending."""
-        return tuple(sorted(self._frames_of))
+        return tuple(self._by_object)
 
     @cached_property
     def frames(self) -> tuple[int, ...]:
@@ -104,11 +111,20 @@ class Prompts:
 
     def first_frame(self, object_id: int) -> int:
         """Earliest frame on which the object is prompted; KeyError for an object without prompts."""
-        return min(self._frames_of[object_id])
+        return min(self._by_object[object_id])
 
     def last_frame(self, object_id: int) -> int:
         """Latest frame on which the object is prompted; KeyError for an object without prompts."""
-        return max(self._frames_of[object_id])
+        return max(self._by_object[object_id])
+
+    def of(self, object_id: int) -> Mapping[int, Sequence[Prompt]]:
+        """The prompts of an object by frame (ascending), in the order given; empty for an object without prompts."""
+        return self._by_object.get(object_id, {})
+
+    def between(self, start: int, stop: int) -> "Prompts":
+        """The prompts on frames start … stop - 1; itself where that is all of them."""
+        inside = [p for p in self.items if start <= p.frame < stop]
+        return self if len(inside) == len(self) else Prompts(inside)
 
     def at(self, frame: int) -> dict[int, list[Prompt]]:
         """The prompts of a frame by object id (ascending), in the order given."""
@@ -132,33 +148,35 @@ class Prompts:
         self._check_signs()
 
     @cached_property
-    def _by_frame(self) -> Mapping[int, Mapping[int, Sequence[Prompt]]]:
-        frames: dict[int, dict[int, list[Prompt]]] = {}
-        for prompt in sorted(self.items, key=lambda p: p.object_id):
-            frames.setdefault(prompt.frame, {}).setdefault(prompt.object_id, []).append(prompt)
-        return frames
+    def _by_object(self) -> Mapping[int, Mapping[int, Sequence[Prompt]]]:
+        found: dict[int, dict[int, list[Prompt]]] = {}
+        for prompt in self.items:
+            found.setdefault(prompt.object_id, {}).setdefault(prompt.frame, []).append(prompt)
+        return {object_id: dict(sorted(found[object_id].items())) for object_id in sorted(found)}
 
     @cached_property
-    def _frames_of(self) -> Mapping[int, set[int]]:
-        frames: dict[int, set[int]] = {}
-        for prompt in self.items:
-            frames.setdefault(prompt.object_id, set()).add(prompt.frame)
-        return frames
+    def _by_frame(self) -> Mapping[int, Mapping[int, Sequence[Prompt]]]:
+        found: dict[int, dict[int, Sequence[Prompt]]] = {}
+        for object_id, frames in self._by_object.items():
+            for frame, prompts in frames.items():
+                found.setdefault(frame, {})[object_id] = prompts
+        return found
 
     def _check_doubles(self) -> None:
-        for kind, name in ((MaskPrompt, "masks"), (BoxPrompt, "boxes")):
-            count = Counter((p.object_id, p.frame) for p in self.items if isinstance(p, kind))
-            for (object_id, frame), n in count.items():
+        together = chain.from_iterable(frames.values() for frames in self._by_object.values())
+        for prompts in (prompts for prompts in together if len(prompts) > 1):
+            for kind, name in ((MaskPrompt, "masks"), (BoxPrompt, "boxes")):
+                n = sum(isinstance(prompt, kind) for prompt in prompts)
                 if n > 1:
+                    first = prompts[0]
                     raise PromptError(
-                        f"object {object_id} has {n} {name} on frame {frame}; one is allowed: "
+                        f"object {first.object_id} has {n} {name} on frame {first.frame}; one is allowed: "
                         "join them, or give them different object ids"
                     )
 
     def _check_signs(self) -> None:
-        shown = {p.object_id for p in self.items if not isinstance(p, PointPrompt) or p.positive}
-        for object_id in self.object_ids:
-            if object_id not in shown:
+        for object_id, frames in self._by_object.items():
+            if all(map(only_negative, chain.from_iterable(frames.values()))):
                 raise PromptError(
                     f"object {object_id} has negative points only, which do not say where it is; "
                     "add a positive point, a box or a mask"
@@ -179,25 +197,24 @@ def _check_place(prompt: Prompt, shape_tyx: tuple[int, int, int]) -> None:
 
 
 def _problem(prompt: Prompt, shape: tuple[int, int]) -> str:
+    if isinstance(prompt, MaskPrompt):
+        return _mask_problem(prompt, shape)
+    if _overlaps((*prompt.yx, *prompt.yx) if isinstance(prompt, PointPrompt) else prompt.box, shape):
+        return ""
     frame = f"the frame of {shape[0]} x {shape[1]} px"
     reach = f"y from 0 to {shape[0] - 1}, x from 0 to {shape[1] - 1}"
-    match prompt:
-        case PointPrompt(yx=(y, x)) if not _overlaps((y, x, y, x), shape):
-            return f"point {numbers(prompt.yx)} lies outside {frame}; allowed: [y, x] with {reach}"
-        case BoxPrompt() if not _overlaps(prompt.box, shape):
-            return f"box {numbers(prompt.box)} lies outside {frame}; allowed: [y0, x0, y1, x1] that meets {reach}"
-        case MaskPrompt():
-            return _mask_problem(prompt, shape)
-    return ""
+    if isinstance(prompt, PointPrompt):
+        return f"point {numbers(prompt.yx)} lies outside {frame}; allowed: [y, x] with {reach}"
+    return f"box {numbers(prompt.box)} lies outside {frame}; allowed: [y0, x0, y1, x1] that meets {reach}"
 
 
 def _mask_problem(prompt: MaskPrompt, shape: tuple[int, int]) -> str:
     made_for = prompt.frame_shape or shape
-    ends = tuple(o + n for o, n in zip(prompt.origin, prompt.mask.shape, strict=True))
-    if made_for != shape or min(prompt.origin) < 0 or ends[0] > shape[0] or ends[1] > shape[1]:
-        given = made_for if made_for != shape else (*prompt.origin, *ends)
+    (top, left), (height, width) = prompt.origin, prompt.mask.shape
+    if made_for != shape or top < 0 or left < 0 or top + height > shape[0] or left + width > shape[1]:
+        given = made_for if made_for != shape else (top, left, top + height, left + width)
         return f"the mask {given} does not fit the frame; masks must have the movie's (Y, X) = {shape}"
-    return "" if prompt.mask.any() else "the mask is empty; paint at least one pixel, or leave it out"
+    return "" if np.count_nonzero(prompt.mask) else "the mask is empty; paint at least one pixel, or leave it out"
 
 
 def _overlaps(box: tuple[float, float, float, float], shape: tuple[int, int]) -> bool:

@@ -17,6 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.images.labels import LabelError, as_ids
 
+POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
+"""Labels of points as the model's prompt encoder knows them."""
+
+Point = tuple[float, float, int]
+"""(y, x, label) in frame coordinates."""
+
 
 class PromptError(ValueError):
     """A prompt that cannot be used; the message says which one, why, and what is allowed."""
@@ -135,9 +141,28 @@ class MaskPrompt:
             raise PromptError(
                 f"object {object_id} on frame {frame}: the mask has shape {mask.shape}; give one 2-D mask (Y, X)"
             )
-        rows, columns = (_extent(mask.any(axis)) for axis in (1, 0))
+        rows, columns = _extents(mask)
         shape = (mask.shape[0], mask.shape[1])
         return cls(object_id, frame, mask[rows, columns].copy(), (rows.start, columns.start), shape)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same pixels of the same frame are said to be the same object, however they were cut out."""
+        if not isinstance(other, MaskPrompt):
+            return NotImplemented
+        if (self.object_id, self.frame) != (other.object_id, other.frame):
+            return False
+        (mine, mask), (theirs, mask_there) = self.tight, other.tight
+        return mine == theirs and np.array_equal(mask, mask_there)
+
+    def __hash__(self) -> int:
+        return hash((self.object_id, self.frame))
+
+    @property
+    def tight(self) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+        """Origin (y, x) and mask of bool without empty rows and columns around it; shape (0, 0) without any pixel."""
+        rows, columns = _extents(self.mask)
+        mask = self.mask[rows, columns].astype(bool, copy=False)
+        return (self.origin[0] + rows.start, self.origin[1] + columns.start), mask
 
     def to_frame(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """The mask in a frame of that shape (Y, X); what lies outside is cut off."""
@@ -179,14 +204,25 @@ def label_masks(labels_yx: NDArray[Any], frame: int) -> list[MaskPrompt]:
     """One mask per id of a label image (Y, X); PromptError for values that are no ids."""
     from scipy.ndimage import find_objects
 
-    ids, rows = np.unique(_as_ids(labels_yx, frame), return_inverse=True)
-    rows = rows.reshape(labels_yx.shape) + int(ids.size > 0 and ids[0] != 0)
-    present = [int(i) for i in ids if i]
+    ids, ranks = _ranked(_as_ids(labels_yx, frame))
     shape = (labels_yx.shape[0], labels_yx.shape[1])
     return [
-        MaskPrompt(object_id, frame, rows[place] == row, (place[0].start, place[1].start), shape)
-        for row, (object_id, place) in enumerate(zip(present, find_objects(rows), strict=True), 1)
+        MaskPrompt(object_id, frame, ranks[place] == rank, (place[0].start, place[1].start), shape)
+        for rank, (object_id, place) in enumerate(zip(ids, find_objects(ranks), strict=True), 1)
     ]
+
+
+def _ranked(labels: NDArray[Any]) -> tuple[list[int], NDArray[np.integer[Any]]]:
+    """Ids of an image, ascending, and the image with their rank, from 1, in place of each.
+
+    Sorted are runs of equal pixels, of which there are few, instead of pixels.
+    """
+    flat = labels.ravel()
+    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
+    ids, ranks = np.unique(flat[starts], return_inverse=True)
+    ranks = ranks.astype(np.int32) + np.int32(ids[0] != 0)
+    image = np.repeat(ranks, np.diff(starts, append=flat.size)).reshape(labels.shape)
+    return [int(i) for i in ids if i], image
 
 
 def _as_ids(labels: NDArray[Any], frame: int) -> NDArray[Any]:
@@ -209,6 +245,9 @@ def numbers(values: Sequence[float]) -> str:
     return "[" + ", ".join(f"{value:g}" for value in values) + "]"
 
 
-def _extent(occupied: NDArray[np.bool_]) -> slice:
-    found = np.flatnonzero(occupied)
-    return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 0)
+def _extents(mask: NDArray[Any]) -> tuple[slice, slice]:
+    """Rows and columns from the first to the last that hold anything."""
+    rows, columns = (np.logical_or.reduce(mask, axis).nonzero()[0] for axis in (1, 0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -1,109 +1,136 @@
-"""What is asked of a run, checked before anything is loaded: range of frames, prompts, options and settings."""
+"""What is asked of a run, checked before anything is loaded: the only place where input is checked."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from napari_mosam.core.config.engine import DIRECTIONS, Direction, EngineConfig, MemoryConfig, MotionConfig
+from napari_mosam.core.config.run import MovieConfig, RunConfig
+from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts, only_negative
-from napari_mosam.core.tracking.passes import plan_passes
+from napari_mosam.core.prompts.files import load_prompts
+from napari_mosam.core.tracking.frame_prompts import FramePrompts
+from napari_mosam.core.tracking.passes import PropagationPass, plan_passes
 
-Frames = slice | tuple[int | None, int | None] | None
 
+@dataclass(frozen=True, eq=False)
+class RunRequest:
+    """Everything a run needs, checked; only :meth:`build` makes one. Holds no model: that is loaded by its name.
 
-def frame_range(frames: Frames, n_frames: int) -> tuple[int, int]:
-    """Resolve a half-open range against the length of the movie.
+    Two are equal that ask the same of the same frames, whatever the movie is stored in.
 
-    Raises
-    ------
-    ValueError
-        If it is empty, stepped, or leaves the movie.
+    Attributes
+    ----------
+    movie : Movie
+    prompts : Prompts
+        Those inside the range of frames.
+    config : RunConfig
+    start, stop : int
+        Range of frames, half open.
     """
-    if frames is None:
-        return 0, n_frames
-    given = frames if isinstance(frames, slice) else slice(*frames)
-    start = 0 if given.start is None else int(given.start)
-    stop = n_frames if given.stop is None else int(given.stop)
-    if given.step not in (None, 1) or not 0 <= start < stop <= n_frames:
-        raise ValueError(
-            f"frames {given.start}:{given.stop} are not possible; the movie has frames 0:{n_frames} (the end is not "
-            "included) and every frame of a range is followed"
-        )
-    return start, stop
 
+    movie: Movie
+    prompts: Prompts
+    config: RunConfig
+    start: int
+    stop: int
 
-def check_prompts(
-    prompts: Prompts | Sequence[Prompt],
-    shape_tyx: tuple[int, int, int],
-    start: int,
-    stop: int,
-    direction: Direction = "both",
-) -> Prompts:
-    """The prompts inside a range of frames, or a :class:`PromptError` that says what is wrong with them."""
-    given = prompts if isinstance(prompts, Prompts) else Prompts(prompts)
-    given.check(shape_tyx)
-    inside = prompts_inside(given, start, stop)
-    left = sorted(set(given.object_ids) - set(inside.object_ids))
-    if left:
-        raise PromptError(
-            f"object {listed(left)} has no prompt in frames {start}:{stop}; prompt it there or widen the range"
-        )
-    for object_id in inside.object_ids:
-        t = inside.last_frame(object_id) if direction == "backward" else inside.first_frame(object_id)
-        if all(only_negative(p) for p in inside.at(t)[object_id]):
-            raise PromptError(
-                f"object {object_id} has only negative points on frame {t}, from which it is followed; add a positive "
-                "point, box or mask there"
-            )
-    return inside
+    @classmethod
+    def build(
+        cls,
+        movie: Any,
+        prompts: Prompts | Sequence[Prompt] | str | Path,
+        config: RunConfig | None = None,
+        *,
+        empty: bool = False,
+    ) -> Self:
+        """Check everything that a run is given. Reads no frame, loads no model and no torch.
 
+        Parameters
+        ----------
+        movie : Movie, array or path
+            Whatever :meth:`Movie.open` takes; a Movie is taken as it was opened.
+        prompts : Prompts, sequence of prompts, or path
+            Of any object on any frame, or the file that holds them, see :func:`load_prompts`.
+        config : RunConfig, optional
+        empty : bool
+            Whether there may be no prompts at all, as where the last object of a result is removed.
 
-def prompts_inside(prompts: Prompts | Sequence[Prompt], start: int, stop: int) -> Prompts:
-    """The prompts on frames start … stop - 1."""
-    return Prompts([p for p in prompts if start <= p.frame < stop])
+        Raises
+        ------
+        MovieError, PromptError, ValueError
+            With what was given, what is allowed and what to do.
+        """
+        asked = config or RunConfig()
+        _check_diameter(asked.diameter)
+        opened = open_movie(movie, asked.movie)
+        start, stop = _range(asked.frames, opened.n_frames)
+        given = Prompts() if empty and not prompts else _checked(prompts, opened.shape)
+        inside = given.between(start, stop)
+        _check_inside(given, inside, start, stop)
+        _check_entries(inside, backward=asked.direction == "backward")
+        return cls(opened, inside, asked, start, stop)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RunRequest):
+            return NotImplemented
+        return self._asked == other._asked and self.movie.same_frames(other.movie)
 
-def check_options(direction: str, diameter: float | None) -> None:
-    """Refuse an unknown direction or an impossible diameter."""
-    if direction not in DIRECTIONS:
-        raise ValueError(f"direction '{direction}' is not possible; allowed: {', '.join(DIRECTIONS)}")
-    if diameter is not None and not 0 < diameter < np.inf:
-        raise ValueError(f"a diameter of {diameter} px is not possible; give a positive number, or none")
+    def __hash__(self) -> int:
+        return hash(self.prompts)
 
+    @cached_property
+    def passes(self) -> Sequence[PropagationPass]:
+        """The runs over the movie that the direction asks for."""
+        return plan_passes(self.prompts, self.start, self.stop, self.config.direction)
 
-def merged_config(
-    config: EngineConfig | None,
-    motion: MotionConfig | bool | str | None,
-    memory: MemoryConfig | str | None,
-    compete: bool | None,
-) -> EngineConfig:
-    """A configuration with the settings that were given beside it."""
-    given = config or EngineConfig()
-    if isinstance(motion, bool):
-        motion = MotionConfig() if motion else MotionConfig.off()
-    elif isinstance(motion, str):
-        motion = replace(given.motion, encoder=motion)  # type: ignore[arg-type]  # the dataclass refuses others
-    if isinstance(memory, str):
-        memory = replace(given.memory, selection=memory)  # type: ignore[arg-type]  # the dataclass refuses others
-    return replace(
-        given,
-        motion=_of_type(
-            MotionConfig, "motion", motion, given.motion, "True, False, 'learned', 'classical' or a MotionConfig"
-        ),
-        memory=_of_type(MemoryConfig, "memory", memory, given.memory, "'gated', 'reliable', 'sam2' or a MemoryConfig"),
-        compete=_of_type(bool, "compete", compete, given.compete, "True or False"),
-    )
+    @property
+    def starts(self) -> Mapping[int, int]:
+        """Frame from which each object is followed first."""
+        return self.passes[0].entries
 
+    @property
+    def n_results(self) -> int:
+        """Number of results that the run will yield."""
+        return sum(one.reported(t) for one in self.passes for t in one.frames)
 
-GivenT = TypeVar("GivenT")
+    def requests(self, t: int) -> Sequence[FramePrompts]:
+        """The prompts of frame `t`, one request per object, ids ascending; clicks know the size of their object."""
+        return self._by_frame.get(t, ())
 
+    def requests_of(self, object_id: int) -> Mapping[int, FramePrompts]:
+        """The prompts of an object by frame, ascending."""
+        return self._by_object.get(object_id, {})
 
-def _of_type(kind: type[GivenT], name: str, given: GivenT | None, default: GivenT, allowed: str) -> GivenT:
-    if given is not None and not isinstance(given, kind):
-        raise ValueError(f"{name} = {given!r} is not possible; allowed: {allowed}")
-    return default if given is None else given
+    def with_others(self, before: Prompts, asked: Container[int]) -> "RunRequest":
+        """The request with the prompts of the `asked` objects, and all others as an earlier request had them."""
+        kept = (prompt for prompt in before if prompt.object_id not in asked)
+        return replace(self, prompts=Prompts([*kept, *(p for p in self.prompts if p.object_id in asked)]))
+
+    def check_frame(self, t: int) -> None:
+        """Refuse a frame on which nothing is prompted; PromptError."""
+        if t not in self.prompts.frames:
+            raise PromptError(f"nothing is prompted on frame {t}; prompted frames: {listed(self.prompts.frames)}")
+
+    @cached_property
+    def _by_frame(self) -> Mapping[int, Sequence[FramePrompts]]:
+        found: dict[int, list[FramePrompts]] = {}
+        for frames in self._by_object.values():
+            for t, request in frames.items():
+                found.setdefault(t, []).append(request)
+        return found
+
+    @cached_property
+    def _by_object(self) -> Mapping[int, Mapping[int, FramePrompts]]:
+        return {i: _sized(i, self.prompts.of(i), self.config.diameter) for i in self.prompts.object_ids}
+
+    @property
+    def _asked(self) -> tuple[Prompts, RunConfig]:
+        """All but the movie, and how that was read."""
+        return self.prompts, replace(self.config, movie=MovieConfig(), frames=(self.start, self.stop))
 
 
 def listed(values: Sequence[int], most: int = 6) -> str:
@@ -112,10 +139,64 @@ def listed(values: Sequence[int], most: int = 6) -> str:
     return shown if len(values) <= most else f"{shown} … ({len(values)} in all)"
 
 
-def count_steps(
-    n_frames: int, prompts: Prompts | Sequence[Prompt], frames: Frames = None, direction: Direction = "both"
-) -> int:
-    """Number of results that :func:`napari_mosam.segment` will yield."""
-    start, stop = frame_range(frames, n_frames)
-    inside = prompts_inside(prompts, start, stop)
-    return sum(one.reported(t) for one in plan_passes(inside, start, stop, direction) for t in one.frames)
+def _sized(
+    object_id: int, by_frame: Mapping[int, Sequence[Prompt]], diameter: float | None
+) -> Mapping[int, FramePrompts]:
+    """The requests of an object, of the given size; else its clicks are of the size of its own boxes and masks."""
+    requests = {t: FramePrompts.of(object_id, prompts, diameter) for t, prompts in by_frame.items()}
+    clicked = {t: request for t, request in requests.items() if request.only_clicks}
+    if diameter is not None or not clicked:
+        return requests
+    sizes = [size for request in requests.values() for size in request.sizes]
+    return requests | {t: request.sized(float(np.median(sizes))) for t, request in clicked.items() if sizes}
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def _check_diameter(diameter: float | None) -> None:
+    if diameter is not None and not 0 < diameter < np.inf:
+        raise ValueError(f"a diameter of {diameter:g} px is not possible; give a positive number, or none")
+
+
+def open_movie(movie: Any, config: MovieConfig) -> Movie:
+    """Open a movie as it is asked for; see :meth:`Movie.open`."""
+    return Movie.open(movie, axes=config.axes, channel=config.channel, z=config.z, limits=config.limits)
+
+
+def _range(frames: tuple[int | None, int | None] | None, n_frames: int) -> tuple[int, int]:
+    """A half-open range without open ends; ValueError if it is empty or leaves the movie."""
+    first, last = frames or (None, None)
+    start, stop = 0 if first is None else first, n_frames if last is None else last
+    if not 0 <= start < stop <= n_frames:
+        raise ValueError(
+            f"frames {first}:{last} are not possible; the movie has frames 0:{n_frames} (the end is not included)"
+        )
+    return start, stop
+
+
+def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
+    if isinstance(prompts, str | Path):
+        return load_prompts(prompts, shape_tyx)  # checks them itself: its messages name the file
+    given = prompts if isinstance(prompts, Prompts) else Prompts(prompts)
+    given.check(shape_tyx)
+    return given
+
+
+def _check_inside(given: Prompts, inside: Prompts, start: int, stop: int) -> None:
+    left = sorted(set(given.object_ids) - set(inside.object_ids))
+    if left:
+        raise PromptError(
+            f"object {listed(left)} has no prompt in frames {start}:{stop}; prompt it there or widen the range"
+        )
+
+
+def _check_entries(inside: Prompts, *, backward: bool) -> None:
+    """Refuse objects that would be followed from a frame on which nothing says where they are."""
+    for object_id in inside.object_ids:
+        t = inside.last_frame(object_id) if backward else inside.first_frame(object_id)
+        if all(map(only_negative, inside.of(object_id)[t])):
+            raise PromptError(
+                f"object {object_id} has only negative points on frame {t}, from which it is followed; add a positive "
+                "point, box or mask there"
+            )

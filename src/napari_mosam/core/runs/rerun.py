@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mosam.core.masks.overlap import FixedMask
+from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.columns import DIRECTIONS
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.results.progress import UNFINISHED
 from napari_mosam.core.runs.replay import StoredMemory
+from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.rerun_plan import (
     PromptHistory,
     RerunPlan,
@@ -21,7 +23,6 @@ from napari_mosam.core.runs.rerun_plan import (
     plan_object,
     plan_touched,
 )
-from napari_mosam.core.runs.run import RunRequest
 from napari_mosam.core.store.compose import agreement
 from napari_mosam.core.store.layout import write_prompts
 from napari_mosam.core.store.records import FrameTable, as_stored, region_of
@@ -61,8 +62,10 @@ class Rerun:
 
     Parameters
     ----------
-    job : RunRequest
+    request : RunRequest
         With the complete prompts of the result as they are now.
+    model : Segmenter
+        The one that made the result.
     writer : ResultWriter
         On the result; has room for new objects.
     before : Prompts
@@ -76,7 +79,8 @@ class Rerun:
 
     def __init__(
         self,
-        job: RunRequest,
+        request: RunRequest,
+        model: Segmenter,
         writer: ResultWriter,
         before: Prompts,
         changes: Changes,
@@ -84,15 +88,15 @@ class Rerun:
         neighbours: bool = False,
         progress: "Progress | None" = None,
     ) -> None:
-        self._job = job
+        self._request, self._model, self._config = request, model, request.config.engine
         self._writer = writer
         self._before = before
         self._changes = {i: set(frames) for i, frames in changes.items()}
         self._neighbours = neighbours
         self._progress = progress
-        self._span = ResultRange(job.start, job.stop, job.direction)
-        self._shape_yx = job.movie.frame_shape
-        self._stored = StoredMemory(job.model, job.movie, job.config, writer.records, writer.group["labels"])
+        self._span = ResultRange(request.start, request.stop, request.config.direction)
+        self._shape_yx = request.movie.frame_shape
+        self._stored = StoredMemory(model, request.movie, self._config, writer.records, writer.group["labels"])
         self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
         self._account = RerunProgress()
 
@@ -105,7 +109,7 @@ class Rerun:
         if self._neighbours:
             touched = {i: t for i, t in self._account.touched.items() if i not in self._changes}
             self._carry_out({i: plan_touched(self._past(i), t, self._span) for i, t in touched.items()})
-        write_prompts(self._writer.group, self._job.prompts)
+        write_prompts(self._writer.group, self._request.prompts)
         left = sorted(self._half_new - set(self._changes))
         if left:
             attrs[UNFINISHED] = left
@@ -113,24 +117,16 @@ class Rerun:
             del attrs[UNFINISHED]
 
     def _past(self, object_id: int) -> PromptHistory:
-        now = {t: r for t in self._job.prompts.frames for r in self._requests(t, [object_id])}
+        now = self._request.requests_of(object_id)
         column = self._writer.records.object_ids.index(object_id)
         followed = np.nan_to_num(np.asarray(self._writer.records.table[:, column, -1])) > 0
         return PromptHistory(
             object_id,
             {t: request.is_positive for t, request in now.items()},
             frozenset(t for t, request in now.items() if request.only_clicks),
-            frozenset(p.frame for p in self._before if p.object_id == object_id),
+            frozenset(self._before.of(object_id)),
             lambda t: 0 <= t < len(followed) and bool(followed[t]),
         )
-
-    def _requests(self, t: int, object_ids: Iterable[int]) -> list[FramePrompts]:
-        wanted = set(object_ids)
-        return [
-            FramePrompts.of(i, prompts, self._job.size_of(i))
-            for i, prompts in sorted(self._job.prompts.at(t).items())
-            if i in wanted
-        ]
 
     # ---- all legs
 
@@ -151,9 +147,9 @@ class Rerun:
         ids = sorted(object_ids)
         seeds: dict[int, dict[int, ConditioningFrame]] = {i: {} for i in ids}
         waiting: dict[int, dict[int, FramePrompts]] = {i: {} for i in ids}
-        for t in self._job.prompts.frames:
+        for t in self._request.prompts.frames:
             given = []
-            for request in self._requests(t, ids):
+            for request in (r for r in self._request.requests(t) if r.object_id in seeds):
                 i = request.object_id
                 seed = self._unchanged_clicks(request, t)
                 if seed is not None:
@@ -162,7 +158,9 @@ class Rerun:
                     waiting[i][t] = request
                 elif request.is_positive:
                     given.append(request)
-            found = condition_frame(self._job.model, self._job.movie[t], t, given, self._job.config)[0] if given else {}
+            if not given:
+                continue
+            found, _ = condition_frame(self._model, self._request.movie[t], t, given, self._config)
             for i, seed in found.items():
                 seeds[i][t] = seed
         return Conditioning(seeds, waiting)
@@ -227,15 +225,13 @@ class Rerun:
         )
         starts = {i: leg.start for i, leg in legs.items()}
         one = PropagationPass(frames.step, frames, starts, report_start=True)
-        job = self._job
-        return Propagator(
-            job.model, job.movie.__getitem__, job.movie.n_frames, Conditioning(seeds, waiting), one, job.config, around
-        )
+        movie, knowledge = self._request.movie, Conditioning(seeds, waiting)
+        return Propagator(self._model, movie.__getitem__, movie.n_frames, knowledge, one, self._config, around)
 
     def _rivals(self, t: int, active: Mapping[int, RerunSegment]) -> list[FixedMask]:
         """What everybody else holds on a frame, as it is stored."""
         followed = {i for i, leg in active.items() if t in leg.frames}
-        device = self._job.model.device
+        device = self._model.device
         stored = self._writer.records.read(t)
         return [as_stored(r, device) for r in stored if r.area > 0 and r.object_id not in followed]
 

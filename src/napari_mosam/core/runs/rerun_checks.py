@@ -1,10 +1,12 @@
-"""What is refused before objects are followed again."""
+"""What is looked up and refused before objects are followed again."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.images.grey_limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.runs.request import listed
 
 if TYPE_CHECKING:
@@ -37,6 +39,35 @@ def same_model(stored: "Result", model: "Segmenter") -> "Segmenter":
     if model.name != made_by:
         raise ValueError(f"'{stored.path}' was made by the model '{made_by}', not '{model.name}'; give that one")
     return model
+
+
+def find_changes(
+    before: Prompts, given: Prompts, object_ids: Iterable[int] | None, named: Mapping[int, Iterable[int]], frames: range
+) -> dict[int, set[int]]:
+    """Frames to be done again, by object.
+
+    Parameters
+    ----------
+    before, given : Prompts
+        Of the result, and as they are now.
+    object_ids : iterable of int, optional
+        The only objects whose prompts are compared; those of `given` by default.
+    named : mapping of int to iterable of int
+        Further frames by object.
+    frames : range
+        Of the result.
+
+    Raises
+    ------
+    ValueError
+        For objects that were never prompted and frames that were not followed.
+    """
+    ids = set(given.object_ids if object_ids is None else object_ids)
+    changes = {i: set(changed) for i, changed in changed_frames(before, given).items() if i in ids}
+    for i, further in named.items():
+        changes.setdefault(i, set()).update(further)
+    check_changes(changes, ids, {*given.object_ids, *before.object_ids}, frames)
+    return changes
 
 
 def check_changes(changes: Mapping[int, Iterable[int]], named: Iterable[int], known: set[int], frames: range) -> None:

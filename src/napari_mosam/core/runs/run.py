@@ -1,89 +1,64 @@
-"""A checked run, carried out."""
+"""A checked request, carried out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_mosam.core.config.engine import Direction, EngineConfig
-from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.model.protocol import Segmenter
+from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.flow import choose_flow
-from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
-from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.tracking.passes import PropagationPass, plan_passes
 from napari_mosam.core.tracking.propagate import Conditioning, Propagator
 
+if TYPE_CHECKING:
+    from napari_mosam.core.tracking.frame_prompts import FramePrompts
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RunRequest:
-    """Everything a run needs, checked.
 
-    Attributes
-    ----------
-    movie : Movie
-    prompts : Prompts
-        Only those inside the range of frames.
-    model : Segmenter
-    config : EngineConfig
-    start, stop : int
-        Range of frames, half open.
-    direction : {'forward', 'backward', 'both'}
-    diameter : float or None
-        Object size for clicks, px.
+def load(config: RunConfig) -> Segmenter:
+    """The model that is asked for, on its device.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        Where it is not here, or cannot be.
     """
-
-    movie: Movie
-    prompts: Prompts
-    model: Segmenter
-    config: EngineConfig
-    start: int
-    stop: int
-    direction: Direction
-    diameter: float | None
-
-    @property
-    def passes(self) -> list[PropagationPass]:
-        """The runs over the movie that the direction asks for."""
-        return plan_passes(self.prompts, self.start, self.stop, self.direction)
-
-    @property
-    def starts(self) -> dict[int, int]:
-        """Frame from which each object is followed first."""
-        return dict(self.passes[0].entries)
-
-    def requests(self, t: int) -> list[FramePrompts]:
-        """The prompts of frame `t`, one request per object; clicks get the best size known for their object."""
-        return [
-            FramePrompts.of(object_id, prompts, self.size_of(object_id))
-            for object_id, prompts in sorted(self.prompts.at(t).items())
-        ]
-
-    def size_of(self, object_id: int) -> float | None:
-        """Diameter given by the user, else that of the object's own boxes and masks, px."""
-        if self.diameter is not None:
-            return self.diameter
-        own = [FramePrompts.of(object_id, [p], None).size for p in self.prompts if p.object_id == object_id]
-        sizes = [size for size in own if size is not None]
-        return float(np.median(sizes)) if sizes else None
+    return load_model(config.model, config=config.checkpoint_config, folder=config.model_folder, device=config.device)
 
 
-def run(job: RunRequest) -> Iterator[FrameResult]:
-    """Carry out a checked job."""
-    knowledge = gather(job)
-    follow = partial(Propagator, job.model, job.movie.__getitem__, job.movie.n_frames, knowledge)
-    yield from chain.from_iterable(follow(one, job.config) for one in job.passes)
+def run(request: RunRequest, model: Segmenter | None = None) -> Iterator[FrameResult]:
+    """Follow the objects of a request.
+
+    Parameters
+    ----------
+    request : RunRequest
+    model : Segmenter, optional
+        One that is loaded already; by default the one that the request names.
+
+    Yields
+    ------
+    FrameResult
+        One per (direction, t), see :func:`napari_mosam.segment`.
+
+    Raises
+    ------
+    ModelError, DeviceError, ValueError
+        When called, for what is not on this machine: weights, a device, a kind of flow.
+    """
+    check_flow(request.config.engine)
+    return _results(request, load(request.config) if model is None else model)
 
 
-def preview_frame(job: RunRequest, t: int) -> FrameResult:
+def preview_frame(request: RunRequest, t: int, model: Segmenter | None = None) -> FrameResult:
     """Segment the prompts of one frame, without following anything."""
-    requests = job.requests(t)
-    seeds, shares = condition_frame(job.model, job.movie[t], t, requests, job.config)
-    ids = [request.object_id for request in requests]
+    loaded = load(request.config) if model is None else model
+    requests = request.requests(t)
+    seeds, shares = condition_frame(loaded, request.movie[t], t, requests, request.config.engine)
+    ids = [one.object_id for one in requests]
     return FrameResult(
         t=t,
         direction="forward",
@@ -93,19 +68,20 @@ def preview_frame(job: RunRequest, t: int) -> FrameResult:
     )
 
 
-def gather(job: RunRequest) -> Conditioning:
+def gather(request: RunRequest, model: Segmenter) -> Conditioning:
     """Segment the prompted frames; clicks alone wait until their object has been followed to them."""
-    starts = job.starts
-    seeds: dict[int, dict[int, ConditioningFrame]] = {object_id: {} for object_id in job.prompts.object_ids}
-    corrections: dict[int, dict[int, FramePrompts]] = {object_id: {} for object_id in job.prompts.object_ids}
-    for t in job.prompts.frames:
-        requests = job.requests(t)
-        waiting = [r for r in requests if r.only_clicks and starts[r.object_id] != t]
-        for request in waiting:
-            corrections[request.object_id][t] = request
-        given = [r for r in requests if r not in waiting]
+    starts, ids = request.starts, request.prompts.object_ids
+    seeds: dict[int, dict[int, ConditioningFrame]] = {object_id: {} for object_id in ids}
+    corrections: dict[int, dict[int, FramePrompts]] = {object_id: {} for object_id in ids}
+    for t in request.prompts.frames:
+        given = []
+        for one in request.requests(t):
+            if one.only_clicks and starts[one.object_id] != t:
+                corrections[one.object_id][t] = one
+            else:
+                given.append(one)
         if given:
-            for object_id, seed in condition_frame(job.model, job.movie[t], t, given, job.config)[0].items():
+            for object_id, seed in condition_frame(model, request.movie[t], t, given, request.config.engine)[0].items():
                 seeds[object_id][t] = seed
     return Conditioning(seeds, corrections)
 
@@ -114,3 +90,9 @@ def check_flow(config: EngineConfig) -> None:
     """Refuse a kind of flow that is not installed; ValueError."""
     if config.motion.flow:
         choose_flow(config.motion.flow_method)
+
+
+def _results(request: RunRequest, model: Segmenter) -> Iterator[FrameResult]:
+    knowledge = gather(request, model)
+    follow = partial(Propagator, model, request.movie.__getitem__, request.movie.n_frames, knowledge)
+    yield from chain.from_iterable(follow(one, request.config.engine) for one in request.passes)

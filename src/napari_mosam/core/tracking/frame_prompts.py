@@ -1,14 +1,23 @@
 """What the user asks of one object on one frame, its prompts sorted by kind."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.region import Region, mask_diameter
-from napari_mosam.core.model.queries import BOX_END, BOX_START, NEGATIVE, POSITIVE, Point
-from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompt
+from napari_mosam.core.prompts.kinds import (
+    BOX_END,
+    BOX_START,
+    NEGATIVE,
+    POSITIVE,
+    BoxPrompt,
+    MaskPrompt,
+    Point,
+    PointPrompt,
+    Prompt,
+)
 from napari_mosam.core.windows.window import Window
 
 
@@ -25,7 +34,7 @@ class FramePrompts:
     region : Region or None
         Painted mask.
     diameter : float or None
-        Expected size, px.
+        Expected size where there are clicks only, px.
     """
 
     object_id: int
@@ -45,8 +54,12 @@ class FramePrompts:
             elif isinstance(prompt, BoxPrompt):
                 box = prompt.box
             else:
-                region = Region.from_mask(prompt.mask, prompt.origin)
+                region = _painted(prompt)
         return cls(object_id, tuple(clicks), box, region, diameter)
+
+    def sized(self, diameter: float) -> "FramePrompts":
+        """The same, of an object of another expected size."""
+        return replace(self, diameter=diameter)
 
     def points(self, margin: float) -> tuple[Point, ...]:
         """Corners of the box, `margin` px beyond the centres of its outermost pixels, and the clicks after them."""
@@ -92,9 +105,21 @@ class FramePrompts:
     @property
     def size(self) -> float | None:
         """Diameter that the prompts carry, px; None for clicks."""
+        return next(self.sizes, None)
+
+    @property
+    def sizes(self) -> Iterator[float]:
+        """Diameters of the painted mask and of the box, px."""
         if self.region is not None:
-            return self.region.diameter
-        return None if self.box is None else box_diameter(self.box)
+            yield self.region.diameter
+        if self.box is not None:
+            yield box_diameter(self.box)
+
+
+def _painted(prompt: MaskPrompt) -> Region | None:
+    """The pixels of a mask, which are not copied; None without any."""
+    origin, mask = prompt.tight
+    return Region(origin, mask) if mask.size else None
 
 
 def box_diameter(box: tuple[float, float, float, float]) -> float:

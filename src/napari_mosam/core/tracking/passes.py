@@ -1,10 +1,10 @@
 """Which objects are followed from where, in which direction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_mosam.core.config.engine import Direction
-from napari_mosam.core.prompts.collection import Prompts, only_negative
+from napari_mosam.core.prompts.collection import Prompt, Prompts, only_negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def plan_passes(prompts: Prompts, start: int, stop: int, direction: Direction) -
     where it is: between two prompts there are two results, which tell on each other.
     """
     first = {i: prompts.first_frame(i) for i in prompts.object_ids}
-    last = {i: _last_positive(prompts, i) for i in prompts.object_ids}
+    last = {i: _last_positive(prompts.of(i)) for i in prompts.object_ids}
     if not first:
         return []
     if direction == "backward":
@@ -57,5 +57,5 @@ def plan_passes(prompts: Prompts, start: int, stop: int, direction: Direction) -
     return [forward, PropagationPass(-1, range(max(last.values()), start - 1, -1), last, False)]
 
 
-def _last_positive(prompts: Prompts, object_id: int) -> int:
-    return max((p.frame for p in prompts if p.object_id == object_id and not only_negative(p)), default=0)
+def _last_positive(by_frame: Mapping[int, Sequence[Prompt]]) -> int:
+    return max((t for t, prompts in by_frame.items() if not all(map(only_negative, prompts))), default=0)

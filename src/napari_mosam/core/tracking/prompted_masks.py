@@ -23,13 +23,12 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import ImageFeatures, Segmenter
 from napari_mosam.core.model.queries import (
     LARGEST_PROMPT_LOGIT,
-    POSITIVE,
     DecodeAnswer,
     DecodeQuery,
-    Point,
     ask,
     encode_windows,
 )
+from napari_mosam.core.prompts.kinds import POSITIVE, Point
 from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter, frame_window
 from napari_mosam.core.tracking.scale_search import find_scale, pixel_at, stability
 from napari_mosam.core.windows.sampling import Pyramid

@@ -14,7 +14,8 @@ from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import Segmenter
-from napari_mosam.core.model.queries import POSITIVE, DecodeAnswer, DecodeQuery, ask
+from napari_mosam.core.model.queries import DecodeAnswer, DecodeQuery, ask
+from napari_mosam.core.prompts.kinds import POSITIVE
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.windows.sampling import Pyramid, sample
 from napari_mosam.core.windows.window import Window

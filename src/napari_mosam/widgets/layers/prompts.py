@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts, polygon_mask
+from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
 from napari_mosam.widgets.layers.label_ids import label_frame
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
@@ -165,13 +165,7 @@ class PromptLayers:
         self._on_change()
 
     def prompts(self, source: "MovieSource", only: int | None = None) -> Prompts:
-        """All prompts that lie on the movie, or those of the object `only`, checked against its shape.
-
-        Raises
-        ------
-        PromptError
-            As ``Prompts.check``.
-        """
+        """All prompts that lie on the movie, or those of the object `only`; a request checks them."""
         masks: dict[tuple[int, int], NDArray[np.bool_]] = {
             (object_id, frame): seed.to_frame(source.shape[1:])
             for (plane, object_id, frame), seed in self._seeds(source.image).items()
@@ -179,9 +173,7 @@ class PromptLayers:
         }
         items: list[Any] = [*self._point_prompts(source), *self._shape_prompts(source, masks)]
         items += [MaskPrompt.from_frame(i, t, mask) for (i, t), mask in masks.items()]
-        prompts = Prompts([item for item in items if only in (None, item.object_id)])
-        prompts.check(source.shape)
-        return prompts
+        return Prompts([item for item in items if only in (None, item.object_id)])
 
     def recolor(self, layer: "Layer", color_of: Callable[[int], Any]) -> None:
         """Give every shape the colour of its object."""
@@ -365,10 +357,3 @@ def _id_text() -> dict[str, Any]:
 
 def _rgba(color: str) -> Any:
     return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [1.0]
-
-
-def check_frame(prompts: Prompts, frame: int) -> None:
-    """Raise a PromptError if nothing is marked on a frame."""
-    if frame not in prompts.frames:
-        frames = ", ".join(map(str, prompts.frames))
-        raise PromptError(f"nothing is marked on frame {frame}; marked frames: {frames}")
