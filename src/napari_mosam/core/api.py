@@ -258,10 +258,11 @@ def rerun(
         If somebody else is writing the result.
     """
     from napari_mosam.core.images.places import alone
+    from napari_mosam.core.model.compute import fixed_threads
     from napari_mosam.core.runs.provenance import from_attributes
     from napari_mosam.core.runs.rerun import Rerun
     from napari_mosam.core.runs.rerun_checks import find_changes, same_model, same_movie
-    from napari_mosam.core.runs.run import load
+    from napari_mosam.core.runs.run import load, settled
     from napari_mosam.core.store.result import Result, ResultWriter
 
     path = Path(result if isinstance(result, str | Path) else result.path)
@@ -274,10 +275,11 @@ def rerun(
         changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, frames)
         if not changes:
             return stored
-        request = given.with_others(before, asked=changes)
-        loaded = same_model(stored, _given(model) or load(_on(made_with, model, device)))
+        made_by = same_model(stored, _given(model) or load(_on(made_with, model, device)))
+        request, loaded, threads = settled(given.with_others(before, asked=changes), made_by)
         writer = ResultWriter.reopen(path, request.prompts, sorted(changes))
-        Rerun(request, loaded, writer, before, changes, neighbours=neighbours, progress=progress).run()
+        with fixed_threads(threads):
+            Rerun(request, loaded, writer, before, changes, neighbours=neighbours, progress=progress).run()
     return Result.open(path)
 
 

@@ -153,7 +153,7 @@ class Engine:
     def _loaded(self, config: RunConfig) -> Any:
         from napari_mosam.core.runs.run import load
 
-        key = (config.model, config.checkpoint_config, config.model_folder, config.device, config.compute)
+        key = (config.model, config.checkpoint_config, config.model_folder, config.device)
         with self._loading:
             if key != self._key:
                 self._segmenter, self._key = load(config), key

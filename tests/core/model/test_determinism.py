@@ -11,13 +11,14 @@ import pytest
 import torch
 from tests.support.fake_model import FakeSegmenter
 
-from napari_mosam.core.api import segment
-from napari_mosam.core.config.run import ComputeConfig
+from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
 from napari_mosam.core.model import compute
 from napari_mosam.core.model.compute import fixed_threads, in_chunks, resolve, stepwise
 from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.kinds import MaskPrompt
+from napari_mosam.core.runs.request import RunRequest
+from napari_mosam.core.runs.run import run
 
 ROOT = Path(__file__).parents[3]
 SIDE = 128
@@ -123,7 +124,8 @@ def cells(n=7, n_frames=3):
 def followed(model, threads, prompts, movie):
     """What is found of each object on each frame: its mask logits, scores and place."""
     found = {}
-    for result in stepwise(segment(movie, prompts, model=model, limits=(0, 1)), threads):
+    asked = RunConfig(movie=MovieConfig(limits=(0, 1)), compute=ComputeConfig(threads=threads))
+    for result in run(RunRequest.build(movie, prompts, asked), model):
         for o in result.objects:
             numbers = o.predicted_iou, o.object_score, *o.window.center_yx, *o.window.size_yx
             found[result.t, o.object_id] = np.asarray(o.logits).tobytes() + np.float64(numbers).tobytes()

@@ -8,17 +8,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tifffile
-from tests.support.fake_model import disks
+import torch
+from tests.support.fake_model import FakeSegmenter, disks
 
 from napari_mosam.cli import main as cli
-from napari_mosam.core.api import preview, segment, track
+from napari_mosam.core.api import preview, rerun, segment, track
 from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig
 from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
 from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.model.device import choose_chunk
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, PromptError, Prompts
 from napari_mosam.core.runs.arguments import movie_config, run_config
 from napari_mosam.core.runs.provenance import from_attributes, to_attributes
 from napari_mosam.core.runs.request import RunRequest
+from napari_mosam.core.runs.run import run
 from napari_mosam.core.store.result import Result
 
 N = 4
@@ -37,6 +40,14 @@ def files(tmp_path) -> SimpleNamespace:
     tifffile.imwrite(movie, IMAGES, photometric="minisblack", metadata={"axes": "TYX"})
     prompts.write_text(json.dumps(RECORDS))
     return SimpleNamespace(movie=movie, prompts=prompts, out=tmp_path / "out.zarr")
+
+
+@pytest.fixture
+def threads():
+    """Leaves torch's threads as they were."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -218,3 +229,33 @@ def test_the_work_grows_with_the_number_of_masks_and_nothing_else():
     assert calls_of(60, 10) - fixed < 2.1 * (base - fixed)
     assert calls_of(30, 20) - fixed < 2.1 * (base - fixed)
     assert base < 100 * 30 * 10
+
+
+def test_what_the_last_bits_depend_on_is_kept_with_a_result_and_used_again(files, threads):
+    torch.set_num_threads(1)
+    result = track(IMAGES, PROMPTS, out=files.out, direction="forward", model=FakeSegmenter())
+    assert result.attrs["compute"] == {"chunk": choose_chunk(torch.device("cpu")), "threads": 1}
+    torch.set_num_threads(2)
+    seen = []
+    rerun(
+        result,
+        IMAGES,
+        [*PROMPTS, PointPrompt(1, 2, (30, 32))],
+        model=FakeSegmenter(),
+        progress=lambda *_: seen.append(torch.get_num_threads()),
+    )
+    assert set(seen) == {1} and torch.get_num_threads() == 2
+
+
+def test_a_run_computes_with_the_threads_that_are_asked_for(threads):
+    torch.set_num_threads(2)
+    asked = RunRequest.build(IMAGES, PROMPTS, RunConfig(compute=ComputeConfig(threads=1, chunk=3)))
+    seen = []
+
+    class Watched(FakeSegmenter):
+        def encode_image(self, images):
+            seen.append(torch.get_num_threads())
+            return super().encode_image(images)
+
+    between = [torch.get_num_threads() for _ in run(asked, Watched())]
+    assert set(seen) == {1} and set(between) == {2}

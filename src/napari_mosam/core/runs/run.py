@@ -1,12 +1,14 @@
 """A checked request, carried out."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.model.compute import fixed_threads, in_chunks, resolve, stepwise
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.flow import choose_flow
@@ -30,6 +32,13 @@ def load(config: RunConfig) -> Segmenter:
     return load_model(config.model, config=config.checkpoint_config, folder=config.model_folder, device=config.device)
 
 
+def settled(request: RunRequest, model: Segmenter) -> tuple[RunRequest, Segmenter, int]:
+    """A request that says what the last bits depend on, the model that keeps to it, and the threads of a step."""
+    compute = resolve(request.config.compute, model)
+    chunk, threads = compute.chunk or 1, compute.threads or 1
+    return replace(request, config=replace(request.config, compute=compute)), in_chunks(model, chunk), threads
+
+
 def run(request: RunRequest, model: Segmenter | None = None) -> Iterator[FrameResult]:
     """Follow the objects of a request.
 
@@ -50,14 +59,16 @@ def run(request: RunRequest, model: Segmenter | None = None) -> Iterator[FrameRe
         When called, for what is not on this machine: weights, a device, a kind of flow.
     """
     check_flow(request.config.engine)
-    return _results(request, load(request.config) if model is None else model)
+    asked, loaded, threads = settled(request, load(request.config) if model is None else model)
+    return stepwise(_results(asked, loaded), threads)
 
 
 def preview_frame(request: RunRequest, t: int, model: Segmenter | None = None) -> FrameResult:
     """Segment the prompts of one frame, without following anything."""
-    loaded = load(request.config) if model is None else model
-    requests = request.requests(t)
-    seeds, shares = condition_frame(loaded, request.movie[t], t, requests, request.config.engine)
+    asked, loaded, threads = settled(request, load(request.config) if model is None else model)
+    requests = asked.requests(t)
+    with fixed_threads(threads):
+        seeds, shares = condition_frame(loaded, asked.movie[t], t, requests, asked.config.engine)
     ids = [one.object_id for one in requests]
     return FrameResult(
         t=t,

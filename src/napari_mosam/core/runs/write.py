@@ -8,7 +8,7 @@ from napari_mosam.core.images.places import alone
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.runs.provenance import to_attributes
 from napari_mosam.core.runs.request import RunRequest
-from napari_mosam.core.runs.run import load, run
+from napari_mosam.core.runs.run import load, run, settled
 from napari_mosam.core.store.result import Result, ResultWriter
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def write_run(
             raise FileExistsError(
                 f"the movie '{request.movie.path}' lies in '{out}', which would be replaced; choose another name"
             )
-        loaded = load(request.config) if model is None else model
-        results = run(request, loaded)
-        settings, side = to_attributes(request, loaded.name), loaded.image_size // LOGIT_STRIDE
+        asked, loaded, _ = settled(request, load(request.config) if model is None else model)
+        results = run(asked, loaded)
+        settings, side = to_attributes(asked, loaded.name), loaded.image_size // LOGIT_STRIDE
         writer = ResultWriter.create(folder, request.movie, request.prompts, settings, side=side)
         total = request.n_results
         for done, result in enumerate(results, start=1):
