@@ -218,10 +218,10 @@ def test_prompts_that_cannot_be_used(prompts, match):
             ValueError,
             "direction = 'sideways' .* 'forward', 'backward' or 'both'",
         ),
-        ({"diameter": 0}, ValueError, "diameter of 0 px"),
-        ({"diameter": -4}, ValueError, "diameter of -4 px"),
-        ({"diameter": float("nan")}, ValueError, "diameter of nan px"),
-        ({"diameter": float("inf")}, ValueError, "diameter of inf px"),
+        ({"diameter": 0}, ValueError, "diameter = 0 is not possible; allowed: a positive number of px"),
+        ({"diameter": -4}, ValueError, "diameter = -4 is not possible; allowed: a positive number of px"),
+        ({"diameter": float("nan")}, ValueError, "diameter = nan is not possible; allowed: a positive number of px"),
+        ({"diameter": float("inf")}, ValueError, "diameter = inf is not possible; allowed: a positive number of px"),
         ({"frames": (3, 3)}, ValueError, "frames 3:3 are not possible; the movie has frames 0:9"),
         ({"frames": (0, 10)}, ValueError, "frames 0:10"),
         ({"frames": (-3, None)}, ValueError, "frames -3:None"),
@@ -328,5 +328,5 @@ def test_preview_of_a_frame_without_prompts():
 
 
 def test_preview_refuses_the_diameters_that_a_run_refuses():
-    with pytest.raises(ValueError, match="diameter of -3 px"):
+    with pytest.raises(ValueError, match="diameter = -3 is not possible; allowed: a positive number of px"):
         preview(IMAGES, [CLICK], 0, model=FakeSegmenter(), diameter=-3)

@@ -142,11 +142,14 @@ def test_numbers_of_numpy_and_lists_are_taken():
     [
         ({"direction": "up"}, "direction = 'up' is not possible; allowed: 'forward', 'backward' or 'both'"),
         ({"diameter": "big"}, "diameter = 'big' is not possible; allowed: a positive number of px"),
-        ({"frames": (0, 2.5)}, "frames = 2.5 is not possible; allowed: a range"),
+        ({"frames": (0, 2.5)}, r"frames = \(0, 2.5\) is not possible; allowed: a range"),
         ({"frames": slice(0, 4, 2)}, "every frame of a range is followed: give no step"),
         ({"channel": "red"}, "channel = 'red' is not possible; allowed: a whole number"),
         ({"channel": True}, "channel = True is not possible; allowed: a whole number"),
-        ({"limits": "auto"}, "limits = 'auto' is not possible; allowed: two numbers, low and high, or 'exact'"),
+        (
+            {"limits": "auto"},
+            "limits = 'auto' is not possible; allowed: two numbers, low and high, or 'exact'",
+        ),
         ({"z": "top"}, "z = 'top' is not possible; allowed: the number of a plane, counted from 0, or 'max'"),
     ],
 )

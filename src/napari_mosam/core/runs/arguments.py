@@ -1,13 +1,10 @@
 """From the arguments of the public functions to the settings of a run."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from pydantic import ValidationError
 
 from napari_mosam.core.config.checks import require
 from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig
@@ -18,23 +15,10 @@ if TYPE_CHECKING:
 
 Frames = slice | tuple[int | None, int | None] | None
 
-ALLOWED = {
-    "model": "the name of a model, the path of its weights, or a loaded model",
-    "device": "'cuda', 'mps' or 'cpu'",
-    "frames": "a range (start, stop) of whole numbers, or a slice",
-    "direction": "'forward', 'backward' or 'both'",
-    "diameter": "a positive number of px",
-    "axes": "one letter per axis, such as 'TCYX'",
-    "channel": "a whole number, counted from 0",
-    "z": "the number of a plane, counted from 0, or 'max'",
-    "limits": "two numbers, low and high, or 'exact'",
-}
-
 
 def movie_config(axes: str | None, channel: int | None, z: Any, limits: Any) -> MovieConfig:
     """How a movie is read, from what a public function is given; ValueError for what cannot be."""
-    with _in_plain_words():
-        return MovieConfig(axes=axes, channel=_plain(channel), z=_plain(z), limits=_plain(limits))
+    return MovieConfig(axes=axes, channel=_plain(channel), z=_plain(z), limits=_plain(limits))
 
 
 def run_config(
@@ -48,16 +32,15 @@ def run_config(
     movie: MovieConfig,
 ) -> RunConfig:
     """The settings of a run, from what a public function is given; ValueError for what cannot be."""
-    with _in_plain_words():
-        return RunConfig(
-            model=str(model) if isinstance(model, str | Path) else model.name,
-            device=None if device is None else str(device),
-            frames=_range(frames),
-            direction=direction,
-            diameter=_plain(diameter),
-            movie=movie,
-            engine=engine,
-        )
+    return RunConfig(
+        model=str(model) if isinstance(model, str | Path) else model.name,
+        device=None if device is None else str(device),
+        frames=_range(frames),
+        direction=direction,
+        diameter=_plain(diameter),
+        movie=movie,
+        engine=engine,
+    )
 
 
 def merged_config(
@@ -105,14 +88,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return tuple(_plain(item) for item in value)
     return value.item() if isinstance(value, np.generic) else value
-
-
-@contextmanager
-def _in_plain_words() -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        given = first["input"]
-        raise ValueError(f"{name} = {given!r:.80} is not possible; allowed: {ALLOWED[name]}") from None

@@ -65,7 +65,6 @@ class RunRequest:
             With what was given, what is allowed and what to do.
         """
         asked = config or RunConfig()
-        _check_diameter(asked.diameter)
         opened = open_movie(movie, asked.movie)
         start, stop = _range(asked.frames, opened.n_frames)
         given = Prompts() if empty and not prompts else _checked(prompts, opened.shape)
@@ -152,11 +151,6 @@ def _sized(
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
-
-
-def _check_diameter(diameter: float | None) -> None:
-    if diameter is not None and not 0 < diameter < np.inf:
-        raise ValueError(f"a diameter of {diameter:g} px is not possible; give a positive number, or none")
 
 
 def open_movie(movie: Any, config: MovieConfig) -> Movie:
