@@ -1,7 +1,8 @@
 """Pack what a bare GPU machine needs for a few minutes of measuring and training: ``make gpu-bundle``.
 
 The machine has Python, torch, numpy, scipy, scikit-image and tifffile, and no network. The folder that is written holds
-the code with its weights, the wheels that are missing there (pure Python; sam2 without its CUDA extension), the
+the code with its weights, the wheels that are missing there (pure Python; sam2 without its CUDA extension; pydantic,
+which is compiled, for CPython 3.12 on x86-64 Linux), the
 training part of the stills as 8-bit crops under their own names (so that the split stays what it is), short crops of
 movies that are only compared and never trained on, a manifest, and ``run.sh``, which does it all. Only the stills of
 `training.data.stills.SOURCES` are taken: their licences allow weights that ship.
@@ -39,6 +40,10 @@ CODE = (
 )
 LEFT_OUT = ("__pycache__", "widgets", "*.pyc", "*.md")
 WHEELS = ("sam2", "hydra-core", "omegaconf", "antlr4-python3-runtime", "iopath", "portalocker")
+SETTINGS_WHEELS = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection")
+"""Used only where the machine has no pydantic of its own."""
+
+PLATFORM = ("--python-version", "3.12", "--implementation", "cp", "--platform", "manylinux_2_17_x86_64")
 STILL_SIDE = 320
 """Stills are cropped to so many px around their middle: more than the 288 px of the movies that are made of them."""
 
@@ -58,6 +63,9 @@ python="${PYTHON:-python3}"
 site="$(mktemp -d)"
 trap 'rm -rf "$site"' EXIT
 for wheel in "$here"/wheels/*.whl; do "$python" -m zipfile -e "$wheel" "$site"; done
+if ! "$python" -c "import pydantic" 2> /dev/null; then
+  for wheel in "$here"/wheels/settings/*.whl; do "$python" -m zipfile -e "$wheel" "$site"; done
+fi
 # last on the path: what the machine has of its own comes first, but for what it lacks
 export PYTHONPATH="$here/src:$here:$site" PYTHONUNBUFFERED=1
 gpu=("$python" -m benchmarks.gpu --out "$out" --stills "$here/stills")
@@ -134,6 +142,9 @@ def build_wheels(folder: Path) -> None:
     compiled = [path.name for path in folder.iterdir() if not path.name.endswith("-none-any.whl")]
     if compiled:
         raise BundleError(f"{compiled} hold compiled code, which runs on one kind of machine only")
+    settings = [f"{name}=={importlib.metadata.version(name)}" for name in SETTINGS_WHEELS]
+    fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", *PLATFORM]
+    subprocess.run([*fetch, "-d", str(folder / "settings"), *settings], check=True)
 
 
 # ---- data
