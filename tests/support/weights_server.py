@@ -141,8 +141,8 @@ def handler_of(server: WeightsServer) -> type[BaseHTTPRequestHandler]:
                 pass
 
         def _send_piece(self, piece: bytes) -> None:
+            server.sent += len(piece)  # before the client can have it, who may look at once
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if server.chunked else piece)
-            server.sent += len(piece)
 
     return Handler
 
