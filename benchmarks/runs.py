@@ -59,18 +59,22 @@ class Followed:
 
 
 @lru_cache(maxsize=1)
-def model_on_cpu(name: str) -> Segmenter:
+def model_on_cpu(name: str, image_size: int | None = None) -> Segmenter:
     """The model, loaded once per process."""
-    return load_model(name, device="cpu")
+    return load_model(name, device="cpu", image_size=image_size)
 
 
 def prompts_of(task: Task, truth: NDArray[np.integer], kind: PromptKind) -> Prompts:
     """Mask, click or box of every object of a task; the same ones whenever it is asked for."""
+    return prompted(truth, task.ids, kind, zlib.crc32(task.cluster.encode()), task.start)
+
+
+def prompted(truth: NDArray[np.integer], ids: Sequence[int], kind: PromptKind, seed: int, frame: int = 0) -> Prompts:
+    """Mask, click or box of every object of a frame (Y, X); an object's prompt depends on `seed` and its id only."""
     if kind == "mask":
-        return Prompts.from_labels(np.where(np.isin(truth, task.ids), truth, 0), frame=task.start)
+        return Prompts.from_labels(np.where(np.isin(truth, ids), truth, 0), frame=frame)
     made = click if kind == "click" else jittered_box
-    seed = zlib.crc32(task.cluster.encode())
-    return Prompts([made(truth == i, i, task.start, np.random.default_rng([seed, i])) for i in task.ids])
+    return Prompts([made(truth == i, i, frame, np.random.default_rng([seed, i])) for i in ids])
 
 
 def click(mask: NDArray[np.bool_], object_id: int, t: int, rng: np.random.Generator) -> PointPrompt:
@@ -103,6 +107,24 @@ def follow(job: Job) -> Followed:
         labels.append(result.labels)
         object_frames += len(result.objects)
     return Followed(np.stack(labels), object_frames, time.perf_counter() - begin)
+
+
+def track_js(
+    images: NDArray[Any],
+    truth: NDArray[np.integer],
+    prompts: Prompts,
+    model: Segmenter,
+    config: EngineConfig | None = None,
+) -> dict[int, float]:
+    """J of every object that is prompted on the first of the frames (T, Y, X), by its id."""
+    results = segment(images, prompts, model=model, direction="forward", config=config)
+    return js_of(np.stack([result.labels for result in results]), truth, prompts.object_ids)
+
+
+def js_of(labels: NDArray[np.integer], truth: NDArray[np.integer], ids: Sequence[int]) -> dict[int, float]:
+    """J of objects by their ids; the first of the frames does not count, unless it is the only one."""
+    found = evaluate(labels, truth, ids=ids, prompts_frame=0, skip_prompted=len(truth) > 1)
+    return {track.object_id: track.j for track in found.scores}
 
 
 def score(job: Job) -> dict[str, Any]:

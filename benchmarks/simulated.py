@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from training.simulator.movies import KINDS, random_batch
 
 from benchmarks.options import chosen
-from benchmarks.runs import click, jittered_box
+from benchmarks.runs import click, jittered_box, prompted, track_js
 from benchmarks.tasks import lasting_ids
-from napari_mosam.core.api import preview, segment
+from napari_mosam.core.api import preview
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.evaluation.evaluate import evaluate
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
@@ -48,10 +47,8 @@ class Sample:
 
     def followed(self, model: Segmenter, config: EngineConfig) -> list[float]:
         """J of every cell after its true mask on the first frame."""
-        prompts = Prompts.from_labels(np.where(np.isin(self.truth[0], self.ids), self.truth[0], 0))
-        results = segment(self.images, prompts, model=model, direction="forward", config=config)
-        labels = np.stack([result.labels for result in results])
-        return [track.j for track in evaluate(labels, self.truth, ids=list(self.ids), prompts_frame=0).scores]
+        prompts = prompted(self.truth[0], self.ids, "mask", 0)
+        return list(track_js(self.images, self.truth, prompts, model, config).values())
 
     def first(self, model: Segmenter, kind: str, object_id: int) -> float:
         """J of the first mask of one cell."""

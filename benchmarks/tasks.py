@@ -78,7 +78,11 @@ def load(movie: str, seed: int | None) -> tuple[NDArray[Any], NDArray[np.integer
     if seed is not None:
         simulated = STRESS_CASES[movie](seed)
         return simulated.images, simulated.labels
-    folder = Path(os.environ["MOSAM_DATA"]) / "timelapse" / movie
+    return read_timelapse(Path(os.environ["MOSAM_DATA"]) / "timelapse" / movie)
+
+
+def read_timelapse(folder: Path) -> tuple[NDArray[Any], NDArray[np.integer]]:
+    """Images and true labels of a real movie, each (T, Y, X); colours become their mean."""
     images, truth = (tifffile.imread(folder / f"{kind}.tif") for kind in ("images", "masks"))
     return (images[..., :3].mean(axis=-1) if images.ndim == 4 else images), truth
 
