@@ -244,6 +244,7 @@ def test_every_flag_is_that_of_a_setting():
             "movie.z=top",
             "movie z = 'top' is not possible; allowed: the number of a plane, counted from 0, or 'max', or none",
         ),
+        ("frames=[5,2]", "frames = (5, 2) is not possible; allowed: a range (start, stop) of whole numbers from 0"),
         ("movie.limits=[3,1]", "movie limits = (3, 1) is not possible; allowed: two numbers, low and high, or 'exact'"),
         ("window.ratio=" + "[" * 5000, "allowed: a number"),
     ],

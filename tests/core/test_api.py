@@ -120,7 +120,7 @@ def test_the_number_of_results_is_known_before_they_come(places, direction, star
     prompts = [MaskPrompt.from_frame(i, t, LABELS[0] == 1) for i, t in dict.fromkeys(places)]
     inside = {p.object_id for p in prompts if start <= p.frame < stop}
     if inside != {p.object_id for p in prompts}:
-        with pytest.raises(PromptError, match="has no prompt in frames"):
+        with pytest.raises(PromptError, match="has no prompt on frames"):
             follow(prompts, IMAGES[:6], frames=(start, stop), direction=direction)
         return
     results = follow(prompts, IMAGES[:6], frames=(start, stop), direction=direction)
@@ -222,11 +222,12 @@ def test_prompts_that_cannot_be_used(prompts, match):
         ({"diameter": -4}, ValueError, "diameter = -4 is not possible; allowed: a positive number of px"),
         ({"diameter": float("nan")}, ValueError, "diameter = nan is not possible; allowed: a positive number of px"),
         ({"diameter": float("inf")}, ValueError, "diameter = inf is not possible; allowed: a positive number of px"),
-        ({"frames": (3, 3)}, ValueError, "frames 3:3 are not possible; the movie has frames 0:9"),
-        ({"frames": (0, 10)}, ValueError, "frames 0:10"),
-        ({"frames": (-3, None)}, ValueError, "frames -3:None"),
+        ({"frames": (3, 3)}, ValueError, r"frames = \(3, 3\) is not possible; allowed: a range .* start below stop"),
+        ({"frames": (0, 10)}, ValueError, "frames 0:10 are not possible; the movie has frames 0:9"),
+        ({"frames": (9, None)}, ValueError, "frames 9: are not possible; the movie has frames 0:9"),
+        ({"frames": (-3, None)}, ValueError, r"frames = \(-3, None\) is not possible; allowed: a range"),
         ({"frames": slice(0, 8, 2)}, ValueError, "every frame of a range"),
-        ({"frames": (4, 8)}, PromptError, "object 1 has no prompt in frames 4:8"),
+        ({"frames": (4, 8)}, PromptError, "object 1 has no prompt on frames 4 to 7"),
         ({"memory": "all"}, ValueError, "memory selection = 'all'"),
         ({"model": "huge"}, ModelError, "no model 'huge'; choose one of nano"),
         ({"model": "nano", "device": "gpu"}, DeviceError, "device 'gpu' is unknown"),

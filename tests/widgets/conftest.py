@@ -21,6 +21,7 @@ from napari_mosam.widgets.layers.tags import movie_id, tag_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_mosam.core.config.run import RunConfig
     from napari_mosam.core.runs.request import RunRequest
 
 
@@ -70,7 +71,7 @@ class FakeEngine:
     doubt: Callable[[int, int], dict[str, Any]] = lambda object_id, t: {}
     yielded: list[int] = field(default_factory=list)
     prompts: Any = None
-    settings: Any = None
+    config: Any = None
     source: Any = None
     threads: set[str] = field(default_factory=set)
 
@@ -86,13 +87,15 @@ class FakeEngine:
     def device_name(self, request: Any) -> str:
         return "cpu"
 
-    def request(self, source: Any, prompts: Any, settings: Any) -> RunRequest:
-        self.source, self.prompts, self.settings = source, prompts, settings
-        return Engine().request(source, prompts, settings)
+    def request(self, source: Any, prompts: Any, config: RunConfig) -> RunRequest:
+        self.source, self.prompts, self.config = source, prompts, config
+        return Engine().request(source, prompts, config)
 
-    def preview_request(self, source: Any, prompts: Any, frame: int, settings: Any) -> RunRequest:
-        self.source, self.prompts = source, prompts
-        return Engine().preview_request(source, prompts, frame, settings)
+    def preview_request(self, source: Any, prompts: Any, frame: int, config: RunConfig) -> RunRequest:
+        self.source, self.config = source, config
+        request = Engine().preview_request(source, prompts, frame, config)
+        self.prompts = request.prompts
+        return request
 
     def grey_limits(self, movie: Any) -> GreyLimits:
         return GreyLimits(120.0, 3500.0, left_out=(3,))

@@ -11,27 +11,93 @@ from magicgui.widgets import Container
 
 from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MemoryConfig, MotionConfig, WindowConfig
 from napari_mosam.core.config.fields import settings_of
+from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
 from napari_mosam.widgets.controls.advanced import EnginePanel, PairBox
+from napari_mosam.widgets.controls.builders import choose
 from napari_mosam.widgets.controls.controls import Controls
-from napari_mosam.widgets.controls.settings import RunSettings
 from napari_mosam.widgets.layers.scratch_store import ScratchStore, remove_stale
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        RunSettings(),
-        RunSettings("tiny", "cpu", 21.5, (2, 7), "backward", EngineConfig.plain(), (-1.5, 4095.0)),
-        RunSettings(config=EngineConfig(window=WindowConfig(ratio=4), motion=MotionConfig(flow=False))),
-        RunSettings(config=EngineConfig(memory=MemoryConfig(n_frames=3), compete=False), direction="forward"),
+        RunConfig(),
+        RunConfig(
+            model="tiny",
+            device="cpu",
+            frames=(2, 7),
+            direction="backward",
+            diameter=21.5,
+            movie=MovieConfig(limits=(-1.5, 4095.0)),
+            engine=EngineConfig.plain(),
+        ),
+        RunConfig(engine=EngineConfig(window=WindowConfig(ratio=4), motion=MotionConfig(flow=False))),
+        RunConfig(engine=EngineConfig(memory=MemoryConfig(n_frames=3), compete=False), direction="forward"),
+        RunConfig(diameter=21.5678, movie=MovieConfig(limits="exact")),
+        RunConfig(model="mine.pt", checkpoint_config="mine.yaml", model_folder="here", compute=ComputeConfig(3, 2)),
+        RunConfig(movie=MovieConfig("TCYX", 1, "max", (0.1, 1e9))),
     ],
 )
-def test_settings_to_controls_and_back(qtbot, settings):
+def test_settings_to_controls_and_back(controls, settings):
+    controls.settings = settings
+    assert controls.settings == settings
+    controls.settings = RunConfig()
+    assert controls.settings == RunConfig()
+
+
+def test_a_control_changes_its_own_setting_and_no_other(controls):
+    given = RunConfig(
+        model="mine.pt",
+        checkpoint_config="mine.yaml",
+        model_folder="here",
+        frames=(2, 5),
+        diameter=21.5678,
+        movie=MovieConfig("TCYX", 1, "max", "exact"),
+        compute=ComputeConfig(chunk=3),
+    )
+    controls.settings = given
+    controls.direction.setCurrentIndex(controls.direction.findData("backward"))
+    given = replace(given, direction="backward")
+    assert controls.settings == given
+    controls.diameter.setValue(30)
+    given = replace(given, diameter=30.0)
+    assert controls.settings == given
+    assert controls.low.placeholderText() == "exact"
+    controls.low.setText("10")
+    controls.high.setText("20.5")
+    given = replace(given, movie=MovieConfig("TCYX", 1, "max", (10.0, 20.5)))
+    assert controls.settings == given
+    controls.last.setValue(9)
+    given = replace(given, frames=(2, 10))
+    assert controls.settings == given
+    choose(controls.model, "nano")
+    assert controls.settings == replace(given, model="nano", checkpoint_config=None)
+
+
+def test_frames_that_the_movie_shown_does_not_have_are_not_taken(controls):
+    with pytest.raises(ValueError, match="frames 2:12 are not possible; the movie has frames 0:10"):
+        controls.settings = RunConfig(frames=(2, 12), model="tiny")
+    assert controls.settings == RunConfig()
+    controls.settings = RunConfig(frames=(2, None))
+    assert controls.settings.frames == (2, 10)
+
+
+def test_a_model_of_ones_own_stays_in_the_menu_when_the_models_are_known(open_widget, movie, hands, engine):
+    widget = open_widget(movie)
+    given = RunConfig(model="mine.pt", checkpoint_config="mine.yaml", compute=ComputeConfig(chunk=2))
+    widget.controls.settings = given
+    widget.model_download.set_choices(engine.models())
+    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.run(widget)
+    assert engine.config == given
+
+
+@pytest.fixture
+def controls(qtbot):
     controls = Controls()
     qtbot.addWidget(controls)
     controls.set_n_frames(10)
-    controls.settings = settings
-    assert controls.settings == settings
+    return controls
 
 
 def test_every_control_has_a_tooltip_and_the_dock_is_narrow(qtbot):
@@ -112,7 +178,7 @@ def test_the_panel_reaches_the_run(open_widget, movie, hands, engine):
     widget.controls.engine.controls["life", "gate_area"].value = (0.5, 3)
     widget.controls.compete.setChecked(False)
     hands.run(widget)
-    assert engine.settings.config == EngineConfig(
+    assert engine.config.engine == EngineConfig(
         window=WindowConfig(ratio=7.5), life=LifecycleConfig(gate_area=(0.5, 3)), compete=False
     )
 
@@ -133,12 +199,12 @@ def test_following_motion_and_its_cues_say_the_same(qtbot):
     cues = [controls.engine.controls["motion", name] for name in ("drift", "flow", "keypoints", "kalman")]
     controls.motion.setChecked(False)
     assert [cue.value for cue in cues] == [False] * 4
-    assert controls.settings.config == EngineConfig(motion=MotionConfig.off())
+    assert controls.settings.engine == EngineConfig(motion=MotionConfig.off())
     cues[1].value = True
     assert controls.motion.isChecked()
-    assert controls.settings.config.motion == replace(MotionConfig.off(), flow=True)
+    assert controls.settings.engine.motion == replace(MotionConfig.off(), flow=True)
     controls.engine.reset.changed.emit(True)
-    assert controls.motion.isChecked() and controls.settings.config == EngineConfig()
+    assert controls.motion.isChecked() and controls.settings.engine == EngineConfig()
 
 
 def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movie, hands):
@@ -155,14 +221,26 @@ def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movi
     assert (widget.controls.low.placeholderText(), widget.controls.limits_note.text()) == ("automatic", "")
 
 
-@pytest.mark.parametrize(("low", "high", "said"), [("9", "3", "9 to 3"), ("5", "", "two numbers"), ("a", "b", "'a'")])
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        ("9", "3", "'9' to '3'"),
+        ("5", "", "'5' to ''"),
+        ("a", "b", "'a' to 'b'"),
+        ("0", "inf", "'0' to 'inf'"),
+        ("7", "7", "'7' to '7'"),
+    ],
+)
 def test_impossible_grey_limits_are_refused(open_widget, movie, hands, low, high, said):
     widget = open_widget(movie)
     hands.box(widget, 0, 2, 4, 8, 10)
     widget.controls.low.setText(low)
     widget.controls.high.setText(high)
     widget.controls.propagate.click()
-    assert said in widget.controls.status.text() and widget.run is None
+    assert widget.controls.status.text() == (
+        f"Grey limits {said} are not possible; give two numbers, a dark and a brighter value, or leave both empty"
+    )
+    assert widget.run is None
 
 
 def test_without_an_image_the_widget_says_what_to_do(open_widget):
@@ -183,8 +261,12 @@ def test_frames_that_end_before_they_begin_are_refused(open_widget, movie, hands
     hands.box(widget, 0, 2, 4, 8, 10)
     widget.controls.first.setValue(5)
     widget.controls.last.setValue(2)
-    widget.controls.propagate.click()
-    assert "choose a last frame" in widget.controls.status.text()
+    for button in (widget.controls.propagate, widget.controls.preview):
+        widget.controls.say("")
+        button.click()
+        assert widget.controls.status.text() == (
+            "Frames 5 to 2 are empty; choose a last frame that is not before the first"
+        )
 
 
 def test_import_loads_no_torch():

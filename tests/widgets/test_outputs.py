@@ -44,6 +44,37 @@ def test_preview_gets_the_prompts_of_every_frame(open_widget, movie, hands, engi
     assert "Frame 3: 1 of 1 objects" in widget.controls.status.text()
 
 
+def test_a_preview_shows_what_the_run_would_start_with(open_widget, movie, hands, engine):
+    """Marks outside the range of the run have no part in it: they tell it no size."""
+    widget = open_widget(movie)
+    hands.box(widget, 0, 2, 4, 8, 10)
+    widget.viewer.dims.set_point(0, 3)
+    hands.click(widget, 3, 5, 6)
+    widget.controls.first.setValue(3)
+    widget.controls.preview.click()
+    hands.finish(widget)
+    assert engine.prompts.frames == (3,) and "press Propagate" in widget.controls.status.text()
+    hands.run(widget)
+    assert engine.prompts.between(3, 10).frames == (3,)
+
+
+def test_a_preview_outside_the_range_of_the_run_says_so(open_widget, movie, hands, engine):
+    widget = open_widget(movie)
+    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.box(widget, 7, 22, 4, 28, 10)
+    widget.viewer.dims.set_point(0, 0)
+    widget.controls.first.setValue(4)
+    widget.controls.last.setValue(6)
+    widget.controls.preview.click()
+    hands.finish(widget)
+    assert engine.prompts.frames == (0,) and hands.layer(widget, "preview") is not None
+    assert widget.controls.status.text() == (
+        "Frame 0: 1 of 1 objects outlined. Propagate works on frames 4 to 6 only; widen that range to start here."
+    )
+    widget.controls.propagate.click()
+    assert "Object 1 has no prompt on frames 4 to 6" in widget.controls.status.text()
+
+
 def test_a_preview_of_a_frame_without_prompts_is_refused(open_widget, movie, hands, engine):
     widget = open_widget(movie)
     hands.box(widget, 4, 2, 4, 8, 10)
@@ -74,5 +105,5 @@ def test_a_range_without_the_prompts_is_refused_before_a_layer_is_made(open_widg
     hands.box(widget, 0, 2, 4, 8, 10)
     widget.controls.first.setValue(4)
     widget.controls.propagate.click()
-    assert "has no prompt in frames 4:10" in widget.controls.status.text()
+    assert "has no prompt on frames 4 to 9" in widget.controls.status.text()
     assert not widget.runner.busy and hands.labels(widget) is None

@@ -163,7 +163,7 @@ def test_second_run_keeps_other_objects_and_other_frames(open_widget, movie, han
     assert hands.labels(widget) is layer
     np.testing.assert_array_equal(second[:4], first[:4])
     np.testing.assert_array_equal(second[7:], first[7:])
-    assert engine.settings.frames == (4, 7) and engine.prompts.object_ids == (2,)
+    assert engine.config.frames == (4, 7) and engine.prompts.object_ids == (2,)
 
 
 def test_a_second_run_while_one_is_going_is_refused(open_widget, movie, hands, held):

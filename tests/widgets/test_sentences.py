@@ -86,10 +86,15 @@ def test_a_preview_says_what_it_outlined_and_what_it_doubts(make_result):
     said = ({}, {"predicted_iou": 0.45}, LOST)
     objects = tuple(changed(item, one) for item, one in zip(result.objects, said, strict=True))
     result = replace(result, objects=objects)
-    assert preview_sentence(result) == (
-        "Frame 3: 2 of 3 objects outlined. Not found: object 3. Unsure: object 2 (.45). "
-        "If they look right, press Propagate."
+    outlined = "Frame 3: 2 of 3 objects outlined. Not found: object 3. Unsure: object 2 (.45). "
+    assert preview_sentence(result, range(2, 4)) == outlined + "If they look right, press Propagate."
+    outside = "Propagate works on frames 4 to 6 only; widen that range to start here."
+    assert preview_sentence(result, range(4, 7)) == outlined + outside
+    result = replace(result, objects=objects[2:])
+    clearer = (
+        "Frame 3: 0 of 1 objects outlined. Not found: object 3. Mark them more clearly, with a box around each cell."
     )
+    assert preview_sentence(result, range(2, 4)) == clearer
 
 
 @pytest.fixture

@@ -1,8 +1,14 @@
 """Which movie an image layer is, and when it has to be read anew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.prompts.collection import BoxPrompt, Prompts
+from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.widgets.engine import Engine
 from napari_mosam.widgets.layers.source import MovieSource
 
@@ -62,3 +68,16 @@ def test_the_frame_range_follows_the_axes_and_the_data_of_the_image(open_widget,
     widget.controls.last.setValue(2)
     image.data = stack
     assert (widget.controls.last.maximum(), widget.controls.last.value()) == (4, 2)
+
+
+@pytest.mark.parametrize("limits", [None, (10, 99.5), "exact"])
+def test_a_dock_and_a_function_with_the_same_settings_ask_for_the_same_run(stack, limits):
+    from napari.layers import Image
+
+    marks = Prompts([BoxPrompt(1, 1, (1, 1, 5, 5)), BoxPrompt(1, 3, (2, 1, 6, 5))])
+    config = RunConfig(frames=(1, 3), direction="forward", diameter=4.0, compute=ComputeConfig(chunk=2))
+    source = source_of(Image(stack, axis_labels=("z", "t", "y", "x")))
+    asked = Engine().request(source, marks, replace(config, movie=MovieConfig(channel=5, limits=limits)))
+    read = MovieConfig(axes="ZTYX", z=0, limits=limits)
+    assert asked == RunRequest.build(stack, marks, replace(config, movie=read))
+    assert asked.movie.limits == Movie.open(stack[0], limits=limits).limits

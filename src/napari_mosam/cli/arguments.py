@@ -55,7 +55,11 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 def _add_track(track: argparse.ArgumentParser) -> None:
     _add_source(track)
     track.add_argument(
-        "--prompts", "-p", required=True, type=_path, help="points, boxes, masks: JSON, CSV or label image"
+        "--prompts",
+        "-p",
+        required=True,
+        type=_path,
+        help="points, boxes, masks: JSON, a table (ours, napari's, TrackMate's), or labels (images, zarr, CTC)",
     )
     track.add_argument(
         "--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="result; holds 'labels' (T, Y, X)"

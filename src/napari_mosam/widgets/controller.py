@@ -84,7 +84,9 @@ class Controller:
             If a run is going, or nothing is prompted there.
         """
         self._refuse_if_busy()
-        request = self._engine.preview_request(source, prompts, frame, self._controls.settings)
+        config = self._controls.settings
+        request = self._engine.preview_request(source, prompts, frame, config)
+        followed = config.range_in(request.movie.n_frames)
 
         def steps() -> "Iterator[FrameResult]":
             self._find_limits(request)
@@ -94,7 +96,7 @@ class Controller:
             steps,
             total=1,
             title="MoSAM preview",
-            on_result=partial(self._show_preview, source),
+            on_result=partial(self._show_preview, source, followed),
             on_end=partial(self._preview_ended, source),
         )
         self._controls.set_busy(True)
@@ -191,11 +193,11 @@ class Controller:
         if not run.kept:
             self.run = None
 
-    def _show_preview(self, source: "MovieSource", result: "FrameResult") -> None:
+    def _show_preview(self, source: "MovieSource", followed: range, result: "FrameResult") -> None:
         if not self._closed and source.image in self._viewer.layers:
             self.preview_output.show(source, result)
             self._controls.show_limits(self._grey_limits)
-            self._controls.say(preview_sentence(result))
+            self._controls.say(preview_sentence(result, followed))
 
     def _preview_ended(self, source: "MovieSource", end: RunEnd) -> None:
         if self._closed:

@@ -62,16 +62,19 @@ class Doubts:
         return None if item.predicted_iou >= SURE_IOU else self._unsure
 
 
-def preview_sentence(result: "FrameResult") -> str:
-    """What a preview outlined, and what it is not sure of."""
+def preview_sentence(result: "FrameResult", followed: range) -> str:
+    """What a preview outlined, what it is not sure of, and what to do next, where a run follows those frames."""
     found = [item for item in result.objects if item.area]
     missing = [str(item.object_id) for item in result.objects if not item.area]
     unsure = sorted((item.predicted_iou, item.object_id) for item in found if item.predicted_iou < SURE_IOU)
+    outside = result.t not in followed
     parts = [
         f"Frame {result.t}: {len(found)} of {len(result.objects)} objects outlined.",
         f"Not found: object {_listed(missing)}." if missing else "",
         f"Unsure: object {_listed([f'{i} ({_short(iou)})' for iou, i in unsure])}." if unsure else "",
-        "If they look right, press Propagate." if found else "Mark them more clearly, with a box around each cell.",
+        "" if found else "Mark them more clearly, with a box around each cell.",
+        f"Propagate works {_frames(followed)} only; widen that range to start here." if outside else "",
+        "If they look right, press Propagate." if found and not outside else "",
     ]
     return " ".join(filter(None, parts))
 

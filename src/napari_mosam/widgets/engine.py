@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
 from napari_mosam.widgets.layers.source import image_array
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.runs.request import RunRequest
-    from napari_mosam.widgets.controls.settings import RunSettings
     from napari_mosam.widgets.layers.source import MovieSource
 
 
@@ -92,8 +91,10 @@ class Engine:
 
         return str(choose_device(request.config.device))
 
-    def request(self, source: "MovieSource", prompts: "Prompts", settings: "RunSettings") -> "RunRequest":
+    def request(self, source: "MovieSource", prompts: "Prompts", config: RunConfig) -> "RunRequest":
         """What is asked of a run. Reads no frame and imports no torch, so it may be built in the GUI thread.
+
+        Axes, channel and plane are those of `source`; of how a movie is read, `config` says the grey limits alone.
 
         Raises
         ------
@@ -102,23 +103,25 @@ class Engine:
         """
         from napari_mosam.core.runs.request import RunRequest
 
-        return RunRequest.build(self.open(source, settings.limits), prompts, run_config(settings))
+        return RunRequest.build(self.open(source, config.movie.limits), prompts, replace(config, movie=MovieConfig()))
 
-    def preview_request(
-        self, source: "MovieSource", prompts: "Prompts", frame: int, settings: "RunSettings"
-    ) -> "RunRequest":
-        """What is asked of a preview: all prompts, since those of other frames tell the size of their objects.
+    def preview_request(self, source: "MovieSource", prompts: "Prompts", frame: int, config: RunConfig) -> "RunRequest":
+        """What is asked of a preview of any frame: its prompts, and those of the run, which tell the size of objects.
 
         Raises
         ------
         MovieError, PromptError, ValueError
             For what a preview would refuse, such as a frame on which nothing is prompted.
         """
-        request = self.request(source, prompts, replace(settings, frames=None, direction="both"))
-        request.check_frame(frame)
-        return request
+        from napari_mosam.core.prompts.collection import Prompts
 
-    def open(self, source: "MovieSource", limits: tuple[float, float] | None = None) -> "Movie":
+        request = self.request(source, prompts, replace(config, frames=None, direction="both"))
+        request.check_frame(frame)
+        followed = config.range_in(request.movie.n_frames)
+        counted = (prompt for prompt in request.prompts if prompt.frame == frame or prompt.frame in followed)
+        return replace(request, prompts=Prompts(counted))
+
+    def open(self, source: "MovieSource", limits: Limits = None) -> "Movie":
         """The movie; the last one is kept, since its grey limits take time to find."""
         array, reading = image_array(source.image), (source.axes, source.plane, limits)
         kept = self._movie
@@ -158,18 +161,6 @@ class Engine:
             if key != self._key:
                 self._segmenter, self._key = load(config), key
             return self._segmenter
-
-
-def run_config(settings: "RunSettings") -> RunConfig:
-    """What the controls say, as settings of a run; the grey limits are those of the movie once it is open."""
-    return RunConfig(
-        model=settings.model,
-        device=settings.device,
-        frames=settings.frames,
-        direction=settings.direction,
-        diameter=settings.diameter,
-        engine=settings.config,
-    )
 
 
 def _choice(model: "ModelInfo") -> ModelChoice:

@@ -102,6 +102,10 @@ def test_a_replaced_setting_is_checked_again():
         ),
         (lambda: ComputeConfig(chunk=0), "compute chunk = 0 is not possible; allowed: 1 or more windows, or none"),
         (lambda: RunConfig(model=3), "model = 3 is not possible; allowed: text"),
+        (lambda: RunConfig(frames=(7, 4)), r"frames = \(7, 4\) is not possible; allowed: a range .*, start below stop"),
+        (lambda: RunConfig(frames=(4, 4)), r"frames = \(4, 4\) is not possible; allowed: a range"),
+        (lambda: RunConfig(frames=(-1, 4)), r"frames = \(-1, 4\) is not possible; allowed: a range .* from 0"),
+        (lambda: RunConfig(frames=(None, 0)), r"frames = \(None, 0\) is not possible; allowed: a range"),
         (lambda: RunConfig(direction="up"), "direction = 'up' .*'forward', 'backward' or 'both'"),
     ],
 )
@@ -110,6 +114,22 @@ def test_a_refusal_is_one_plain_sentence(build, message):
         build()
     assert type(refused.value) is ValueError and refused.value.__cause__ is None
     assert "pydantic" not in str(refused.value) and "http" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [(None, range(10)), ((2, None), range(2, 10)), ((None, 3), range(3)), ((0, 1), range(1)), ((9, 10), range(9, 10))],
+)
+def test_a_range_of_frames_may_be_open(frames, expected):
+    assert RunConfig(frames=frames).range_in(10) == expected
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"), [((2, 11), "2:11"), ((10, None), "10:"), ((None, 11), ":11"), ((12, 14), "12:14")]
+)
+def test_frames_that_a_movie_does_not_have_are_refused(frames, said):
+    with pytest.raises(ValueError, match=f"frames {said} are not possible; the movie has frames 0:10 "):
+        RunConfig(frames=frames).range_in(10)
 
 
 def test_unknown_names_are_refused_by_python_itself():

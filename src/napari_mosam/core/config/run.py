@@ -11,6 +11,15 @@ from napari_mosam.core.config.engine import Direction, EngineConfig, rising
 from napari_mosam.core.config.fields import ROOT, Meta
 
 Limits = tuple[float, float] | Literal["exact"] | None
+FrameRange = tuple[Annotated[int, Field(ge=0)] | None, Annotated[int, Field(ge=0)] | None]
+
+
+def not_empty(frames: FrameRange) -> FrameRange:
+    """Refuse a range of frames that ends where it starts, or before."""
+    start, stop = frames
+    if stop is not None and not (start or 0) < stop:
+        raise ValueError("the range is empty")
+    return frames
 
 
 @settings("movie")
@@ -64,9 +73,9 @@ class RunConfig:
     ] = None
     device: Annotated[str | None, Field(description="cuda, mps or cpu; the best there is by default.")] = None
     frames: Annotated[
-        tuple[int | None, int | None] | None,
+        Annotated[FrameRange, AfterValidator(not_empty)] | None,
         Field(description="Frames from the first number up to, not including, the second; all by default."),
-        Meta(allowed="a range (start, stop) of whole numbers, open ends as null, or none"),
+        Meta(allowed="a range (start, stop) of whole numbers from 0, start below stop, open ends as null, or none"),
     ] = None
     direction: Annotated[Direction, Field(description="Which way in time objects are followed.")] = "both"
     diameter: Annotated[
@@ -77,6 +86,23 @@ class RunConfig:
     movie: MovieConfig = field(default_factory=MovieConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+    def range_in(self, n_frames: int) -> range:
+        """The frames that are asked for of a movie of that length.
+
+        Raises
+        ------
+        ValueError
+            If they leave the movie.
+        """
+        first, last = self.frames or (None, None)
+        start, stop = first or 0, n_frames if last is None else last
+        if not start < stop <= n_frames:
+            shown = ":".join("" if end is None else str(end) for end in (first, last))
+            raise ValueError(
+                f"frames {shown} are not possible; the movie has frames 0:{n_frames} (the end is not included)"
+            )
+        return range(start, stop)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as nested dictionaries of JSON types."""

@@ -66,12 +66,12 @@ class RunRequest:
         """
         asked = config or RunConfig()
         opened = open_movie(movie, asked.movie)
-        start, stop = _range(asked.frames, opened.n_frames)
+        frames = asked.range_in(opened.n_frames)
         given = Prompts() if empty and not prompts else _checked(prompts, opened.shape)
-        inside = given.between(start, stop)
-        _check_inside(given, inside, start, stop)
+        inside = given.between(frames.start, frames.stop)
+        _check_inside(given, inside, frames)
         _check_entries(inside, backward=asked.direction == "backward")
-        return cls(opened, inside, asked, start, stop)
+        return cls(opened, inside, asked, frames.start, frames.stop)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunRequest):
@@ -158,17 +158,6 @@ def open_movie(movie: Any, config: MovieConfig) -> Movie:
     return Movie.open(movie, axes=config.axes, channel=config.channel, z=config.z, limits=config.limits)
 
 
-def _range(frames: tuple[int | None, int | None] | None, n_frames: int) -> tuple[int, int]:
-    """A half-open range without open ends; ValueError if it is empty or leaves the movie."""
-    first, last = frames or (None, None)
-    start, stop = 0 if first is None else first, n_frames if last is None else last
-    if not 0 <= start < stop <= n_frames:
-        raise ValueError(
-            f"frames {first}:{last} are not possible; the movie has frames 0:{n_frames} (the end is not included)"
-        )
-    return start, stop
-
-
 def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
     if isinstance(prompts, str | Path):
         return load_prompts(prompts, shape_tyx)  # checks them itself: its messages name the file
@@ -177,11 +166,12 @@ def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, shape_tyx: tuple[
     return given
 
 
-def _check_inside(given: Prompts, inside: Prompts, start: int, stop: int) -> None:
+def _check_inside(given: Prompts, inside: Prompts, frames: range) -> None:
     left = sorted(set(given.object_ids) - set(inside.object_ids))
     if left:
         raise PromptError(
-            f"object {listed(left)} has no prompt in frames {start}:{stop}; prompt it there or widen the range"
+            f"object {listed(left)} has no prompt on frames {frames[0]} to {frames[-1]}; prompt it there or widen the "
+            "range"
         )
 
 

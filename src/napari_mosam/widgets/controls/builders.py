@@ -68,12 +68,13 @@ class LayerCombo(QComboBox):
 
 
 def fill_menu(menu: QComboBox, entries: Iterable[tuple[str, Any]]) -> None:
-    """Replace the entries of a menu; the choice stays if it still exists."""
+    """Replace the entries of a menu; the choice stays."""
     chosen = menu.currentData()
     menu.clear()
     for label, value in entries:
         menu.addItem(label, value)
-    menu.setCurrentIndex(max(0, menu.findData(chosen)))
+    if chosen is not None:
+        choose(menu, chosen)
 
 
 def make_menu(entries: Iterable[tuple[str, Any]], tip: str) -> QComboBox:

@@ -1,7 +1,7 @@
 """The controls of the widget and nothing else: what they look like, and their values as settings and back."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_mosam.core.config.engine import Direction, EngineConfig, MotionConfig
+from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
 from napari_mosam.widgets.controls.advanced import EnginePanel
 from napari_mosam.widgets.controls.builders import (
     LayerCombo,
@@ -32,7 +33,6 @@ from napari_mosam.widgets.controls.builders import (
     make_tool,
 )
 from napari_mosam.widgets.controls.model_download import DownloadRow
-from napari_mosam.widgets.controls.settings import RunSettings
 
 if TYPE_CHECKING:
     from napari_mosam.core.images.grey_limits import GreyLimits
@@ -61,42 +61,51 @@ class Controls(QWidget):
         self._build_run()
         self._column.addStretch(1)
         self.set_n_frames(1)
+        self.settings = RunConfig()
 
     @property
-    def settings(self) -> RunSettings:
-        """The one place where controls become settings.
+    def settings(self) -> RunConfig:
+        """The settings given last, with what has been changed since; the one place where controls become settings.
+
+        There are controls for model, device, frames, direction, diameter, two grey limits and what the engine's panel
+        shows. Everything else, and a value that a control cannot show, such as exact grey limits, stays as it was
+        given; but the configuration of a checkpoint goes with its model.
 
         Raises
         ------
         ValueError
-            If the last frame lies before the first.
+            When read, for frames or grey limits that cannot be; when set, for frames that the movie does not have.
         """
-        frames = (self.first.value(), self.last.value() + 1)
-        return RunSettings(
-            model=self.model.currentData() or "nano",
-            device=self.device.currentData(),
-            diameter=self.diameter.value() or None,
-            frames=None if frames == (0, self.last.maximum() + 1) else frames,
-            direction=self.direction.currentData(),
-            config=self._engine_config(),
-            limits=self._limits(),
+        changed = {name: value for name, value in self._values().items() if value != self._shown[name]}
+        limits = changed.pop("limits", self._given.movie.limits)
+        if "model" in changed:
+            changed["checkpoint_config"] = None
+        return replace(
+            self._given,
+            frames=self._frames(),
+            movie=replace(self._given.movie, limits=limits),
+            engine=self._engine_config(),
+            **changed,
         )
 
     @settings.setter
-    def settings(self, settings: RunSettings) -> None:
-        self.engine.config = settings.config
+    def settings(self, config: RunConfig) -> None:
+        frames = config.range_in(self.last.maximum() + 1)
+        self.first.setValue(frames[0])
+        self.last.setValue(frames[-1])
+        self.engine.config = config.engine
         self._sync_motion()
-        choose(self.model, settings.model)
-        choose(self.device, settings.device)
-        choose(self.direction, settings.direction)
-        choose(self.memory, settings.config.memory.selection)
-        self.diameter.setValue(settings.diameter or 0)
-        start, stop = settings.frames or (0, self.last.maximum() + 1)
-        self.first.setValue(start)
-        self.last.setValue(stop - 1)
-        for box, value in zip((self.low, self.high), settings.limits or ("", ""), strict=True):
+        choose(self.model, config.model)
+        choose(self.device, config.device)
+        choose(self.direction, config.direction)
+        choose(self.memory, config.engine.memory.selection)
+        self.compete.setChecked(config.engine.compete)
+        self.diameter.setValue(config.diameter or 0)
+        limits = config.movie.limits
+        for box, value in zip((self.low, self.high), limits if isinstance(limits, tuple) else ("", ""), strict=True):
             box.setText(str(value))
-        self.compete.setChecked(settings.config.compete)
+        self._given, self._shown = config, self._values()
+        self.show_limits(None)
 
     def set_n_frames(self, n_frames: int) -> None:
         """Let the frame range span a movie of that length."""
@@ -130,22 +139,41 @@ class Controls(QWidget):
 
     def show_limits(self, limits: "GreyLimits | None") -> None:
         """Show the grey limits of the movie, and what took no part in them; nothing before they are known."""
-        for box, value in zip(
-            (self.low, self.high), (limits.low, limits.high) if limits else (None, None), strict=True
-        ):
-            box.setPlaceholderText("automatic" if value is None else f"{value:.6g}")
+        unknown = "exact" if self._given.movie.limits == "exact" else "automatic"
+        shown = (f"{limits.low:.6g}", f"{limits.high:.6g}") if limits else (unknown, unknown)
+        for box, text in zip((self.low, self.high), shown, strict=True):
+            box.setPlaceholderText(text)
         note = limits.note() if limits else ""
         self.limits_note.setText(note[:1].upper() + note[1:])
         self.limits_note.setVisible(bool(note))
 
-    def _limits(self) -> tuple[float, float] | None:
+    def _values(self) -> dict[str, Any]:
+        """What the controls show that have a setting to themselves."""
+        return {
+            "model": self.model.currentData(),
+            "device": self.device.currentData(),
+            "direction": self.direction.currentData(),
+            "diameter": self.diameter.value() or None,
+            "limits": self._limits(),
+        }
+
+    def _frames(self) -> tuple[int, int] | None:
+        first, last = self.first.value(), self.last.value()
+        if last < first:
+            raise ValueError(f"frames {first} to {last} are empty; choose a last frame that is not before the first")
+        return None if (first, last) == (0, self.last.maximum()) else (first, last + 1)
+
+    def _limits(self) -> Limits:
         low, high = self.low.text().strip(), self.high.text().strip()
         if not low and not high:
             return None
         try:
-            return float(low), float(high)
+            return MovieConfig(limits=(float(low), float(high))).limits
         except ValueError as error:
-            raise ValueError(f"grey limits '{low}' to '{high}' are not possible; give two numbers, or none") from error
+            raise ValueError(
+                f"grey limits '{low}' to '{high}' are not possible; give two numbers, a dark and a brighter value, "
+                "or leave both empty"
+            ) from error
 
     def _engine_config(self) -> EngineConfig:
         config = self.engine.config

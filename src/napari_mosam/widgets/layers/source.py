@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
+    from napari_mosam.core.config.run import Limits
     from napari_mosam.core.images.movie import Movie
 
 TIME_NAMES = ("t", "time", "frame", "frames")
@@ -91,7 +92,7 @@ class MovieSource:
             return 0
         return int(np.clip(np.round(self.image.world_to_data(world_point)[self.time_axis]), 0, self.shape[0] - 1))
 
-    def open(self, limits: tuple[float, float] | None = None) -> "Movie":
+    def open(self, limits: "Limits" = None) -> "Movie":
         """The frames, read lazily, between grey limits; the contrast of the layer has no part in them."""
         from napari_mosam.core.images.movie import Movie
 
