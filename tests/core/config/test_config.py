@@ -60,13 +60,16 @@ CONFIGS = st.builds(
         confirm=st.integers(0, 10),
         gate_area=st.tuples(st.floats(0, 0.99), st.floats(1.01, 9)),
         gate_sigmas=st.floats(0.1, 9),
+        return_iou=st.tuples(st.floats(0, 1), st.floats(0, 1)),
         min_contrast=st.floats(0, 0.99),
         widen=st.floats(1, 2),
         max_widen=st.floats(1, 4),
         end_at_border=st.integers(0, 9),
+        max_hidden=st.integers(0, 99),
     ),
     compete=st.booleans(),
     prune=st.booleans(),
+    duplicate_iou=st.floats(0, 1),
 )
 
 
@@ -128,6 +131,9 @@ def test_what_cannot_be_read_is_named(given, message):
         (LifecycleConfig, {"widen": 0.9}, "widen = 0.9"),
         (LifecycleConfig, {"max_widen": 5}, "max_widen = 5"),
         (LifecycleConfig, {"end_at_border": -1}, "end_at_border = -1"),
+        (LifecycleConfig, {"return_iou": (0.5, 1.1)}, "return_iou"),
+        (LifecycleConfig, {"max_hidden": -1}, "max_hidden = -1"),
+        (EngineConfig, {"duplicate_iou": 1.1}, "duplicate_iou = 1.1"),
     ],
 )
 def test_values_outside_their_range_are_refused(part, settings, message):

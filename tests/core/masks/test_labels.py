@@ -213,14 +213,14 @@ def block(y, x, side=10):
     ],
 )
 def test_the_stronger_of_two_equal_claims_keeps_the_cell(claims, strengths, losers):
-    assert suppress_duplicates(claims, strengths) == losers
+    assert suppress_duplicates(claims, strengths, 0.5) == losers
 
 
-@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.floats(0, 1)), max_size=7))
-def test_no_two_kept_claims_are_the_same_cell(places):
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.floats(0, 1)), max_size=7), st.floats(0, 1))
+def test_no_two_kept_claims_are_the_same_cell(places, most_iou):
     claims, strengths = [block(y, x) for y, x, _ in places], [s for *_, s in places]
-    losers = suppress_duplicates(claims, strengths)
+    losers = suppress_duplicates(claims, strengths, most_iou)
     kept = [row for row in range(len(claims)) if row not in losers]
-    assert all(claims[a].iou(claims[b]) <= 0.5 for a in kept for b in kept if a < b)
+    assert all(claims[a].iou(claims[b]) <= most_iou for a in kept for b in kept if a < b)
     for row in losers:
-        assert any(claims[row].iou(claims[k]) > 0.5 and strengths[k] >= strengths[row] for k in kept)
+        assert any(claims[row].iou(claims[k]) > most_iou and strengths[k] >= strengths[row] for k in kept)

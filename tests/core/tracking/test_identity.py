@@ -43,8 +43,10 @@ def test_two_identical_disks_that_pass_each_other_keep_their_ids(nano, case, see
     assert min(last_ious(nano, case(seed))) > 0.8
 
 
-def test_without_their_own_motion_they_do_not(nano):
-    config = EngineConfig(motion=MotionConfig(kalman=False))
+@pytest.mark.parametrize(
+    "config", [EngineConfig(motion=MotionConfig(kalman=False)), EngineConfig(life=LifecycleConfig(max_hidden=0))]
+)
+def test_without_their_own_motion_they_do_not(nano, config):
     assert min(last_ious(nano, two_disks_cross(0), config=config)) < 0.5
 
 

@@ -1,12 +1,14 @@
 """When an object is present, lost and ended."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_mosam.core.config.engine import LifecycleConfig
 from napari_mosam.core.results.frame import ObjectState
-from napari_mosam.core.tracking.lifecycle import Detection, Lifecycle
+from napari_mosam.core.tracking.lifecycle import Detection, Encounter, Lifecycle
 
 CONFIG = LifecycleConfig(confirm=2, end_at_border=3)
 GOOD = Detection(True, True, True, 0.6)
@@ -42,6 +44,23 @@ def after(sightings, config=CONFIG, leaving=False, life=None):
 )
 def test_a_lost_object_returns_only_through_the_gates(sightings, states):
     assert after(sightings) == states
+
+
+def test_how_sure_the_model_must_be_of_a_return_is_a_setting():
+    doubted, gone = [NOTHING] * 3 + [UNSURE] * 4, [NOTHING] * 3
+    assert after(doubted, replace(CONFIG, return_iou=(0.3, 0.7))) == "llllppp"
+    assert after(doubted, replace(CONFIG, return_iou=(0.3, 0.3))) == "lllpppp"
+    assert after([*gone, SURE, SURE], replace(CONFIG, return_iou=(0.5, 0.99))) == "llllp"
+
+
+@pytest.mark.parametrize("longest", [0, 1, 5])
+def test_objects_that_lie_in_one_another_are_told_apart_by_their_motion_for_a_time(longest):
+    config, encounter, told = LifecycleConfig(max_hidden=longest), Encounter(), []
+    for _ in range(8):
+        encounter = encounter.longer(config)
+        told.append(encounter.ambiguous)
+    assert told == [True] * longest + [False] * (8 - longest)
+    assert not Encounter().ambiguous
 
 
 def test_without_gates_the_object_score_alone_decides():

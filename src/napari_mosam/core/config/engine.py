@@ -280,6 +280,14 @@ class LifecycleConfig:
         ),
         Meta(unit="standard deviations", label="Distance (sd)"),
     ] = 4.0
+    return_iou: Annotated[
+        tuple[Share, Share],
+        Field(
+            description="Predicted IoU below which a returning mask is never believed, and from which on it is "
+            "believed at once, without confirmation."
+        ),
+        Meta(label="Return IoU"),
+    ] = (0.5, 0.7)
     min_contrast: Annotated[
         float,
         Field(
@@ -317,6 +325,15 @@ class LifecycleConfig:
         ),
         Meta(unit="frames", label="Border frames"),
     ] = 50
+    max_hidden: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Frames in a row for which an object on a straight course may lie behind another or in it, "
+            "told from it by its motion alone; 0 never does. More for movies with short intervals.",
+        ),
+        Meta(unit="frames", label="Hidden for"),
+    ] = 40
 
     @classmethod
     def off(cls) -> Self:
@@ -344,6 +361,15 @@ class EngineConfig:
         ),
         Meta(label="One piece, no holes"),
     ] = True
+    duplicate_iou: Annotated[
+        Share,
+        Field(
+            description="Where the masks of two objects overlap by more than this (IoU) they are one mask, and the "
+            "object that continues its own keeps it; 1 leaves every overlap to the contest for pixels. Holds where "
+            "objects compete."
+        ),
+        Meta(label="Same mask (IoU)"),
+    ] = 0.5
 
     @classmethod
     def plain(cls) -> Self:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 NO_OBJECT = -1024.0
 """Logit of every pixel of an absent object, as SAM 2 has it."""
 
-DUPLICATE_IOU = 0.5
-
 SUPPRESSED = -10.0
 """Logit given to pixels that a rival holds; SAM 2 uses the same value."""
 
@@ -137,8 +135,8 @@ def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":
     return torch.where(rivals > logits, logits.clamp(max=SUPPRESSED), logits)
 
 
-def suppress_duplicates(claims: Sequence[Region | None], strengths: Sequence[float]) -> set[int]:
-    """Rows whose mask is another object's: it overlaps a stronger claim by more than half (IoU).
+def suppress_duplicates(claims: Sequence[Region | None], strengths: Sequence[float], most_iou: float) -> set[int]:
+    """Rows whose mask is another object's: it overlaps a stronger claim by more than an IoU.
 
     Two look-alike cells that meet are easily taken for one; without this rule both objects would share its pixels.
 
@@ -148,6 +146,8 @@ def suppress_duplicates(claims: Sequence[Region | None], strengths: Sequence[flo
         Each object's mask before competition.
     strengths : sequence of float
         The larger keeps its mask; equal ones are decided by the order of the rows.
+    most_iou : float
+        The largest that two objects may have, in [0, 1].
     """
     kept: list[Region] = []
     losers = set()
@@ -155,7 +155,7 @@ def suppress_duplicates(claims: Sequence[Region | None], strengths: Sequence[flo
         claim = claims[row]
         if claim is None:
             continue
-        if any(claim.iou(other) > DUPLICATE_IOU for other in kept):
+        if any(claim.iou(other) > most_iou for other in kept):
             losers.add(row)
         else:
             kept.append(claim)

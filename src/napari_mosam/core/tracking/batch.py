@@ -14,8 +14,8 @@ from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.motion.prediction import MotionPrediction
 from napari_mosam.core.results.frame import MemoryRead, ObjectScores
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
-from napari_mosam.core.tracking.lifecycle import Detection
-from napari_mosam.core.tracking.table import LONGEST_PASSING, TrackedObject
+from napari_mosam.core.tracking.lifecycle import Detection, Encounter
+from napari_mosam.core.tracking.table import TrackedObject
 from napari_mosam.core.windows.window import Window
 
 Origin = Literal["memory", "motion", "prompt", "painted"]
@@ -43,8 +43,8 @@ class ObjectBatch:
         Of each window; None on a frame whose memory is already written, and for objects that ended.
     decoded_with : tuple of {'memory', 'motion', 'prompt', 'painted'}
     reads : tuple of tuple of MemoryRead
-    n_ambiguous : tuple of int
-        Frames in a row, this one included, on which the claim lies in another's.
+    encounters : tuple of Encounter
+        How long each claim has lain in another's, this frame included.
     detections : tuple of Detection or None
         What the frame says of each; None before it is judged, and for prompted objects.
     regions : tuple of Region or None
@@ -60,7 +60,7 @@ class ObjectBatch:
     features: tuple[ImageFeatures | None, ...]
     decoded_with: tuple[Origin, ...]
     reads: tuple[tuple[MemoryRead, ...], ...]
-    n_ambiguous: tuple[int, ...]
+    encounters: tuple[Encounter, ...]
     detections: tuple[Detection | None, ...]
     regions: tuple[Region | None, ...]
 
@@ -77,7 +77,7 @@ class ObjectBatch:
             features=(None,) * len(seeds),
             decoded_with=tuple(_origin(seed) for seed in seeds),
             reads=((),) * len(seeds),
-            n_ambiguous=(0,) * len(seeds),
+            encounters=(Encounter(),) * len(seeds),
             detections=(None,) * len(seeds),
             regions=(None,) * len(seeds),
         )
@@ -96,7 +96,7 @@ class ObjectBatch:
             features=(None,) * n,
             decoded_with=(_BY_MEMORY,) * n,
             reads=((),) * n,
-            n_ambiguous=(0,) * n,
+            encounters=(Encounter(),) * n,
             detections=(None,) * n,
             regions=(None,) * n,
         )
@@ -124,7 +124,7 @@ class ObjectBatch:
 
     def ambiguous(self, row: int) -> bool:
         """Whether only its own motion tells the object from another; for a limited time, since cells turn."""
-        return 0 < self.n_ambiguous[row] <= LONGEST_PASSING
+        return self.encounters[row].ambiguous
 
     def searched(self, row: int) -> bool:
         """Whether the object has been lost for longer than a flicker, and not behind another."""

@@ -25,6 +25,7 @@ from napari_mosam.core.motion.prediction import MotionCue, MotionPrediction, cla
 from napari_mosam.core.results.frame import MemoryRead, ObjectScores
 from napari_mosam.core.tracking.batch import ObjectBatch, Origin
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
+from napari_mosam.core.tracking.lifecycle import Encounter
 from napari_mosam.core.tracking.table import TrackedObject
 from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
@@ -146,7 +147,7 @@ class Decoder:
             features=tuple(features.rows()),
             decoded_with=tuple("prompt" if r is not None else o for r, o in zip(requests, origins, strict=True)),
             reads=tuple(_reads(recall, frame.t) for recall in recalls),
-            n_ambiguous=(0,) * n,
+            encounters=(Encounter(),) * n,
             detections=(None,) * n,
             regions=(None,) * n,
         )

@@ -13,7 +13,7 @@ from napari_mosam.core.masks.overlap import FixedMask, suppress_duplicates
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.tracking.batch import ObjectBatch
-from napari_mosam.core.tracking.lifecycle import Detection
+from napari_mosam.core.tracking.lifecycle import Detection, Encounter
 from napari_mosam.core.windows.sampling import read_logits
 
 PROMPTED = 2.0
@@ -49,11 +49,11 @@ def believed(
     """
     claims: Claims = batch.claims(shape_yx)
     if config.motion.kalman:
-        batch = told_apart(marked(batch, claims))
+        batch = told_apart(marked(batch, claims, config.life))
         claims = batch.claims(shape_yx)
     if config.compete:
         held = [region_of_logits(rival.logits, rival.window, shape_yx) for rival in rivals]
-        losers = without_claim(batch, claims, held)
+        losers = without_claim(batch, claims, config.duplicate_iou, held)
         batch = batch.without(losers)
         claims = [None if row in losers else claim for row, claim in enumerate(claims)]
     return judged(batch, claims, shape_yx, config.life)
@@ -62,18 +62,19 @@ def believed(
 # ---- objects that lie in one another
 
 
-def marked(batch: ObjectBatch, claims: Claims) -> ObjectBatch:
+def marked(batch: ObjectBatch, claims: Claims, config: LifecycleConfig) -> ObjectBatch:
     """With the objects marked that only their own motion tells apart: claims lie in one another, and one is passing by.
 
     An object that has just vanished on a course of its own may be behind another: it counts where it is expected.
     """
-    places = [claim or o.hidden_region for o, claim in zip(batch.objects, claims, strict=True)]
+    places = [claim or o.hidden_region(config) for o, claim in zip(batch.objects, claims, strict=True)]
     directed = [o.directed for o in batch.objects]
     passing = {row for pair in _overlapping(places) if any(directed[row] for row in pair) for row in pair}
-    counts = (
-        o.n_ambiguous + 1 if row in passing and not batch.prompted(row) else 0 for row, o in enumerate(batch.objects)
+    encounters = (
+        o.encounter.longer(config) if row in passing and not batch.prompted(row) else Encounter()
+        for row, o in enumerate(batch.objects)
     )
-    return replace(batch, n_ambiguous=tuple(counts))
+    return replace(batch, encounters=tuple(encounters))
 
 
 def told_apart(batch: ObjectBatch) -> ObjectBatch:
@@ -114,7 +115,7 @@ def _overlap(one: Region | None, other: Region | None) -> bool:
 # ---- two objects, one mask
 
 
-def without_claim(batch: ObjectBatch, claims: Claims, held: Claims = ()) -> set[int]:
+def without_claim(batch: ObjectBatch, claims: Claims, duplicate_iou: float, held: Claims = ()) -> set[int]:
     """Rows whose claim is another object's mask; who moved there most plausibly keeps it.
 
     Objects that their own motion tells apart may lie in one another, and are left to the contest. `held` are the masks
@@ -122,7 +123,7 @@ def without_claim(batch: ObjectBatch, claims: Claims, held: Claims = ()) -> set[
     """
     strengths = [strength(batch, row, claim) for row, claim in enumerate(claims)]
     asked = [None if batch.ambiguous(row) else claim for row, claim in enumerate(claims)]
-    losers = suppress_duplicates([*asked, *held], [*strengths, *(PROMPTED for _ in held)])
+    losers = suppress_duplicates([*asked, *held], [*strengths, *(PROMPTED for _ in held)], duplicate_iou)
     return {row for row in losers if row < len(batch)} | _taken_from_others(batch, claims)
 
 
@@ -161,9 +162,9 @@ def judged(batch: ObjectBatch, claims: Claims, shape_yx: tuple[int, int], config
         for row, (one, life) in enumerate(zip(seen, lives, strict=True))
         if one is not None and claims[row] is not None and not life.confirms(one, config)
     }
-    detections = (
-        _glimpsed(one, claims[row]) if one is not None and row in doubted else one for row, one in enumerate(seen)
-    )
+    detections = list(seen)
+    for row in doubted:
+        detections[row] = _glimpsed(seen[row], claims[row], config)
     return replace(batch.without(doubted), detections=tuple(detections))
 
 
@@ -178,9 +179,11 @@ def _seen(
     return Detection(visible, plausible, consistency(batch, row, claim) > 0, scores.predicted_iou)
 
 
-def _glimpsed(seen: Detection, claim: Region | None) -> Detection:
+def _glimpsed(seen: Detection | None, claim: Region | None, config: LifecycleConfig) -> Detection | None:
     """A lost object waits where it may have been seen."""
-    return replace(seen, glimpsed_yx=claim.center_yx) if claim is not None and seen.speaks_for_return else seen
+    if seen is None or claim is None or not seen.speaks_for_return(config):
+        return seen
+    return replace(seen, glimpsed_yx=claim.center_yx)
 
 
 def stands_out(batch: ObjectBatch, row: int, config: LifecycleConfig) -> bool:

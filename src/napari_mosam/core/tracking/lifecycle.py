@@ -8,9 +8,6 @@ from napari_mosam.core.results.frame import ObjectState
 FLICKER = 1
 """Missing frames after which an object is believed again without confirmation."""
 
-SURE_IOU, LEAST_IOU = 0.7, 0.5
-"""Predicted IoU from which on a lost object is believed at once, and below which it is never."""
-
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -36,13 +33,37 @@ class Detection:
     predicted_iou: float
     glimpsed_yx: tuple[float, float] | None = None
 
-    @property
-    def speaks_for_return(self) -> bool:
+    def speaks_for_return(self, config: LifecycleConfig) -> bool:
         """Whether it passes the gates of a lost object."""
-        return self.visible and self.plausible and self.predicted_iou >= LEAST_IOU
+        return self.visible and self.plausible and self.predicted_iou >= config.return_iou[0]
 
 
 UNSEEN = Detection(visible=False, plausible=False, continuous=False, predicted_iou=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Encounter:
+    """How long an object has lain in another, where its own motion tells them apart.
+
+    Attributes
+    ----------
+    n_frames : int
+        In a row; 0 where it lies in none.
+    over : bool
+        Whether that is too long for its motion to be believed: cells turn.
+    """
+
+    n_frames: int = 0
+    over: bool = False
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether only its own motion tells the object from another."""
+        return self.n_frames > 0 and not self.over
+
+    def longer(self, config: LifecycleConfig) -> "Encounter":
+        """After one more frame."""
+        return Encounter(self.n_frames + 1, self.n_frames >= config.max_hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +96,8 @@ class Lifecycle:
             return seen.plausible or seen.continuous
         if self.missing <= FLICKER:
             return seen.plausible
-        at_once = seen.predicted_iou >= SURE_IOU
-        return seen.speaks_for_return and (at_once or self.confirmed + 1 >= config.confirm)
+        at_once = seen.predicted_iou >= config.return_iou[1]
+        return seen.speaks_for_return(config) and (at_once or self.confirmed + 1 >= config.confirm)
 
     def found(self) -> "Lifecycle":
         """After a frame on which the object holds pixels."""
@@ -87,7 +108,7 @@ class Lifecycle:
         if self.state is ObjectState.ENDED:
             return self
         missing = self.missing + 1
-        confirmed = self.confirmed + 1 if seen.speaks_for_return else 0
+        confirmed = self.confirmed + 1 if seen.speaks_for_return(config) else 0
         if leaving and not confirmed and 0 < config.end_at_border <= missing:
             return Lifecycle(ObjectState.ENDED, missing)
         return replace(self, state=ObjectState.LOST, missing=missing, confirmed=confirmed)

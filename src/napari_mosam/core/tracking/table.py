@@ -17,7 +17,7 @@ from napari_mosam.core.motion.prediction import MotionPrediction
 from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.tracking.lifecycle import FLICKER, UNSEEN, Lifecycle
+from napari_mosam.core.tracking.lifecycle import FLICKER, UNSEEN, Encounter, Lifecycle
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ LONGEST_WIDENING = 500
 
 SURE_IOU = 0.8
 """Predicted IoU from which on the centre of a mask surely is the object's."""
-
-LONGEST_PASSING = 40
-"""Frames in a row for which an object may be told from another by its motion alone."""
 
 CONTRAST_HISTORY = 10
 
@@ -65,8 +62,8 @@ class TrackedObject:
         Its latest frames.
     last_shift : tuple of float
         Its last displacement, px.
-    n_ambiguous : int
-        Frames in a row on which its claim lay in another's.
+    encounter : Encounter
+        How long its claim has lain in another's.
     contrasts : tuple of float
         Of its latest trusted masks.
     """
@@ -81,7 +78,7 @@ class TrackedObject:
     kalman: Kalman
     history: TrackHistory = field(default_factory=TrackHistory)
     last_shift: tuple[float, float] = (0.0, 0.0)
-    n_ambiguous: int = 0
+    encounter: Encounter = field(default_factory=Encounter)
     contrasts: tuple[float, ...] = ()
 
     @classmethod
@@ -116,7 +113,7 @@ class TrackedObject:
     @property
     def ambiguous(self) -> bool:
         """Whether only its own motion told the object from another."""
-        return 0 < self.n_ambiguous <= LONGEST_PASSING
+        return self.encounter.ambiguous
 
     @property
     def searched(self) -> bool:
@@ -139,20 +136,19 @@ class TrackedObject:
         return self.kalman.directed
 
     @property
-    def hidden_region(self) -> Region | None:
-        """Where a lost object on a course of its own is expected; None for others, and after a time."""
-        region = self.alone.region
-        if self.present or not self.directed or self.missing > LONGEST_PASSING or region is None:
-            return None
-        (y, x), (cy, cx) = self.kalman.center_yx, region.center_yx
-        return region.shifted((y - cy, x - cx))
-
-    @property
     def usual_contrast(self) -> float | None:
         """Median contrast of the latest trusted masks; None before the first."""
         return median(self.contrasts) if self.contrasts else None
 
     # ---- what is asked on a frame
+
+    def hidden_region(self, config: LifecycleConfig) -> Region | None:
+        """Where a lost object on a course of its own is expected; None for others, and after a time."""
+        region = self.alone.region
+        if self.present or not self.directed or self.missing > config.max_hidden or region is None:
+            return None
+        (y, x), (cy, cx) = self.kalman.center_yx, region.center_yx
+        return region.shifted((y - cy, x - cx))
 
     def covers(self, request: FramePrompts) -> bool:
         """Whether clicks mean the object where it is now: it is present and they lie in or near its last mask."""
@@ -212,7 +208,7 @@ class TrackedObject:
         """After a frame: with what it won, or without; `memory` is what it remembers of the frame, if anything."""
         region, seen = batch.regions[row], batch.detections[row] or UNSEEN
         bank = self.bank if memory is None else self.bank.remembering(memory)
-        now = replace(self, bank=bank, n_ambiguous=batch.n_ambiguous[row])
+        now = replace(self, bank=bank, encounter=batch.encounters[row])
         if region is None:
             life = now.life.lost(seen, now.leaving(shape_yx), config.life)
             waiting = now.place(batch.motion[row], shape_yx) if life.confirmed == 0 else seen.glimpsed_yx
