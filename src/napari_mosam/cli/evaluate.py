@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from napari_mosam.core.evaluation.evaluate import CtcMeasures, Evaluation, Scores
 
 _MEANS = ("j", "f", "jf", "frames_to_loss", "matched")
+
 _SHOWN_IDS = 12
-"""Object ids named in a line of the terminal; the report has all."""
+"""Object ids named in a line of the terminal, so that it stays one; the report has all."""
 
 
 def evaluate_command(arguments: argparse.Namespace) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.store.result import Result
 
 OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
+"""Exit codes, see the docstring of the module."""
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import time
 from types import FrameType
 
 STOPPED = 130
+"""Exit code of a command that was stopped: 128 and the number of SIGINT, as shells have it."""
 
 PATIENCE_S = 1.0
 """A second Ctrl-C within it is the same one, passed on by another program; a later one ends the command at once."""

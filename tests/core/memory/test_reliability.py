@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_mosam.core.config.engine import MemoryConfig
 from napari_mosam.core.memory.reliability import filtered, pixel_confidence, weight
 
 LOGITS = arrays("float32", (2, 8, 12), elements=st.floats(-60, 60, width=32)).map(torch.from_numpy)
@@ -70,7 +71,7 @@ def test_weights_are_zero_below_the_limits_and_one_above(confidence, limits):
 
 
 def test_the_default_ramp_runs_from_a_fifth_to_three_fifths():
-    weights = weight(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.6, 1.0]))
+    weights = weight(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.6, 1.0]), *MemoryConfig().pixel_range)
     assert torch.allclose(weights, torch.tensor([0, 0, 0.25, 0.5, 1, 1]), atol=1e-6)
 
 

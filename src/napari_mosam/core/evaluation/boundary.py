@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from napari_mosam.core.masks.region import Region
 
 TOLERANCE = 0.008
-"""How far contours may lie apart, in diagonals of the frame."""
+"""How far contours may lie apart, in diagonals of the frame, as in the measure of DAVIS."""
 
 
 def boundary_f(mask: Any, truth: Any, tolerance_px: float | None = None) -> float:

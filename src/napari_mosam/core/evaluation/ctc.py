@@ -11,7 +11,7 @@ from typing import Any
 from napari_mosam.core.evaluation.overlaps import LabelFrame, LabelPair, Overlaps
 
 MAJORITY = 0.5
-"""A track finds a truth object where it covers more than this share of it."""
+"""A track finds a truth object where it covers more than this share of it, as the challenge defines it."""
 
 Node = tuple[int, int]
 

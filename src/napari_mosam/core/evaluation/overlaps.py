@@ -12,7 +12,8 @@ from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.masks.region import Region
 
 MATCHED_IOU, MATCHED_SHARE = 0.1, 0.5
-"""A track is on its best truth object above this IoU, or from this share of the track's own pixels on."""
+"""A track is on its best truth object above this IoU, or from this share of the track's own pixels on: a convention of
+ours."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,12 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-LOST_IOU = 0.1
-LOSS_FRAMES = 3
-"""A track is lost where its IoU stays below ``LOST_IOU`` for so many scored frames, or until the end."""
+LOST_IOU, LOSS_FRAMES = 0.1, 3
+"""A track is lost where its IoU stays below the one for as many scored frames as the other, or until the end: a
+convention of ours."""
+
 LAST_FRAMES = 5
-"""Scored frames at the end of a track over whose mean IoU it is called lost or not; not measured."""
+"""Scored frames at the end of a track over whose mean IoU it is called lost or not: a convention of ours."""
 
 
 @dataclass(frozen=True, slots=True)

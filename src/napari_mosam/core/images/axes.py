@@ -14,7 +14,7 @@ UNUSED = "Q"
 _LUMINANCE = (0.299, 0.587, 0.114)
 """Share of red, green and blue in a grey value, ITU-R BT.601."""
 
-_COLOUR_SIZES = (3, 4)
+COLOUR_SIZES = (3, 4)
 """Lengths of an axis that is taken for colours: RGB and RGBA."""
 
 _FLOAT_BYTES = 8
@@ -185,7 +185,7 @@ def _found_axes(name: str, found: str, shape: tuple[int, ...]) -> str:
 
 
 def _guessed_axes(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
-    colour = len(shape) > 2 and shape[-1] in _COLOUR_SIZES
+    colour = len(shape) > 2 and shape[-1] in COLOUR_SIZES
     if len(shape) == 3 and not (colour and dtype == np.uint8):
         return "TYX"
     tail = "YXS" if colour else "YX"
@@ -210,7 +210,7 @@ def _fixed_indices(name: str, axes: str, shape: tuple[int, ...], channel: int | 
         name, axes, size_along(axes, shape, choosable), channel, has_default=choosable == "S" and n_samples <= 4
     )
     fixed = {axis: 0 for axis in axes if axis not in "TYX"} | {choosable: channel or 0}
-    if n_samples in _COLOUR_SIZES and (channel is None or choosable == "C"):
+    if n_samples in COLOUR_SIZES and (channel is None or choosable == "C"):
         del fixed["S"]
     if z == "max":
         fixed.pop("Z", None)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
-from napari_mosam.core.images.axes import FramePlan, MovieError, check_pixels
+from napari_mosam.core.images.axes import COLOUR_SIZES, FramePlan, MovieError, check_pixels
 from napari_mosam.core.images.sources import Source
 from napari_mosam.core.images.tiff import SMALLER
 
@@ -23,8 +23,6 @@ LARGEST_ID = 2**32 - 1
 
 _BYTES_OF_ID = 24
 """That sorting a frame of labels takes of each pixel."""
-
-_COLOUR_SIZES = (3, 4)
 
 Shape = tuple[int, int, int]
 
@@ -225,7 +223,7 @@ def _found_axes(source: Source) -> str:
         return source.axes
     if len(shape) < 2:
         raise LabelError(f"{source.name} has the shape {shape}; labels have (Y, X), or (T, Y, X)")
-    colours = len(shape) > 2 and shape[-1] in _COLOUR_SIZES and source.dtype == np.uint8
+    colours = len(shape) > 2 and shape[-1] in COLOUR_SIZES and source.dtype == np.uint8
     return "YXS".rjust(len(shape), "Q") if colours else "YX".rjust(len(shape), "Q")
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILLED = 1.0
-"""Logit given to the holes of a mask: cells have none, but a rival that sits in one keeps it."""
+"""Logit given to the holes of a mask: cells have none, but a rival that sits in one keeps it; not measured."""
 
 
 def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 GAP, RING = 1, 3
-"""Pixels of the mask grid between a mask and the ring it is compared with, and the width of that ring."""
+"""Pixels of the mask grid between a mask and the ring it is compared with, and the width of that ring; not measured."""
 
 
 def contrasts(images: "Tensor", mask_logits: "Tensor") -> "tuple[Tensor, Tensor]":

@@ -6,15 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_mosam.core.windows.sampling import NO_LOGIT
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_LOGIT = 32.0
+MAX_LOGIT = -NO_LOGIT
+"""Largest logit that a code stands for."""
+
 _KNEE = 4.0
-"""Below this logit codes are nearly linear (11 to a logit), above it nearly logarithmic."""
+"""Below this logit codes are nearly linear (11 to a logit), above it nearly logarithmic; not measured."""
 
 _STEPS = 127 / float(np.arcsinh(MAX_LOGIT / _KNEE))
+"""Codes per unit of asinh(logit / knee): the 127 of a signed byte end at `MAX_LOGIT`."""
+
 _VALUES = (np.sinh(np.arange(-128, 128) / _STEPS) * _KNEE).clip(-MAX_LOGIT, MAX_LOGIT).astype(np.float32)
+"""The logit of every code from -128 on, for decoding."""
 
 
 def encode_logits(logits: "Tensor") -> "Tensor":

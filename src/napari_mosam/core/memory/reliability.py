@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from torch.nn.functional import avg_pool2d
 
+from napari_mosam.core.model.protocol import LOGIT_STRIDE, MEMORY_STRIDE
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-LOW, HIGH = 0.2, 0.6
-STRIDE, LOGIT_STRIDE = 16, 4
 
 
 def pixel_confidence(mask_logits: "Tensor") -> "Tensor":
@@ -36,18 +34,18 @@ def pixel_confidence(mask_logits: "Tensor") -> "Tensor":
         If the shape is another one.
     """
     decoded = mask_logits.ndim == 3
-    cell = STRIDE // LOGIT_STRIDE if decoded else STRIDE
+    cell = MEMORY_STRIDE // LOGIT_STRIDE if decoded else MEMORY_STRIDE
     full = mask_logits[:, None] if decoded else mask_logits
     if full.ndim != 4 or full.shape[1] != 1 or full.shape[2] % cell or full.shape[3] % cell:
         raise ValueError(
             f"mask logits of shape {tuple(mask_logits.shape)} have no memory grid; give (B, 1, S, S) or "
-            f"(B, S/{LOGIT_STRIDE}, S/{LOGIT_STRIDE}) with S a multiple of {STRIDE}"
+            f"(B, S/{LOGIT_STRIDE}, S/{LOGIT_STRIDE}) with S a multiple of {MEMORY_STRIDE}"
         )
     # |2 sigmoid(x) - 1| = tanh(|x| / 2), which loses no digits near 1
     return avg_pool2d((full.float().abs() / 2).tanh(), cell)[:, 0]
 
 
-def weight(confidence: "Tensor", low: float = LOW, high: float = HIGH) -> "Tensor":
+def weight(confidence: "Tensor", low: float, high: float) -> "Tensor":
     """Weight of memory tokens: 0 up to the confidence `low`, 1 from `high` on, linear between.
 
     Parameters

@@ -14,6 +14,7 @@ from napari_mosam.core.config.engine import MemoryConfig, Selection
 from napari_mosam.core.model.protocol import MemoryFrame
 
 MAX_POINTERS = 16
+"""SAM 2's `max_obj_ptrs_in_encoder`: object pointers of tracked frames are read from less than so many frames back."""
 
 
 class Remembered(Protocol):

@@ -11,6 +11,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+LOGIT_STRIDE, MEMORY_STRIDE = 4, 16
+"""Model pixels per decoded mask logit and per memory token, as SAM 2's networks have them."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageFeatures:

@@ -18,8 +18,9 @@ from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, Poin
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of red, green and blue in ImageNet, values in [0, 1]: SAM 2 reads images less the one
+and over the other."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

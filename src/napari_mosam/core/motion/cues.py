@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     import torch
 
 STILL = (0.0, 0.0)
+"""No motion (dy, dx), px."""
+
 MIN_GAIN = 0.05
-"""How much better the surroundings of an object must correlate after its motion than after the drift alone."""
+"""How much better the surroundings of an object must correlate after its motion than after the drift alone; not
+measured."""
 
 MARGIN = 0.25
-"""Surroundings of an object that are compared, in object diameters around its box."""
+"""Surroundings of an object that are compared, in object diameters around its box; not measured."""
 
 MIN_COMPARED_PX = 4
+"""Shortest side of what both frames show of them that is still compared; not measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

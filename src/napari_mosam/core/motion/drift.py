@@ -32,7 +32,7 @@ N_TILES = 4
 """Parts of each side of the frame that are compared one by one; not measured."""
 
 MIN_SIDE_PX = 128
-"""Smaller frames hold too little to tell a moving stage from chance."""
+"""Smaller frames hold too little to tell a moving stage from chance; not measured."""
 
 MAX_SIDE_PX = 512
 """Larger frames are shrunk first, for time: 4 to 20 ms a frame."""

@@ -13,19 +13,23 @@ from napari_mosam.core.motion.cues import FrameMotion
 from napari_mosam.core.results.frame import Cue
 
 N_FRAMES = 8
-"""Frames that are looked back."""
+"""Frames that are looked back; the shipped encoder was trained with so many, others were not compared."""
 
 N_POINTS = 5
-"""Key points of a mask: its centroid, and the centroids of its four quarters around it."""
+"""Key points of a mask: its centroid, and the centroids of its four quarters around it. MoSAM prompts with about
+five."""
 
 SIGHT_WIDTH = 5 + 2 * N_POINTS
-"""Numbers that describe one frame."""
+"""Numbers that describe one frame, see `HistoryFrame.row`."""
 
 CANDIDATES = ("still", "velocity", "flow", "keypoints")
+"""Motions that are offered for the coming frame."""
+
 CUE_WIDTH = 5
-"""Motions that are offered for the coming frame, and the numbers that describe one."""
+"""Numbers that describe one of them, see `describe`."""
 
 USUAL_DIAMETER_PX = 32.0
+"""Diameter whose logarithm the sparse encoder reads as 0; it was trained so, and any other would do."""
 
 Shift = tuple[float, float]
 Floats = NDArray[np.float32]

@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d
 from napari_mosam.core.masks.raster import inner_depth
 
 EROSION = 0.1
-"""Least depth of a point inside the mask, as a fraction of the object's diameter."""
+"""Least depth of a point inside the mask, as a fraction of the object's diameter; not measured."""
 
 
 def choose_points(

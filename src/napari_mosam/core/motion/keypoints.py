@@ -23,22 +23,23 @@ from napari_mosam.core.windows.sampling import Pyramid
 Shift = tuple[float, float]
 
 MIN_AREA_PX = 9
-"""Smaller objects show too little to be told from noise."""
+"""Smaller objects show too little to be told from noise; not measured."""
 
 SAMPLES = 24
-"""Samples along the diameter of an object that is followed as a whole."""
+"""Samples along the diameter of an object that is followed as a whole; more cost time. Not measured."""
 
 HALF_WHOLE, REACH_WHOLE = 13, 18
-"""Samples from the middle to the edge of an object's template, and its farthest motion: 0.75 diameters."""
+"""Samples from the middle to the edge of an object's template, and its farthest motion: 0.75 diameters. Not
+measured."""
 
 HALF_POINT, REACH_POINT = 10, 9
-"""The same of a key point's patch: it may move by 0.2 diameters against its object."""
+"""The same of a key point's patch: it may move by 0.2 diameters against its object. Not measured."""
 
 MASK_MARGIN = 2
-"""Samples beyond the mask that still belong to the template of an object: its edge is what shows best."""
+"""Samples beyond the mask that still belong to the template of an object: its edge is what shows best; not measured."""
 
 MIN_PEAK = 0.2
-"""Correlation below which a match is chance."""
+"""Correlation below which a match is chance; not measured."""
 
 
 @dataclass(frozen=True, slots=True)

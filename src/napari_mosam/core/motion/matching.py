@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 MIN_OVERLAP = 0.5
-"""Share of a template's weight that must lie on the other frame."""
+"""Share of a template's weight that must lie on the other frame; not measured."""
 
 MIN_VARIANCE, MIN_SHARE = 1e-7, 1e-5
 """A patch is flat, and matches nothing, if the variance of its grey values (frames in [0, 1]) is below `MIN_VARIANCE`
 or below `MIN_SHARE` of the mean square of the search: less is the rounding of the Fourier transform."""
 
 MAX_DEPTH = 12
-"""Halvings of a frame at most."""
+"""Halvings of a frame at most: a frame of 4096 px is one px then."""
 
 TENSORS_PER_PATCH = 30
-"""Tensors of the size of the search that are alive at once, for the size of a batch."""
+"""Tensors of the size of the search that are alive at once, an estimate: it sizes batches."""
 
 
 def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> tuple[Tensor, Tensor]:

@@ -14,16 +14,15 @@ from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.kalman import Kalman
 from napari_mosam.core.results.frame import Cue, mean_shift
 
-MAX_DISAGREEMENT = 0.25
-"""Distance between cues, in object diameters, beyond which neither is believed."""
-
-MIN_DISAGREEMENT_PX = 2.0
+MAX_DISAGREEMENT, MIN_DISAGREEMENT_PX = 0.25, 2.0
+"""Distance between cues beyond which neither is believed: in object diameters, and, whatever the diameter, px; not
+measured."""
 
 MIN_CONFIDENCE = 1e-6
-"""A cue with less says nothing."""
+"""A cue with less says nothing: 0 but for rounding."""
 
 DAMPING = 0.9
-"""Share of the last velocity that a lost object keeps per frame: cells turn."""
+"""Share of the last velocity that a lost object keeps per frame: cells turn. Not measured."""
 
 FORECASTS = (("kalman", "velocity"), ("learned",))
 """Cues that decide alone, the first before the second."""

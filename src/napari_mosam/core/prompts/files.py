@@ -30,7 +30,9 @@ from napari_mosam.core.results.progress import ResultProgress
 KINDS = ("point", "box", "polygon", "mask")
 JSON_KEYS = ("object", "frame", "positive", *KINDS)
 TABLE_SUFFIXES = (".csv", ".tsv")
-_LARGEST = 2**53  # beyond it numbers are no longer told apart
+
+_LARGEST = 2**53
+"""Whole numbers beyond it are no longer told apart in a float."""
 
 Shape = tuple[int, int, int]
 

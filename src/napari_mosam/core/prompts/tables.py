@@ -15,8 +15,9 @@ from napari_mosam.core.config.json_files import read_text
 from napari_mosam.core.prompts.kinds import PromptError
 
 CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
+
 MAX_BYTES = 100_000_000
-"""Of a file of prompts."""
+"""Of a file of prompts: some millions of points; not measured."""
 
 _DELIMITERS = ",;\t"
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")

@@ -24,7 +24,8 @@ HISTORY = 6
 """Remembered frames before a correction that are written to memory anew; SAM 2 has as many slots."""
 
 SEARCHED = 32
-"""Frames before a correction that are searched for them."""
+"""Frames before a correction that are searched for them; an object lost for longer is remembered by its marks alone.
+Not measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

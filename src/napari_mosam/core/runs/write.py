@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.images.places import alone
+from napari_mosam.core.model.protocol import LOGIT_STRIDE
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.runs.provenance import to_attributes
 from napari_mosam.core.runs.request import RunRequest
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter
 
 Progress = Callable[[FrameResult, int, int], None]
-
-LOGIT_STRIDE = 4
-"""Model pixels per mask logit."""
 
 
 def write_run(

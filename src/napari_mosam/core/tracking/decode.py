@@ -31,10 +31,11 @@ from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
 
 HIDDEN_MARGIN = 4
-"""Model pixels around an object that are painted over with it."""
+"""Model pixels around an object that are painted over with it, since its mask may be too small; not measured."""
 
 REACH = 3.0
-"""Distance in object diameters within which others count as neighbours."""
+"""Distance in object diameters within which others count as neighbours: a window of five diameters shows 2.5 to either
+side, and half of another cell may be in it."""
 
 Requests = Sequence[FramePrompts | None]
 """The user's corrections, one entry per object."""

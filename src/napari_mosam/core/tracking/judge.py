@@ -20,13 +20,15 @@ PROMPTED = 2.0
 """Strength of a claim that is certain; those of followed objects are 1 at most."""
 
 OVERLAP = 0.2
-"""Share of the smaller of two claims in the other from which on the two objects count as overlapping."""
+"""Share of the smaller of two claims in the other from which on the two objects count as overlapping; not measured."""
 
 LOST_CONTRAST = 2.0
-"""How many times the contrast asked of a present object is asked of one that was lost."""
+"""How many times the contrast asked of a present object is asked of one that was lost, which noise may imitate; not
+measured."""
 
 PRIOR_LOGIT = 10.0
-"""Logits of both are clamped to this where an object cannot be told from another by the model."""
+"""Logits of both are clamped to this where an object cannot be told from another by the model, so that neither
+outvotes the other; as sure as a mask that was given. Not measured."""
 
 Claims = Sequence[Region | None]
 """The frame pixels that each object claims."""

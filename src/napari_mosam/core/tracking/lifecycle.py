@@ -6,7 +6,7 @@ from napari_mosam.core.config.engine import LifecycleConfig
 from napari_mosam.core.results.frame import ObjectState
 
 FLICKER = 1
-"""Missing frames after which an object is believed again without confirmation."""
+"""Missing frames after which an object is believed again without confirmation; not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT
 from napari_mosam.core.masks.raster import inner_points, rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.model.protocol import ImageFeatures, Segmenter
+from napari_mosam.core.model.protocol import LOGIT_STRIDE, ImageFeatures, Segmenter
 from napari_mosam.core.model.queries import (
     LARGEST_PROMPT_LOGIT,
     DecodeAnswer,
@@ -35,6 +35,7 @@ from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
 
 MASK_LOGIT = 10.0
+"""Logit of a pixel of a given mask, and less it outside: the 20 m - 10 with which SAM 2 makes logits of a mask."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +151,8 @@ def _given(
 
 def sure_logits(masks: "Tensor") -> "Tensor":
     """Masks (B, 1, S, S) in [0, 1] as logits (B, S/4, S/4) of a sure decision."""
-    return interpolate((masks * 2 - 1) * MASK_LOGIT, scale_factor=0.25, mode="bilinear", antialias=True)[:, 0]
+    logits = (masks * 2 - 1) * MASK_LOGIT
+    return interpolate(logits, scale_factor=1 / LOGIT_STRIDE, mode="bilinear", antialias=True)[:, 0]
 
 
 # ---- asked for in windows of their own

@@ -23,20 +23,25 @@ from napari_mosam.core.windows.window import Window
 if TYPE_CHECKING:
     from torch import Tensor
 
-SMALLEST_SIDE_PX = 32.0
-N_SCALES = 10
-SCALE_STEP = 2**0.5
+SMALLEST_SIDE_PX, N_SCALES, SCALE_STEP = 32.0, 10, 2**0.5
+"""Windows that are tried: the smallest side, how many, and the ratio of one side to the one before, up to 724 px.
+
+The rule as a whole was measured, not its numbers one by one: mean IoU .82 of HeLa nuclei, .37 of DIC and .48 of phase
+contrast, 24 random cells each; .88, .71 and .69 with a box."""
+
 SIZE_SIGMA = 0.7
-"""Spread of the prior on a known diameter, in octaves."""
+"""Spread of the prior on a known diameter, in octaves. Half the size loses .07 in mean IoU, twice the size .015."""
 
 SIZE_BIAS = 0.3
-"""Octaves by which a known diameter is rounded up: a window too small does more harm than one too large."""
+"""Octaves by which a known diameter is rounded up: a window too small does more harm than one too large. The only
+value tried: mean IoU of clicks with a diameter .826 to .845 on HeLa nuclei, .417 to .442 in DIC."""
 
 SIZE_POWER = 0.25
-"""Preference for larger masks where the size is unknown: a click often lands on a part that looks whole."""
+"""Preference for larger masks where the size is unknown: a click often lands on a part that looks whole. Not measured
+by itself."""
 
 PLAUSIBLE_RATIO = (2.0, 15.0)
-"""Sides of a window in object diameters between which a mask is plausible."""
+"""Sides of a window in object diameters between which a mask is plausible; not measured by itself."""
 
 
 def find_scale(model: Segmenter, pyramid: Pyramid, request: FramePrompts, config: WindowConfig) -> Region:

@@ -11,7 +11,8 @@ from torch.nn.functional import avg_pool2d, grid_sample, pad
 
 from napari_mosam.core.windows.window import Window
 
-NO_LOGIT = -32.0  # stands for "no object here" wherever logits are put on a canvas
+NO_LOGIT = -32.0
+""""No object here" wherever logits are put on a canvas: a probability of 1e-14. Stored logits end there, too."""
 
 Padding = Literal["border", "zeros", "reflection"]
 """What lies outside an image: its outermost pixels go on, nothing, or its mirror image."""

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_SIGMA = 0.3
-"""Standard deviation of a forecast centre, object diameters, from which on the sparse encoder abstains."""
+"""Standard deviation of a forecast centre, object diameters, from which on the sparse encoder abstains: on 22 % of
+random simulated cells, 7 % in DIC, 4 % of faint ones, no others. Not compared with others."""
 
 MAX_MASK_SIGMA = 0.025
-"""Expected error of the flow in the mask, sides of the window, from which on the dense encoder abstains."""
+"""Expected error of the flow in the mask, sides of the window, from which on the dense encoder abstains: on 7 % of
+random simulated cells, no others. Not compared with others."""
 
 EncoderT = TypeVar("EncoderT", SparseMotionEncoder, DenseMotionEncoder)
 

@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from napari_mosam.core.motion.history import CANDIDATES, CUE_WIDTH, N_FRAMES, N_POINTS, SIGHT_WIDTH
 
 LOG_VAR_RANGE = (-12.0, 3.0)
+"""Range of the log variances: standard deviations of .0025 to 4.5 diameters, no surer and no less sure; not
+measured."""
+
 MOST_LIKELY_SHIFT = 3.0
-"""Diameters; larger numbers in the input are cut there."""
+"""Diameters; larger numbers in the input are cut there. The shipped encoder was trained so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
