@@ -5,6 +5,9 @@ with its own random numbers. So long movies need not be held in memory: see :cla
 
 Drawing is plain numpy and scipy; `training/simulator.py` in the repository draws the same scenes by the batch in torch.
 Cells are opaque and lie at fixed depths, or share borders in a sheet, so that labels are the visible pixels.
+
+Constants that are 'a choice' make cells look like cells; they were not fitted to real movies. Movies that exist depend
+on them to the bit, so another value is a setting with the old one as its default.
 """
 
 from collections.abc import Callable

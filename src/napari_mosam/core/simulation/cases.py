@@ -13,7 +13,10 @@ from napari_mosam.core.simulation.scene import build_scene
 Floats = NDArray[np.float64]
 
 _BAR_WIDTH = 80
+"""Of the bar that hides cells, px: nearly three of their diameters, 28 px."""
+
 _LEAP_PX, _LEAP_REACH = 100.0, 105.0
+"""How far the stage leaps, and how far it may be from where it began, px; so cells stay in the frame."""
 
 
 def case(seed: int, changes: Mapping[str, Any], **settings: Any) -> SimulatedMovie:

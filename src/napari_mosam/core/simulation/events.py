@@ -9,9 +9,16 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _DYING_FRAMES = 3
+"""Frames over which a cell shrinks before it is gone; a choice."""
+
 _N_SPIKES = 5
+"""Processes that a cell may have at once; a choice."""
+
 _BUD_SIZES = (0.25, 0.8)
+"""Radius of a bud when it appears and when it leaves, as a share of its own; a choice."""
+
 _BUD_FRAMES = 12
+"""Frames over which a bud grows at most; a choice."""
 
 
 def alive(config: SimulationConfig, *, with_buds: bool) -> Bools:

@@ -16,9 +16,16 @@ Floats = NDArray[np.float64]
 Index = Any  # a frame or row, or an integer array of them that broadcasts against the directions
 
 LOBES = np.array([2, 3, 4, 5])
+"""Waves around an outline: one would move the cell; that there are no more than five is a choice."""
+
 _EDGE_BUMP = 0.3
+"""How far a cell that divides is drawn out along the line between its daughters, radii; a choice."""
+
 _SPIKE_WIDTH, _SPIKE_TIP = 0.11, 0.08
+"""Width of a process at its base and of its tip, rad; a choice."""
+
 _CIRCLE = np.linspace(0, 2 * np.pi, 256, endpoint=False)
+"""Directions over which the area of an outline is summed, rad: two degrees and less apart."""
 
 
 def outline(scene: "Scene", t: Index, row: Index, phi: Floats) -> Floats:

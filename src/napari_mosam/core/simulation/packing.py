@@ -7,8 +7,13 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _N_DISKS = 7
+"""Disks along a cell: those of a rod three times as long as wide lie a third of its width apart."""
+
 _GATHERING_ROUNDS, _PULL = 15, 0.08
+"""Steps in which cells are drawn together, and the share of the way to the middle in each; a choice."""
+
 _GAP = 0.98
+"""Share of the touching distance below which cells push each other: outlines may just meet; a choice."""
 
 
 class Chains:

@@ -21,6 +21,8 @@ BACKGROUND = {
     "nomarski": 0.5,
     "brightfield": 0.6,
 }
+"""Grey value between cells, by modality, 0 to 1; a choice."""
+
 GRAIN = {
     "fluorescence": 0.03,
     "phase": 0.05,
@@ -31,12 +33,25 @@ GRAIN = {
     "nomarski": 0.02,
     "brightfield": 0.02,
 }
+"""Strength of what lies between cells, by modality; a choice."""
+
 OCCLUDER = {"fluorescence": -0.1, "phase": -0.5}
+"""What an opaque object shows, in units of the contrast, by modality; 0 in the others."""
+
 SKIRT = {"fluorescence": 0.12, "phase": 0.75}
+"""How bright a cell shines just beyond its outline (scattered light, the halo), in units of the contrast, by modality;
+later modalities have an optics of their own."""
+
 _SKIRT_WIDTH = {"fluorescence": 0.2, "phase": 0.1, "dic": 0.03}
+"""How far that reaches until it is down to a third, object diameters; a choice."""
+
 OPTICAL = ("cytoplasm", "membrane", "zernike", "nomarski", "brightfield")
+
 VIGNETTE = 0.12
+"""Loss of light towards the corners of every frame; a choice."""
+
 LINE_BLUR = 0.6
+"""Standard deviation, px, with which seams are blurred at least: no optics draw a line of single pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

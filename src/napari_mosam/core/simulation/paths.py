@@ -12,9 +12,17 @@ from napari_mosam.core.simulation.packing import Chains
 Floats = NDArray[np.float64]
 
 _CANDIDATES = 30
+"""Places that are drawn for each cell of a first frame, of which the best is taken; a choice."""
+
 _COHESION = 0.02
+"""Share of the way to the middle of the cluster that touching cells go per frame; a choice."""
+
 _SPACING = 0.97
+"""Share of the sum of two radii from which on cells push each other: they touch."""
+
 _BUD_DEPTHS = (0.92, 0.7)
+"""How far out the middle of a bud lies: shares of its mother's radius and of its own, which add up; so she covers a
+part of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

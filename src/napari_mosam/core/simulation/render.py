@@ -13,6 +13,7 @@ Rows = NDArray[np.uint16]
 Slices = tuple[slice, slice]
 
 _CAMERA_RANGE = {"uint16": 4095, "uint8": 255}
+"""Largest grey value by type of pixel: cameras of 12 and 8 bits."""
 
 
 # --- geometry -------------------------------------------------------------------------------------------------------

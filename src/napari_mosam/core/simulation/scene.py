@@ -15,7 +15,11 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _DAUGHTER_SIZE = 0.75
+"""Radius of a daughter as a share of her mother's; .71 has half her area."""
+
 _ROUNDING_FRAMES = 3
+"""Frames over which a mother rounds up before she divides; a choice."""
+
 _ASPECTS: dict[str, tuple[float, float]] = {
     "round": (1.0, 1.0),
     "ellipse": (1.2, 1.7),
@@ -24,10 +28,19 @@ _ASPECTS: dict[str, tuple[float, float]] = {
     "amoeboid": (1.0, 1.8),
     "yeast": (1.0, 1.25),
 }
+"""Length over width of cells, from and to, by shape; a choice."""
+
 _WOBBLE: dict[str, float] = {"round": 0.0, "ellipse": 0.25, "lobed": 1.0, "rod": 0.0, "amoeboid": 2.5, "yeast": 0.0}
+"""How much of the deformation that is asked for a shape shows, by shape; a choice."""
+
 _AMOEBOID_HASTE = 2.5
+"""How much faster the outline of an amoeboid cell changes; a choice."""
+
 _BUD_SIZE = 0.95
+"""Radius of a daughter that budded as a share of her mother's; a choice."""
+
 _LOBE_WEIGHTS = np.array([0.6, 1.0, 0.55, 0.35])
+"""Depth of the waves of `LOBES`, the deepest as 1; a choice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

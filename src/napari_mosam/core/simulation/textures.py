@@ -16,11 +16,23 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
 TILE = 64
+"""Pixels of a side of a cell's texture: one to a pixel of a cell of 50 px."""
+
 TILE_REACH = 1.25
+"""Half the side of that square, radii: outlines bulge beyond the unit disk."""
+
 GRAIN_SIZES = (4.5, 1.8)
+"""Size of the coarse and of the fine grain, pixels of a tile; a choice."""
+
 GRANULE_SIZES = (1.0, 2.2)
+"""Granules are the difference of noise smoothed by the one and by the other, pixels of a tile; a choice."""
+
 _N_SPOTS, _N_DROPLETS = 4, 14
+"""Nucleoli and vesicles of a cell at most; a choice."""
+
 _NOWHERE = (0.0, 9.0, 0.1)
+"""Direction, distance and size of a nucleolus that a cell lacks: nine radii away."""
+
 _PLAIN = ("fluorescence", "phase", "dic")
 
 
