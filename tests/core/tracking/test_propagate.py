@@ -270,6 +270,14 @@ def test_two_objects_never_share_one_cell():
         assert sum(o.area for o in result.objects) == pytest.approx((labels[1] > 0).sum(), rel=0.15)
 
 
+@pytest.mark.parametrize(("most_iou", "kept"), [(0.5, [True, False]), (1.0, [True, True])])
+def test_how_much_two_masks_may_overlap_before_they_are_one_is_a_setting(most_iou, kept):
+    images, labels = disks([[(48, 30), (48, 66)]] + [[(48, 48), None]] * 3, radius=9)
+    config = EngineConfig(motion=MotionConfig.off(), life=LifecycleConfig.off(), duplicate_iou=most_iou)
+    results = follow(images, masks(labels), FakeSegmenter(reach=0.4), config=config)
+    assert [bool(o.area) for o in results[-1].objects] == kept
+
+
 # ---- prompts on several frames
 
 

@@ -322,7 +322,7 @@ def find_limits(samples: Sequence[FrameSample]) -> GreyLimits:
 
 
 BINS = 2**16
-"""Of the histogram of all pixels."""
+"""Of the histogram of all pixels: as many as 16 bits have grey values."""
 
 
 def exact_limits(samples: Sequence[FrameSample], read: Callable[[], Iterable[FrameSample]]) -> GreyLimits:

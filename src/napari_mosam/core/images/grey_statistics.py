@@ -14,13 +14,15 @@ PERCENTILES = (0.5, 99.8)
 """Limits of a movie in which everything takes part; what the models were trained and measured between."""
 
 BLOCKS, BLOCK_PX = 8, 8
-"""The background of a pixel is the median of its block: an eighth of the frame's sides, and at least so many pixels."""
+"""The background of a pixel is the median of its block: an eighth of the frame's sides, and at least so many pixels.
+The limits as a whole were measured (docs/benchmarks.md), this number was not."""
 
 SIGNAL_NOISE, SIGNAL_TEXTURE = 4.0, 4.0
-"""How far a pixel of a cell is from its background: standard deviations of the noise, and of the background itself."""
+"""How far a pixel of a cell is from its background: standard deviations of the noise, and of the background itself;
+not measured by themselves."""
 
 LEVEL = 0.1
-"""Largest part of the largest difference of neighbours that can be half a grey level."""
+"""Largest part of the largest difference of neighbours that can be half a grey level; not measured by itself."""
 
 REACH = 10.0
 """A value is an outlier when it lies farther beyond the middle 90 % than that many upper quartiles of the signal.
@@ -29,13 +31,14 @@ The 99.8 percentile of the clean movies at hand lies up to 4.3 beyond (branched 
 """
 
 OUTLIERS = 0.02
-"""Part of the pixels that outliers may be; what takes more of a frame are cells."""
+"""Part of the pixels that outliers may be; what takes more of a frame are cells. Not measured by itself."""
 
 ROUNDS = 2
-"""Outliers are part of what they are measured by, the less of it the more often that is done."""
+"""Outliers are part of what they are measured by, the less of it the more often that is done; more were not
+compared."""
 
 SPIKE = 1e-3
-"""Part of the pixels that saturation takes at least."""
+"""Part of the pixels that saturation takes at least; not measured by itself."""
 
 FEW, CLEAR = 0.05, 2.0
 """Part of the bright pixels that may lie above the upper limit where they are few, and how many times the least that
@@ -45,7 +48,7 @@ A nucleus on 0.13 % of the field: J 0.52 between the usual percentiles, 0.94 so.
 """
 
 RARE, SAID = 1e-4, 5e-4
-"""Part of the pixels that is too small to be cells, and that is worth a word."""
+"""Part of the pixels that is too small to be cells, and that is worth a word; not measured by themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
