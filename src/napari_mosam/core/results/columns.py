@@ -18,7 +18,7 @@ STATES = (None, ObjectState.PRESENT, ObjectState.LOST, ObjectState.ENDED)
 """By code; 0 where an object was not followed."""
 
 MAX_READS = 10
-"""Memory frames kept of what was read, the nearest first."""
+"""Memory frames kept of what was read, the nearest first: four prompted and six tracked ones are read by default."""
 
 TABLE = ("predicted_iou", "object_score", "area", "consistency", "disagreement", "division", "state")
 PLAIN = (

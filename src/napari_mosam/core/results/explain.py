@@ -27,7 +27,9 @@ _LEFT = {"state", "from", "motion (dy, dx)", "decoded", "memory read"}
 STATE_COLORS = {ObjectState.PRESENT: "#009e73", ObjectState.LOST: "#e69f00", ObjectState.ENDED: "#7f7f7f"}
 CUE_COLORS = dict(zip(CUES, ("#56b4e9", "#0072b2", "#cc79a7", "#d55e00", "#f0e442", "#009e73"), strict=True))
 _INK, _SECOND, _WARNING = "#0072b2", "#e69f00", "#d55e00"
+
 _PANELS = {"state": 0.35, "quality": 1.6, "score": 1.0, "area": 1.0, "motion": 1.0, "memory": 1.9}
+"""Heights of the panels of the plot, by their names, as shares of a plain one; by eye."""
 
 
 def timeline_text(timeline: Timeline) -> str:

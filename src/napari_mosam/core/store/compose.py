@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from napari_mosam.core.masks.region import Region
 
 CONFIDENCE_MAX = 255
+"""A confidence of 1, as it is stored in a byte."""
 
 CONTRADICTION = 0.5
-"""Disagreement from which on two masks are taken for different things."""
+"""Disagreement from which on two masks are taken for different things; not measured."""
 
 
 def merge_directions(

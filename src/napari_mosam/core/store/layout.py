@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.prompts.collection import Prompts
 
 LOCK_CHUNK = (64, 64)
+"""Frames and objects of a chunk of the array of locks; not measured."""
 
 
 def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:

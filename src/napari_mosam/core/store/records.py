@@ -42,7 +42,11 @@ if TYPE_CHECKING:
     from napari_mosam.core.masks.region import Region
 
 ROWS_PER_CHUNK = 64
+"""Frames of a chunk of the table: they are read at once for a timeline, and written again with each frame; not
+measured."""
+
 _FEWEST, _MOST = 16, 64
+"""Objects of a chunk, at least, so that there is room for more, and at most; not measured."""
 
 
 def as_stored(result: ObjectResult, device: "torch.device | str" = "cpu") -> FixedMask:

@@ -22,7 +22,8 @@ MAX_VECTORS = 50_000
 VECTORS_PER_FRAME = 4_000
 """Arrows drawn on a frame: more hide the image; not measured."""
 
-MIN_SHIFT = 0.2  # px; shorter vectors would be dots
+MIN_SHIFT = 0.2
+"""Px; shorter arrows would be dots. Not measured."""
 
 
 def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False) -> "Layer":
