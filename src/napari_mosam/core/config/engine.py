@@ -368,7 +368,7 @@ class EngineConfig:
             "object that continues its own keeps it; 1 leaves every overlap to the contest for pixels. Holds where "
             "objects compete."
         ),
-        Meta(label="Same mask (IoU)"),
+        Meta(label="Duplicate IoU"),
     ] = 0.5
 
     @classmethod
