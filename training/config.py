@@ -44,17 +44,22 @@ class StageConfig:
         Share of the run at which the stage ends, in (0, 1].
     clips, objects, frames : int
         Windows that are followed, objects in each, and frames of each.
+    sizes : tuple of int
+        Sides of the network's input, px, multiples of 32: each batch has one of them by chance; empty: that
+        of the network.
     """
 
     until: float = 1.0
     clips: int = 48
     objects: int = 3
     frames: int = 8
+    sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require(0 < self.until <= 1, "until", self.until, "above 0, to 1")
         for name in ("clips", "objects", "frames"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        require(all(s > 0 and s % 32 == 0 for s in self.sizes), "sizes", self.sizes, "multiples of 32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,9 @@ class DataConfig:
         Clips cut from each movie, around different objects.
     queue : int
         Batches prepared ahead, in a thread of their own; 0 prepares each when it is needed.
+    processes : int
+        Processes that draw them, on the CPU with one thread each, and as many batches ahead; 0 draws in that thread,
+        on the device of the run, and takes turns with its updates.
     """
 
     side: int = 256
@@ -83,12 +91,14 @@ class DataConfig:
     easy: bool = False
     per_movie: int = 1
     queue: int = 2
+    processes: int = 0
 
     def __post_init__(self) -> None:
         require(self.side >= 64, "side", self.side, "64 or more")
         _require_share(self, "stills")
         require(self.per_movie >= 1, "per_movie", self.per_movie, "1 or more")
-        require(self.queue >= 0, "queue", self.queue, "0 or more")
+        for name in ("queue", "processes"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +319,10 @@ class TrainingConfig:
     def stage_at(self, progress: float) -> StageConfig:
         """The stage at a share of the run, in [0, 1]."""
         return next((stage for stage in self.stages if progress < stage.until), self.stages[-1])
+
+    def sizes(self, own: int) -> tuple[int, ...]:
+        """All sides of the input that batches have, px; `own` is that of the network."""
+        return tuple(sorted({own, *(size for stage in self.stages for size in stage.sizes)}))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as nested dictionaries."""

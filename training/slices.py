@@ -25,7 +25,7 @@ HEADER = "slice"
 SAVE_S = 45.0
 """Seconds between two writes: what a killed slice loses at most, and one update."""
 
-FREE = {"optimiser": ("recompute", "log_every", "save_every"), "data": ("queue",)}
+FREE = {"optimiser": ("recompute", "log_every", "save_every"), "data": ("queue", "processes")}
 """Settings that change no number, and may differ from slice to slice."""
 
 RESERVE_S = 60.0

@@ -86,10 +86,10 @@ def test_a_gradient_that_is_not_finite_changes_nothing(tmp_path):
     run = Trainer(config, Broken(), Place(CPU, tmp_path))
     run.run(until=1)
     before = [value.clone() for value in states(run)]
-    run._update([run._batch(1)])
+    run._update([(1, run.drawing.batch(1, 0.0, CPU))])
     assert run.skipped == 1
     assert all(map(torch.equal, before, states(run)))
-    run._update([run._batch(2)])
+    run._update([(2, run.drawing.batch(2, 0.0, CPU))])
     assert not all(map(torch.equal, before, states(run)))
     assert all(torch.isfinite(value).all() for value in states(run))
 
@@ -98,7 +98,7 @@ def test_batches_of_an_update_are_averaged(tmp_path):
     run = trainer(tiny(2, accumulate=2), tmp_path)
     run.run(until=1)
     assert run.step == 1
-    assert run._batch(2)[0] == 2
+    assert run.object_frames == 2 * 2  # batches, clips; of one object and one frame
 
 
 def test_a_run_by_the_clock_ends_when_its_time_is_up(tmp_path):

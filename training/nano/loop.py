@@ -1,6 +1,5 @@
 """The training loop: batches in, better weights out; stops and resumes anywhere."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,17 +11,18 @@ from torch import Tensor
 
 from napari_mosam.core.model.build import load_weights
 from napari_mosam.core.model.device import choose_dtype
-from napari_mosam.core.model.sam2_parts import Sam2Parts
 from training.config import OptimiserConfig, TrainingConfig
-from training.data.clips import ClipBatch, cut_clips
+from training.data.clips import ClipBatch
 from training.data.movies import MovieSource
 from training.nano.average import RunningMean
 from training.nano.checkpoints import Checkpoint, CheckpointError
+from training.nano.drawing import Drawing, DrawingProcesses
 from training.nano.metrics_log import MetricsLog
 from training.nano.networks import description_of, new_network
 from training.nano.prefetcher import Prefetcher
 from training.nano.rollout import LossReport, Rollout
 from training.nano.schedule import Budget, average_decay, learning_rate
+from training.nano.working import WorkingNetworks, attention_for
 from training.recipes import CONFIGS
 from training.slices import SliceState, plain, read_slice
 
@@ -102,10 +102,11 @@ class Trainer:
         self.skipped = 0
         self.object_frames = 0
         self.n_slices = 1
-        self._source = source
         self._place = place
         self._clock = clock
-        self._parts = Sam2Parts(self.network, choose_dtype(place.device))
+        sizes = config.sizes(self.network.image_size)
+        self._working = WorkingNetworks(self.network, self.description, sizes, choose_dtype(place.device))
+        self.drawing = Drawing(config, source, self.network.image_size)
         self._optimiser = new_optimiser(self.network, config.optimiser)
         self._budget = Budget(config.optimiser.steps, config.optimiser.seconds)
         self._journal = MetricsLog(place.folder / LOG)
@@ -149,6 +150,7 @@ class Trainer:
         self._optimiser.load_state_dict(stored.optimiser)
         self.step, self.skipped, self.object_frames = stored.step, stored.skipped, stored.object_frames
         self._before, self._started = stored.elapsed, self._clock()
+        self._working.refresh()
 
     def slice_state(self, data: list[str]) -> SliceState:
         """How far the run is, for those who go on another day."""
@@ -180,6 +182,7 @@ class Trainer:
         stored = read_slice(weights)
         stored.check(self.config.to_dict(), data)
         load_weights(self.network, weights)
+        self._working.refresh()
         self.average.load(self.network.state_dict())
         self.step, self.skipped, self.object_frames = stored.updates, stored.skipped, stored.object_frames
         self.n_slices = stored.slices + 1
@@ -190,7 +193,8 @@ class Trainer:
     def run(self, until: int | None = None, keeper: "Keeper | None" = None) -> None:
         """Train until the budget is spent, for the first `until` updates of it, or as long as the keeper lets it."""
         keeper, settings = keeper or Checkpoints(), self.config.optimiser
-        ahead = Prefetcher(self._batch, self.step * settings.accumulate, self.config.data.queue)
+        batch_of, end_drawing = self._drawing()
+        ahead = Prefetcher(batch_of, self.step * settings.accumulate, self.config.data.queue)
         batches, self._started, self._before = iter(ahead), self._clock(), self.elapsed
         try:
             while self.progress < 1 and (until is None or self.step < until):
@@ -201,6 +205,7 @@ class Trainer:
                     break
         finally:
             ahead.stop()
+            end_drawing()
         self._write_line()
         keeper.save(self)
 
@@ -211,16 +216,18 @@ class Trainer:
         self._journal.report({"waited": self._clock() - begin})
         return found
 
-    @torch.no_grad()
-    def _batch(self, index: int) -> tuple[int, ClipBatch]:
-        """Batch `index` of the run, counted through all updates."""
+    def _drawing(self) -> tuple[Callable[[int], tuple[int, ClipBatch]], Callable[[], None]]:
+        """What makes the batch of an index, on this run's device, and what is to be called when no more are needed."""
+        device, n_processes = self._place.device, self.config.data.processes
+        if n_processes == 0:
+            return lambda k: (k, self.drawing.batch(k, self._progress_at(k), device)), lambda: None
+        processes = DrawingProcesses(self.drawing, n_processes, self._progress_at)
+        return lambda k: (k, processes.batch(k, device)), processes.close
+
+    def _progress_at(self, index: int) -> float:
+        """Share of the run that is done at the update of a batch; of a run limited by seconds, now."""
         step = index // self.config.optimiser.accumulate
-        stage = self.config.stage_at(self._budget.progress(step, self.elapsed if self._budget.seconds else 0.0))
-        seed, data = f"{self.config.seed}/{index}", self.config.data
-        n_movies = math.ceil(stage.clips / data.per_movie)
-        movies = self._source.movies(seed, n_movies, stage.frames, data.side, self._place.device)
-        movies = movies.repeated(data.per_movie, stage.clips)
-        return index, cut_clips(movies, stage, self.config.window, self.network.image_size, seed)
+        return self._budget.progress(step, self.elapsed if self._budget.seconds else 0.0)
 
     def _update(self, batches: list[tuple[int, ClipBatch]]) -> None:
         rate = learning_rate(self.step, self.progress, self.config.optimiser)
@@ -228,8 +235,11 @@ class Trainer:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
         for index, clip in batches:
-            judged = Rollout(self._parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
-            torch.autograd.backward(judged.losses.total / len(batches))
+            parts = self._working.parts(clip.images.shape[-1])
+            with attention_for(parts.device):
+                judged = Rollout(parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
+                torch.autograd.backward(judged.losses.total / len(batches))
+            self._working.collect()
             self._report(judged)
             self.object_frames += clip.n_rows * clip.n_frames
         self._apply(rate)
@@ -240,6 +250,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         if bool(torch.isfinite(norm)):
             self._optimiser.step()
+            self._working.refresh()
             self.average.update(self.network, average_decay(self.step, settings.average))
         else:
             self.skipped += 1

@@ -5,6 +5,7 @@ candidate with the best predicted IoU, let the objects compete, remember. Gradie
 """
 
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,7 @@ from training.nano.answers import as_prompt, best_of, replaced, rivals
 from training.nano.clip_memory import ClipMemory, MemoryRules
 from training.nano.losses import EntropyWeights, Losses, Target, decode_losses
 from training.nano.prompting import MotionPrompts, Prompted, corrected, first_prompts, motion_prompts
+from training.nano.working import attention_for
 from training.randomness import generator, happens, integers
 
 LATE_WEIGHT = 0.5
@@ -97,7 +99,12 @@ class Rollout:
         images = self._clip.images.flatten(0, 1)
         if not self._config.optimiser.recompute:
             return self._parts.encode_image(images)
-        top, *high = checkpoint(self._levels, images, use_reentrant=False)
+        top, *high = checkpoint(
+            self._levels,
+            images,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), attention_for(images.device)),
+        )
         return ImageFeatures(top, tuple(high))
 
     def _levels(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ no part.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,19 @@ def read_description(path: Path, image_size: int | None = None) -> Description:
         description = _read(path)
         _set_size(description, check_size(image_size or int(description["image_size"])))
     return {"binarize_mask_from_pts_for_mem_enc": True, **description}
+
+
+def at_size(description: Description, image_size: int) -> Description:
+    """The same network for inputs of another side, px; the one that is given stays as it is.
+
+    Raises
+    ------
+    ModelError
+        If the side is no multiple of 32.
+    """
+    changed = deepcopy(description)
+    _set_size(changed, check_size(image_size))
+    return changed
 
 
 def build_network(description: Description, name: str) -> "SAM2Base":

@@ -4,6 +4,7 @@ Both the engine's adapter and training drive the network through this module, so
 deployed. One call is one batch of the network; whether gradients are recorded is the caller's choice.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,9 @@ class Sam2Parts:
             )
         self.network: Any = network
         self.dtype = dtype
-        self.device: torch.device = next(network.parameters()).device
+        first = next(network.parameters())
+        self.device: torch.device = first.device
+        self._weights: torch.dtype = first.dtype
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
         self.image_positions, self._memory_positions = self._fixed_positions()
@@ -75,8 +78,8 @@ class Sam2Parts:
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """ImageFeatures of windows (B, S, S) with values in [0, 1]."""
         rgb = (images[:, None].to(self.device).expand(-1, 3, -1, -1) - self._mean) / self._std
-        with autocast(self.device, self.dtype):
-            levels = self.network.forward_image(rgb)["backbone_fpn"]
+        with self._precision():
+            levels = self.network.forward_image(rgb.to(self._weights))["backbone_fpn"]
         *high, top = levels[-self.network.num_feature_levels :]
         return ImageFeatures(top, tuple(high))
 
@@ -110,16 +113,17 @@ class Sam2Parts:
         """Candidate masks; see :meth:`Segmenter.decode_masks`."""
         encoder, decoder = self.network.sam_prompt_encoder, self.network.sam_mask_decoder
         given = points or self._no_points(len(features))
-        with autocast(self.device, self.dtype):
-            sparse, dense = encoder(points=(given.xy, given.labels), boxes=None, masks=mask_logits)
+        with self._precision():
+            masks = None if mask_logits is None else mask_logits.to(self._weights)
+            sparse, dense = encoder(points=(given.xy, given.labels), boxes=None, masks=masks)
             logits, ious, tokens, score = decoder(
-                image_embeddings=conditioned,
-                image_pe=encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
+                image_embeddings=conditioned.to(self._weights),
+                image_pe=encoder.get_dense_pe().to(self._weights),
+                sparse_prompt_embeddings=sparse.to(self._weights),
+                dense_prompt_embeddings=dense.to(self._weights),
                 multimask_output=multimask,
                 repeat_image=False,
-                high_res_features=list(features.high_res) or None,
+                high_res_features=[level.to(self._weights) for level in features.high_res] or None,
             )
         n_candidates = logits.shape[1]
         return MaskCandidates(
@@ -128,13 +132,13 @@ class Sam2Parts:
 
     def object_pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
         """Object pointers (B, C) of chosen tokens (B, C), replaced where the object is absent."""
-        with autocast(self.device, self.dtype):
-            pointers = self.network.obj_ptr_proj(tokens).float()
+        with self._precision():
+            pointers = self.network.obj_ptr_proj(tokens.to(self._weights)).float()
         return self.absent(pointers, object_score > 0)
 
     def mask_prompts(self, masks: Tensor) -> Tensor:
         """Binary masks (B, 1, S, S) as the decoder takes them, (B, 1, S/4, S/4)."""
-        prompts: Tensor = self.network.mask_downsample(masks)
+        prompts: Tensor = self.network.mask_downsample(masks.to(self._weights))
         return prompts
 
     def object_pointers_of_masks(self, features: ImageFeatures, masks: Tensor) -> Tensor:
@@ -148,11 +152,11 @@ class Sam2Parts:
         self, top: Tensor, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False
     ) -> Tensor:
         """Memory features (B, M, h, w) of mask logits (B, 1, S, S) on stride-16 features (B, C, h, w)."""
-        with autocast(self.device, self.dtype):
+        with self._precision():
             features, _ = self.network._encode_new_memory(
-                current_vision_feats=[top.flatten(2).permute(2, 0, 1)],
+                current_vision_feats=[top.to(self._weights).flatten(2).permute(2, 0, 1)],
                 feat_sizes=[tuple(top.shape[-2:])],
-                pred_masks_high_res=mask_logits,
+                pred_masks_high_res=mask_logits.to(self._weights),
                 object_score_logits=object_score[:, None],
                 is_mask_from_pts=from_points,
             )
@@ -187,7 +191,8 @@ class Sam2Parts:
             return tokens, torch.zeros_like(tokens)
         reach = max(1, min(n_frames, network.max_obj_ptrs_in_encoder) - 1)
         width = network.hidden_dim if network.proj_tpos_enc_in_obj_ptrs else network.mem_dim
-        codes = network.obj_ptr_tpos_proj(get_1d_sine_pe(memory.distances.flatten() / reach, dim=width))
+        ages = get_1d_sine_pe(memory.distances.flatten() / reach, dim=width)
+        codes = network.obj_ptr_tpos_proj(ages.to(self._weights))
         return tokens, codes.view(n, n_pointers, network.mem_dim).repeat_interleave(per_pointer, 1)
 
     def _attend_to(
@@ -196,17 +201,21 @@ class Sam2Parts:
         """All tokens (B, tokens, channels); without a bias this is sam2's own call."""
         attention = self.network.memory_attention
         here = self.image_positions.transpose(0, 1).expand(len(image), -1, -1)
-        with autocast(self.device, self.dtype):
+        with self._precision():
             if bias is not None:
                 return attend_with_bias(attention, image, here, memory, positions, n_pointers, bias)
             attended = attention(
-                curr=image.transpose(0, 1),
-                curr_pos=here.transpose(0, 1),
-                memory=memory.transpose(0, 1),
-                memory_pos=positions.transpose(0, 1),
+                curr=image.to(self._weights).transpose(0, 1),
+                curr_pos=here.to(self._weights).transpose(0, 1),
+                memory=memory.to(self._weights).transpose(0, 1),
+                memory_pos=positions.to(self._weights).transpose(0, 1),
                 num_obj_ptr_tokens=n_pointers,
             )
         return torch.as_tensor(attended).transpose(0, 1)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Weights in bfloat16 need no autocast: everything that meets them is cast once, here."""
+        return autocast(self.device, self.dtype) if self._weights == torch.float32 else nullcontext()
 
     def _no_points(self, n: int) -> PointPrompts:
         xy = torch.zeros(n, 1, 2, device=self.device)
