@@ -39,6 +39,7 @@ from benchmarks.stock import WHOLE_FRAME, Logits, Pair, engine_masks, prompt_sto
 from napari_mosam.core.api import segment
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.model.compute import usable_cores
 from napari_mosam.core.model.configs import build_from_yaml
 from napari_mosam.core.model.device import autocast, choose_device, choose_dtype
 from napari_mosam.core.model.registry import load_model, model_info
@@ -401,6 +402,7 @@ class Training:
 def training(bench: Bench, given: Training) -> None:
     """Train for some minutes; once more with recomputed activations if memory does not suffice."""
     config = read_config(CONFIGS / f"{given.recipe}.toml")
+    config = replace(config, data=replace(config.data, processes=drawing_processes()))
     if given.steps is not None:
         config = replace(config, optimiser=replace(config.optimiser, steps=given.steps, seconds=0.0))
     if given.clips is not None:
@@ -413,6 +415,12 @@ def training(bench: Bench, given: Training) -> None:
         bench.write("training", found)
         if "OutOfMemoryError" not in found.get("error", ""):
             return
+
+
+def drawing_processes() -> int:
+    """Processes that draw movies: all processors but two, where there are many."""
+    spare = usable_cores() - 2
+    return spare if spare > 1 else 0
 
 
 def trained(bench: Bench, config: Any, given: Training) -> dict[str, Any]:

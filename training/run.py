@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--no-stills", action="store_true", help="simulated movies only")
     options.add_argument("--device", default="auto", help="cuda, mps or cpu")
     options.add_argument("--clips", type=int, help="at most so many clips per batch, for small machines")
+    options.add_argument("--processes", type=int, help="so many processes draw movies, instead of the recipe's number")
     return options
 
 
@@ -55,7 +56,8 @@ def adjusted(config: TrainingConfig, given: argparse.Namespace) -> TrainingConfi
     stages = config.stages
     if given.clips is not None:
         stages = tuple(replace(stage, clips=min(stage.clips, given.clips)) for stage in stages)
-    return replace(config, optimiser=optimiser, stages=stages)
+    data = config.data if given.processes is None else replace(config.data, processes=given.processes)
+    return replace(config, optimiser=optimiser, stages=stages, data=data)
 
 
 def train(
