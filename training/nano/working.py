@@ -1,11 +1,12 @@
 """The network as it computes: at several input sizes, in the precision of the device, with one set of weights."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from napari_mosam.core.model.configs import Description, at_size, build_network
@@ -75,8 +76,13 @@ class WrittenOutAttention(TorchFunctionMode):
 
 
 def attention_for(device: torch.device) -> AbstractContextManager[object]:
-    """The context in which gradients through attention are cheapest on a device."""
-    return WrittenOutAttention() if device.type == "cpu" else nullcontext()
+    """The context in which gradients through attention are cheapest on a device.
+
+    On a GPU that is not cuDNN's attention: it plans anew for every shape, and batches have many.
+    """
+    if device.type == "cpu":
+        return WrittenOutAttention()
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
