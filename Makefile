@@ -44,8 +44,8 @@ test-kill: setup  ## stop and kill the command at many moments, some minutes
 coverage: setup display  ## run the tests and draw which lines and branches they reach, into coverage/
 	@$(XVFB) $(BIN)/python -m pytest --cov=napari_mosam --cov-branch --cov-report=term:skip-covered --cov-report=html:coverage $(PYTEST_ARGS)
 
-train: setup  ## train nano by its recipe on one GPU (RECIPE=pico, TRAIN_ARGS="--resume"); results in ./trained
-	@$(BIN)/python -m training.run $(RECIPE) --out trained/$(RECIPE) $(TRAIN_ARGS)
+train: setup  ## train by a recipe, at lowest priority (RECIPE=pico SECONDS=7200 TRAIN_ARGS="--resume"); results in ./trained
+	@nice -n 19 $(BIN)/python -m training.run $(RECIPE) --out trained/$(RECIPE) $(if $(SECONDS),--seconds $(SECONDS)) $(TRAIN_ARGS)
 
 train-smoke: setup  ## train a small network on the CPU and try it in the engine: does training work?
 	@$(BIN)/python -m training.smoke

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
-from napari_mosam.core.model.device import choose_device
+from napari_mosam.core.model.device import choose_device, choose_dtype
 from training.config import TrainingConfig
 from training.data.movies import source_of
 from training.data.stills import SOURCES, stills_folder
 from training.nano.loop import Place, Trainer
+from training.nano.networks import description_of
+from training.nano.validation import Validation
 from training.pack import Packed, pack
 from training.recipes import CONFIGS, read_config
 from training.slices import Slice
@@ -119,7 +121,10 @@ def new_trainer(config: TrainingConfig, stills: Path | None, place: Place) -> Tr
     """A run at its start."""
     if place.device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-    return Trainer(config, source_of(config.data, stills), place)
+    description, dtype = description_of(config.model, place.recipes), choose_dtype(place.device)
+    held_out = source_of(config.data, stills, "test")
+    validation = Validation.of(config, held_out, description, place.device, dtype)
+    return Trainer(config, source_of(config.data, stills), place, validation)
 
 
 def packed(trainer: Trainer, folder: Path, with_stills: bool) -> Packed:

@@ -107,8 +107,13 @@ def test_two_slices_have_the_schedule_and_the_batches_of_one_run(two_slices, tmp
     assert len(set(seen_whole.seeds)) == 2 * HALF
     lines = [line for folder in folders for line in read_journal(folder / LOG)]
     expected = read_journal(tmp_path / LOG)
-    for name in ("step", "progress", "rate"):
+    for name in ("step", "progress"):
         assert [line[name] for line in lines] == [line[name] for line in expected]
+    early, late = ([line["rate"] for line in some if line["step"] > HALF] for some in (lines, expected))
+    assert [line["rate"] for line in lines if line["step"] <= HALF] == [
+        line["rate"] for line in expected if line["step"] <= HALF
+    ]
+    assert early[0] < late[0], "the optimiser of a slice is fresh, and warms up"
     assert (second.step, second.object_frames) == (whole.step, whole.object_frames)
     assert first.object_frames == HALF * 2 * 1 * 1
     assert second.object_frames == first.object_frames + HALF * 2 * 2 * 3

@@ -112,12 +112,11 @@ class Mixed:
         return MovieBatch.join([s.movies(seed, k, n_frames, side, device) for s, k in counts if k])
 
 
-def source_of(config: DataConfig, stills: Path | None) -> MovieSource:
-    """Simulated movies, mixed with those made from the training part of the stills in a folder, if there is one."""
+def source_of(config: DataConfig, stills: Path | None, part: str = "train") -> MovieSource:
+    """Simulated movies, mixed with those made from one part of the stills in a folder, if there is one."""
     from training.data.pseudo import PseudoMovies
     from training.data.stills import load_stills
 
     simulated = EasyMovies() if config.easy else SimulatedMovies(config.kinds)
-    if stills is None or config.stills == 0:
-        return simulated
-    return Mixed(simulated, PseudoMovies(load_stills(stills, "train")), config.stills)
+    real = load_stills(stills, part) if stills is not None and config.stills > 0 else []
+    return Mixed(simulated, PseudoMovies(real), config.stills) if real else simulated

@@ -34,6 +34,8 @@ class Checkpoint:
         The recipe, as plain types.
     object_frames : int
         Objects seen, counted on every frame of every batch.
+    fresh_since : int
+        Updates before the optimiser began afresh.
     """
 
     step: int
@@ -44,6 +46,7 @@ class Checkpoint:
     optimiser: dict[str, Any]
     settings: dict[str, Any]
     object_frames: int = 0
+    fresh_since: int = 0
 
     def save(self, path: Path) -> None:
         """Write to a file that is whole at any time, however the process ends."""

@@ -39,7 +39,6 @@ class Drawing:
     source: MovieSource
     image_size: int
 
-    @torch.no_grad()
     def batch(self, index: int, progress: float, device: torch.device) -> ClipBatch:
         """Batch `index` of the run, counted through all updates.
 
@@ -51,9 +50,12 @@ class Drawing:
         device : torch.device
             Where it is drawn, and lies.
         """
-        stage, data = self.config.stage_at(progress), self.config.data
-        seed = f"{self.config.seed}/{index}"
-        n_movies = math.ceil(stage.clips / data.per_movie)
+        return self.batch_of(f"{self.config.seed}/{index}", self.config.stage_at(progress), device)
+
+    @torch.no_grad()
+    def batch_of(self, seed: str, stage: StageConfig, device: torch.device) -> ClipBatch:
+        """A batch as it is in some stage, a function of the seed."""
+        data, n_movies = self.config.data, math.ceil(stage.clips / self.config.data.per_movie)
         movies = self.source.movies(seed, n_movies, stage.frames, data.side, device)
         movies = movies.repeated(data.per_movie, stage.clips)
         return cut_clips(movies, stage, self.config.window, self._size(stage, seed), seed)

@@ -22,13 +22,19 @@ from training.nano.networks import description_of, new_network
 from training.nano.prefetcher import Prefetcher
 from training.nano.rollout import LossReport, Rollout
 from training.nano.schedule import Budget, average_decay, learning_rate
-from training.nano.working import WorkingNetworks, attention_for
+from training.nano.validation import Validation
+from training.nano.working import WorkingNetworks
 from training.recipes import CONFIGS
 from training.slices import SliceState, plain, read_slice
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 BETAS = (0.9, 0.98)
+SAVE_S = 600.0
+"""Seconds of work that a machine that is switched off may lose at most, and one update."""
+
+LINE_S = 60.0
+"""Seconds between two lines of the log, or fewer where the recipe says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +68,22 @@ class Keeper(Protocol):
 
 
 class Checkpoints:
-    """Whole checkpoints every few updates, as the recipe says."""
+    """Whole checkpoints every few updates, as the recipe says, and every ten minutes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._written = clock()
 
     def goes_on(self, trainer: "Trainer") -> bool:
         """See :class:`Keeper`."""
-        if trainer.step % trainer.config.optimiser.save_every == 0:
+        is_due = self._clock() - self._written >= SAVE_S
+        if is_due or trainer.step % trainer.config.optimiser.save_every == 0:
             self.save(trainer)
         return True
 
     def save(self, trainer: "Trainer") -> Path:
         """See :class:`Keeper`."""
+        self._written = self._clock()
         return trainer.save()
 
 
@@ -86,12 +98,19 @@ class Trainer:
     config : TrainingConfig
     source : MovieSource
     place : Place
+    validation : Validation, optional
+        Clips that the weights are tried on once a minute.
     clock : callable
         Seconds; only differences count.
     """
 
     def __init__(
-        self, config: TrainingConfig, source: MovieSource, place: Place, clock: Callable[[], float] = time.monotonic
+        self,
+        config: TrainingConfig,
+        source: MovieSource,
+        place: Place,
+        validation: Validation | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         place.folder.mkdir(parents=True, exist_ok=True)
         self.config = config
@@ -103,6 +122,7 @@ class Trainer:
         self.object_frames = 0
         self.n_slices = 1
         self._place = place
+        self._validation = validation
         self._clock = clock
         sizes = config.sizes(self.network.image_size)
         self._working = WorkingNetworks(self.network, self.description, sizes, choose_dtype(place.device))
@@ -111,7 +131,8 @@ class Trainer:
         self._budget = Budget(config.optimiser.steps, config.optimiser.seconds)
         self._journal = MetricsLog(place.folder / LOG)
         self._before = 0.0
-        self._started = clock()
+        self._started = self._minute_began = clock()
+        self._fresh_since = 0
 
     # ---- state
 
@@ -131,7 +152,8 @@ class Trainer:
         network, average = self.network.state_dict(), self.average.state
         optimiser, settings = self._optimiser.state_dict(), self.config.to_dict()
         n_seen = self.object_frames
-        Checkpoint(self.step, self.elapsed, self.skipped, network, average, optimiser, settings, n_seen).save(path)
+        done = (self.step, self.elapsed, self.skipped)
+        Checkpoint(*done, network, average, optimiser, settings, n_seen, self._fresh_since).save(path)
         return path
 
     def resume(self) -> None:
@@ -149,13 +171,15 @@ class Trainer:
         self.average.load(stored.average)
         self._optimiser.load_state_dict(stored.optimiser)
         self.step, self.skipped, self.object_frames = stored.step, stored.skipped, stored.object_frames
+        self._fresh_since = stored.fresh_since
         self._before, self._started = stored.elapsed, self._clock()
         self._working.refresh()
 
     def slice_state(self, data: list[str]) -> SliceState:
         """How far the run is, for those who go on another day."""
         settings = self.config.optimiser
-        rate = learning_rate(max(0, self.step - 1), self._budget.progress(max(0, self.step - 1), 0.0), settings)
+        last = max(self._fresh_since, self.step - 1)
+        rate = learning_rate(last - self._fresh_since, self._budget.progress(last, 0.0), settings)
         return SliceState(
             settings=plain(self.config.to_dict()),
             data=data,
@@ -170,7 +194,7 @@ class Trainer:
         )
 
     def resume_from(self, weights: Path, data: list[str]) -> None:
-        """Go on from what a slice left, with a fresh optimiser.
+        """Go on from what a slice left, with a fresh optimiser, and so with another warm-up.
 
         Raises
         ------
@@ -185,7 +209,7 @@ class Trainer:
         self._working.refresh()
         self.average.load(self.network.state_dict())
         self.step, self.skipped, self.object_frames = stored.updates, stored.skipped, stored.object_frames
-        self.n_slices = stored.slices + 1
+        self.n_slices, self._fresh_since = stored.slices + 1, stored.updates
         self._before, self._started = stored.seconds, self._clock()
 
     # ---- work
@@ -199,7 +223,7 @@ class Trainer:
         try:
             while self.progress < 1 and (until is None or self.step < until):
                 self._update(self._awaited(batches))
-                if self.step % settings.log_every == 0:
+                if self._line_is_due():
                     self._write_line()
                 if not keeper.goes_on(self):
                     break
@@ -230,15 +254,14 @@ class Trainer:
         return self._budget.progress(step, self.elapsed if self._budget.seconds else 0.0)
 
     def _update(self, batches: list[tuple[int, ClipBatch]]) -> None:
-        rate = learning_rate(self.step, self.progress, self.config.optimiser)
+        rate = learning_rate(self.step - self._fresh_since, self.progress, self.config.optimiser)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
         for index, clip in batches:
             parts = self._working.parts(clip.images.shape[-1])
-            with attention_for(parts.device):
-                judged = Rollout(parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
-                torch.autograd.backward(judged.losses.total / len(batches))
+            judged = Rollout(parts, self.config, clip, self.progress, f"{self.config.seed}/{index}").run()
+            torch.autograd.backward(judged.losses.total / len(batches))
             self._working.collect()
             self._report(judged)
             self.object_frames += clip.n_rows * clip.n_frames
@@ -262,11 +285,18 @@ class Trainer:
         named: dict[str, Tensor] = {"loss": losses.total, "mask": losses.mask, "iou": losses.iou, "score": losses.score}
         self._journal.report({name: float(value.detach()) for name, value in named.items()} | judged.measures)
 
+    def _line_is_due(self) -> bool:
+        return self.step % self.config.optimiser.log_every == 0 or self._clock() - self._minute_began >= LINE_S
+
     def _write_line(self) -> None:
+        """A line of what happened since the last one; once a minute with what the mean weights are worth."""
         if self._journal.is_empty:
             return
+        if self._validation is not None and self._clock() - self._minute_began >= LINE_S:
+            self._journal.report(self._validation.measure(self.average.state))
+            self._minute_began = self._clock()
         facts = {"seconds": round(self.elapsed, 1), "progress": round(self.progress, 4), "skipped": self.skipped}
-        self._journal.write(self.step, **facts)
+        self._journal.write(self.step, object_frames=self.object_frames, **facts)
 
 
 def new_optimiser(network: torch.nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:

@@ -72,10 +72,11 @@ class Rollout:
 
     def run(self) -> LossReport:
         """Loss over all frames; its graph is complete, so that one ``backward`` trains everything."""
-        frames = self._encoded()
-        last = self._prompted(self._features(frames, 0))
-        for t in range(1, self._clip.n_frames):
-            last = self._tracked(t, self._features(frames, t), last)
+        with attention_for(self._clip.images.device):
+            frames = self._encoded()
+            last = self._prompted(self._features(frames, 0))
+            for t in range(1, self._clip.n_frames):
+                last = self._tracked(t, self._features(frames, t), last)
         measures = {name: float(torch.cat(values).nanmean()) for name, values in self._measured.items()}
         return LossReport(self._losses * (1 / self._clip.n_frames), measures)
 
