@@ -212,3 +212,15 @@ def test_an_answer_to_motion_is_taken_where_it_is_better():
     assert mixed.predicted_iou.flatten().tolist() == pytest.approx([0.5, 0.5, 0.9])
     assert mixed.logits.flatten().tolist() == pytest.approx([0.5, 0.5, 0.9])
     assert mixed.object_score.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n_objects", [1, 2])
+def test_rows_that_round_a_batch_up_change_nothing(network, monkeypatch, n_objects):
+    """As on a GPU, whose batches are rounded up."""
+    movies = CoreMovies(touching_cells).movies(SEED, 3, 3, 128, torch.device("cpu"))
+    clip = cut_clips(movies, StageConfig(clips=3, objects=n_objects, frames=3), SMOKE.window, 64, SEED)
+    plain = rollout(network, clip, PromptConfig()).run()
+    monkeypatch.setattr("training.nano.rollout.rounding", lambda device: 16)
+    rounded = rollout(network, clip, PromptConfig()).run()
+    torch.testing.assert_close(rounded.losses.total, plain.losses.total)
+    assert rounded.measures == pytest.approx(plain.measures, nan_ok=True, abs=1e-4)

@@ -32,6 +32,11 @@ LATE_WEIGHT = 0.5
 """Weight of a corrected mask on a tracked frame, beside the masks of that frame."""
 
 
+ROUND_ROWS = 16
+"""A GPU decodes multiples of so many rows, the last row repeated: cuDNN plans anew for every shape, and groups of rows
+that are prompted in one way have all sizes."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LossReport:
     """Loss of a batch, and what is logged of it: means by name, NaN where nothing was to be measured."""
@@ -151,14 +156,14 @@ class Rollout:
     ) -> MaskCandidates:
         """The answer to points, corrected by further clicks."""
         share = len(masks) / self._clip.n_rows
-        decoded = self._parts.decode_masks(features, conditioned, points=group.points, multimask=group.multimask)
+        decoded = self._decoded(features, conditioned, points=group.points, multimask=group.multimask)
         self._judge(decoded, target, share)
         answer = best_of(decoded)
         self._measure(f"{group.kind}_iou", answer, masks, target)
         points = group.points
         for _ in range(int(integers(self._rng, (1,), 0, self._config.prompt.corrections + 1))):
             points = corrected(points, self._found(answer), masks, self._rng)
-            decoded = self._parts.decode_masks(
+            decoded = self._decoded(
                 features, conditioned, points=points, mask_logits=as_prompt(answer.logits), multimask=False
             )
             self._judge(decoded, target, share)
@@ -181,7 +186,7 @@ class Rollout:
         masks = self._clip.masks(t)
         target = Target.of(masks, self._first_area)
         conditioned = self._remembering(t, features)
-        decoded = self._parts.decode_masks(features, conditioned)
+        decoded = self._decoded(features, conditioned)
         self._judge(decoded, target, 1.0)
         answer = best_of(decoded)
         self._measure("first_tracked_iou" if t == 1 else "tracked_iou", answer, masks, target)
@@ -222,7 +227,7 @@ class Rollout:
 
     def _with_motion(self, prompts: MotionPrompts, features: ImageFeatures, conditioned: Tensor) -> MaskCandidates:
         rows = prompts.rows
-        return self._parts.decode_masks(_select(features, rows), conditioned[rows], mask_logits=prompts.mask_logits)
+        return self._decoded(_select(features, rows), conditioned[rows], mask_logits=prompts.mask_logits)
 
     def _corrected(
         self, features: ImageFeatures, conditioned: Tensor, answer: MaskCandidates, masks: Tensor, target: Target
@@ -230,7 +235,7 @@ class Rollout:
         """One click on what is wrong, with the logits so far."""
         points: PointPrompts = corrected(None, self._found(answer), masks, self._rng)
         logits = torch.where((answer.object_score > 0)[:, None, None, None], answer.logits, NO_OBJECT)
-        decoded = self._parts.decode_masks(features, conditioned, points=points, mask_logits=as_prompt(logits))
+        decoded = self._decoded(features, conditioned, points=points, mask_logits=as_prompt(logits))
         self._judge(decoded, target, LATE_WEIGHT)
         return best_of(decoded)
 
@@ -246,6 +251,29 @@ class Rollout:
         self._memory.remember(t, memory, pointers, (kept & (not dropped)).tolist())
 
     # ---- both
+
+    def _decoded(
+        self,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        *,
+        points: PointPrompts | None = None,
+        mask_logits: Tensor | None = None,
+        multimask: bool = True,
+    ) -> MaskCandidates:
+        """What the decoder answers; see :data:`ROUND_ROWS`."""
+        n = len(conditioned)
+        extra = -n % rounding(conditioned.device)
+        rows = torch.arange(n + extra, device=conditioned.device).clamp(max=n - 1)
+        if extra:
+            features, conditioned = _select(features, rows), conditioned[rows]
+            points = points and PointPrompts(points.xy[rows], points.labels[rows])
+            mask_logits = None if mask_logits is None else mask_logits[rows]
+        decoded = self._parts.decode_masks(
+            features, conditioned, points=points, mask_logits=mask_logits, multimask=multimask
+        )
+        columns = (getattr(decoded, name)[:n] for name in MaskCandidates.__slots__)
+        return MaskCandidates(*columns)
 
     def _written(self, features: ImageFeatures, answer: MaskCandidates, seen: Tensor, *, from_points: bool) -> Tensor:
         """Memory of masks, without the pixels that the other objects of a clip hold where they compete."""
@@ -265,6 +293,11 @@ class Rollout:
     def _measure(self, name: str, answer: MaskCandidates, masks: Tensor, target: Target) -> None:
         score = mask_iou(self._found(answer), masks)
         self._measured[name].append(torch.where(target.present, score, torch.nan))
+
+
+def rounding(device: torch.device) -> int:
+    """Rows of a batch of the decoder are a multiple of this."""
+    return 1 if device.type == "cpu" else ROUND_ROWS
 
 
 def _select(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
