@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from training.config import LossConfig
-from training.nano.losses import (
+from training.rollout.losses import (
     EntropyWeights,
     Target,
     balanced_entropy,

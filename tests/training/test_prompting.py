@@ -10,7 +10,8 @@ from tests.support.core_movies import CoreMovies
 from training.config import KINDS, PromptConfig, StageConfig, WindowConfig
 from training.data.clips import ClipBatch, cut_clips
 from training.data.masks import extents
-from training.nano.prompting import (
+from training.randomness import generator
+from training.rollout.prompting import (
     PROMPT_LOGIT,
     PromptTargets,
     box_points,
@@ -20,7 +21,6 @@ from training.nano.prompting import (
     motion_prompts,
     negative_click,
 )
-from training.randomness import generator
 
 from napari_mosam.core.masks.iou import mask_iou
 from napari_mosam.core.simulation import touching_cells

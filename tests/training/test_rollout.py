@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.support.core_movies import CoreMovies
 from training.config import KINDS, MemoryConfig, PromptConfig, StageConfig
 from training.data.clips import cut_clips
-from training.nano.answers import replaced, rivals
-from training.nano.clip_memory import ClipMemory, MemoryRules, reading
 from training.nano.networks import description_of, new_network
-from training.nano.rollout import Rollout
 from training.recipes import CONFIGS, read_config
+from training.rollout.answers import replaced, rivals
+from training.rollout.clip_memory import ClipMemory, MemoryRules, reading
+from training.rollout.rollout import Rollout
 
 from napari_mosam.core.config.engine import MemoryConfig as EngineMemory
 from napari_mosam.core.masks.overlap import upsample
@@ -105,7 +105,7 @@ def test_a_clip_gives_what_the_engine_gives(network, clip):
 
 def first_boxes(ours: Rollout) -> PointPrompts:
     """The boxes that the rollout draws, without decoding anything."""
-    from training.nano.prompting import first_prompts
+    from training.rollout.prompting import first_prompts
 
     (group,) = first_prompts(ours._clip, ours._config.prompt, ours._rng)
     assert group.rows.tolist() == list(range(ours._clip.n_rows))
@@ -220,7 +220,7 @@ def test_rows_that_round_a_batch_up_change_nothing(network, monkeypatch, n_objec
     movies = CoreMovies(touching_cells).movies(SEED, 3, 3, 128, torch.device("cpu"))
     clip = cut_clips(movies, StageConfig(clips=3, objects=n_objects, frames=3), SMOKE.window, 64, SEED)
     plain = rollout(network, clip, PromptConfig()).run()
-    monkeypatch.setattr("training.nano.rollout.rounding", lambda device: 16)
+    monkeypatch.setattr("training.rollout.rollout.rounding", lambda device: 16)
     rounded = rollout(network, clip, PromptConfig()).run()
     torch.testing.assert_close(rounded.losses.total, plain.losses.total)
     assert rounded.measures == pytest.approx(plain.measures, nan_ok=True, abs=1e-4)

@@ -20,11 +20,11 @@ from training.nano.drawing import Drawing, DrawingProcesses
 from training.nano.metrics_log import MetricsLog
 from training.nano.networks import description_of, new_network
 from training.nano.prefetcher import Prefetcher
-from training.nano.rollout import LossReport, Rollout
 from training.nano.schedule import Budget, average_decay, learning_rate
 from training.nano.validation import Validation
 from training.nano.working import WorkingNetworks
 from training.recipes import CONFIGS
+from training.rollout.rollout import LossReport, Rollout
 from training.slices import SliceState, plain, read_slice
 
 CHECKPOINT = "checkpoint.pt"

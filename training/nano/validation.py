@@ -13,7 +13,7 @@ from training.config import StageConfig, TrainingConfig
 from training.data.clips import ClipBatch
 from training.data.movies import MovieSource
 from training.nano.drawing import Drawing
-from training.nano.rollout import Rollout
+from training.rollout.rollout import Rollout
 
 SEED = "validation"
 """Of the movies and of all choices: no run has it, whose seeds are numbers."""

@@ -21,12 +21,12 @@ from napari_mosam.core.model.sam2_parts import Sam2Parts
 from napari_mosam.core.tracking.prompted_masks import MASK_LOGIT, sure_logits
 from training.config import TrainingConfig
 from training.data.clips import ClipBatch
-from training.nano.answers import as_prompt, best_of, replaced, rivals
-from training.nano.clip_memory import ClipMemory, MemoryRules
-from training.nano.losses import EntropyWeights, Losses, Target, decode_losses
-from training.nano.prompting import MotionPrompts, Prompted, corrected, first_prompts, motion_prompts
 from training.nano.working import attention_for
 from training.randomness import generator, happens, integers
+from training.rollout.answers import as_prompt, best_of, replaced, rivals
+from training.rollout.clip_memory import ClipMemory, MemoryRules
+from training.rollout.losses import EntropyWeights, Losses, Target, decode_losses
+from training.rollout.prompting import MotionPrompts, Prompted, corrected, first_prompts, motion_prompts
 
 LATE_WEIGHT = 0.5
 """Weight of a corrected mask on a tracked frame, beside the masks of that frame."""

@@ -1,0 +1,1 @@
+"""One pass over a batch of clips: prompts, decoding, memory and loss."""
