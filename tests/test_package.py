@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -133,3 +134,9 @@ def test_the_embedded_model_is_shipped():
     assert {"nano.safetensors", "nano.yaml", "nano.json"} <= {
         path.name for path in (PACKAGE / "core" / "model" / "weights").iterdir()
     }
+
+
+def test_paths_in_the_makefile_exist():
+    named = re.findall(r"\b(?:tests|tools|benchmarks|training)/[\w/]+\.\w+", (ROOT / "Makefile").read_text())
+    assert len(named) > 3
+    assert [path for path in named if not (ROOT / path).exists()] == []

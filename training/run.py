@@ -11,8 +11,8 @@ import torch
 
 from napari_mosam.core.model.device import choose_device, choose_dtype
 from training.config import TrainingConfig
-from training.data.movies import source_of
-from training.data.stills import SOURCES, stills_folder
+from training.data.movies import MovieSource, source_of
+from training.data.stills import SOURCES, StillsError, stills_folder
 from training.nano.loop import Place, Trainer
 from training.nano.networks import description_of
 from training.nano.validation import Validation
@@ -122,9 +122,16 @@ def new_trainer(config: TrainingConfig, stills: Path | None, place: Place) -> Tr
     if place.device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     description, dtype = description_of(config.model, place.recipes), choose_dtype(place.device)
-    held_out = source_of(config.data, stills, "test")
-    validation = Validation.of(config, held_out, description, place.device, dtype)
+    validation = Validation.of(config, held_out(config, stills), description, place.device, dtype)
     return Trainer(config, source_of(config.data, stills), place, validation)
+
+
+def held_out(config: TrainingConfig, stills: Path | None) -> MovieSource:
+    """Movies that are not trained on; simulated ones where only the training part of the stills is at hand."""
+    try:
+        return source_of(config.data, stills, "test")
+    except StillsError:
+        return source_of(config.data, None)
 
 
 def packed(trainer: Trainer, folder: Path, with_stills: bool) -> Packed:

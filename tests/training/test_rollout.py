@@ -224,3 +224,10 @@ def test_rows_that_round_a_batch_up_change_nothing(network, monkeypatch, n_objec
     rounded = rollout(network, clip, PromptConfig()).run()
     torch.testing.assert_close(rounded.losses.total, plain.losses.total)
     assert rounded.measures == pytest.approx(plain.measures, nan_ok=True, abs=1e-4)
+
+
+def test_images_encoded_in_parts_are_those_encoded_at_once(network, clip, monkeypatch):
+    plain = rollout(network, clip).run()
+    monkeypatch.setattr("training.rollout.rollout.MOST_IMAGES", 3)
+    in_parts = rollout(network, clip).run()
+    torch.testing.assert_close(in_parts.losses.total, plain.losses.total)

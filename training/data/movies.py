@@ -118,5 +118,6 @@ def source_of(config: DataConfig, stills: Path | None, part: str = "train") -> M
     from training.data.stills import load_stills
 
     simulated = EasyMovies() if config.easy else SimulatedMovies(config.kinds)
-    real = load_stills(stills, part) if stills is not None and config.stills > 0 else []
-    return Mixed(simulated, PseudoMovies(real), config.stills) if real else simulated
+    if stills is None or config.stills == 0:
+        return simulated
+    return Mixed(simulated, PseudoMovies(load_stills(stills, part)), config.stills)

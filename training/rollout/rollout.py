@@ -37,6 +37,11 @@ ROUND_ROWS = 16
 that are prompted in one way have all sizes."""
 
 
+MOST_IMAGES = 512
+"""Images that are encoded at once: of 1024 images of 256 px the first stage attends in 65,536 windows, one more than a
+GPU's kernels take."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LossReport:
     """Loss of a batch, and what is logged of it: means by name, NaN where nothing was to be measured."""
@@ -102,16 +107,20 @@ class Rollout:
     # ---- features
 
     def _encoded(self) -> ImageFeatures:
-        images = self._clip.images.flatten(0, 1)
+        parts = [self._encoded_part(images) for images in self._clip.images.flatten(0, 1).split(MOST_IMAGES)]
+        top, *high = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+        return ImageFeatures(top, tuple(high))
+
+    def _encoded_part(self, images: Tensor) -> tuple[Tensor, ...]:
         if not self._config.optimiser.recompute:
-            return self._parts.encode_image(images)
-        top, *high = checkpoint(
+            return self._levels(images)
+        levels: tuple[Tensor, ...] = checkpoint(
             self._levels,
             images,
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), attention_for(images.device)),
         )
-        return ImageFeatures(top, tuple(high))
+        return levels
 
     def _levels(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self._parts.encode_image(images)
