@@ -159,7 +159,7 @@ def light(scenes: Sequence[Scene], signal: Tensor, rows: Tensor) -> Tensor:
     bleach = (1 - _per_movie(scenes, [c.bleaching for c in configs], signal)) ** times
     grounds = [paint.BACKGROUND[modality] if c.background is None else c.background for c in configs]
     stage = signal.new_tensor(np.stack([scene.stage for scene in scenes]))
-    ground = paint.GRAIN[modality] * _moved(_grounds(scenes, signal.device), stage)
+    ground = paint.GRAIN[modality] * optics.ground * _moved(_grounds(scenes, signal.device), stage)
     seen = bleach * _seen(scenes, signal, rows, optics) + ground
     y, x = (torch.linspace(-1, 1, side, device=signal.device) for side in signal.shape[2:])
     even = paint.illumination(torch, y[:, None], x, optics)

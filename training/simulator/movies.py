@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_mosam.core.simulation.scene import Scene, build_scene
 from training.simulator.cells import Canvas, flow_of, labels_of, stack_cells
 from training.simulator.light import cell_tiles, expose, light
-from training.simulator.scenarios import KINDS, random_config
+from training.simulator.scenarios import KINDS, random_config, random_kind
 
 __all__ = ["KINDS", "SimulatedBatch", "random_batch", "random_config", "random_scenes", "render_batch"]
 
@@ -139,6 +139,6 @@ def random_scenes(
     scenes = []
     for movie in range(n):
         rng = np.random.default_rng([seed, movie])
-        kind = str(rng.choice(list(kinds or KINDS)))
-        scenes.append(build_scene(random_config(rng, n_frames=n_frames, shape=shape, kind=kind)))
+        config = random_config(rng, n_frames=n_frames, shape=shape, kind=random_kind(rng, kinds))
+        scenes.append(build_scene(config))
     return scenes

@@ -9,7 +9,7 @@ from napari_mosam.core.config.checks import require
 class Optics:
     """How the later modalities look (cytoplasm, membrane, zernike, nomarski, brightfield).
 
-    Only `defocus`, `shading` and `litter` act on every modality.
+    Only `defocus`, `shading`, `litter` and `ground` act on every modality.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class Optics:
         Strength of uneven light over the frame, 0 to 1.
     litter : float
         Pieces of debris per cell's area; they move with the stage.
+    ground : float
+        Strength of what lies between the cells, clouds, grain and debris, as a multiple of the usual, 0 to 5.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Optics:
     defocus: float = 0.0
     shading: float = 0.0
     litter: float = 0.0
+    ground: float = 1.0
 
     def __post_init__(self) -> None:
         require(0 <= self.flatness <= 1, "flatness", self.flatness, "0 to 1")
@@ -74,6 +77,7 @@ class Optics:
         require(self.defocus >= 0, "defocus", self.defocus, "0 px or more")
         require(0 <= self.shading <= 1, "shading", self.shading, "0 to 1")
         require(0 <= self.litter <= 2, "litter", self.litter, "0 to 2")
+        require(0 <= self.ground <= 5, "ground", self.ground, "0 to 5")
 
 
 @dataclass(frozen=True, slots=True)

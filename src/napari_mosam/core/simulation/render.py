@@ -187,7 +187,7 @@ def light(scene: Scene, t: int, signal: Floats32, rows: Rows, ground: Floats32) 
     signal = _seen(scene, t, signal, rows)
     bleach = (1 - config.bleaching) ** (t / max(config.n_frames - 1, 1))
     level = paint.BACKGROUND[config.modality] if config.background is None else config.background
-    signal = bleach * signal + paint.GRAIN[config.modality] * moved(ground, scene.stage[t])
+    signal = bleach * signal + paint.GRAIN[config.modality] * config.optics.ground * moved(ground, scene.stage[t])
     y, x = np.linspace(-1, 1, config.shape[0])[:, None], np.linspace(-1, 1, config.shape[1])
     even = np.asarray(paint.illumination(np, y, x, config.optics), dtype=np.float32)
     lit = (level + config.contrast * signal) * even
