@@ -119,8 +119,8 @@ def engine(monkeypatch) -> SimpleNamespace:
     """Stands in for ``write_run``: keeps what it was given and reports three frames of two objects."""
     calls = SimpleNamespace(options=None, error=None, frames=3, writes=True, before_error=lambda: None)
 
-    def write_run(request, out, *, overwrite, progress):
-        options = {"out": out, "overwrite": overwrite}
+    def write_run(request, out, *, overwrite, resume, progress):
+        options = {"out": out, "overwrite": overwrite, "resume": resume}
         calls.request, calls.options = request, options
         if calls.frames and calls.writes:
             half_result(options["out"], calls.frames)
@@ -144,7 +144,7 @@ def engine(monkeypatch) -> SimpleNamespace:
 
 def test_without_options_the_engine_decides(job, engine):
     assert cli.main(job.arguments) == 0
-    assert engine.options == {"out": job.out, "overwrite": False}
+    assert engine.options == {"out": job.out, "overwrite": False, "resume": False}
     assert engine.request == RunRequest.build(job.movie, load_prompts(job.prompts, job.truth.images.shape))
 
 
@@ -156,7 +156,7 @@ def test_every_option_reaches_the_engine(job, engine):
         f"--compete on --overwrite --config {job.folder / 'c.json'}"
     )
     assert cli.main([*job.arguments, *line.split()]) == 0
-    assert engine.options == {"out": job.out, "overwrite": True}
+    assert engine.options == {"out": job.out, "overwrite": True, "resume": False}
     memory = replace(plain.memory, selection="reliable")
     assert engine.request.config == RunConfig(
         model="big",
@@ -542,7 +542,7 @@ def test_track_follows_a_simulated_cell(job):
     done = subprocess.run(command, cwd=job.folder, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1 objects, 5 frames (5 with a mask, 0 without), 5 object-frames")
-    labels = zarr.open_group(job.out, mode="r")["labels"]
+    labels = zarr.open_group(job.out, mode="r")["0"]
     assert labels.shape == job.truth.labels.shape
     assert labels.chunks == (1, *labels.shape[1:])
     for t in range(5):

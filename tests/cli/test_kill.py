@@ -141,7 +141,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_result(job):
 
 def await_frame(job: SimpleNamespace, process: subprocess.Popen, t: int) -> None:
     """Wait until a frame of the new result is on disk, or the command has ended."""
-    while process.poll() is None and not (job.folder / ".out.zarr.mosam-new" / "labels" / "c" / str(t)).exists():
+    while process.poll() is None and not (job.folder / ".out.zarr.mosam-new" / "0" / "c" / str(t)).exists():
         time.sleep(0.005)
 
 

@@ -254,7 +254,7 @@ def test_an_official_size_tracks_on_the_command_line(server, tmp_path, publish, 
     assert cli.main([*track, str(tmp_path / "a.zarr"), "--model", "sam2.1-tiny"]) == 0
     own = ["--model", str(tmp_path / "mine.pt"), "--model-config", "sam2.1_hiera_t"]
     assert cli.main([*track, str(tmp_path / "b.zarr"), *own]) == 0
-    assert zarr.open_group(tmp_path / "b.zarr", mode="r")["labels"].shape == truth.labels[:2].shape
+    assert zarr.open_group(tmp_path / "b.zarr", mode="r")["0"].shape == truth.labels[:2].shape
 
 
 def test_track_says_how_missing_weights_get_here(server, tmp_path, capsys):
@@ -281,4 +281,4 @@ def test_track_with_a_checkpoint_and_a_configuration(tmp_path, capsys):
     assert "--model-config on the command line" in capsys.readouterr().err
     assert cli.main([*line.split(), *own, "--model-config", str(nano.with_suffix(".yaml"))]) == 0
     group = zarr.open_group(tmp_path / "out.zarr", mode="r")
-    assert group["labels"][1].any() and group.attrs.asdict()
+    assert group["0"][1].any() and group.attrs.asdict()

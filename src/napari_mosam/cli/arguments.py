@@ -39,6 +39,8 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
         "info": "describe a movie as it will be read, or a result",
+        "undo": "take back what was done last to a result: a run, a re-run, a lock",
+        "redo": "do again what was undone last",
         "models": "list, download and verify the models",
     }
     added = {name: subparsers.add_parser(name, parents=[common], help=text) for name, text in helps.items()}
@@ -48,6 +50,8 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
     _add_source(added["info"], "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
+    for name in ("undo", "redo"):
+        added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     _add_models(added["models"])
     return parser
 
@@ -62,9 +66,11 @@ def _add_track(track: argparse.ArgumentParser) -> None:
         help="points, boxes, masks: JSON, a table (ours, napari's, TrackMate's), or labels (images, zarr, CTC)",
     )
     track.add_argument(
-        "--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="result; holds 'labels' (T, Y, X)"
+        "--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="result, an OME-Zarr label image"
     )
-    track.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    again = track.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    again.add_argument("--resume", action="store_true", help="go on with a run of the same arguments that was stopped")
     track.add_argument("--export-ctc", type=_path, metavar="FOLDER", help="also write Cell Tracking Challenge files")
     track.add_argument(
         "--overlay", type=_path, metavar="FILE", help="also draw the outlines: .gif (movie) or .png (montage)"

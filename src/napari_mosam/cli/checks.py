@@ -13,9 +13,26 @@ _CTC_NAMES = ("res_track.txt", "napari_mosam_export.json", *(f"mask{t:03d}.tif" 
 
 
 def check_outputs(
-    out: Path, ctc: Path | None, overlay: Path | None, *, inputs: Sequence[Input], overwrite: bool
+    out: Path,
+    ctc: Path | None,
+    overlay: Path | None,
+    *,
+    inputs: Sequence[Input],
+    overwrite: bool,
+    resume: bool = False,
 ) -> None:
-    """Refuse outputs that exist (without `overwrite`), would destroy something else, or cannot be written.
+    """Refuse outputs that exist, would destroy something else, or cannot be written.
+
+    Parameters
+    ----------
+    out, ctc, overlay : Path or None
+        Result, folder of the export, picture.
+    inputs : sequence of Input
+        Never written.
+    overwrite : bool
+        Whether outputs may exist.
+    resume : bool
+        Whether the result may exist.
 
     Raises
     ------
@@ -26,7 +43,7 @@ def check_outputs(
     targets += [Output(ctc, names=_CTC_NAMES)] if ctc else []
     targets += [Output(overlay)] if overlay else []
     check_apart(targets, inputs)
-    _check_result(out, overwrite)
+    _check_result(out, overwrite or resume)
     if ctc:
         _check_ctc(ctc, overwrite)
     if overlay:
@@ -49,10 +66,14 @@ def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> Non
     _refuse_existing(path, overwrite)
 
 
-def _check_result(out: Path, overwrite: bool) -> None:
+def _check_result(out: Path, may_exist: bool) -> None:
+    from napari_mosam.core.images.places import Place
+
     if out.exists() and not any((out / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
         raise UsageError(f"{out} exists and is no zarr folder, so it is never replaced; choose another --out")
-    _refuse_existing(out, overwrite)
+    if not may_exist and Place.of(out).unfinished_run() is not None:
+        raise UsageError(f"{out} exists and is not finished; go on with it (--resume), or begin anew (--overwrite)")
+    _refuse_existing(out, may_exist)
 
 
 def _check_ctc(folder: Path, overwrite: bool) -> None:

@@ -9,7 +9,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.runs.request import RunRequest
+    from napari_mosam.core.store.history import Step
     from napari_mosam.core.store.result import Result
 
 OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
@@ -134,7 +135,7 @@ class _Run:
             return f"{finished}, but {self._out} holds no result any more: it was moved, deleted or damaged"
         if complete:
             return f"the result in {self._out} is whole; exports and pictures may be missing"
-        return f"{finished} and are kept in {self._out}"
+        return f"{finished} and are kept in {self._out}{_how_to_go_on(self._out)}"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -156,14 +157,21 @@ def _completeness(out: Path) -> bool | None:
         return None
 
 
+def _how_to_go_on(out: Path) -> str:
+    from napari_mosam.core.images.places import Place
+
+    return "; --resume goes on with it" if Place.of(out).unfinished_run() else ""
+
+
 def _track(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.runs.request import RunRequest
 
     run.stop.begin()
     outputs = (arguments.out, arguments.export_ctc, arguments.overlay)
-    check_outputs(*outputs, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+    again = {"overwrite": arguments.overwrite, "resume": arguments.resume}
+    check_outputs(*outputs, inputs=inputs_of(arguments), **again)
     config = run_config(arguments)
-    check_outputs(*outputs, inputs=weights_of(config.model, config.checkpoint_config), overwrite=arguments.overwrite)
+    check_outputs(*outputs, inputs=weights_of(config.model, config.checkpoint_config), **again)
     request = RunRequest.build(arguments.movie, arguments.prompts, config)
     run.writes(arguments.out)
     started = time.perf_counter()
@@ -183,7 +191,9 @@ def _carry_out(request: "RunRequest", arguments: argparse.Namespace, run: _Run) 
     from napari_mosam.core.runs.write import write_run
 
     with run.start_bar():
-        return write_run(request, arguments.out, overwrite=arguments.overwrite, progress=run.progress)
+        return write_run(
+            request, arguments.out, overwrite=arguments.overwrite, resume=arguments.resume, progress=run.progress
+        )
 
 
 def _counted(result: "Result", frames: set[int]) -> str:
@@ -238,4 +248,36 @@ def _info(arguments: argparse.Namespace, run: _Run) -> None:
     _say(open_movie(arguments.movie, run_config(arguments).movie).describe())
 
 
-_COMMANDS = {"track": _track, "evaluate": _evaluate, "explain": _explain_object, "models": _models, "info": _info}
+def _undo(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.store.history import undo
+
+    _say(f"undone: {_step(arguments, run, undo)}")
+
+
+def _redo(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.store.history import redo
+
+    _say(f"done again: {_step(arguments, run, redo)}")
+
+
+def _step(arguments: argparse.Namespace, run: _Run, take: "Callable[[Path], Step]") -> str:
+    """Take a step back or forth; returns what it was."""
+    from napari_mosam.core.images.places import alone
+    from napari_mosam.core.store.layout import open_group
+
+    run.note("the result is as it was, or the next command that opens it comes to the end of it")
+    run.stop.begin()
+    open_group(arguments.result, "r")
+    with alone(arguments.result):
+        return take(arguments.result).words
+
+
+_COMMANDS = {
+    "track": _track,
+    "evaluate": _evaluate,
+    "explain": _explain_object,
+    "models": _models,
+    "info": _info,
+    "undo": _undo,
+    "redo": _redo,
+}

@@ -120,6 +120,8 @@ SOURCE_FLAGS = {
     "movie.channel": Flag("--channel", "INDEX"),
     "movie.z": Flag("--z", "INDEX|max", _parse_z),
     "movie.limits": Flag("--limits", "LOW:HIGH|exact", parse_limits),
+    "movie.pixel_size": Flag("--pixel-size", "UM"),
+    "movie.interval": Flag("--interval", "SECONDS"),
 }
 RUN_FLAGS = {
     "model": Flag("--model"),

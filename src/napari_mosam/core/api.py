@@ -141,6 +141,7 @@ def track(
     *,
     out: str | Path,
     overwrite: bool = False,
+    resume: bool = False,
     progress: "Progress | None" = None,
     model: "str | Path | Segmenter" = "nano",
     diameter: float | None = None,
@@ -155,6 +156,8 @@ def track(
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
     limits: Limits = None,
+    pixel_size: float | None = None,
+    interval: float | None = None,
 ) -> "Result":
     """Follow objects and write the label frames to a zarr group as they come.
 
@@ -164,12 +167,18 @@ def track(
         As in :func:`segment`.
     motion, memory, compete, config, axes, channel, z, limits
         As in :func:`segment`.
+    pixel_size, interval : float, optional
+        Side of a pixel, µm, and time between frames, s; from the file by default. Kept with the result.
     out : path
-        Zarr group to make; it holds 'labels' (T, Y, X), 'confidence' (T, Y, X) and records per object and frame.
-        Where both directions followed an object, the record of the better one is kept, see :func:`fuse`.
+        Folder to make: an OME-Zarr label image that holds the labels '0' (T, Y, X), 'confidence' (T, Y, X), a table and
+        records per object and frame, and what can be undone. Where both directions followed an object, the record of
+        the better one is kept, see :func:`fuse`.
     overwrite : bool
         Replace an existing result: the new one is written beside it and takes its place when it is whole; a run that
         is stopped leaves the earlier one as it is. Without it an existing path is refused.
+    resume : bool
+        Go on with a run that was stopped or killed, with the same arguments, to the same bytes as if it had not been;
+        one that came to its end is left as it is. What is finished is computed again and not written.
     progress : callable, optional
         Called after each frame with its result, the number of steps done and their total.
 
@@ -182,6 +191,8 @@ def track(
     ------
     FileExistsError, PermissionError, ResultBusyError
         Before anything is computed.
+    ValueError
+        If a run that shall be resumed was another.
     """
     from napari_mosam.core.runs.write import write_run
 
@@ -192,10 +203,10 @@ def track(
         direction=direction,
         diameter=diameter,
         engine=merged_config(config, motion, memory, compete),
-        movie=movie_config(axes, channel, z, limits),
+        movie=movie_config(axes, channel, z, limits, pixel_size, interval),
     )
     request = RunRequest.build(movie, prompts, asked)
-    return write_run(request, out, overwrite=overwrite, progress=progress, model=_given(model))
+    return write_run(request, out, overwrite=overwrite, resume=resume, progress=progress, model=_given(model))
 
 
 def rerun(
@@ -224,8 +235,8 @@ def rerun(
     Parameters
     ----------
     result : Result or path
-        What :func:`track` wrote; changed in place. One that was stopped before its end stays half, see
-        :attr:`Result.complete`.
+        What :func:`track` wrote; changed in place, which :meth:`Result.undo` takes back. One that was stopped before
+        its end stays half, see :attr:`Result.complete`. A re-run that was stopped or killed is rolled back first.
     movie : Movie, array or path
         The movie it was made from; its grey limits are those stored with the result.
     prompts : Prompts, sequence of prompts, or path
@@ -263,10 +274,13 @@ def rerun(
     from napari_mosam.core.runs.rerun import Rerun
     from napari_mosam.core.runs.rerun_checks import find_changes, same_model, same_movie
     from napari_mosam.core.runs.run import load, settled
-    from napari_mosam.core.store.result import Result, ResultWriter
+    from napari_mosam.core.store.history import ready_for_rerun
+    from napari_mosam.core.store.result import Result
+    from napari_mosam.core.store.writer import ResultWriter
 
     path = Path(result if isinstance(result, str | Path) else result.path)
     with alone(path):
+        ready_for_rerun(path)
         stored = Result.open(path)
         before, made_with = stored.prompts, from_attributes(stored.attrs)
         opened = same_movie(stored, movie, axes=axes, channel=channel, z=z)

@@ -175,7 +175,7 @@ def test_nor_can_prompts_or_their_masks(tmp_path, trap, job, capsys, kind):
 
 
 @pytest.mark.parametrize("kind", ["v3", "v3, in a shard"])
-@pytest.mark.parametrize("array", ["labels", "table/object_ids", "table/values", "records/logits"])
+@pytest.mark.parametrize("array", ["0", "table/object_ids", "table/values", "records/logits"])
 def test_nor_can_a_result(tmp_path, trap, job, capsys, kind, array):
     movie = Movie.open(job.movie)
     out = tmp_path / "r.zarr"
@@ -183,7 +183,7 @@ def test_nor_can_a_result(tmp_path, trap, job, capsys, kind, array):
     shape = tuple(zarr.open_array(out / array, mode="r").shape)
     os.rename(out / array, tmp_path / "before")
     write_hostile(out / array, kind, trap, shape)
-    if array in ("labels", "table/object_ids"):
+    if array in ("0", "table/object_ids"):
         assert "stored with the codec" in fails(capsys, "evaluate", out, job.prompts)
     assert "stored with the codec" in fails(capsys, "explain", out, "--object", 1)
     assert not trap.exists()

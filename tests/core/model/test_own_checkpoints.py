@@ -80,6 +80,15 @@ def test_it_segments(mine):
     assert [result.t for result in results] == [0, 1]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(mine, value):
+    stored = torch.load(mine, weights_only=True)
+    stored["model"]["no_mem_embed"].flatten()[3] = value
+    torch.save(stored, mine)
+    with pytest.raises(ModelError, match=r"'mine.pt' holds weights that are no numbers .*: 1 \(no_mem_embed\)"):
+        load_model(mine)
+
+
 def test_a_network_that_attends_to_a_dummy_memory_is_refused_when_it_is_loaded(mine):
     config = OmegaConf.load(mine.with_suffix(".yaml"))
     config.model.directly_add_no_mem_embed = False

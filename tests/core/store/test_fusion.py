@@ -16,11 +16,11 @@ from napari_mosam.core.prompts.collection import MaskPrompt
 from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.store.compose import (
     Locked,
-    areas_of,
     as_bytes,
     compose,
     disagreement,
     merge_directions,
+    shapes_of,
     way_since_prompt,
 )
 from napari_mosam.core.windows.window import Window
@@ -133,7 +133,10 @@ def test_the_larger_logit_holds_a_pixel():
     labels, confidence = compose([one, two], SHAPE, np.uint16)
     assert (labels[32, 24], labels[32, 31], labels[32, 33], labels[32, 40], labels[2, 2]) == (1, 1, 2, 2, 0)
     assert np.array_equal(labels > 0, confidence > 0)
-    assert areas_of(labels) == {1: (labels == 1).sum(), 2: (labels == 2).sum()}
+    assert {i: area for i, (area, _, _) in shapes_of(labels).items()} == {
+        1: (labels == 1).sum(),
+        2: (labels == 2).sum(),
+    }
 
 
 def test_no_records_are_an_empty_frame():

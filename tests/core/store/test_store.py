@@ -39,7 +39,7 @@ def test_labels_are_chunked_by_frame(out):
         assert array.shape == IMAGES.shape
         assert array.chunks == (1, *IMAGES.shape[1:])
         assert array.dtype == dtype
-    assert zarr.open_group(out, mode="r")["labels"].shape == IMAGES.shape
+    assert zarr.open_group(out, mode="r")["0"].shape == IMAGES.shape
 
 
 def test_every_object_is_in_every_frame(out):
@@ -109,7 +109,7 @@ def test_progress_is_reported_after_each_frame(out):
     seen = []
 
     def progress(result, done, total):
-        stored = zarr.open_group(out, mode="r")["labels"][result.t]
+        stored = zarr.open_group(out, mode="r")["0"][result.t]
         assert set(np.unique(result.labels)) <= set(np.unique(stored)) | {0}
         seen.append((done, total))
 

@@ -41,6 +41,16 @@ class MovieConfig:
         ),
         Meta(allowed="two numbers, low and high, or 'exact', or none"),
     ] = None
+    pixel_size: Annotated[
+        float | None,
+        Field(gt=0, description="Side of a pixel; from the file by default. Kept with the result."),
+        Meta(unit="µm", allowed="a positive number of µm, or none"),
+    ] = None
+    interval: Annotated[
+        float | None,
+        Field(gt=0, description="Time from frame to frame; from the file by default. Kept with the result."),
+        Meta(unit="s", allowed="a positive number of seconds, or none"),
+    ] = None
 
 
 @settings("compute")

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import operator
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
-from napari_mosam.core.images.axes import FramePlan, MovieError, ZChoice, plan_frames
+from napari_mosam.core.images.axes import Calibration, FramePlan, MovieError, ZChoice, plan_frames
 from napari_mosam.core.images.frame_samples import SamplePlan, read_frames
 from napari_mosam.core.images.grey_limits import GreyLimits, exact_limits, find_limits
 from napari_mosam.core.images.grey_statistics import FrameSample
@@ -31,10 +32,16 @@ class Movie:
 
     Only what a frame needs is read, when it is asked for. Make one with `Movie.open`; it does not change afterwards.
     ``movie[t]`` is a new float32 array of shape (Y, X) in [0, 1].
+
+    Attributes
+    ----------
+    calibration : Calibration
+        Size of a pixel and length of a frame, where the file says so or a person did.
     """
 
     def __init__(self, source: Source, plan: FramePlan, limits: Literal["exact"] | GreyLimits | None = None) -> None:
         self._source, self._plan = source, plan
+        self.calibration = source.calibration
         self._wanted = limits
         self._limits = limits if isinstance(limits, GreyLimits) else None
         self._lock = threading.Lock()
@@ -172,6 +179,15 @@ class Movie:
         """The same movie between other limits."""
         return Movie(self._source, self._plan, limits)
 
+    def calibrated(self, pixel_um: float | None, interval_s: float | None) -> "Movie":
+        """The same movie with a given size of its pixels (µm) and time between frames (s), where they are given."""
+        known = self.calibration
+        pixel = known.pixel_um if pixel_um is None else (pixel_um, pixel_um)
+        given = Calibration(pixel, known.interval_s if interval_s is None else interval_s)
+        if given == known:
+            return self
+        return Movie(replace(self._source, calibration=given), self._plan, self._limits or self._wanted)
+
     def __len__(self) -> int:
         return self.n_frames
 
@@ -222,6 +238,7 @@ class Movie:
             "reads": self._plan.describe(),
             "movie": f"{n_frames} frame{'s' * (n_frames != 1)} of {height} x {width} px (Y, X)",
             "dtype": str(self.dtype),
+            "scale": self.calibration.words(),
             "limits": f"{low:g} to {high:g} become 0 to 1 ({self.grey_limits.origin})",
             "note": self.grey_limits.note(),
             "frame": f"{height * width * self.dtype.itemsize / 1024:.0f} KiB stored",

@@ -7,7 +7,6 @@ then whoever opens the result next puts it right.
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,10 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.files import disk
+from napari_mosam.core.files.journal import JOURNAL, Entry, Journal
 from napari_mosam.core.images.zarr_files import open_zarr_group
 
 RESULT_MARK = "napari_mosam"
 """Attribute of a group that holds a result: the version that wrote it."""
+
+RUN = "run"
+"""Kind of the transaction that makes a result."""
 
 _TRIES, _PAUSE_S = 20, 0.05
 """How often, and how long apart, a place is tried that another holds: a second in all; a swap is two renames."""
@@ -77,27 +81,32 @@ class Place:
     def _beside(self, word: str) -> Path:
         return self.path.with_name(f".{self.path.name}.mosam-{word}")
 
-    def room(self, *, overwrite: bool) -> Path:
-        """The folder to write a result in: `path`, or `new` where there is an earlier result.
+    def check_free(self, *, overwrite: bool) -> None:
+        """Refuse a place where no result may be made.
 
         Raises
         ------
         FileExistsError
             If `path` exists and may not be overwritten, or is no result.
         """
-        if not os.path.lexists(self.path):
-            return self.path
-        if not overwrite:
+        exists = os.path.lexists(self.path)
+        if exists and not overwrite:
+            going_on = "go on with it (--resume), " if self.unfinished_run() is not None else ""
             raise FileExistsError(
-                f"'{self.path}' exists; choose another name or allow it to be overwritten (--overwrite)"
+                f"'{self.path}' exists{' and is not finished' if going_on else ''}; {going_on}choose another name or "
+                "allow it to be overwritten (--overwrite)"
             )
-        if not is_result(self.path):
+        if exists and not is_result(self.path):
             raise FileExistsError(
                 f"'{self.path}' is not a result of napari-mosam, so it is not overwritten; choose another name"
             )
         if os.path.lexists(self.new):
             raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
-        return self.new
+
+    def unfinished_run(self) -> Entry | None:
+        """The transaction of the run that makes the result, where that did not come to its end."""
+        entry = Journal(self.path).last("open")
+        return entry if entry is not None and entry.note.get("kind") == RUN else None
 
     def holds(self, source: Any) -> bool:
         """Whether a path is the result or leads into it."""
@@ -107,21 +116,22 @@ class Place:
         return self.path == place or self.path in place.parents
 
     def publish(self, folder: Path) -> None:
-        """Put a whole result where it belongs; nothing is to do where it was written there."""
-        if folder == self.path:
-            return
+        """Put a result where it belongs, in place of an earlier one; its names and those beside it are synced."""
+        for inside in (*(path for path in folder.rglob("*") if path.is_file() and JOURNAL not in path.parts), folder):
+            disk.sync(inside)
         if os.path.lexists(self.path):
             if not is_result(self.path):
                 raise FileExistsError(f"'{self.path}' is no longer a result of napari-mosam, so it is not overwritten")
-            self.path.rename(self.old)
-        self.new.rename(self.path)
+            disk.rename(self.path, self.old)
+        disk.rename(folder, self.path)
+        disk.sync(self.path.parent)
 
     def tidy(self) -> None:
         """Finish a swap that was cut off, or undo it, and remove what is left over; only for who holds the lock."""
         if not os.path.lexists(self.path):
             whole = next((folder for folder in (self.new, self.old) if self._can_take_over(folder)), None)
             if whole is not None:
-                whole.rename(self.path)
+                disk.rename(whole, self.path)
         for left in (self.new, self.old):
             _discard(left)
 
@@ -165,6 +175,7 @@ def alone(path: str | Path, *, make_folder: bool = False) -> Iterator[Place]:
     lock = _acquire(place)
     try:
         place.tidy()
+        Journal(place.path).settle()
         yield place
     finally:
         try:
@@ -175,9 +186,11 @@ def alone(path: str | Path, *, make_folder: bool = False) -> Iterator[Place]:
         finally:
             if lock is not None:
                 # Removed while it is held: who opened it meanwhile sees that it has no name any more, and opens anew.
-                with suppress(OSError):
-                    place.lock.unlink()
-                lock.release()
+                try:
+                    with suppress(OSError):
+                        disk.remove(place.lock)
+                finally:
+                    lock.release()
 
 
 def _acquire(place: Place) -> Any:
@@ -187,7 +200,7 @@ def _acquire(place: Place) -> Any:
     holder = _holder(place)
     try:
         lock.acquire()
-        place.lock.write_text(f"process {os.getpid()}{_host()}", encoding="utf-8")
+        _sign(place, lock)
     except Timeout:
         raise ResultBusyError(
             f"'{place.path}' is being written by another run{holder}; wait for its end, or choose another name"
@@ -200,6 +213,15 @@ def _acquire(place: Place) -> Any:
     except OSError as error:
         raise _not_writable(place.path, error) from error
     return lock
+
+
+def _sign(place: Place, lock: Any) -> None:
+    """Say in the lock file who holds it."""
+    try:
+        disk.write(place.lock, f"process {os.getpid()}{_host()}".encode())
+    except BaseException:
+        lock.release()
+        raise
 
 
 def _host() -> str:
@@ -217,19 +239,22 @@ def _holder(place: Place) -> str:
 
 
 def settled(path: str | Path) -> Path:
-    """Where to read a result: `path`, after a swap that was cut off is put right.
+    """Where to read a result: `path`, after a swap or a change that was cut off is put right.
 
     In a folder that cannot be written it is read where it lies.
     """
     place = Place.of(path)
     for _ in range(_TRIES):
-        if os.path.lexists(place.path) or not (place.new.exists() or place.old.exists()):
+        exists = os.path.lexists(place.path)
+        if Journal(place.path).is_settled() if exists else not (place.new.exists() or place.old.exists()):
             break
         try:
             with alone(path):
                 break
-        except ResultBusyError:  # a swap takes no longer than two renames
-            time.sleep(_PAUSE_S)
+        except ResultBusyError:
+            if exists:  # who writes it does what is to do
+                break
+            time.sleep(_PAUSE_S)  # a swap takes no longer than two renames
         except OSError:
             return place.readable()
     return Path(path)
@@ -256,8 +281,8 @@ def _discard(folder: Path) -> None:
         if not folder.is_dir() or folder.is_symlink():
             return
         with suppress(OSError):
-            (folder / _METADATA).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+            disk.remove(folder / _METADATA)
+        disk.remove_folder(folder)
         if folder.exists():
             time.sleep(_PAUSE_S)
 
@@ -273,7 +298,7 @@ def new_group(path: Path) -> Any:
 
 def _make_folder(folder: Path, path: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(folder)
     except OSError as error:
         raise _not_writable(path, error) from error
 

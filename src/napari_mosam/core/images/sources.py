@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, refuse_address
-from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.images.axes import UNKNOWN, Calibration, MovieError
 from napari_mosam.core.images.places import RESULT_MARK
 from napari_mosam.core.images.tiff import IMAGE_AXES, FileStack, TiffStack, read_image, read_tiff, tiff_axes
 from napari_mosam.core.images.zarr_files import check_codecs, open_zarr
@@ -62,6 +62,8 @@ class Source:
         Whether a failing read means a damaged file.
     path : Path or None
         What was given as its place.
+    calibration : Calibration
+        Size of a pixel and length of a frame, where metadata says so.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Source:
     chunks: tuple[int, ...] | None = None
     is_file: bool = False
     path: Path | None = None
+    calibration: Calibration = UNKNOWN
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -205,7 +208,7 @@ def natural_key(path: Path) -> list[str | int]:
 
 def _open_tiff(path: Path) -> Source:
     stack = TiffStack(path)
-    return Source(path.name, stack.kind, stack, stack.axes, stack.chunks, is_file=True)
+    return Source(path.name, stack.kind, stack, stack.axes, stack.chunks, is_file=True, calibration=stack.calibration)
 
 
 def _open_files(paths: Sequence[Path], name: str) -> Source:
@@ -247,9 +250,10 @@ def open_group(group: Any, name: str) -> Source:
     """The one image in a zarr group; MovieError for a result of ours, and where there is none or more than one."""
     attrs = dict(group.attrs)
     if RESULT_MARK in attrs:
+        labels = "0" if "0" in group else "labels"
         raise MovieError(
             f"{name} is a result of 'mosam track', not a movie; 'mosam info' describes it, and its label image is "
-            f"{name}/labels"
+            f"{name}/{labels}"
         )
     ome = ome_metadata(group)
     if ome.get("multiscales"):
@@ -275,7 +279,24 @@ def open_multiscales(group: Any, name: str) -> Source:
     """The full resolution of an OME-Zarr image, however its levels are called."""
     scales = ome_metadata(group)["multiscales"][0]
     level0 = group[scales["datasets"][0]["path"]]
-    return zarr_source(level0, name, _ome_axes(scales.get("axes"), level0.ndim))
+    source = zarr_source(level0, name, _ome_axes(scales.get("axes"), level0.ndim))
+    return replace(source, calibration=_ome_calibration(scales))
+
+
+def _ome_calibration(scales: Mapping[str, Any]) -> Calibration:
+    """The size of a step, that of the full resolution times that of all."""
+    steps = [_ome_scale(scales["datasets"][0]), _ome_scale(scales)]
+    known = [scale for scale in steps if scale]
+    axes = [axis for axis in scales.get("axes") or () if isinstance(axis, Mapping)]
+    return Calibration.of_scale(axes, [math.prod(step) for step in zip(*known, strict=False)])
+
+
+def _ome_scale(node: Mapping[str, Any]) -> Sequence[float]:
+    """Where the transformations of an image or a level name one."""
+    given = node.get("coordinateTransformations")
+    found = [one.get("scale") for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+    numbers = next((scale for scale in found if isinstance(scale, list)), [])
+    return numbers if all(isinstance(step, int | float) for step in numbers) else []
 
 
 def _ome_axes(axes: Sequence[Any] | None, n_axes: int) -> str:

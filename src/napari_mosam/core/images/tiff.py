@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
-from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.images.axes import UNKNOWN, Calibration, MovieError
 
 SMALLER = "cut out the part that matters, or bin it"
 """What to do about a picture that does not fit into memory."""
@@ -41,6 +41,7 @@ class TiffStack:
             _check_complete(series)
         self.axes: str = series.axes
         self.kind = _kind(series, len(tiff.series))
+        self.calibration = _calibration(tiff)
         self._array: Any = zarr.open(series.aszarr(level=0), mode="r")
         self._lock = threading.Lock()
 
@@ -136,6 +137,23 @@ class FileStack:
                 f"{self.shape[1:]} and {self.dtype}; all frames of a movie must be alike"
             )
         return frame[tuple(inside)]
+
+
+def _calibration(tiff: Any) -> Calibration:
+    """What OME or ImageJ metadata say."""
+    if tiff.is_ome:
+        return Calibration.of_ome(tiff.ome_metadata or "")
+    if not tiff.is_imagej:
+        return UNKNOWN
+    said, tags = tiff.imagej_metadata or {}, tiff.pages[0].tags
+    y, x = (_step(tags, name) for name in ("YResolution", "XResolution"))
+    return Calibration.of(y, x, str(said.get("unit", "")), said.get("finterval"), str(said.get("tunit", "s")))
+
+
+def _step(tags: Any, name: str) -> float | None:
+    """Length of a pixel: the inverse of the resolution, which is a fraction."""
+    above, below = tags[name].value if name in tags else (0, 0)
+    return below / above if above else None
 
 
 def read_tiff(path: Path) -> NDArray[Any]:

@@ -6,9 +6,10 @@ forbidden would not do: any installed package may add codecs under any name, and
 text and of objects are not on the list either, since no image has them.
 """
 
+import asyncio
 import math
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, refuse_address, require_room
 from napari_mosam.core.config.json_files import parse_json
+from napari_mosam.core.files import disk
+from napari_mosam.core.files.journal import Transaction
+from napari_mosam.core.files.manifest import Verifier, is_chunk
 
 _COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "pcodec", "zfpy", "zlib", "zstd")
 _FILTERS = ("astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize", "shuffle")
@@ -125,6 +129,17 @@ def _names(node: Any) -> Iterator[str]:
         yield from _codecs(inner)
 
 
+def folder_of(node: Any) -> Path | None:
+    """Where a zarr node lies; None where it does not lie in a folder."""
+    root = getattr(node.store, "root", None)
+    return Path(root) / node.path if root is not None else None
+
+
+def write_through(group: Any, transaction: Transaction | None) -> None:
+    """From now on, what is written to a group, and to what was taken from it, goes into a batch of a transaction."""
+    group.store.transaction = transaction
+
+
 def _store(path: str | Path, *, read_only: bool) -> Any:
     refuse_address(path, "a zarr store")
     return _checked_store()(Path(path).expanduser(), read_only=read_only)
@@ -135,14 +150,35 @@ def _checked_store() -> type[Any]:
     from zarr.storage import LocalStore
 
     class CheckedStore(LocalStore):  # type: ignore[misc]
-        """A folder whose metadata are checked before zarr sees them."""
+        """A folder whose metadata and chunks are checked before zarr sees them, and that `disk` alone writes."""
 
-        async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
-            found = await super().get(key, *arguments, **options)
-            return self._checked(key, found)
+        transaction: Transaction | None = None
 
-        def get_sync(self, key: str, *arguments: Any, **options: Any) -> Any:
-            return self._checked(key, super().get_sync(key, *arguments, **options))
+        @cached_property
+        def verifier(self) -> Verifier | None:
+            return Verifier.find(self.root)
+
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+            if self._as_it_is(key) or byte_range is not None:
+                return self._checked(key, await super().get(key, prototype, byte_range))
+            return _buffer(await asyncio.to_thread(self._ours, key), prototype)
+
+        def get_sync(self, key: str, *, prototype: Any = None, byte_range: Any = None) -> Any:
+            if self._as_it_is(key) or byte_range is not None:
+                return self._checked(key, super().get_sync(key, prototype=prototype, byte_range=byte_range))
+            return _buffer(self._ours(key), prototype)
+
+        def _as_it_is(self, key: str) -> bool:
+            """Whether a file is neither being written by us nor in a manifest."""
+            if self.transaction is not None and self.transaction.touches(key):
+                return self.transaction.staged(key) is None
+            return self.verifier is None or not is_chunk(key)
+
+        def _ours(self, key: str) -> bytes | None:
+            staged = self.transaction.staged(key) if self.transaction else None
+            if staged is not None or self.verifier is None:
+                return _content(staged or self.root / key)
+            return self.verifier.verified(key, lambda: _content(self.root / key))
 
         def _checked(self, key: str, found: Any) -> Any:
             folder, _, last = key.rpartition("/")
@@ -150,7 +186,59 @@ def _checked_store() -> type[Any]:
                 check_metadata(str(self.root / folder), found.to_bytes())
             return found
 
+        async def exists(self, key: str) -> bool:
+            staged = self.transaction.staged(key) if self.transaction else None
+            return (staged or self.root / key).is_file()
+
+        async def _set(self, key: str, value: Any, exclusive: bool = False) -> None:
+            if exclusive and await self.exists(key):
+                raise FileExistsError(key)
+            self.set_sync(key, value)
+
+        def set_sync(self, key: str, value: Any) -> None:
+            self._check_writable()
+            content = value.to_bytes()
+            if self.transaction is None:
+                disk.write(self.root / key, content)
+            else:
+                self.transaction.stage(key, content)
+
+        async def delete(self, key: str) -> None:
+            self.delete_sync(key)
+
+        def delete_sync(self, key: str) -> None:
+            self._check_writable()
+            place = self.root / key
+            for file in _files(place):
+                if self.transaction is None:
+                    disk.remove(file)
+                else:
+                    self.transaction.stage(file.relative_to(self.root).as_posix(), None)
+
+        async def delete_dir(self, prefix: str) -> None:
+            self.delete_sync(prefix)
+
     return CheckedStore
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+def _buffer(content: bytes | None, prototype: Any) -> Any:
+    from zarr.core.buffer import default_buffer_prototype
+
+    return None if content is None else (prototype or default_buffer_prototype()).buffer.from_bytes(content)
+
+
+def _files(place: Path) -> list[Path]:
+    """The file, or all files in the folder."""
+    if place.is_dir():
+        return sorted(path for path in place.rglob("*") if path.is_file())
+    return [place] if place.is_file() else []
 
 
 def check_metadata(name: str, content: bytes) -> None:

@@ -72,6 +72,12 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
     odd = [str(name) for name, value in weights.items() if not isinstance(value, torch.Tensor)]
     if odd:
         raise ModelError(f"'{path.name}' holds no weights: {_few(odd)} are no tensors; give a SAM 2 checkpoint")
+    broken = [str(name) for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ModelError(
+            f"'{path.name}' holds weights that are no numbers (NaN or infinite): {_few(broken)}; a training that "
+            "diverged leaves such: give another checkpoint"
+        )
     return weights
 
 

@@ -65,6 +65,15 @@ class Sam2Segmenter:
                 digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def weights_sha256(self) -> str:
+        """SHA-256 of all weights, by name, in the type that they have here."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
     def in_chunks_of(self, chunk: int) -> "Sam2Segmenter":
         """The same network with another number of windows per call; ValueError below 1."""
         require(chunk >= 1, "chunk", chunk, "1 or more windows per call of the network")

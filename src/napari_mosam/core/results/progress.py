@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.results.columns import read_table
+from napari_mosam.core.files.journal import Journal
+from napari_mosam.core.images.places import RUN
+from napari_mosam.core.images.zarr_files import folder_of
+from napari_mosam.core.results.columns import labels_of, read_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNFINISHED = "unfinished"
-"""Attribute of a result: objects that are being followed again; what is stored of them may be half new."""
+"""Attribute of a result of version 0.1: objects that were being followed again; they may be half new."""
+
+RERUN = "rerun"
+"""Kind of the transaction in which objects of a result are followed again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +45,17 @@ class ResultProgress:
     @classmethod
     def read(cls, group: Any) -> "ResultProgress":
         """That of an opened result; one that does not say whether it is complete, of an earlier version, is."""
-        attrs = dict(group.attrs)
+        attrs, folder = dict(group.attrs), folder_of(group)
         ids = [int(i) for i in group["table/object_ids"][:]]
-        shape = (int(group["labels"].shape[0]), len(ids))
-        followed = np.nan_to_num(read_table(group["table"], shape)["state"]) > 0
-        unfinished = tuple(int(i) for i in attrs.get(UNFINISHED, ()))
+        shape = (int(labels_of(group).shape[0]), len(ids))
+        followed = np.nan_to_num(read_table(group["table"], shape, ["state"])["state"]) > 0
+        entry = Journal(folder).last("open") if folder is not None else None
+        doing = dict(entry.note) if entry is not None else {}
+        again = doing.get("objects", ()) if doing.get("kind") == RERUN else attrs.get(UNFINISHED, ())
+        unfinished = tuple(int(i) for i in again)
         records = group["prompts"].attrs["records"] if "prompts" in group else ()
         return cls(
-            complete=bool(attrs.get("complete", True)) and not unfinished,
+            complete=bool(attrs.get("complete", True)) and not unfinished and doing.get("kind") != RUN,
             wanted=_wanted(records, ids, attrs, shape),
             followed=followed,
             unfinished=unfinished,

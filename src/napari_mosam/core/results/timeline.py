@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from napari_mosam.core.results.columns import DETAILS, DIRECTIONS, ORIGINS, STATES, TABLE, cues_of, reads_of
+from napari_mosam.core.results.columns import (
+    DETAILS,
+    DIRECTIONS,
+    ORIGINS,
+    SCORES,
+    STATE,
+    STATES,
+    TABLE,
+    cues_of,
+    in_order,
+    reads_of,
+)
 from napari_mosam.core.results.frame import Cue, MemoryRead, ObjectState
 
 if TYPE_CHECKING:
@@ -74,16 +85,17 @@ class Timeline:
         """That of a stored object over a range of frames."""
         column = store.object_ids.index(object_id)
         first = frames.indices(store.table.shape[0])[0]
-        table, details = (np.asarray(array[frames, column]) for array in (store.table, store.details))
-        followed = np.flatnonzero(np.nan_to_num(table[:, -1]) > 0)
+        details = np.asarray(store.details[frames, column])
+        table = in_order(np.asarray(store.table[frames, column]), store.table.attrs["columns"])
+        followed = np.flatnonzero(np.nan_to_num(table[:, STATE]) > 0)
         return cls._of(object_id, followed + first, table[followed], details[followed])
 
     @classmethod
     def _of(
-        cls, object_id: int, t: "NDArray[np.int64]", table: "NDArray[np.float32]", details: "NDArray[np.float64]"
+        cls, object_id: int, t: "NDArray[np.int64]", table: "NDArray[np.float64]", details: "NDArray[np.float64]"
     ) -> Self:
-        values = dict(zip(TABLE, table.T, strict=True))
-        states = tuple(state for code in values.pop("state") if (state := STATES[int(code)]) is not None)
+        values = {name: table[:, TABLE.index(name)].astype(np.float32) for name in ("area", *SCORES)}
+        states = tuple(state for code in table[:, STATE] if (state := STATES[int(code)]) is not None)
         column = dict(zip(DETAILS, details.T, strict=True))
         origin, direction = ([words[int(code)] for code in column[name]] for name, words in _WORDS.items())
         return cls(

@@ -16,9 +16,18 @@ if TYPE_CHECKING:
 Frames = slice | tuple[int | None, int | None] | None
 
 
-def movie_config(axes: str | None, channel: int | None, z: Any, limits: Any) -> MovieConfig:
+def movie_config(
+    axes: str | None, channel: int | None, z: Any, limits: Any, pixel_size: Any = None, interval: Any = None
+) -> MovieConfig:
     """How a movie is read, from what a public function is given; ValueError for what cannot be."""
-    return MovieConfig(axes=axes, channel=_plain(channel), z=_plain(z), limits=_plain(limits))
+    return MovieConfig(
+        axes=axes,
+        channel=_plain(channel),
+        z=_plain(z),
+        limits=_plain(limits),
+        pixel_size=_plain(pixel_size),
+        interval=_plain(interval),
+    )
 
 
 def run_config(

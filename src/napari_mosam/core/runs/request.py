@@ -154,8 +154,9 @@ def _sized(
 
 
 def open_movie(movie: Any, config: MovieConfig) -> Movie:
-    """Open a movie as it is asked for; see :meth:`Movie.open`."""
-    return Movie.open(movie, axes=config.axes, channel=config.channel, z=config.z, limits=config.limits)
+    """Open a movie as it is asked for; see :meth:`Movie.open` and :meth:`Movie.calibrated`."""
+    opened = Movie.open(movie, axes=config.axes, channel=config.channel, z=config.z, limits=config.limits)
+    return opened.calibrated(config.pixel_size, config.interval)
 
 
 def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:

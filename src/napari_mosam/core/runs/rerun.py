@@ -9,7 +9,7 @@ import numpy as np
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.prompts.collection import Prompts
-from napari_mosam.core.results.columns import DIRECTIONS
+from napari_mosam.core.results.columns import DIRECTIONS, labels_of
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.results.progress import UNFINISHED
 from napari_mosam.core.runs.replay import StoredMemory
@@ -26,7 +26,7 @@ from napari_mosam.core.runs.rerun_plan import (
 from napari_mosam.core.store.compose import agreement
 from napari_mosam.core.store.layout import write_prompts
 from napari_mosam.core.store.records import FrameTable, as_stored, region_of
-from napari_mosam.core.store.result import ResultWriter
+from napari_mosam.core.store.writer import ResultWriter
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.passes import PropagationPass
@@ -97,30 +97,31 @@ class Rerun:
         self._progress = progress
         self._span = ResultRange(request.start, request.stop, request.config.direction)
         self._shape_yx = request.movie.frame_shape
-        self._stored = StoredMemory(model, request.movie, self._config, writer.records, writer.group["labels"])
+        self._stored = StoredMemory(model, request.movie, self._config, writer.records, labels_of(writer.group))
         self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
         self._account = RerunProgress()
 
     def run(self) -> None:
-        """Do it; frames that are finished stay when it is stopped, and a second run makes up for the rest."""
-        attrs = self._writer.group.attrs
-        attrs[UNFINISHED] = sorted(self._half_new | set(self._changes))
+        """Do it, in one transaction."""
         plans = {i: plan_object(self._past(i), frames, self._span) for i, frames in self._changes.items()}
         self._carry_out(plans)
         if self._neighbours:
             touched = {i: t for i, t in self._account.touched.items() if i not in self._changes}
             self._carry_out({i: plan_touched(self._past(i), t, self._span) for i, t in touched.items()})
-        write_prompts(self._writer.group, self._request.prompts)
+        self._end()
+
+    def _end(self) -> None:
+        """The prompts are those of now; objects that an earlier version left half new are whole if they took part."""
         left = sorted(self._half_new - set(self._changes))
-        if left:
-            attrs[UNFINISHED] = left
-        else:
-            del attrs[UNFINISHED]
+        with self._writer.batch():
+            write_prompts(self._writer.group, self._request.prompts)
+            if self._half_new:
+                self._writer.group.attrs[UNFINISHED] = left
+        self._writer.finish()
 
     def _past(self, object_id: int) -> PromptHistory:
         now = self._request.requests_of(object_id)
-        column = self._writer.records.object_ids.index(object_id)
-        followed = np.nan_to_num(np.asarray(self._writer.records.table[:, column, -1])) > 0
+        followed = self._writer.records.followed(object_id)
         return PromptHistory(
             object_id,
             {t: request.is_positive for t, request in now.items()},

@@ -1,16 +1,20 @@
-"""A run whose results are written to a zarr group as they come."""
+"""A run whose results are written to a result on disk as they come; and one that goes on where it was stopped."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari_mosam.core.images.places import alone
+from napari_mosam.core.images.places import Place, alone, is_result
 from napari_mosam.core.model.protocol import LOGIT_STRIDE
+from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.runs.provenance import to_attributes
+from napari_mosam.core.runs.provenance import differences, origin, to_attributes
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.run import load, run, settled
-from napari_mosam.core.store.result import Result, ResultWriter
+from napari_mosam.core.store.result import Result
+from napari_mosam.core.store.schema import Shape
+from napari_mosam.core.store.writer import ResultWriter
 
 if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter
@@ -23,25 +27,78 @@ def write_run(
     out: str | Path,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
     model: "Segmenter | None" = None,
 ) -> Result:
     """Carry out a request and write its label frames; see :func:`napari_mosam.track`."""
+    if overwrite and resume:
+        raise ValueError("overwrite and resume exclude each other; give one of them")
     with alone(out, make_folder=True) as place:
-        folder = place.room(overwrite=overwrite)
-        if place.holds(request.movie.path):
-            raise FileExistsError(
-                f"the movie '{request.movie.path}' lies in '{out}', which would be replaced; choose another name"
-            )
+        goes_on = resume and is_result(place.path)
+        if not goes_on:
+            _check_place(request, place, out, overwrite=overwrite)
         asked, loaded, _ = settled(request, load(request.config) if model is None else model)
         results = run(asked, loaded)
-        settings, side = to_attributes(asked, loaded.name), loaded.image_size // LOGIT_STRIDE
-        writer = ResultWriter.create(folder, request.movie, request.prompts, settings, side=side)
-        total = request.n_results
-        for done, result in enumerate(results, start=1):
-            writer.write(result)
-            if progress is not None:
-                progress(result, done, total)
-        writer.finish()
-        place.publish(folder)
+        attributes = to_attributes(asked, loaded.name) | origin(asked.movie, loaded, place.path)
+        if goes_on:
+            _check_same(place.path, asked, attributes)
+            if Result.open(place.path).complete:
+                return Result.open(Path(out))
+            folder = place.path
+        else:
+            folder = _begin(asked, loaded, place, attributes)
+        _write(_writer(folder, asked), results, asked.n_results, progress)
+        if folder != place.path:
+            place.publish(folder)
     return Result.open(Path(out))
+
+
+def _check_place(request: RunRequest, place: Place, out: str | Path, *, overwrite: bool) -> None:
+    place.check_free(overwrite=overwrite)
+    if place.holds(request.movie.path):
+        raise FileExistsError(
+            f"the movie '{request.movie.path}' lies in '{out}', which would be replaced; choose another name"
+        )
+
+
+def _begin(asked: RunRequest, model: "Segmenter", place: Place, attributes: Mapping[str, Any]) -> Path:
+    """An empty result: in its place, or beside an earlier one that it will replace."""
+    shape = Shape(asked.movie.shape, asked.prompts.object_ids, model.image_size // LOGIT_STRIDE)
+    ResultWriter.create(place.new, shape, asked.prompts, attributes)
+    if os.path.lexists(place.path):
+        return place.new
+    place.publish(place.new)
+    return place.path
+
+
+def _check_same(path: Path, asked: RunRequest, attributes: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that was another."""
+    stored = Result.open(path)
+    other = differences(stored.attrs, attributes)
+    other += ["prompts"] if changed_frames(stored.prompts, asked.prompts) else []
+    if other:
+        raise ValueError(
+            f"'{path}' was begun with other values of: {', '.join(other)}; give the same again, or begin anew "
+            "(--overwrite)"
+        )
+
+
+def _writer(folder: Path, asked: RunRequest) -> ResultWriter:
+    entry = Place(folder).unfinished_run()
+    if entry is None:
+        raise ValueError(
+            f"'{folder}' was changed after its run had been stopped, so that cannot go on; begin anew (--overwrite)"
+        )
+    return ResultWriter.resume(folder, entry, asked.prompts)
+
+
+def _write(writer: ResultWriter, results: Iterable[FrameResult], total: int, progress: Progress | None) -> None:
+    """Write what is not there yet; all is computed, since what the engine remembers is not stored."""
+    there = writer.n_written
+    for done, result in enumerate(results, start=1):
+        if done > there:
+            writer.write(result)
+        if progress is not None:
+            progress(result, done, total)
+    writer.finish(complete=True)

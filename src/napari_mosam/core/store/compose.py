@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.masks.region import Region
+    from napari_mosam.core.store.records import LabelShape
 
 CONFIDENCE_MAX = 255
 """A confidence of 1, as it is stored in a byte."""
@@ -146,7 +147,10 @@ def as_bytes(confidence: "NDArray[np.float32]") -> "NDArray[np.uint8]":
     return np.ceil(confidence * CONFIDENCE_MAX).astype(np.uint8)
 
 
-def areas_of(labels: "NDArray[Any]") -> dict[int, int]:
-    """Number of pixels of each id in a label frame."""
-    ids, counts = np.unique(labels[labels > 0], return_counts=True)
-    return dict(zip(ids.tolist(), counts.tolist(), strict=True))
+def shapes_of(labels: "NDArray[Any]") -> "dict[int, LabelShape]":
+    """Number of pixels of each id in a label frame, and their centre (y, x)."""
+    y, x = np.nonzero(labels)
+    ids, at, counts = np.unique(labels[y, x], return_inverse=True, return_counts=True)
+    middle_y, middle_x = (np.bincount(at, axis, len(ids)) / np.maximum(counts, 1) for axis in (y, x))
+    shapes = zip(counts.tolist(), middle_y.tolist(), middle_x.tolist(), strict=True)
+    return dict(zip(ids.tolist(), shapes, strict=True))

@@ -11,12 +11,10 @@ from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.images.places import ResultError, settled
 from napari_mosam.core.images.zarr_files import open_zarr_group
 from napari_mosam.core.prompts.records import from_records, to_records
+from napari_mosam.core.results.columns import TABLE, in_order, labels_of
 
 if TYPE_CHECKING:
     from napari_mosam.core.prompts.collection import Prompts
-
-LOCK_CHUNK = (64, 64)
-"""Frames and objects of a chunk of the array of locks; not measured."""
 
 
 def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
@@ -37,7 +35,7 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
         if not folder.exists():
             raise FileNotFoundError(f"there is no result '{path}'; check the path")
         group = open_zarr_group(folder, mode)
-        if "labels" not in group or "table" not in group:
+        if "table" not in group or ("0" not in group and "labels" not in group):
             raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
         return group
 
@@ -71,7 +69,7 @@ def read_prompts(group: Any) -> "Prompts":
     """The prompts kept in a result's group; ResultError where there are none."""
     if "prompts" not in group:
         raise ResultError("this result was written without its prompts, by an earlier version; run 'mosam track' again")
-    return from_records(group["prompts"].attrs["records"], group["labels"].shape[1:])
+    return from_records(group["prompts"].attrs["records"], labels_of(group).shape[1:])
 
 
 def write_ids(table: Any, object_ids: Sequence[int]) -> None:
@@ -84,19 +82,16 @@ def write_ids(table: Any, object_ids: Sequence[int]) -> None:
     table["object_ids"][:] = ids
 
 
-def lock_array(group: Any, n_frames: int, n_objects: int) -> Any:
-    """Which objects are locked on which frames; made when it is first needed."""
-    if "locked" not in group["table"]:
-        group["table"].create_array("locked", shape=(n_frames, n_objects), chunks=LOCK_CHUNK, dtype="uint8")
-    return group["table/locked"]
-
-
 def locked_ids(group: Any, object_ids: Sequence[int], t: int) -> tuple[int, ...]:
-    """Objects that are locked on frame `t`."""
-    if "locked" not in group["table"]:
+    """Objects that are locked on frame `t`; in results of version 0.1 that is an array of its own."""
+    table = group["table"]
+    if "locked" in table:
+        row = np.asarray(table["locked"][t])
+    elif "values" in table:
+        row = in_order(np.asarray(table["values"][t]), table["values"].attrs["columns"])[:, TABLE.index("locked")]
+    else:
         return ()
-    row = np.asarray(group["table/locked"][t])
-    return tuple(object_id for object_id, locked in zip(object_ids, row, strict=True) if locked)
+    return tuple(i for i, locked in zip(object_ids, np.nan_to_num(row).tolist(), strict=True) if locked)
 
 
 def mark_version() -> str:

@@ -2,7 +2,7 @@
 
 Layout of a result's records, T frames and N objects: ``records/logits`` int8 (T, N, s, s), the mask logits before
 competition, see :mod:`logit_codes`; ``records/details`` float64 (T, N, K), named by the array's attribute ``columns``;
-``table/values`` float32 (T, N, C), likewise, in chunks that make a whole movie quick to read. A frame of each is
+``table/values`` float64 (T, N, C), likewise, in chunks that make a whole movie quick to read. A frame of each is
 written at once. The first axis never grows, the second does when objects are added.
 """
 
@@ -19,6 +19,8 @@ from napari_mosam.core.masks.logit_codes import coded, decode_array, encode_logi
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.results.columns import (
+    BY_USER,
+    CODES,
     CUE_PARTS,
     CUES,
     DETAILS,
@@ -28,9 +30,12 @@ from napari_mosam.core.results.columns import (
     MAX_READS,
     ORIGINS,
     PLAIN,
+    SCORES,
+    STATE,
     STATES,
     TABLE,
     cues_of,
+    in_order,
     reads_of,
 )
 from napari_mosam.core.results.frame import ObjectResult, ObjectScores
@@ -40,6 +45,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.masks.region import Region
+
+LabelShape = tuple[int, float, float]
+"""Pixels of an id in a label frame, and y and x of their centre, px."""
 
 ROWS_PER_CHUNK = 64
 """Frames of a chunk of the table: they are read at once for a timeline, and written again with each frame; not
@@ -85,21 +93,22 @@ class FrameTable:
         One per row.
     logits : ndarray of int8, shape (N, S/4, S/4)
     details : ndarray of float64, shape (N, K)
-    table : ndarray of float32, shape (N, C)
+    table : ndarray of float64, shape (N, C)
+        Scores are rounded to float32.
     """
 
     t: int
     object_ids: tuple[int, ...]
     logits: "NDArray[np.int8]"
     details: "NDArray[np.float64]"
-    table: "NDArray[np.float32]"
+    table: "NDArray[np.float64]"
 
     @classmethod
     def empty(cls, t: int, object_ids: Sequence[int], side: int) -> Self:
         """No record of anything."""
         n = len(object_ids)
-        details, table = np.full((n, len(DETAILS)), nan), np.full((n, len(TABLE)), nan, np.float32)
-        table[:, -1] = 0
+        details, table = np.full((n, len(DETAILS)), nan), np.full((n, len(TABLE)), nan)
+        table[:, STATE] = 0
         return cls(t, tuple(object_ids), np.zeros((n, side, side), np.int8), details, table)
 
     def __iter__(self) -> Iterator[ObjectResult]:
@@ -118,7 +127,7 @@ class FrameTable:
         if state is None:
             return None
         known = dict(zip(PLAIN, details[:FIRST_CUE].tolist(), strict=True))
-        scores = {name: values[name] for name in TABLE if name not in ("area", "state")}
+        scores = {name: values[name] for name in SCORES}
         return ObjectResult(
             object_id=self.object_ids[row],
             direction=DIRECTIONS[int(known["direction"])],
@@ -138,19 +147,37 @@ class FrameTable:
         row = self.object_ids.index(result.object_id)
         self.logits[row] = encode_logits(torch.from_numpy(result.logits)).numpy()
         self.details[row] = _detail_row(result)
-        numbers = (float(getattr(result, name)) for name in TABLE[:-1])
-        self.table[row] = (*numbers, STATES.index(result.state))
+        numbers = {name: float(np.float32(getattr(result, name))) for name in ("area", *SCORES)}
+        used = next((CUES.index(cue.name) for cue in result.cues if cue.used), nan)
+        numbers |= {"frame": self.t, "object": result.object_id, "cue": used, "state": STATES.index(result.state)}
+        self._set(row, {"y": nan, "x": nan, "area_um2": nan, **numbers})
 
     def clear(self, object_id: int) -> None:
         """Forget an object on this frame."""
         row = self.object_ids.index(object_id)
-        self.logits[row], self.details[row], self.table[row] = 0, nan, (*[nan] * (len(TABLE) - 1), 0)
+        self.logits[row], self.details[row] = 0, nan
+        self._set(row, {name: nan for name in TABLE if name not in BY_USER} | {"state": 0})
 
-    def set_areas(self, areas: Mapping[int, int]) -> None:
-        """Take the areas of the label frame, by object id."""
+    def measure(self, shapes: "Mapping[int, LabelShape]", pixel_um2: float) -> None:
+        """Take areas and centres from the label frame, by object id; `pixel_um2` is NaN where it is not known."""
         for row, object_id in enumerate(self.object_ids):
-            if self.table[row, -1]:
-                self.table[row, TABLE.index("area")] = areas.get(object_id, 0)
+            if self.table[row, STATE]:
+                area, y, x = shapes.get(object_id, (0, nan, nan))
+                self._set(row, {"y": y, "x": x, "area": area, "area_um2": area * pixel_um2})
+
+    @property
+    def locked(self) -> tuple[int, ...]:
+        """Objects that are locked on the frame."""
+        locked = np.nan_to_num(self.table[:, TABLE.index("locked")]) > 0
+        return tuple(object_id for object_id, is_locked in zip(self.object_ids, locked, strict=True) if is_locked)
+
+    def set_locked(self, object_id: int, value: bool) -> None:
+        """Lock an object, or unlock it."""
+        self._set(self.object_ids.index(object_id), {"locked": float(value)})
+
+    def _set(self, row: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.table[row, TABLE.index(name)] = value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,8 +212,9 @@ class RecordStore:
 
         logits = array(records, "logits", 1, "int8", 0, (side, side))
         details = array(records, "details", 1, "float64", nan, (len(DETAILS),))
-        values = array(table, "values", ROWS_PER_CHUNK, "float32", nan, (len(TABLE),))
-        details.attrs["columns"], values.attrs["columns"] = list(DETAILS), list(TABLE)
+        values = array(table, "values", ROWS_PER_CHUNK, "float64", nan, (len(TABLE),))
+        details.attrs["columns"] = list(DETAILS)
+        values.attrs.update({"columns": list(TABLE), "codes": {name: list(words) for name, words in CODES.items()}})
         return cls(tuple(object_ids), logits, details, values)
 
     @classmethod
@@ -204,7 +232,7 @@ class RecordStore:
                 "or correct it"
             )
         details, values = group["records/details"], group["table/values"]
-        if (details.attrs["columns"], values.attrs["columns"]) != (list(DETAILS), list(TABLE)):
+        if details.attrs["columns"] != list(DETAILS):
             raise ResultError("this result was written by another version, with other columns; run 'mosam track' again")
         return cls(tuple(object_ids), group["records/logits"], details, values)
 
@@ -222,18 +250,31 @@ class RecordStore:
 
     def read(self, t: int) -> FrameTable:
         """All records of a frame."""
-        table = np.asarray(self.table[t])
-        table[np.isnan(table[:, -1]), -1] = 0
+        table = self._rows(t)
         return FrameTable(t, self.object_ids, np.asarray(self.logits[t]), np.asarray(self.details[t]), table)
+
+    def followed(self, object_id: int) -> "NDArray[np.bool_]":
+        """Frames on which an object was followed, shape (T,)."""
+        states = in_order(np.asarray(self.table[:, self.object_ids.index(object_id)]), self.table.attrs["columns"])
+        return np.asarray(np.nan_to_num(states[:, STATE]) > 0)
 
     def write(self, frame: FrameTable) -> None:
         """Replace the records of a frame."""
-        self.logits[frame.t], self.details[frame.t], self.table[frame.t] = frame.logits, frame.details, frame.table
+        self.logits[frame.t], self.details[frame.t] = frame.logits, frame.details
+        self.write_table(frame)
+
+    def write_table(self, frame: FrameTable) -> None:
+        """Replace the table of a frame alone."""
+        self.table[frame.t] = frame.table
 
     def read_one(self, object_id: int, t: int) -> ObjectResult | None:
         """The record of one object on one frame."""
-        column = self.object_ids.index(object_id)
-        one = FrameTable(
-            t, (object_id,), *(np.asarray(a[t, column])[None] for a in (self.logits, self.details, self.table))
-        )
-        return None if np.isnan(one.table[0, -1]) else one.row(0)
+        at = self.object_ids.index(object_id)
+        logits, details = (np.asarray(array[t, at])[None] for array in (self.logits, self.details))
+        return FrameTable(t, (object_id,), logits, details, self._rows(t)[at : at + 1]).row(0)
+
+    def _rows(self, t: int) -> "NDArray[np.float64]":
+        """The table of a frame, the state 0 where an object was not followed."""
+        table = in_order(np.asarray(self.table[t]), self.table.attrs["columns"])
+        table[np.isnan(table[:, STATE]), STATE] = 0
+        return table

@@ -1,12 +1,11 @@
-"""Results on disk: a zarr group that grows frame by frame.
+"""Results on disk: an OME-Zarr label image that grows frame by frame, and what is known of it.
 
-Layout: ``labels`` (T, Y, X) uint16 or uint32 and ``confidence`` (T, Y, X) uint8, one chunk per frame;
-``table/object_ids`` names the objects, ``table/values`` (T, N, C) holds the numbers of each, ``table/locked`` (T, N)
-which of them may not change, ``records`` what is needed to compose and follow again, see :mod:`records`; the attribute
-``records`` of the group ``prompts`` holds the prompts.
+Layout: ``0`` (T, Y, X) uint16 or uint32 (the labels) and ``confidence`` (T, Y, X) uint8, one chunk per frame;
+``table/object_ids`` names the objects, ``table/values`` (T, N, C) holds a row for each on every frame, see
+:mod:`columns`; ``records`` what is needed to compose and follow again, see :mod:`records`; the attribute ``records`` of
+the group ``prompts`` holds the prompts; ``journal`` what can be undone. See docs/adr/0009-the-store.md.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,29 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.images.places import RESULT_MARK, ResultGoneError, alone, new_group
-from napari_mosam.core.masks.label_frames import label_dtype
-from napari_mosam.core.results.columns import STATES, read_table
+from napari_mosam.core.images.axes import Calibration
+from napari_mosam.core.images.places import RESULT_MARK, alone
+from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
-from napari_mosam.core.store.compose import Locked, areas_of, as_bytes, compose, merge_directions, way_since_prompt
-from napari_mosam.core.store.layout import (
-    lock_array,
-    locked_ids,
-    mark_version,
-    open_group,
-    read_prompts,
-    reading,
-    write_ids,
-    write_prompts,
-)
-from napari_mosam.core.store.records import FrameTable, RecordStore
+from napari_mosam.core.store.history import Step, lock_transaction, redo, steps, undo
+from napari_mosam.core.store.layout import locked_ids, open_group, read_prompts, reading
+from napari_mosam.core.store.records import RecordStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.prompts.collection import Prompts
-    from napari_mosam.core.results.frame import FrameResult, ObjectResult
+    from napari_mosam.core.results.frame import ObjectResult
     from napari_mosam.core.results.timeline import Timeline
 
 
@@ -91,11 +80,12 @@ class Result:
         with reading(path):
             group = open_group(path, "r")
             ids = tuple(int(i) for i in group["table/object_ids"][:])
-            values = read_table(group["table"], (group["labels"].shape[0], len(ids)))
+            labels = labels_of(group)
+            values = read_table(group["table"], (labels.shape[0], len(ids)), ("area", *SCORES, "state"))
             words = np.array([state or "" for state in STATES])
             state = words[np.nan_to_num(values.pop("state")).astype(int)]
             attrs = dict(group.attrs)
-            return cls(Path(path), group["labels"], group["confidence"], ids, **values, state=state, attrs=attrs)
+            return cls(Path(path), labels, group["confidence"], ids, **values, state=state, attrs=attrs)
 
     @property
     def complete(self) -> bool:
@@ -119,12 +109,15 @@ class Result:
             "movie": f"{attrs.get('movie', 'unknown')}, {n_frames} frames of {height} x {width} px (Y, X)",
             "objects": f"{len(self.object_ids)}: {_shortened(self.object_ids)}",
             "frames": f"{start}:{stop}, {attrs.get('direction', 'unknown direction')}",
+            "scale": _scale_of(attrs),
             "state": str(self.progress),
             "model": attrs.get("model", "unknown"),
             "limits": f"{low:g} to {high:g} became 0 to 1" if low < high else "unknown",
             "version": f"napari-mosam {attrs.get(RESULT_MARK, 'unknown')}",
+            "undo": _last_words(self.history, "done"),
+            "redo": _last_words(reversed(self.history), "undone"),
         }
-        return "\n".join(f"{key:<9}{value}" for key, value in rows.items())
+        return "\n".join(f"{key:<9}{value}" for key, value in rows.items() if value)
 
     @property
     def n_object_frames(self) -> int:
@@ -172,6 +165,8 @@ class Result:
         ------
         ResultBusyError
             If somebody else is writing the result.
+        ResultError
+            If a re-run of it was stopped, and neither done again nor undone.
         """
         self._set_lock(object_id, t, True)
 
@@ -186,8 +181,60 @@ class Result:
     def _set_lock(self, object_id: int, t: int, value: bool) -> None:
         self._check(object_id, t)
         with alone(self.path):
-            group = open_group(self.path, "r+")
-            lock_array(group, self.labels.shape[0], len(self.object_ids))[t, self.object_ids.index(object_id)] = value
+            lock_transaction(self.path, object_id, t, value)
+
+    @property
+    def history(self) -> tuple[Step, ...]:
+        """What was done to the result and can be undone, and what was undone and can be done again, oldest first."""
+        with reading(self.path):
+            return steps(self.path)
+
+    def undo(self) -> "Result":
+        """Take back the last step (a run, a re-run, a lock), or a re-run that was stopped before its end.
+
+        Returns
+        -------
+        Result
+            Opened again.
+
+        Raises
+        ------
+        ResultError
+            If there is nothing to undo.
+        ResultBusyError
+            If somebody else is writing the result.
+        """
+        with alone(self.path):
+            undo(self.path)
+        return Result.open(self.path)
+
+    def redo(self) -> "Result":
+        """Do again what :meth:`undo` took back; else as there."""
+        with alone(self.path):
+            redo(self.path)
+        return Result.open(self.path)
+
+    def to_dask(self) -> Any:
+        """The labels as a lazy dask array, a chunk per frame."""
+        import dask.array
+
+        return dask.array.from_array(self.labels, chunks=self.labels.chunks)
+
+    def to_dataframe(self) -> Any:
+        """The table as a pandas.DataFrame: one row per object and frame on which it was followed.
+
+        Columns are named as in the stored table; state and cue are words, ids and frames whole numbers. What is not
+        known is NaN.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        from napari_mosam.core.store.dataframe import to_dataframe
+
+        with reading(self.path):
+            return to_dataframe(open_group(self.path, "r"), self.object_ids)
 
     def _records(self) -> RecordStore:
         return RecordStore.open(open_group(self.path, "r"), self.object_ids)
@@ -200,166 +247,16 @@ class Result:
             raise IndexError(f"there is no frame {t} in '{self.path}'; it has frames 0 to {self.labels.shape[0] - 1}")
 
 
+def _scale_of(attrs: Mapping[str, Any]) -> str:
+    pixel = attrs.get("pixel_size_um")
+    return Calibration(tuple(pixel) if pixel else None, attrs.get("interval_s")).words()
+
+
+def _last_words(history: Iterable[Step], state: str) -> str:
+    """What would be undone or done again."""
+    words = [step.words for step in history if step.state == state]
+    return words[-1] + (f" ({len(words) - 1} more before)" if len(words) > 1 else "") if words else ""
+
+
 def _shortened(ids: Sequence[int], most: int = 12) -> str:
     return ", ".join(map(str, ids[:most])) + (" ..." if len(ids) > most else "")
-
-
-class ResultWriter:
-    """Writes one frame after another into a group; every frame is on disk when a method returns.
-
-    For who is alone with the result, see :func:`alone`.
-
-    Attributes
-    ----------
-    records : RecordStore
-    written : ndarray of bool, shape (T, N)
-        Pairs of frame and object that this writer wrote.
-    """
-
-    def __init__(self, path: Path, group: Any, records: RecordStore, prompts: "Prompts") -> None:
-        self.records = records
-        self.written = np.zeros((group["labels"].shape[0], len(records.object_ids)), bool)
-        self._path = path
-        self._folder = _identity(path)
-        self._group = group
-        self._prompted: dict[int, set[int]] = {}
-        for prompt in prompts:
-            self._prompted.setdefault(prompt.object_id, set()).add(prompt.frame)
-        self._shape_yx: tuple[int, int] = group["labels"].shape[1:]
-        self._dtype: type[np.unsignedinteger[Any]] = group["labels"].dtype.type
-        self._prune = bool(group.attrs.get("config", {}).get("prune", True))
-
-    @classmethod
-    def create(
-        cls, path: Path, movie: "Movie", prompts: "Prompts", settings: Mapping[str, Any], *, side: int
-    ) -> "ResultWriter":
-        """Make an empty group for the results of a movie.
-
-        Parameters
-        ----------
-        settings : mapping
-            Kept as attributes.
-        side : int
-            Of the model's mask logits, px.
-
-        Raises
-        ------
-        PermissionError
-            If the folder cannot be written.
-        """
-        limits = movie.grey_limits  # the first real read: a broken movie must not cost an old result
-        group = new_group(path)
-        group.attrs[RESULT_MARK] = mark_version()
-        ids = prompts.object_ids
-        frame = (1, *movie.frame_shape)
-        for name, dtype in (("labels", label_dtype(max(ids))), ("confidence", np.uint8)):
-            group.create_array(name, shape=movie.shape, chunks=frame, dtype=dtype, fill_value=0)
-        write_ids(group.create_group("table"), ids)
-        records = RecordStore.create(group, ids, movie.n_frames, side)
-        write_prompts(group, prompts)
-        grey = {"limits": [limits.low, limits.high], "grey_limits": limits.to_dict()}
-        group.attrs.update({**settings, "movie": movie.name, **grey, "complete": False})
-        return cls(path, group, records, prompts)
-
-    @classmethod
-    def reopen(cls, path: Path, prompts: "Prompts", new_ids: Sequence[int] = ()) -> "ResultWriter":
-        """Go on with a result, with room for more objects and the prompts as they are now.
-
-        Raises
-        ------
-        ValueError
-            If it has no records, or its label frames cannot hold a new id.
-        """
-        group = open_group(path, "r+")
-        ids = tuple(int(i) for i in group["table/object_ids"][:])
-        records = RecordStore.open(group, ids)
-        added = tuple(i for i in new_ids if i not in ids)
-        if added:
-            most = np.iinfo(group["labels"].dtype).max
-            if max(added) > most:
-                raise ValueError(f"object id {max(added)} does not fit this result, which holds ids up to {most}")
-            records = records.grow(added)
-            if "locked" in group["table"]:
-                group["table/locked"].resize((group["labels"].shape[0], len(records.object_ids)))
-            write_ids(group["table"], records.object_ids)
-        return cls(path, group, records, prompts)
-
-    @property
-    def group(self) -> Any:
-        """The zarr group."""
-        return self._group
-
-    def write(self, result: "FrameResult") -> None:
-        """Write what one direction says of a frame; where the other was there before, both are fused."""
-        t, new = result.t, result.objects
-        if self.written[t].any():
-            stored = self.records.read(t)
-            self.put(t, {o.object_id: self.fused(t, stored.get(o.object_id), o) for o in new}, stored)
-            return
-        frame = FrameTable.empty(t, self.records.object_ids, self.records.side)
-        for one in new:
-            frame.put(one)
-        self._commit(frame, (o.object_id for o in new), result.labels, as_bytes(result.confidence))
-
-    def fused(self, t: int, stored: "ObjectResult | None", new: "ObjectResult") -> "ObjectResult":
-        """What is new of an object on frame `t`, or what is stored of the other direction where that is better."""
-        if stored is None:
-            return new
-        way = way_since_prompt(self._prompted.get(new.object_id, ()), t)
-        return merge_directions(stored, new, self._shape_yx, way)
-
-    def put(self, t: int, results: "Mapping[int, ObjectResult | None]", stored: FrameTable | None = None) -> None:
-        """Replace results (None: forget them) and compose the frame anew; locked ones stay as they are.
-
-        Parameters
-        ----------
-        t : int
-        results : mapping of int to ObjectResult or None
-            By object id.
-        stored : FrameTable, optional
-            All results of the frame, where they are already read.
-        """
-        frame = stored if stored is not None else self.records.read(t)
-        locked = locked_ids(self._group, self.records.object_ids, t)
-        for object_id, result in results.items():
-            if object_id in locked:
-                continue
-            if result is None:
-                frame.clear(object_id)
-            else:
-                frame.put(result)
-        fixed = Locked(locked, self._group["labels"][t], self._group["confidence"][t]) if locked else None
-        labels, confidence = compose(frame, self._shape_yx, self._dtype, fixed, prune=self._prune)
-        frame.set_areas(areas_of(labels))
-        self._commit(frame, results, labels, confidence)
-
-    def _commit(
-        self, frame: FrameTable, object_ids: Iterable[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"
-    ) -> None:
-        """The table comes last: what it tells of is there, whatever ends the process."""
-        self._check_there()
-        self._group["labels"][frame.t] = labels
-        self._group["confidence"][frame.t] = confidence
-        self.records.write(frame)
-        self.written[frame.t, [self.records.object_ids.index(i) for i in object_ids]] = True
-
-    def _check_there(self) -> None:
-        """A store makes the folders it misses, so a moved or deleted one would come back without its head."""
-        if _identity(self._path) != self._folder or not (self._path / "zarr.json").is_file():
-            raise ResultGoneError(
-                f"'{self._path}' was moved or deleted while it was written; nothing more is written there"
-            )
-
-    def finish(self) -> None:
-        """Mark the result as complete."""
-        self._check_there()
-        self._group.attrs["complete"] = True
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another of the same name; None where there is none."""
-    try:
-        status = os.stat(folder)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

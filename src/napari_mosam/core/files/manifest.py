@@ -1,0 +1,151 @@
+"""What a folder of ours holds: size and crc32c of every chunk that was ever written.
+
+zarr leaves out chunks of nothing but background, so that a chunk is absent is no damage by itself; that one is absent
+which was written is.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.config.json_files import parse_json
+from napari_mosam.core.files.journal import Batch, Journal, Seal, seal_of, to_seal
+
+MANIFEST = "mosam_manifest.json"
+
+EMPTY = b"{}"
+
+_TRIES, _PAUSE_S = 5, 0.02
+"""How often, and how long apart, a chunk is looked at again that somebody may be writing."""
+
+Seals = dict[str, Seal]
+
+
+def is_chunk(key: str) -> bool:
+    """Whether a file of a zarr group is a chunk."""
+    return "/c/" in f"/{key}"
+
+
+def read_manifest(root: Path) -> Seals:
+    """Chunks of all finished transactions.
+
+    Raises
+    ------
+    Refused
+        If there is no manifest, or it is damaged.
+    """
+    try:
+        content = (root / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        raise Refused(f"'{root}' has lost its manifest ({MANIFEST}), so what is missing cannot be told") from None
+    try:
+        return {key: seal for key, value in parse_json(content, unique=False).items() if (seal := to_seal(value))}
+    except (Refused, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise Refused(f"the manifest of '{root}' is damaged: {error}") from error
+
+
+def merged_manifest(root: Path, batches: Iterable[Batch]) -> bytes:
+    """The manifest after a transaction."""
+    seals = _after(read_manifest(root), batches)
+    return json.dumps({key: seals[key] for key in sorted(seals)}, separators=(",", ":")).encode()
+
+
+def manifest_of(root: Path) -> bytes:
+    """The manifest of a folder that was written without a journal."""
+    keys = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    seals = {key: seal_of((root / key).read_bytes()) for key in sorted(keys) if is_chunk(key)}
+    return json.dumps(seals, separators=(",", ":")).encode()
+
+
+def _after(seals: Seals, batches: Iterable[Batch]) -> Seals:
+    for batch in batches:
+        for key, seal in batch.files.items():
+            if seal is None:
+                seals.pop(key, None)
+            elif is_chunk(key):
+                seals[key] = seal
+    return seals
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What chunks there may be, beside a writer too.
+
+    Attributes
+    ----------
+    seals : mapping of str to Seal
+        Of every chunk that was written.
+    pending : mapping of str to Seal or None
+        Of the chunks that are being replaced at this moment.
+    """
+
+    seals: Mapping[str, Seal]
+    pending: Mapping[str, Seal | None]
+
+    @classmethod
+    def of(cls, root: Path) -> "Expected":
+        """By the manifest and the open transaction; nothing is expected while one is undone or redone."""
+        journal = Journal(root)
+        if journal.last("undoing", "redoing", "rolling"):
+            return cls({}, {})
+        entry = journal.last("open")
+        batch = entry.pending() if entry else None
+        seals = _after(read_manifest(root), entry.batches() if entry else ())
+        return cls(seals, batch.files if batch else {})
+
+    def fits(self, key: str, content: bytes | None) -> bool:
+        """Whether a chunk may be so; None: absent."""
+        if content is None:
+            return key not in self.seals or key in self.pending
+        return key not in self.seals or seal_of(content) in (self.seals[key], self.pending.get(key))
+
+
+class Verifier:
+    """Compares the chunks of a folder with its manifest as they are read.
+
+    Parameters
+    ----------
+    root : Path
+        The folder with the manifest.
+    prefix : str
+        What names of chunks lack, where a part of the folder is read.
+    """
+
+    def __init__(self, root: Path, prefix: str = "") -> None:
+        self._root, self._prefix = root, prefix
+        self._expected: Expected | None = None
+
+    @classmethod
+    def find(cls, folder: Path) -> "Verifier | None":
+        """That of a folder, or of an array right in one; None where there is no manifest."""
+        for root, prefix in ((folder, ""), (folder.parent, f"{folder.name}/")):
+            if (root / MANIFEST).is_file():
+                return cls(root, prefix)
+        return None
+
+    def verified(self, name: str, read: Callable[[], bytes | None]) -> bytes | None:
+        """What a chunk holds; None where it was never written. Read again while it may be in somebody's hands.
+
+        Raises
+        ------
+        Refused
+            If it is missing or not what was written.
+        """
+        key = self._prefix + name
+        for left in range(_TRIES, -1, -1):
+            if self._expected is None:
+                self._expected = Expected.of(self._root)
+            content = read()
+            if self._expected.fits(key, content):
+                return content
+            self._expected = None
+            if left < _TRIES:
+                time.sleep(_PAUSE_S)
+        how = "is missing" if content is None else "is not what was written"
+        raise Refused(
+            f"'{self._root}' cannot be read: {key} {how} (is it damaged? get it from a copy, or run 'mosam track' "
+            "again)"
+        )

@@ -1,0 +1,26 @@
+"""The table of a result as a table of pandas."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_mosam.core.images.zarr_files import read_whole
+from napari_mosam.core.results.columns import CODES, STATE, TABLE, in_order
+
+
+def to_dataframe(group: Any, object_ids: Sequence[int]) -> Any:
+    """One row per object and frame on which it was followed, by frame and id; see :meth:`Result.to_dataframe`."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("tables need pandas, which is not installed: pip install pandas") from error
+    stored = group["table/values"]
+    table = in_order(read_whole(stored, "the table of the result"), stored.attrs["columns"])
+    t, row = np.nonzero(np.nan_to_num(table[..., STATE]) > 0)
+    found = pd.DataFrame(table[t, row], columns=list(TABLE))
+    found["frame"], found["object"] = t, np.asarray(object_ids, np.int64)[row]
+    for name, words in CODES.items():
+        codes = found[name].to_numpy()
+        found[name] = [None if np.isnan(code) else words[int(code)] for code in codes]
+    return found

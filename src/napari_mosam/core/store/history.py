@@ -1,0 +1,118 @@
+"""What was done to a result, taken back and done again; for who is alone with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_mosam.core.files.journal import Entry, Journal, Transaction
+from napari_mosam.core.images.places import RUN, ResultError
+from napari_mosam.core.images.zarr_files import write_through
+from napari_mosam.core.results.progress import RERUN
+from napari_mosam.core.store.convert import to_present_schema
+from napari_mosam.core.store.layout import open_group
+from napari_mosam.core.store.records import RecordStore
+from napari_mosam.core.store.writer import close
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that was done to a result.
+
+    Attributes
+    ----------
+    number : int
+        Rising with time.
+    words : str
+        What it was.
+    state : {'done', 'undone', 'unfinished'}
+    """
+
+    number: int
+    words: str
+    state: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Step":
+        """What a transaction was."""
+        return cls(entry.number, _words(entry.note), {"open": "unfinished"}.get(entry.state, entry.state))
+
+
+def _words(note: Mapping[str, Any]) -> str:
+    ids = [str(i) for i in note.get("objects", ())]
+    shown = ", ".join(ids[:6]) + (" …" if len(ids) > 6 else "")
+    objects = f"object{'s' * (len(ids) > 1)} {shown}"
+    if note.get("kind") == RUN:
+        return f"the run that followed {objects}"
+    if note.get("kind") == RERUN:
+        return f"the re-run of {objects}"
+    return f"the {note.get('kind', 'change')} of {objects} on frame {note.get('frame', '?')}"
+
+
+def steps(path: Path) -> tuple[Step, ...]:
+    """From the oldest to the newest."""
+    entries = [entry for entry in Journal(path).entries() if entry.state in ("open", "done", "undone")]
+    return tuple(Step.of(entry) for entry in entries)
+
+
+def undo(path: Path) -> Step:
+    """Take the last step back; ResultError where there is none."""
+    journal = Journal(path)
+    entry = journal.last("open") or journal.last("done")
+    if entry is None:
+        raise ResultError(f"there is nothing to undo in '{path}'")
+    step = Step.of(entry)
+    if entry.state == "done":
+        journal.undo(entry)
+    elif entry.note.get("kind") == RUN:
+        raise ResultError(
+            f"the run that makes '{path}' was stopped: go on with it (--resume), or begin anew (--overwrite)"
+        )
+    else:
+        journal.roll_back(entry)
+    return step
+
+
+def redo(path: Path) -> Step:
+    """Do again what was undone last; ResultError where that is not possible."""
+    journal = Journal(path)
+    entry = journal.next_undone()
+    if journal.last("open") is not None:
+        raise ResultError(f"'{path}' was being changed when that was stopped; undo that first")
+    if entry is None:
+        raise ResultError(f"there is nothing to redo in '{path}'")
+    step = Step.of(entry)
+    journal.redo(entry)
+    return step
+
+
+def ready_for_rerun(path: Path) -> None:
+    """Bring a result to where it can be changed: a re-run that was stopped is rolled back, a run is closed as it is."""
+    to_present_schema(path)
+    journal = Journal(path)
+    entry = journal.last("open")
+    if entry is None:
+        return
+    if entry.note.get("kind") == RUN:
+        close(Transaction(journal, entry))
+    else:
+        journal.roll_back(entry)
+
+
+def lock_transaction(path: Path, object_id: int, t: int, value: bool) -> None:
+    """Lock an object on a frame, or unlock it; ResultError where a re-run was stopped."""
+    to_present_schema(path)
+    journal = Journal(path)
+    entry = journal.last("open")
+    if entry is not None and entry.note.get("kind") != RUN:
+        raise ResultError(f"{_words(entry.note)} in '{path}' was stopped; do it again, or undo it (mosam undo) first")
+    if entry is not None:
+        close(Transaction(journal, entry))
+    group = open_group(path, "r+")
+    transaction = Transaction.begin(path, {"kind": "lock" if value else "unlock", "objects": [object_id], "frame": t})
+    write_through(group, transaction)
+    records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
+    frame = records.read(t)
+    frame.set_locked(object_id, value)
+    records.write_table(frame)
+    close(transaction)
