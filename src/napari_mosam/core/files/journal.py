@@ -18,6 +18,7 @@ from napari_mosam.core.config.json_files import parse_json
 from napari_mosam.core.files import disk
 
 JOURNAL = "journal"
+"""Name of the folder of transactions in the folder that they change."""
 
 MOST_KEPT = 20
 """Finished transactions that can be undone; older ones go."""
@@ -321,7 +322,9 @@ class Journal:
 
 
 _SETTLED = ("open", "done", "undone")
+"""States in which nothing was cut off."""
 _STATES = (*_SETTLED, "rolling", "undoing", "redoing", "gone")
+"""All, as names of folders have them."""
 
 
 def _is_entry(name: str) -> bool:

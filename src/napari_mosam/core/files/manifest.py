@@ -15,8 +15,10 @@ from napari_mosam.core.config.json_files import parse_json
 from napari_mosam.core.files.journal import Batch, Journal, Seal, seal_of, to_seal
 
 MANIFEST = "mosam_manifest.json"
+"""Its name in the folder."""
 
 EMPTY = b"{}"
+"""The manifest of a folder in which nothing was written yet."""
 
 _TRIES, _PAUSE_S = 5, 0.02
 """How often, and how long apart, a chunk is looked at again that somebody may be writing."""

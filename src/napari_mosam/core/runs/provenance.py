@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.runs.request import RunRequest
 
 _PACKAGES = ("napari-mosam", "torch", "sam2", "numpy", "scipy", "opencv-python-headless", "zarr")
+"""Whose versions are kept: what the bits of a result may depend on."""
 
 
 def to_attributes(request: "RunRequest", model_name: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from napari_mosam.core.images.axes import UNKNOWN
 from napari_mosam.core.images.places import Place
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.store.compose import shapes_of
-from napari_mosam.core.store.layout import locked_ids, open_group, read_prompts
+from napari_mosam.core.store.layout import SCHEMA, locked_ids, open_group, read_prompts, schema_of
 from napari_mosam.core.store.records import FrameTable, RecordStore
-from napari_mosam.core.store.schema import SCHEMA, Shape, create_group, ome_block, schema_of
+from napari_mosam.core.store.schema import Shape, create_group, ome_block
 
 
 def to_present_schema(path: Path) -> None:

@@ -1,6 +1,6 @@
 """The zarr group of a result: how it is opened, and its small parts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_mosam.core.config.checks import Refused, refuse_address
-from napari_mosam.core.images.places import ResultError, settled
+from napari_mosam.core.files.manifest import read_manifest
+from napari_mosam.core.images.places import RESULT_MARK, ResultError, settled
 from napari_mosam.core.images.zarr_files import open_zarr_group
 from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.columns import TABLE, in_order, labels_of
 
 if TYPE_CHECKING:
     from napari_mosam.core.prompts.collection import Prompts
+
+
+SCHEMA = 2
+"""Of the results that are written. Those of version 0.1, which do not say, have 1."""
 
 
 def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
@@ -25,7 +30,8 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
     FileNotFoundError
         If there is none.
     ResultError
-        If it cannot be read, or holds an array that is stored with a codec which could run code.
+        If it cannot be read, has lost its manifest, is of a newer version, or holds an array that is stored with a
+        codec which could run code.
     Refused
         For an address.
     """
@@ -35,9 +41,29 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
         if not folder.exists():
             raise FileNotFoundError(f"there is no result '{path}'; check the path")
         group = open_zarr_group(folder, mode)
+        schema = schema_of(group.attrs)
         if "table" not in group or ("0" not in group and "labels" not in group):
             raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
+        if schema > 1:
+            read_manifest(folder)
         return group
+
+
+def schema_of(attrs: Mapping[str, Any]) -> int:
+    """Which schema a result follows.
+
+    Raises
+    ------
+    ResultError
+        If it is newer than this version.
+    """
+    schema = attrs.get("schema", 1)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ResultError(
+            f"this result was written by a newer version (napari-mosam {attrs.get(RESULT_MARK, 'unknown')}, schema "
+            f"{schema}); this one reads schemas up to {SCHEMA}: update napari-mosam"
+        )
+    return schema
 
 
 @contextmanager

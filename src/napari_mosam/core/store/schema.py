@@ -8,8 +8,8 @@ import numpy as np
 
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.manifest import EMPTY, MANIFEST
-from napari_mosam.core.images.places import RESULT_MARK, ResultError, new_group
-from napari_mosam.core.store.layout import mark_version, write_ids, write_prompts
+from napari_mosam.core.images.places import RESULT_MARK, new_group
+from napari_mosam.core.store.layout import SCHEMA, mark_version, write_ids, write_prompts
 from napari_mosam.core.store.records import RecordStore
 
 if TYPE_CHECKING:
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.axes import Calibration
     from napari_mosam.core.prompts.collection import Prompts
 
-SCHEMA = 2
-"""Of the results that are written. Those of version 0.1, which do not say, have 1."""
-
 AXES = ("t", "y", "x")
+"""Of the label frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +38,6 @@ class Shape:
     movie: tuple[int, int, int]
     object_ids: tuple[int, ...]
     side: int
-
-
-def schema_of(attrs: Mapping[str, Any]) -> int:
-    """Which schema a result follows.
-
-    Raises
-    ------
-    ResultError
-        If it is newer than this version.
-    """
-    schema = attrs.get("schema", 1)
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise ResultError(
-            f"this result was written by a newer version (napari-mosam {attrs.get(RESULT_MARK, 'unknown')}, schema "
-            f"{schema}); this one reads schemas up to {SCHEMA}: update napari-mosam"
-        )
-    return schema
 
 
 def ome_block(name: str, calibration: "Calibration", image: str | None = None) -> dict[str, Any]:
