@@ -9,7 +9,11 @@ from unittest.mock import patch
 
 from napari_mosam.core.files import disk
 
-OPERATIONS = ("write", "append", "truncate", "rename", "link", "remove", "make_folder", "remove_folder", "sync")
+OPERATIONS = (
+    *("write", "append", "truncate", "rename", "link", "sync"),
+    *("remove", "make_folder", "remove_folder", "remove_empty"),
+)
+"""Functions of `disk`."""
 
 
 class Killed(BaseException):

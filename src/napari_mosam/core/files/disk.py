@@ -71,6 +71,13 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def remove_empty(path: Path) -> None:
+    """Remove a folder in which there are only folders; one with a file in it stays."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        with suppress(OSError):
+            os.rmdir(folder)
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk; where the system cannot say, go on."""
     with suppress(OSError):

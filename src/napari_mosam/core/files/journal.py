@@ -26,6 +26,9 @@ MOST_KEPT = 20
 MOST_BYTES = 2_000_000_000
 """Of what finished transactions keep; beyond it the oldest go, but never the last."""
 
+LAST = {"last": True}
+"""Note of the last batch of a transaction."""
+
 Seal = tuple[int, int]
 """Size and crc32c of a file."""
 
@@ -222,7 +225,7 @@ class Journal:
         places = [self._place(key) for key, (_, after) in changes.items() if after]
         for place in [*places, *sorted({place.parent for place in places}), entry.log, self.root]:
             disk.sync(place)
-        disk.remove_folder(entry.path / "staged")
+        disk.remove_empty(entry.path / "staged")
         entry.in_state("done")
         self._forget_undone()
         self._forget_old()
@@ -401,6 +404,12 @@ class Transaction:
         """Make it last."""
         self.journal.commit(self.entry)
         self.entry = replace(self.entry, path=self.entry.path.with_suffix(".done"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last batch is there already, from before a crash."""
+        batches = self.entry.batches()
+        return bool(batches) and batches[-1].note == LAST
 
     def batches(self) -> list[Batch]:
         """All so far, the one in hand too."""

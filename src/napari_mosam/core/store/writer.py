@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.files.journal import Entry, Journal, Transaction
+from napari_mosam.core.files.journal import LAST, Entry, Journal, Transaction
 from napari_mosam.core.files.manifest import MANIFEST, merged_manifest
 from napari_mosam.core.images.places import RUN, ResultGoneError
 from napari_mosam.core.images.zarr_files import write_through
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
-
-
-LAST = {"last": True}
-"""Note of the last batch of a transaction."""
 
 
 class ResultWriter:
@@ -199,18 +195,15 @@ class ResultWriter:
     def finish(self, *, complete: bool = False) -> None:
         """End the transaction; `complete` marks the result as such."""
         self._check_there()
-        if complete:
+        if complete and not self._transaction.ended:
             self._group.attrs["complete"] = True
         close(self._transaction)
 
 
 def close(transaction: Transaction) -> None:
     """End a transaction: the manifest goes with its last batch, which may be there from before a crash."""
-    batches = transaction.batches()
-    if len(batches) > 1 and batches[-2].note == LAST:
-        transaction.discard()
-    else:
-        transaction.stage(MANIFEST, merged_manifest(transaction.journal.root, batches))
+    if not transaction.ended:
+        transaction.stage(MANIFEST, merged_manifest(transaction.journal.root, transaction.batches()))
         transaction.publish(LAST)
     transaction.commit()
 
