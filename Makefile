@@ -39,7 +39,7 @@ test-all: setup display  ## run the tests, the slow ones too
 	@$(XVFB) $(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
 
 test-kill: setup  ## stop and kill the command at many moments, some minutes
-	@$(BIN)/python -m pytest -m slow -s tests/cli/test_kill.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m slow -s tests/cli/test_kill.py tests/cli/test_kill_resume.py $(PYTEST_ARGS)
 
 coverage: setup display  ## run the tests and draw which lines and branches they reach, into coverage/
 	@$(XVFB) $(BIN)/python -m pytest --cov=napari_mosam --cov-branch --cov-report=term:skip-covered --cov-report=html:coverage $(PYTEST_ARGS)
