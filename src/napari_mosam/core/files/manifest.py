@@ -20,6 +20,9 @@ MANIFEST = "mosam_manifest.json"
 EMPTY = b"{}"
 """The manifest of a folder in which nothing was written yet."""
 
+_MOST_BYTES = 2**28
+"""Of a manifest; one of a million frames has less."""
+
 _TRIES, _PAUSE_S = 5, 0.02
 """How often, and how long apart, a chunk is looked at again that somebody may be writing."""
 
@@ -40,9 +43,12 @@ def read_manifest(root: Path) -> Seals:
         If there is no manifest, or it is damaged.
     """
     try:
-        content = (root / MANIFEST).read_bytes()
+        with (root / MANIFEST).open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise Refused(f"'{root}' has lost its manifest ({MANIFEST}), so what is missing cannot be told") from None
+    if len(content) > _MOST_BYTES:
+        raise Refused(f"the manifest of '{root}' has more than {_MOST_BYTES / 1e6:,.0f} MB, the most that is read")
     try:
         return {key: seal for key, value in parse_json(content, unique=False).items() if (seal := to_seal(value))}
     except (Refused, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -97,6 +103,10 @@ class Expected:
         batch = entry.pending() if entry else None
         seals = _after(read_manifest(root), entry.batches() if entry else ())
         return cls(seals, batch.files if batch else {})
+
+    def missing(self, root: Path) -> list[str]:
+        """Chunks that were written and are not there."""
+        return [key for key in self.seals if key not in self.pending and not (root / key).is_file()]
 
     def fits(self, key: str, content: bytes | None) -> bool:
         """Whether a chunk may be so; None: absent."""

@@ -44,7 +44,7 @@ def origin(movie: "Movie", model: "Segmenter", path: Path) -> dict[str, Any]:
     """
     limits = movie.grey_limits
     attributes = {
-        "ome": ome_block(path.name, movie.calibration, _relative(movie, path) if _is_image(movie) else None),
+        "ome": ome_block(movie.name, movie.calibration, _relative(movie, path) if _is_image(movie) else None),
         "movie": movie.name,
         "limits": [limits.low, limits.high],
         "grey_limits": limits.to_dict(),

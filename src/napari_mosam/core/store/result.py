@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.files.manifest import Expected
 from napari_mosam.core.images.axes import Calibration
 from napari_mosam.core.images.places import RESULT_MARK, alone
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.history import Step, lock_transaction, redo, steps, undo
-from napari_mosam.core.store.layout import locked_ids, open_group, read_prompts, reading
+from napari_mosam.core.store.layout import SCHEMA, locked_ids, open_group, read_prompts, reading, schema_of
 from napari_mosam.core.store.records import RecordStore
 
 if TYPE_CHECKING:
@@ -114,10 +115,19 @@ class Result:
             "model": attrs.get("model", "unknown"),
             "limits": f"{low:g} to {high:g} became 0 to 1" if low < high else "unknown",
             "version": f"napari-mosam {attrs.get(RESULT_MARK, 'unknown')}",
+            "damage": self._damage(),
             "undo": _last_words(self.history, "done"),
             "redo": _last_words(reversed(self.history), "undone"),
         }
         return "\n".join(f"{key:<9}{value}" for key, value in rows.items() if value)
+
+    def _damage(self) -> str:
+        """Which of its chunks are lost; empty where none is, or where it was written without a manifest."""
+        if schema_of(self.attrs) < SCHEMA:
+            return ""
+        with reading(self.path):
+            lost = Expected.of(self.path).missing(self.path)
+        return f"{len(lost)} of its chunks are missing: {_shortened(lost, 4)}" if lost else ""
 
     @property
     def n_object_frames(self) -> int:
@@ -258,5 +268,5 @@ def _last_words(history: Iterable[Step], state: str) -> str:
     return words[-1] + (f" ({len(words) - 1} more before)" if len(words) > 1 else "") if words else ""
 
 
-def _shortened(ids: Sequence[int], most: int = 12) -> str:
+def _shortened(ids: Sequence[object], most: int = 12) -> str:
     return ", ".join(map(str, ids[:most])) + (" ..." if len(ids) > most else "")

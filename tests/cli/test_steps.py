@@ -1,0 +1,121 @@
+"""Going on, back and forth on the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from tests.support.crashes import content_but_journal
+from tests.support.fake_model import FakeSegmenter, disks
+
+from napari_mosam.cli import main as cli
+from napari_mosam.core.runs import write
+from napari_mosam.core.store.result import Result
+
+N = 6
+IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)
+
+
+@pytest.fixture(autouse=True)
+def job(tmp_path, monkeypatch):
+    """A movie and prompts in the current folder, and a model without a network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(write, "load", lambda config: FakeSegmenter())
+    tifffile.imwrite("movie.tif", IMAGES, photometric="minisblack", metadata={"axes": "TYX"})
+    tifffile.imwrite("prompts.tif", LABELS[0])
+    return tmp_path
+
+
+TRACK = ("track", "movie.tif", "-p", "prompts.tif", "-o", "out.zarr")
+
+
+def stop_at(monkeypatch, n):
+    """Ctrl-C after some frames of the next run."""
+    progress = cli._Run.progress
+
+    def stopping(run, result, done, total):
+        progress(run, result, done, total)
+        if done == n:
+            monkeypatch.setattr(cli._Run, "progress", progress)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli._Run, "progress", stopping)
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.strip().split("\n")[-1]
+
+
+def test_a_stopped_run_is_gone_on_with(job, monkeypatch, capsys):
+    assert cli.main([*TRACK[:-1], "whole.zarr"]) == 0
+    stop_at(monkeypatch, 3)
+    assert cli.main(TRACK) == 130
+    assert last_line(capsys).endswith("3 of 6 frames were finished and are kept in out.zarr; --resume goes on with it")
+    assert cli.main(TRACK) == 2
+    assert "out.zarr exists and is not finished; go on with it (--resume), or begin anew" in last_line(capsys)
+    assert cli.main([*TRACK, "--resume"]) == 0
+    assert Result.open("out.zarr").complete
+    assert content_but_journal(job / "whole.zarr") == content_but_journal(job / "out.zarr")
+
+
+def test_another_run_is_refused_in_one_line(monkeypatch, capsys):
+    stop_at(monkeypatch, 3)
+    cli.main(TRACK)
+    assert cli.main([*TRACK, "--resume", "--direction", "backward"]) == 2
+    assert "out.zarr' was begun with other values of: direction; give the same again" in last_line(capsys)
+
+
+def test_resume_and_overwrite_are_not_given_together(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*TRACK, "--resume", "--overwrite"])
+    assert end.value.code == 2
+
+
+def test_steps_go_back_and_forth(capsys):
+    cli.main(TRACK)
+    Result.open("out.zarr").lock(1, 2)
+    capsys.readouterr()
+    assert cli.main(["undo", "out.zarr"]) == 0
+    assert capsys.readouterr().out == "undone: the lock of object 1 on frame 2\n"
+    assert Result.open("out.zarr").locked(2) == ()
+    assert cli.main(["info", "out.zarr"]) == 0
+    told = capsys.readouterr().out
+    assert (
+        "undo     the run that followed objects 1, 2\n" in told and "redo     the lock of object 1 on frame 2\n" in told
+    )
+    assert cli.main(["redo", "out.zarr"]) == 0
+    assert capsys.readouterr().out == "done again: the lock of object 1 on frame 2\n"
+    assert Result.open("out.zarr").locked(2) == (1,)
+    assert cli.main(["redo", "out.zarr"]) == 2
+    assert last_line(capsys) == "mosam: error: there is nothing to redo in 'out.zarr'"
+
+
+@pytest.mark.parametrize("command", ["undo", "redo"])
+def test_steps_of_what_is_no_result_are_refused(command, capsys):
+    assert cli.main([command, "none.zarr"]) == 2
+    assert "there is no result 'none.zarr'" in last_line(capsys)
+    assert cli.main([command, "movie.tif"]) == 2
+    assert "movie.tif" in last_line(capsys)
+
+
+@pytest.mark.parametrize("command", [["evaluate", "out.zarr", "truth.tif"], ["info", "out.zarr"]])
+def test_a_lost_chunk_is_told(job, command, capsys):
+    cli.main(TRACK)
+    tifffile.imwrite("truth.tif", LABELS, photometric="minisblack", metadata={"axes": "TYX"})
+    (job / "out.zarr" / "0" / "c" / "3" / "0" / "0").unlink()
+    capsys.readouterr()
+    code, printed = cli.main(command), capsys.readouterr()
+    if command[0] == "info":
+        assert "damage   1 of its chunks are missing: 0/c/3/0/0" in printed.out
+    else:
+        assert code == 2 and "cannot be read: 0/c/3/0/0 is missing" in printed.err
+
+
+def test_the_size_of_a_pixel_is_given(capsys):
+    cli.main([*TRACK, "--pixel-size", "0.25", "--interval", "30"])
+    attrs = json.loads(open("out.zarr/zarr.json").read())["attributes"]
+    assert attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] == [30, 0.25, 0.25]
+    assert np.isclose(Result.open("out.zarr").to_dataframe().eval("area_um2 / area"), 0.0625).all()
+    capsys.readouterr()
+    cli.main(["info", "movie.tif", "--pixel-size", "2"])
+    assert "scale   2 x 2 µm a pixel (Y, X)" in capsys.readouterr().out
