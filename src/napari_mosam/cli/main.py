@@ -175,8 +175,8 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     request = RunRequest.build(arguments.movie, arguments.prompts, config)
     run.writes(arguments.out)
     started = time.perf_counter()
-    if request.movie.grey_limits.note():
-        sys.stderr.write(f"mosam: {request.movie.grey_limits.note()}\n")
+    for note in filter(None, (request.movie.absence(), request.movie.grey_limits.note())):
+        sys.stderr.write(f"mosam: {note}\n")
     result = _carry_out(request, arguments, run)
     seconds = time.perf_counter() - started
     _write_extras(arguments, request.movie, result.labels, sorted(run.frames))

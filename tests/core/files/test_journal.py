@@ -301,3 +301,13 @@ def test_other_folders_in_the_journal_are_left_alone(root):
     assert Journal(root).entries() == []
     change(root, {"x": b"1"})
     assert (root / "journal" / "notes").is_dir()
+
+
+@pytest.mark.parametrize(
+    "log", [b"[1]\n", b"{\n", b'{}\n{"files": 3}\n', b"\xff\xff\n", b'{}\n{"note":{},"files":{"a":[1]},"old":{}}\n']
+)
+def test_a_damaged_journal_is_refused_in_words(root, log):
+    entry = change(root, {"x": b"new"})
+    entry.log.write_bytes(log)
+    with pytest.raises(Refused):
+        assert entry.note is None or Journal(root).undo(entry)

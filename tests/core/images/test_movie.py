@@ -661,3 +661,22 @@ def test_real_movies():
         frame = movie[movie.n_frames - 1]
         assert movie.n_frames > 1 and frame.shape == movie.frame_shape
         assert frame.min() >= 0 and frame.max() <= 1 and frame.std() > 0.01
+
+
+# ---- frames that are not there
+
+
+@pytest.mark.parametrize(("version", "options"), [(3, {}), (2, {}), (3, {"shards": (2, 6, 8)})])
+def test_frames_of_which_nothing_is_on_the_disk_are_named(tmp_path, version, options):
+    data = np.ones((6, 6, 8), np.uint16)
+    data[2:4] = 0
+    data[5, :3] = 0
+    chunks = (1, 3, 8) if options else (2, 3, 8)
+    array = zarr.create_array(
+        tmp_path / "m.zarr", shape=data.shape, chunks=chunks, dtype="uint16", zarr_format=version, **options
+    )
+    array[:] = data
+    movie = Movie.open(tmp_path / "m.zarr", axes="TYX")
+    assert movie.absent_frames == (2, 3)
+    assert "absent  frames 2, 3 of m.zarr have no data on the disk" in movie.describe()
+    assert Movie.open(data).absence() == ""

@@ -106,6 +106,15 @@ def test_many_objects_are_added_at_once(out):
     assert result.n_object_frames == 3 * N
 
 
+def test_an_id_that_does_not_fit_widens_the_labels_and_undo_narrows_them(done, out):
+    before = np.asarray(done.labels[:])
+    result = again(out, [*TWO, mask(70000, 0, 3)])
+    assert result.labels.dtype == np.uint32 and follows(result, 70000, 3)
+    assert np.array_equal(np.where(result.labels[:] == 1, 1, 0), np.where(before == 1, 1, 0))
+    narrow = result.undo()
+    assert narrow.labels.dtype == np.uint16 and np.array_equal(narrow.labels[:], before)
+
+
 def test_without_changes_nothing_is_done(done, out):
     before, model = bytes_of(out, 1), FakeSegmenter()
     again(out, list(reversed(TWO)), model=model)
@@ -311,7 +320,6 @@ def test_a_run_that_was_stopped_is_made_up_for(out):
         ),
         ({"object_ids": [9]}, "object 9 has no prompt; there are 1, 2"),
         ({"changed_frames": {1: [N]}}, f"frame {N} is not in the result"),
-        ({"prompts": [*TWO, mask(70000, 0, 3)]}, "object id 70000 does not fit this result"),
         ({"prompts": [*TWO, PointPrompt(3, 0, (30, 300))]}, "lies outside"),
     ],
 )

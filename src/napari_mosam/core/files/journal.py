@@ -65,7 +65,7 @@ class Batch:
         try:
             files = {_checked(key): to_seal(seal) for key, seal in content["files"].items()}
             return cls(dict(content["note"]), files, {_checked(key): int(n) for key, n in content["old"].items()})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise Refused(f"its journal is damaged ({error})") from error
 
 
@@ -116,9 +116,12 @@ class Entry:
 
     @property
     def note(self) -> Mapping[str, Any]:
-        """What it is."""
+        """What it is; Refused where that cannot be read."""
         lines = self._lines()
-        return dict(parse_json(lines[0])) if lines else {}
+        said = parse_json(lines[0]) if lines else {}
+        if not isinstance(said, Mapping):
+            raise Refused(f"its journal is damaged ({self.path.name} does not say what it is)")
+        return said
 
     def batches(self) -> list[Batch]:
         """Those that are in the log."""

@@ -18,6 +18,7 @@ from napari_mosam.core.images.grey_limits import GreyLimits, exact_limits, find_
 from napari_mosam.core.images.grey_statistics import FrameSample
 from napari_mosam.core.images.sources import Source, open_source
 from napari_mosam.core.images.tiff import SMALLER
+from napari_mosam.core.images.zarr_files import absent_along
 
 __all__ = ["Movie", "MovieError"]
 
@@ -175,6 +176,20 @@ class Movie:
                     logger.info("%s: %s", self.name, self._limits.note())
             return self._limits
 
+    @property
+    def absent_frames(self) -> tuple[int, ...]:
+        """Frames of a zarr array that nothing on the disk holds: lost, or of one value only."""
+        if "T" not in self._plan.axes:
+            return ()
+        return absent_along(self._source.pixels, self._plan.axes.index("T"))
+
+    def absence(self) -> str:
+        """One line on frames that nothing on the disk holds; empty where there are none."""
+        absent = self.absent_frames
+        shown = ", ".join(map(str, absent[:8])) + (", ..." if len(absent) > 8 else "")
+        words = f"frame{'s' * (len(absent) > 1)} {shown} of {self.name} have no data on the disk"
+        return f"{words}; the format has its fill value there: is the copy complete?" if absent else ""
+
     def with_limits(self, limits: GreyLimits) -> "Movie":
         """The same movie between other limits."""
         return Movie(self._source, self._plan, limits)
@@ -241,6 +256,7 @@ class Movie:
             "scale": self.calibration.words(),
             "limits": f"{low:g} to {high:g} become 0 to 1 ({self.grey_limits.origin})",
             "note": self.grey_limits.note(),
+            "absent": self.absence(),
             "frame": f"{height * width * self.dtype.itemsize / 1024:.0f} KiB stored",
             "chunks": str(self._source.chunks or ""),
         }

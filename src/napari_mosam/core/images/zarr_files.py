@@ -8,6 +8,7 @@ text and of objects are not on the list either, since no image has them.
 
 import asyncio
 import math
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -133,6 +134,26 @@ def folder_of(node: Any) -> Path | None:
     """Where a zarr node lies; None where it does not lie in a folder."""
     root = getattr(node.store, "root", None)
     return Path(root) / node.path if root is not None else None
+
+
+def absent_along(array: Any, axis: int) -> tuple[int, ...]:
+    """Indices along an axis of an array in a folder of which no chunk is there: they read as the fill value."""
+    folder = folder_of(array) if hasattr(array, "store") and hasattr(array, "path") else None
+    if folder is None or not folder.is_dir():
+        return ()
+    there = {index[axis] for index in _chunk_indices(folder, array.ndim)}
+    step = int((getattr(array, "shards", None) or array.chunks)[axis])
+    return tuple(i for i in range(array.shape[axis]) if i // step not in there)
+
+
+def _chunk_indices(folder: Path, ndim: int) -> Iterator[tuple[int, ...]]:
+    """Of the chunks in the folder of an array, whose names are numbers between '/' or '.'."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            words = (Path(place) / name).relative_to(folder).as_posix().removeprefix("c/").replace("/", ".").split(".")
+            numbers = [int(word) for word in words if word.isascii() and word.isdecimal()]
+            if len(numbers) == len(words) == ndim:
+                yield tuple(numbers)
 
 
 def write_through(group: Any, transaction: Transaction | None) -> None:

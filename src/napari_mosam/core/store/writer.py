@@ -1,5 +1,6 @@
 """What is written to a result: frame by frame, each whole or not at all, in a transaction of its journal."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,20 +96,16 @@ class ResultWriter:
         ------
         ResultError
             If it has no records.
-        ValueError
-            If its label frames cannot hold a new id.
         """
         group = open_group(path, "r+")
         ids = tuple(int(i) for i in group["table/object_ids"][:])
         records = RecordStore.open(group, ids)
         added = tuple(i for i in new_ids if i not in ids)
-        most = np.iinfo(group["0"].dtype).max
-        if added and max(added) > most:
-            raise ValueError(f"object id {max(added)} does not fit this result, which holds ids up to {most}")
         transaction = Transaction.begin(path, {"kind": RERUN, "objects": list(new_ids)})
         if added:
             write_through(group, transaction)
             write_ids(group["table"], records.grow(added).object_ids)
+            _widen(group, transaction, np.dtype(label_dtype(max(added))))
             transaction.publish({})
         return cls(path, group, transaction, prompts)
 
@@ -198,6 +195,20 @@ class ResultWriter:
         if complete and not self._transaction.ended:
             self._group.attrs["complete"] = True
         close(self._transaction)
+
+
+def _widen(group: Any, transaction: Transaction, dtype: np.dtype[Any]) -> None:
+    """Give the label frames a type that holds a new id, where theirs does not; every frame is written again."""
+    narrow = group["0"]
+    if dtype.itemsize <= narrow.dtype.itemsize:
+        return
+    head = {**json.loads((transaction.journal.root / "0" / "zarr.json").read_bytes()), "data_type": dtype.name}
+    transaction.stage("0/zarr.json", json.dumps(head, indent=2).encode())
+    wide = group["0"]
+    for t in range(wide.shape[0]):
+        frame = np.asarray(narrow[t])
+        if frame.any():
+            wide[t] = frame
 
 
 def close(transaction: Transaction) -> None:
