@@ -90,6 +90,29 @@ def test_steps_go_back_and_forth(capsys):
     assert last_line(capsys) == "mosam: error: there is nothing to redo in 'out.zarr'"
 
 
+def test_an_object_is_locked_on_some_frames_in_one_step(capsys):
+    cli.main(TRACK)
+    capsys.readouterr()
+    assert cli.main(["lock", "out.zarr", "--object", "2", "--frames", "1:4"]) == 0
+    assert capsys.readouterr().out == "object 2 is locked on 3 frames\n"
+    assert [Result.open("out.zarr").locked(t) for t in range(N)] == [(), (2,), (2,), (2,), (), ()]
+    assert cli.main(["unlock", "out.zarr", "--object", "2", "--frames", "3:"]) == 0
+    assert [Result.open("out.zarr").locked(t) for t in range(N)] == [(), (2,), (2,), (), (), ()]
+    cli.main(["undo", "out.zarr"])
+    cli.main(["undo", "out.zarr"])
+    assert "undone: the lock of object 2 on 3 frames" in capsys.readouterr().out
+    assert not any(Result.open("out.zarr").locked(t) for t in range(N))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [(["9", "--frames", "1"], "there is no object 9"), (["1", "--frames", "9"], "no frame 9 in")]
+)
+def test_what_is_not_there_is_not_locked(options, said, capsys):
+    cli.main(TRACK)
+    assert cli.main(["lock", "out.zarr", "--object", *options]) == 2
+    assert said in last_line(capsys)
+
+
 @pytest.mark.parametrize("command", ["undo", "redo"])
 def test_steps_of_what_is_no_result_are_refused(command, capsys):
     assert cli.main([command, "none.zarr"]) == 2

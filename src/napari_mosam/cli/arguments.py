@@ -39,6 +39,8 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
         "info": "describe a movie as it will be read, or a result",
+        "lock": "fix an object on some frames, so that no run changes it there",
+        "unlock": "let an object go again",
         "undo": "take back what was done last to a result: a run, a re-run, a lock",
         "redo": "do again what was undone last",
         "models": "list, download and verify the models",
@@ -50,8 +52,11 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
     _add_source(added["info"], "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
-    for name in ("undo", "redo"):
+    for name in ("lock", "unlock", "undo", "redo"):
         added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
+    for name in ("lock", "unlock"):
+        added[name].add_argument("--object", required=True, type=_parse_object, metavar="ID", help="which object")
+        added[name].add_argument("--frames", required=True, type=parse_frames, metavar="A:B", help="on which frames")
     _add_models(added["models"])
     return parser
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.cli.arguments import build_parser
 from napari_mosam.cli.checks import check_outputs
-from napari_mosam.cli.places import HalfResultError, inputs_of, weights_of
+from napari_mosam.cli.places import HalfResultError, UsageError, inputs_of, weights_of
 from napari_mosam.cli.settings import run_config
 from napari_mosam.cli.stop_signals import STOPPED, StopSignals
 
@@ -272,12 +272,37 @@ def _step(arguments: argparse.Namespace, run: _Run, take: "Callable[[Path], Step
         return take(arguments.result).words
 
 
+def _lock(arguments: argparse.Namespace, run: _Run) -> None:
+    _set_lock(arguments, run, lock=True)
+
+
+def _unlock(arguments: argparse.Namespace, run: _Run) -> None:
+    _set_lock(arguments, run, lock=False)
+
+
+def _set_lock(arguments: argparse.Namespace, run: _Run, *, lock: bool) -> None:
+    from napari_mosam.core.store.result import Result
+
+    run.note("the result is as it was")
+    run.stop.begin()
+    result = Result.open(arguments.result)
+    start, stop = arguments.frames
+    frames = range(start or 0, result.labels.shape[0] if stop is None else stop)
+    try:
+        result.lock_frames(arguments.object, frames, lock=lock)
+    except IndexError as error:
+        raise UsageError(str(error)) from error
+    _say(f"object {arguments.object} is {'' if lock else 'no longer '}locked on {len(frames)} frames")
+
+
 _COMMANDS = {
     "track": _track,
     "evaluate": _evaluate,
     "explain": _explain_object,
     "models": _models,
     "info": _info,
+    "lock": _lock,
+    "unlock": _unlock,
     "undo": _undo,
     "redo": _redo,
 }

@@ -1,6 +1,6 @@
 """What was done to a result, taken back and done again; for who is alone with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,11 @@ def _words(note: Mapping[str, Any]) -> str:
         return f"the run that followed {objects}"
     if note.get("kind") == RERUN:
         return f"the re-run of {objects}"
-    return f"the {note.get('kind', 'change')} of {objects} on frame {note.get('frame', '?')}"
+    return f"the {note.get('kind', 'change')} of {objects} on {_frames(note.get('frames', ()))}"
+
+
+def _frames(frames: Sequence[int]) -> str:
+    return f"frame {frames[0]}" if len(frames) == 1 else f"{len(frames)} frames"
 
 
 def steps(path: Path) -> tuple[Step, ...]:
@@ -99,8 +103,8 @@ def ready_for_rerun(path: Path) -> None:
         journal.roll_back(entry)
 
 
-def lock_transaction(path: Path, object_id: int, t: int, value: bool) -> None:
-    """Lock an object on a frame, or unlock it; ResultError where a re-run was stopped."""
+def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: bool) -> None:
+    """Lock an object on some frames, or unlock it; ResultError where a re-run was stopped."""
     to_present_schema(path)
     journal = Journal(path)
     entry = journal.last("open")
@@ -109,10 +113,12 @@ def lock_transaction(path: Path, object_id: int, t: int, value: bool) -> None:
     if entry is not None:
         close(Transaction(journal, entry))
     group = open_group(path, "r+")
-    transaction = Transaction.begin(path, {"kind": "lock" if value else "unlock", "objects": [object_id], "frame": t})
+    note = {"kind": "lock" if value else "unlock", "objects": [object_id], "frames": list(frames)}
+    transaction = Transaction.begin(path, note)
     write_through(group, transaction)
     records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
-    frame = records.read(t)
-    frame.set_locked(object_id, value)
-    records.write_table(frame)
+    for t in frames:
+        frame = records.read(t)
+        frame.set_locked(object_id, value)
+        records.write_table(frame)
     close(transaction)

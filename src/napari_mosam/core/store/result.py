@@ -178,20 +178,22 @@ class Result:
         ResultError
             If a re-run of it was stopped, and neither done again nor undone.
         """
-        self._set_lock(object_id, t, True)
+        self.lock_frames(object_id, (t,))
 
     def unlock(self, object_id: int, t: int) -> None:
         """Undo :meth:`lock`."""
-        self._set_lock(object_id, t, False)
+        self.lock_frames(object_id, (t,), lock=False)
+
+    def lock_frames(self, object_id: int, frames: Sequence[int], *, lock: bool = True) -> None:
+        """Lock an object on several frames, or unlock it, in one step; else as :meth:`lock`."""
+        for t in frames:
+            self._check(object_id, t)
+        with alone(self.path):
+            lock_transaction(self.path, object_id, frames, lock)
 
     def locked(self, t: int) -> tuple[int, ...]:
         """Objects that are locked on a frame."""
         return locked_ids(open_group(self.path, "r"), self.object_ids, t)
-
-    def _set_lock(self, object_id: int, t: int, value: bool) -> None:
-        self._check(object_id, t)
-        with alone(self.path):
-            lock_transaction(self.path, object_id, t, value)
 
     @property
     def history(self) -> tuple[Step, ...]:
