@@ -10,7 +10,8 @@ from tests.support.crashes import Killed, content, content_but_journal, dying_at
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files import disk
 from napari_mosam.core.files import journal as journal_module
-from napari_mosam.core.files.journal import Journal, Transaction, seal_of
+from napari_mosam.core.files.entries import seal_of
+from napari_mosam.core.files.journal import Journal, Transaction
 from napari_mosam.core.files.manifest import EMPTY, MANIFEST, Expected, Verifier, manifest_of, merged_manifest
 
 FIRST = {"a/c/0": b"old a", "b/c/0": b"old b", "head": b"old head"}

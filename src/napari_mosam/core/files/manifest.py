@@ -12,7 +12,8 @@ from pathlib import Path
 
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.json_files import parse_json
-from napari_mosam.core.files.journal import Batch, Journal, Seal, seal_of, to_seal
+from napari_mosam.core.files.entries import Batch, Seal, seal_of, to_seal
+from napari_mosam.core.files.journal import Journal
 
 MANIFEST = "mosam_manifest.json"
 """Its name in the folder."""

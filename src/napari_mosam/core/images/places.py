@@ -16,7 +16,8 @@ from typing import Any
 
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.files import disk
-from napari_mosam.core.files.journal import JOURNAL, Entry, Journal
+from napari_mosam.core.files.entries import JOURNAL, Entry
+from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.images.zarr_files import open_zarr_group
 
 RESULT_MARK = "napari_mosam"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_mosam.core.files.journal import Entry, Journal, Transaction
+from napari_mosam.core.files.entries import Entry
+from napari_mosam.core.files.journal import Journal, Transaction
 from napari_mosam.core.images.places import RUN, ResultError
 from napari_mosam.core.images.zarr_files import write_through
 from napari_mosam.core.results.progress import RERUN

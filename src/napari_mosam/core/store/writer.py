@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.files.journal import LAST, Entry, Journal, Transaction
+from napari_mosam.core.files.entries import LAST, Entry
+from napari_mosam.core.files.journal import Journal, Transaction
 from napari_mosam.core.files.manifest import MANIFEST, merged_manifest
 from napari_mosam.core.images.places import RUN, ResultGoneError
 from napari_mosam.core.images.zarr_files import write_through
