@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_mosam.core.api import preview, rerun, segment, track
+    from napari_mosam.core.api import preview, replay, rerun, segment, track
     from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.download.model import download_model
@@ -39,13 +39,14 @@ __all__ = [
     "load_model",
     "load_prompts",
     "preview",
+    "replay",
     "rerun",
     "segment",
     "track",
 ]
 
 _HOME = {
-    "api": ("preview", "rerun", "segment", "track"),
+    "api": ("preview", "replay", "rerun", "segment", "track"),
     "config.engine": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
     "model.download.model": ("download_model",),
     "model.registry": ("available_models", "load_model"),

@@ -39,9 +39,12 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
         "info": "describe a movie as it will be read, or a result",
+        "rerun": "follow objects of a result again, with other prompts or corrections",
         "lock": "fix an object on some frames, so that no run changes it there",
         "unlock": "let an object go again",
-        "undo": "take back what was done last to a result: a run, a re-run, a lock",
+        "correct": "give an object the pixels of a mask on one frame, or none",
+        "replay": "make a result again from what it keeps, and compare",
+        "undo": "take back what was done last to a result: a run, a re-run, a lock, a correction",
         "redo": "do again what was undone last",
         "models": "list, download and verify the models",
     }
@@ -52,11 +55,16 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
     _add_source(added["info"], "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
-    for name in ("lock", "unlock", "undo", "redo"):
+    for name in ("rerun", "lock", "unlock", "correct", "replay", "undo", "redo"):
         added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
+    _add_rerun(added["rerun"])
     for name in ("lock", "unlock"):
-        added[name].add_argument("--object", required=True, type=_parse_object, metavar="ID", help="which object")
-        added[name].add_argument("--frames", required=True, type=parse_frames, metavar="A:B", help="on which frames")
+        _add_object(added[name])
+        added[name].add_argument(
+            "--frames", required=True, type=parse_frames, metavar="A:B", help="frames A up to, not including, B; or A"
+        )
+    _add_correct(added["correct"])
+    _add_replay(added["replay"])
     _add_models(added["models"])
     return parser
 
@@ -126,6 +134,55 @@ def _add_explain(explain: argparse.ArgumentParser) -> None:
         "--plot", type=_path, metavar="FILE", help="also draw it: .png, .pdf or .svg; needs napari-mosam[plot]"
     )
     explain.add_argument("--overwrite", action="store_true", help="replace a plot that exists")
+
+
+def _add_object(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--object", required=True, type=_parse_object, metavar="ID", help="which object")
+
+
+def _add_rerun(rerun: argparse.ArgumentParser) -> None:
+    rerun.add_argument(
+        "--prompts",
+        "-p",
+        type=_path,
+        help="all prompts of the objects as they are now (default: those of the result and its corrections)",
+    )
+    rerun.add_argument("--objects", type=_parse_ids, metavar="1,2,3", help="the only ones to follow (default: changed)")
+    rerun.add_argument("--frames", type=parse_frames, metavar="A:B", help="frames to do again besides the changed ones")
+    rerun.add_argument("--neighbours", action="store_true", help="also follow what their masks touch on the way")
+    _add_made_with(rerun)
+    add_flags(rerun, {name: SOURCE_FLAGS[name] for name in ("movie.axes", "movie.channel", "movie.z")})
+
+
+def _add_made_with(command: argparse.ArgumentParser) -> None:
+    """What a result was made from and with, where it is not found."""
+    command.add_argument("--movie", type=local, metavar="MOVIE", help="where the movie is now (default: where it was)")
+    command.add_argument("--other-movie", action="store_true", help="allow a movie that shows something else")
+    command.add_argument("--model", type=local, help="the model that made it, by another name or its weights")
+    command.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+
+
+def _add_correct(correct: argparse.ArgumentParser) -> None:
+    correct.description = (
+        "The pixels are the object's, accepted and locked. Others lose what is covered, except where they are locked: "
+        "that is refused."
+    )
+    _add_object(correct)
+    correct.add_argument("--frame", required=True, type=_parse_frame, metavar="T", help="which frame, from 0")
+    what = correct.add_mutually_exclusive_group(required=True)
+    what.add_argument("--mask", type=_path, metavar="FILE", help="an image (Y, X): its only id, or that of the object")
+    what.add_argument("--absent", action="store_true", help="the object is not there")
+
+
+def _add_replay(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument(
+        "--out", "-o", type=_path, metavar="OUT.zarr", help="the new result (default: RESULT-replay.zarr beside it)"
+    )
+    replay.add_argument(
+        "--all-at-once", action="store_true", help="one run with all prompts of now, whatever was done in which order"
+    )
+    replay.add_argument("--overwrite", action="store_true", help="replace a result that is there")
+    _add_made_with(replay)
 
 
 def _add_source(command: argparse.ArgumentParser, kinds: str = "TIFF, zarr, OME-Zarr, or a folder of images") -> None:

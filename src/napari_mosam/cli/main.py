@@ -248,6 +248,30 @@ def _info(arguments: argparse.Namespace, run: _Run) -> None:
     _say(open_movie(arguments.movie, run_config(arguments).movie).describe())
 
 
+def _rerun(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.edits import rerun_command
+
+    run.note("the result is as it was")
+    run.stop.begin()
+    _say(rerun_command(arguments, run))
+
+
+def _correct(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.edits import correct_command
+
+    run.note("the result is as it was")
+    run.stop.begin()
+    _say(correct_command(arguments))
+
+
+def _replay(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.edits import replay_command
+
+    run.note("nothing was made")
+    run.stop.begin()
+    _say(replay_command(arguments, run))
+
+
 def _undo(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.store.history import undo
 
@@ -301,8 +325,11 @@ _COMMANDS = {
     "explain": _explain_object,
     "models": _models,
     "info": _info,
+    "rerun": _rerun,
     "lock": _lock,
     "unlock": _unlock,
+    "correct": _correct,
+    "replay": _replay,
     "undo": _undo,
     "redo": _redo,
 }

@@ -268,33 +268,98 @@ def rerun(
     ResultBusyError
         If somebody else is writing the result.
     """
-    from napari_mosam.core.images.places import alone
-    from napari_mosam.core.model.compute import fixed_threads
-    from napari_mosam.core.runs.provenance import from_attributes
-    from napari_mosam.core.runs.rerun import Rerun
-    from napari_mosam.core.runs.rerun_checks import find_changes, same_model, same_movie
-    from napari_mosam.core.runs.run import load, settled
-    from napari_mosam.core.store.history import ready_for_rerun
-    from napari_mosam.core.store.result import Result
-    from napari_mosam.core.store.writer import ResultWriter
+    from napari_mosam.core.runs.rerun import rerun_result
 
-    path = Path(result if isinstance(result, str | Path) else result.path)
-    with alone(path):
-        ready_for_rerun(path)
-        stored = Result.open(path)
-        before, made_with = stored.prompts, from_attributes(stored.attrs)
-        opened = same_movie(stored, movie, axes=axes, channel=channel, z=z)
-        given = RunRequest.build(opened, prompts, made_with, empty=True)
-        frames = range(given.start, given.stop)
-        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, frames)
-        if not changes:
-            return stored
-        made_by = same_model(stored, _given(model) or load(_on(made_with, model, device)))
-        request, loaded, threads = settled(given.with_others(before, asked=changes), made_by)
-        writer = ResultWriter.reopen(path, request.prompts, sorted(changes))
-        with fixed_threads(threads):
-            Rerun(request, loaded, writer, before, changes, neighbours=neighbours, progress=progress).run()
-    return Result.open(path)
+    return rerun_result(
+        _path(result),
+        movie,
+        prompts,
+        object_ids,
+        model=_loader(model, device),
+        neighbours=neighbours,
+        changed_frames=changed_frames,
+        progress=progress,
+        axes=axes,
+        channel=channel,
+        z=z,
+    )
+
+
+def replay(
+    result: "Result | str | Path",
+    out: str | Path,
+    *,
+    movie: Any = None,
+    other_movie: bool = False,
+    all_at_once: bool = False,
+    overwrite: bool = False,
+    progress: "Progress | None" = None,
+    model: "str | Path | Segmenter | None" = None,
+    device: Any = None,
+) -> "Result":
+    """Make a result again from what it keeps: prompts, settings, and what was done to it since, in order.
+
+    With the same versions on the same kind of machine the labels, the confidence and the table are the same to the
+    bit. A run that was stopped is stopped where it was.
+
+    Parameters
+    ----------
+    result : Result or path
+        What :func:`track` wrote, corrected or not; left as it is.
+    out : path
+        Folder to make.
+    movie : Movie, array or path, optional
+        The movie it was made from; by default the place that the result keeps.
+    other_movie : bool
+        Allow a movie of the same shape that shows something else.
+    all_at_once : bool
+        Ignore the order: one run with all prompts of now and the corrected masks, then corrections and locks.
+    overwrite : bool
+        Replace a result at `out`.
+    progress : callable, optional
+        As in :func:`track`, for each run.
+    model : str, path or Segmenter, optional
+        By default the one that made the result.
+    device : str or torch.device, optional
+
+    Returns
+    -------
+    Result
+        Open on the new group; its steps can be undone one by one.
+
+    Raises
+    ------
+    MovieError, PromptError, ModelError, DeviceError, ValueError
+        Before anything is computed: for a movie that is not there, or another; another model or other weights; a
+        result of version 0.1, which does not keep the order, unless `all_at_once` is true.
+    FileExistsError, PermissionError, ResultBusyError
+        As in :func:`track`.
+    """
+    from napari_mosam.core.runs.recreate import movie_of, replay_result
+    from napari_mosam.core.store.result import Result
+
+    stored = Result.open(_path(result))
+    return replay_result(
+        stored,
+        Path(out),
+        movie_of(stored, movie, other=other_movie),
+        _loader(model, device),
+        all_at_once=all_at_once,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def _path(result: "Result | str | Path") -> Path:
+    return Path(result if isinstance(result, str | Path) else result.path)
+
+
+def _loader(model: "str | Path | Segmenter | None", device: Any) -> "Callable[[RunConfig], Segmenter]":
+    """What loads the model of a result, or that which is given in place of it."""
+    from napari_mosam.core.runs import run
+
+    given = _given(model)
+    return lambda config: given if given is not None else run.load(_on(config, model, device))
 
 
 def _given(model: "str | Path | Segmenter | None") -> "Segmenter | None":

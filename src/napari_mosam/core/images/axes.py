@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -122,11 +122,14 @@ class FramePlan:
         Of the array.
     fixed : dict of str to int
         The index taken along every axis that a frame does not keep, T excepted.
+    asked : dict
+        The axes, channel and z that were asked for.
     """
 
     axes: str
     shape: tuple[int, ...]
     fixed: dict[str, int]
+    asked: dict[str, str | int | None] = field(default_factory=dict)
 
     @property
     def n_frames(self) -> int:
@@ -216,7 +219,8 @@ def plan_frames(
     else:
         axes = _guessed_axes(name, shape, dtype)
     _check_z(name, axes, size_along(axes, shape, "Z"), z)
-    return FramePlan(axes, shape, _fixed_indices(name, axes, shape, channel, z))
+    asked = {"axes": given, "channel": channel, "z": z}
+    return FramePlan(axes, shape, _fixed_indices(name, axes, shape, channel, z), asked)
 
 
 def check_pixels(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

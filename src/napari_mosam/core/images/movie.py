@@ -243,6 +243,11 @@ class Movie:
         except Refused as error:
             raise MovieError(str(error)) from error
 
+    @property
+    def asked(self) -> dict[str, str | int | None]:
+        """The axes, channel and z with which it was opened."""
+        return dict(self._plan.asked)
+
     def describe(self) -> str:
         """Several aligned lines on what the movie is and how it is read; samples the limits."""
         low, high = self.limits

@@ -57,7 +57,12 @@ def origin(movie: "Movie", model: "Segmenter", path: Path) -> dict[str, Any]:
 
 def _provenance(movie: "Movie", model: "Segmenter", path: Path) -> dict[str, Any]:
     return {
-        "movie": {"path": _relative(movie, path), "fingerprint": movie.fingerprint, "axes": movie.source_axes},
+        "movie": {
+            "path": _relative(movie, path),
+            "fingerprint": movie.fingerprint,
+            "axes": movie.source_axes,
+            "asked": movie.asked,
+        },
         "weights": getattr(model, "weights_sha256", None),
         "device": str(model.device),
         "machine": platform.machine(),

@@ -1,19 +1,24 @@
 """Following some objects of a result again, after their prompts changed, among the others as they are stored."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.images.places import alone
 from napari_mosam.core.masks.overlap import FixedMask
+from napari_mosam.core.model.compute import fixed_threads
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.columns import DIRECTIONS, labels_of
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
-from napari_mosam.core.results.progress import UNFINISHED
+from napari_mosam.core.results.progress import RERUN, UNFINISHED
+from napari_mosam.core.runs.provenance import from_attributes
 from napari_mosam.core.runs.replay import StoredMemory
 from napari_mosam.core.runs.request import RunRequest
+from napari_mosam.core.runs.rerun_checks import find_changes, same_model, same_movie, with_corrections
 from napari_mosam.core.runs.rerun_plan import (
     PromptHistory,
     RerunPlan,
@@ -23,9 +28,14 @@ from napari_mosam.core.runs.rerun_plan import (
     plan_object,
     plan_touched,
 )
+from napari_mosam.core.runs.run import settled
 from napari_mosam.core.store.compose import agreement
+from napari_mosam.core.store.edits import list_edit, prompts_at
+from napari_mosam.core.store.history import ready_for_rerun
+from napari_mosam.core.store.layout import reading as reading_of
 from napari_mosam.core.store.layout import write_prompts
 from napari_mosam.core.store.records import FrameTable, as_stored, region_of
+from napari_mosam.core.store.result import Result
 from napari_mosam.core.store.writer import ResultWriter
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
@@ -33,6 +43,7 @@ from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.propagate import Conditioning, FixedObjects, Propagator
 
 if TYPE_CHECKING:
+    from napari_mosam.core.config.run import RunConfig
     from napari_mosam.core.masks.region import Region
 
     Progress = Callable[[FrameResult, int, int], None]
@@ -45,6 +56,38 @@ STEADY = 5
 """Frames in a row that must agree before a leg stops; not measured."""
 
 Changes = Mapping[int, Iterable[int]]
+
+
+def rerun_result(
+    path: Path,
+    movie: Any,
+    prompts: Any,
+    object_ids: Sequence[int] | None = None,
+    *,
+    model: "Callable[[RunConfig], Segmenter]",
+    neighbours: bool = False,
+    changed_frames: Mapping[int, Sequence[int]] | None = None,
+    progress: "Progress | None" = None,
+    **reading: Any,
+) -> Result:
+    """Follow objects of a result again; see :func:`napari_mosam.rerun`."""
+    with alone(path):
+        ready_for_rerun(path)
+        stored = Result.open(path)
+        with reading_of(path):
+            before, made_with = stored.prompts, from_attributes(stored.attrs)
+        given = RunRequest.build(same_movie(stored, movie, **reading), prompts, made_with, empty=True)
+        given = replace(given, prompts=with_corrections(given.prompts, stored).between(given.start, given.stop))
+        frames = range(given.start, given.stop)
+        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, frames)
+        if not changes:
+            return stored
+        made_by = same_model(stored, model(made_with))
+        request, loaded, threads = settled(given.with_others(before, asked=changes), made_by)
+        writer = ResultWriter.reopen(path, request.prompts, sorted(changes))
+        with fixed_threads(threads):
+            Rerun(request, loaded, writer, before, changes, neighbours=neighbours, progress=progress).run()
+    return Result.open(path)
 
 
 @dataclass(eq=False)
@@ -114,10 +157,20 @@ class Rerun:
         """The prompts are those of now; objects that an earlier version left half new are whole if they took part."""
         left = sorted(self._half_new - set(self._changes))
         with self._writer.batch():
+            list_edit(self._writer.group, self._edit())
             write_prompts(self._writer.group, self._request.prompts)
             if self._half_new:
                 self._writer.group.attrs[UNFINISHED] = left
         self._writer.finish()
+
+    def _edit(self) -> dict[str, Any]:
+        """What is needed to do the same again."""
+        return {
+            "kind": RERUN,
+            "changes": {str(i): sorted(frames) for i, frames in self._changes.items()},
+            "prompts": prompts_at(self._request.prompts.items, {i: sorted(t) for i, t in self._changes.items()}),
+            "neighbours": self._neighbours,
+        }
 
     def _past(self, object_id: int) -> PromptHistory:
         now = self._request.requests_of(object_id)

@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_mosam.core.images.grey_limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.runs.request import listed
+from napari_mosam.core.store.edits import corrected
+from napari_mosam.core.store.layout import reading as reading_of
 
 if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter
@@ -22,7 +26,9 @@ def same_movie(stored: "Result", movie: Any, **reading: Any) -> Movie:
             f"the movie has the shape {opened.shape} and '{stored.path}' {tuple(stored.labels.shape)} (T, Y, X); give "
             "the movie it was made from"
         )
-    return opened.with_limits(stored_limits(stored.attrs))
+    with reading_of(stored.path):
+        limits = stored_limits(stored.attrs)
+    return opened.with_limits(limits)
 
 
 def stored_limits(attrs: Mapping[str, Any]) -> GreyLimits:
@@ -39,6 +45,17 @@ def same_model(stored: "Result", model: "Segmenter") -> "Segmenter":
     if model.name != made_by:
         raise ValueError(f"'{stored.path}' was made by the model '{made_by}', not '{model.name}'; give that one")
     return model
+
+
+def with_corrections(given: Prompts, stored: "Result") -> Prompts:
+    """Prompts in which what a user corrected is a mask of its object, in place of what else is said of it there.
+
+    Only of objects that are prompted; an object that was said to be absent has no mask.
+    """
+    places = [(i, t) for i, t in corrected(stored.path) if i in given.object_ids]
+    masks = [MaskPrompt.from_frame(i, t, np.asarray(stored.labels[t]) == i) for i, t in places]
+    painted = {(mask.object_id, mask.frame): mask for mask in masks if mask.mask.size}
+    return Prompts([*(p for p in given if (p.object_id, p.frame) not in painted), *painted.values()])
 
 
 def find_changes(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,12 @@ def write_run(
     resume: bool = False,
     progress: Progress | None = None,
     model: "Segmenter | None" = None,
+    most: int | None = None,
 ) -> Result:
-    """Carry out a request and write its label frames; see :func:`napari_mosam.track`."""
+    """Carry out a request and write its label frames; see :func:`napari_mosam.track`.
+
+    `most` is the number of results after which it is stopped, as if somebody had.
+    """
     if overwrite and resume:
         raise ValueError("overwrite and resume exclude each other; give one of them")
     with alone(out, make_folder=True) as place:
@@ -48,7 +53,7 @@ def write_run(
             folder = place.path
         else:
             folder = _begin(asked, loaded, place, attributes)
-        _write(_writer(folder, asked), results, asked.n_results, progress)
+        _write(_writer(folder, asked), results, asked.n_results, progress, most)
         if folder != place.path:
             place.publish(folder)
     return Result.open(Path(out))
@@ -93,12 +98,15 @@ def _writer(folder: Path, asked: RunRequest) -> ResultWriter:
     return ResultWriter.resume(folder, entry, asked.prompts)
 
 
-def _write(writer: ResultWriter, results: Iterable[FrameResult], total: int, progress: Progress | None) -> None:
+def _write(
+    writer: ResultWriter, results: Iterable[FrameResult], total: int, progress: Progress | None, most: int | None
+) -> None:
     """Write what is not there yet; all is computed, since what the engine remembers is not stored."""
     there = writer.n_written
-    for done, result in enumerate(results, start=1):
+    for done, result in enumerate(islice(results, most), start=1):
         if done > there:
             writer.write(result)
         if progress is not None:
             progress(result, done, total)
-    writer.finish(complete=True)
+    if most is None:
+        writer.finish(complete=True)

@@ -51,5 +51,5 @@ def _frame(old: Any, frame: FrameTable, labels: Any) -> FrameTable:
     """A frame with what earlier versions kept elsewhere or not at all."""
     frame.measure(shapes_of(labels), np.nan)
     for object_id in locked_ids(old, frame.object_ids, frame.t):
-        frame.set_locked(object_id, True)
+        frame.set_by_user(object_id, locked=True)
     return frame

@@ -8,12 +8,9 @@ from typing import Any
 from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Journal, Transaction
 from napari_mosam.core.images.places import RUN, ResultError
-from napari_mosam.core.images.zarr_files import write_through
 from napari_mosam.core.results.progress import RERUN
 from napari_mosam.core.store.convert import to_present_schema
-from napari_mosam.core.store.layout import open_group
-from napari_mosam.core.store.records import RecordStore
-from napari_mosam.core.store.writer import close
+from napari_mosam.core.store.edits import close_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +96,18 @@ def ready_for_rerun(path: Path) -> None:
     if entry is None:
         return
     if entry.note.get("kind") == RUN:
-        close(Transaction(journal, entry))
+        close_run(Transaction(journal, entry))
     else:
         journal.roll_back(entry)
 
 
-def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: bool) -> None:
-    """Lock an object on some frames, or unlock it; ResultError where a re-run was stopped."""
+def ready_for_edit(path: Path) -> None:
+    """Bring a result to where a user can change it: a stopped run is closed; ResultError where a re-run was stopped."""
     to_present_schema(path)
     journal = Journal(path)
     entry = journal.last("open")
-    if entry is not None and entry.note.get("kind") != RUN:
+    if entry is None:
+        return
+    if entry.note.get("kind") != RUN:
         raise ResultError(f"{_words(entry.note)} in '{path}' was stopped; do it again, or undo it (mosam undo) first")
-    if entry is not None:
-        close(Transaction(journal, entry))
-    group = open_group(path, "r+")
-    note = {"kind": "lock" if value else "unlock", "objects": [object_id], "frames": list(frames)}
-    transaction = Transaction.begin(path, note)
-    write_through(group, transaction)
-    records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
-    for t in frames:
-        frame = records.read(t)
-        frame.set_locked(object_id, value)
-        records.write_table(frame)
-    close(transaction)
+    close_run(Transaction(journal, entry))

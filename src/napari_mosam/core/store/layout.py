@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SCHEMA = 2
 """Of the results that are written. Those of version 0.1, which do not say, have 1."""
 
+EDITS = "edits"
+"""Attribute of the prompts: what was done to a result, see :mod:`edits`."""
+
 
 def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
     """The zarr group of a result; a swap that was cut off is put right first.

@@ -171,9 +171,9 @@ class FrameTable:
         locked = np.nan_to_num(self.table[:, TABLE.index("locked")]) > 0
         return tuple(object_id for object_id, is_locked in zip(self.object_ids, locked, strict=True) if is_locked)
 
-    def set_locked(self, object_id: int, value: bool) -> None:
-        """Lock an object, or unlock it."""
-        self._set(self.object_ids.index(object_id), {"locked": float(value)})
+    def set_by_user(self, object_id: int, **values: bool) -> None:
+        """Set columns that no run changes, such as 'locked'."""
+        self._set(self.object_ids.index(object_id), {name: float(value) for name, value in values.items()})
 
     def _set(self, row: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():

@@ -18,7 +18,8 @@ from napari_mosam.core.images.axes import Calibration
 from napari_mosam.core.images.places import RESULT_MARK, alone
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
-from napari_mosam.core.store.history import Step, lock_transaction, redo, steps, undo
+from napari_mosam.core.store.edits import correct_transaction, lock_transaction
+from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
 from napari_mosam.core.store.layout import SCHEMA, locked_ids, open_group, read_prompts, reading, schema_of
 from napari_mosam.core.store.records import RecordStore
 
@@ -189,7 +190,46 @@ class Result:
         for t in frames:
             self._check(object_id, t)
         with alone(self.path):
+            ready_for_edit(self.path)
             lock_transaction(self.path, object_id, frames, lock)
+
+    def correct(self, object_id: int, t: int, mask: "NDArray[Any] | None") -> "Result":
+        """Say which pixels an object has on a frame; they are accepted and locked.
+
+        The pixels are the object's, whoever had them: others that are not locked there lose what is covered, and keep
+        one piece of what is left. What the object had beside them goes to whoever claims it, or to the background. A
+        correction that is locked still is a mask prompt of its object whenever that is followed again.
+
+        Parameters
+        ----------
+        object_id : int
+            Of an object of the result, locked there or not.
+        t : int
+            Frame, from 0.
+        mask : ndarray of bool or int, shape (Y, X), or None
+            Its pixels, where not 0; None where the object is absent.
+
+        Returns
+        -------
+        Result
+            Opened again.
+
+        Raises
+        ------
+        ValueError
+            For an unknown object, an empty mask or one of another shape, and for a mask that covers pixels of another
+            object which is locked there.
+        IndexError
+            For a frame outside the movie.
+        ResultBusyError, ResultError
+            As in :meth:`lock`.
+        """
+        self._check(object_id, t)
+        shape = tuple(self.labels.shape[1:])
+        with alone(self.path):
+            ready_for_edit(self.path)
+            correct_transaction(self.path, object_id, t, _checked_mask(mask, shape))
+        return Result.open(self.path)
 
     def locked(self, t: int) -> tuple[int, ...]:
         """Objects that are locked on a frame."""
@@ -257,6 +297,18 @@ class Result:
             raise ValueError(f"there is no object {object_id} in '{self.path}'; it holds {known}")
         if not 0 <= t < self.labels.shape[0]:
             raise IndexError(f"there is no frame {t} in '{self.path}'; it has frames 0 to {self.labels.shape[0] - 1}")
+
+
+def _checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArray[np.bool_]":
+    """What a user gave as the pixels of an object; none for None."""
+    if mask is None:
+        return np.zeros(shape, bool)
+    given: NDArray[np.bool_] = np.asarray(mask) != 0
+    if given.shape != shape:
+        raise ValueError(f"the mask has the shape {given.shape}; give one of the frame's (Y, X) = {shape}")
+    if not given.any():
+        raise ValueError("the mask is empty; paint at least one pixel, or say that the object is absent")
+    return given
 
 
 def _scale_of(attrs: Mapping[str, Any]) -> str:

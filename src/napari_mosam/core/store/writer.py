@@ -19,7 +19,7 @@ from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.progress import RERUN
 from napari_mosam.core.store.compose import Locked, as_bytes, compose, merge_directions, shapes_of, way_since_prompt
-from napari_mosam.core.store.layout import open_group, write_ids
+from napari_mosam.core.store.layout import EDITS, open_group, write_ids
 from napari_mosam.core.store.records import FrameTable, RecordStore
 from napari_mosam.core.store.schema import Shape, create_group
 
@@ -77,7 +77,9 @@ class ResultWriter:
         PermissionError
             If the folder cannot be written.
         """
-        create_group(path, shape, label_dtype(max(shape.object_ids)), prompts, {**attributes, "complete": False})
+        kind, attributes = label_dtype(max(shape.object_ids)), {**attributes, "complete": False}
+        group, _ = create_group(path, shape, kind, prompts, attributes)
+        group["prompts"].attrs[EDITS] = []
         Transaction.begin(path, {"kind": RUN, "objects": list(shape.object_ids)})
 
     @classmethod

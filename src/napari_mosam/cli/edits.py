@@ -1,0 +1,183 @@
+"""What ``mosam rerun``, ``correct`` and ``replay`` do; what they change is a step of the journal."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_mosam.cli.places import Input, Output, UsageError, check_apart, inputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.prompts.collection import Prompts
+    from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.runs.recreate import Comparison
+    from napari_mosam.core.store.history import Step
+    from napari_mosam.core.store.result import Result
+
+
+class Reporter(Protocol):
+    """Who shows how far a run is."""
+
+    def note(self, kept: str) -> None:
+        """Remember what is kept where it is stopped."""
+
+    def start_bar(self) -> Any:
+        """A context in which `progress` may be called."""
+
+    def progress(self, result: "FrameResult", done: int, total: int) -> None:
+        """A frame is done."""
+
+
+# ---- follow again
+
+
+def rerun_command(arguments: argparse.Namespace, run: Reporter) -> str:
+    """Follow objects again and return the text to print.
+
+    Raises
+    ------
+    UsageError, ValueError, OSError
+        For input that cannot be used.
+    """
+    from napari_mosam.core.api import rerun
+    from napari_mosam.core.runs.recreate import movie_of
+    from napari_mosam.core.store.result import Result
+
+    result = Result.open(arguments.result)
+    prompts = _prompts(arguments, result)
+    movie = movie_of(result, arguments.movie, other=arguments.other_movie, **_reading(arguments))
+    done = _done(result)
+    run.note(f"'mosam undo {arguments.result}' takes back what was begun, the same command does it anew")
+    with run.start_bar():
+        after = rerun(
+            result,
+            movie,
+            prompts,
+            arguments.objects,
+            neighbours=arguments.neighbours,
+            changed_frames=_named_frames(arguments, result, prompts),
+            progress=run.progress,
+            model=arguments.model,
+            device=arguments.device,
+        )
+    return _told(done, after)
+
+
+def _prompts(arguments: argparse.Namespace, result: "Result") -> "Prompts":
+    from napari_mosam.core.prompts.files import load_prompts
+
+    return load_prompts(arguments.prompts, result.labels.shape) if arguments.prompts else result.prompts
+
+
+def _named_frames(
+    arguments: argparse.Namespace, result: "Result", prompts: "Prompts"
+) -> "dict[int, Sequence[int]] | None":
+    if arguments.frames is None:
+        return None
+    from napari_mosam.core.store.layout import reading
+
+    with reading(result.path):
+        start, stop = result.attrs.get("frames", (0, result.labels.shape[0]))
+    frames = _frames(arguments.frames, start, stop)
+    return dict.fromkeys(arguments.objects or prompts.object_ids, frames)
+
+
+def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("axes", "channel", "z")}
+
+
+# ---- by hand
+
+
+def correct_command(arguments: argparse.Namespace) -> str:
+    """Give an object the pixels of a file, or none, on a frame; else as :func:`rerun_command`."""
+    from napari_mosam.core.store.result import Result
+
+    result = Result.open(arguments.result)
+    (t,) = _frames((arguments.frame, arguments.frame + 1), 0, result.labels.shape[0])
+    mask = None if arguments.absent else _mask(arguments.mask, arguments.object)
+    return _told(_done(result), result.correct(arguments.object, t, mask))
+
+
+def _mask(path: Path, object_id: int) -> "NDArray[np.bool_]":
+    """The pixels of an object in a label image: those of its id, or of the only id that is there."""
+    from napari_mosam.core.images.label_files import open_labels
+
+    stack = open_labels(path)
+    if len(stack.frames) != 1:
+        raise UsageError(f"--mask {path} has {len(stack.frames)} frames; give one image (Y, X)")
+    labels = np.asarray(stack[stack.frames[0]])
+    ids = [i for i in np.unique(labels).tolist() if i]
+    if object_id in ids or len(ids) <= 1:
+        return np.asarray(labels == (object_id if object_id in ids else ids[0] if ids else object_id))
+    raise UsageError(f"--mask {path} holds {len(ids)} ids, none of which is {object_id}; leave one, or name it so")
+
+
+# ---- again
+
+
+def replay_command(arguments: argparse.Namespace, run: Reporter) -> str:
+    """Make a result again and compare both; else as :func:`rerun_command`."""
+    from napari_mosam.core.api import replay
+    from napari_mosam.core.runs.provenance import differences
+    from napari_mosam.core.runs.recreate import Comparison
+    from napari_mosam.core.store.result import Result
+
+    out = arguments.out or _beside(arguments.result)
+    check_apart([Output(out, replaced=True)], [*inputs_of(arguments), Input(arguments.result, whole=True)])
+    run.note(f"{out}, if it is there, is half of the new result")
+    with run.start_bar():
+        made = replay(
+            arguments.result,
+            out,
+            movie=arguments.movie,
+            other_movie=arguments.other_movie,
+            all_at_once=arguments.all_at_once,
+            overwrite=arguments.overwrite,
+            progress=run.progress,
+            model=arguments.model,
+            device=arguments.device,
+        )
+    stored = Result.open(arguments.result)
+    other = differences(stored.attrs, made.attrs)
+    why = f"; made with other values of: {', '.join(other)}" if other else ""
+    return f"{_compared(Comparison.of(stored, made), arguments.result)}{why}: {out}"
+
+
+def _beside(result: Path) -> Path:
+    return result.with_name(f"{result.stem}-replay.zarr")
+
+
+def _compared(found: "Comparison", result: Path) -> str:
+    if not found.frames:
+        return f"the same labels as {result}, bit for bit"
+    return (
+        f"the labels differ from {result} on {len(found.frames)} frames, most of all object {found.object_id} on frame "
+        f"{found.t} (IoU {found.worst_iou:.3f})"
+    )
+
+
+# ---- words
+
+
+def _frames(given: tuple[int | None, int | None], first: int, last: int) -> range:
+    start, stop = given[0] if given[0] is not None else first, given[1] if given[1] is not None else last
+    if not first <= start < stop <= last:
+        raise UsageError(f"frames {start}:{stop} are not all there; allowed: within {first}:{last}")
+    return range(start, stop)
+
+
+def _done(result: "Result") -> "tuple[Step, ...]":
+    return tuple(step for step in result.history if step.state == "done")
+
+
+def _told(before: "tuple[Step, ...]", after: "Result") -> str:
+    """What was done since, and whether the result is half."""
+    new = [step for step in _done(after) if step.number > max((step.number for step in before), default=0)]
+    half = "" if after.complete else f"\n{after.path} is half a result: {after.progress}"
+    return (f"done: {new[-1].words}" if new else "nothing is to be done: the prompts are those of the result") + half

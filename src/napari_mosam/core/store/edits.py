@@ -1,0 +1,218 @@
+"""What a user does to a result by hand (locks and corrections), and the list of all that was done to it since its run.
+
+The list is the attribute `edits` of the group ``prompts``, beside the prompts of now: first the run, with the prompts
+that it had, then what followed, in order. It is written in the transactions that it tells of, so that undo takes back
+both. It is empty where there was nothing but a run, and absent where that is not known (results of version 0.1).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import nan, prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.core.files.entries import Entry
+from napari_mosam.core.files.journal import Transaction
+from napari_mosam.core.images.places import RUN
+from napari_mosam.core.images.zarr_files import write_through
+from napari_mosam.core.masks.raster import rasterise
+from napari_mosam.core.masks.region import Region
+from napari_mosam.core.prompts.kinds import MaskPrompt
+from napari_mosam.core.prompts.records import to_records
+from napari_mosam.core.results.columns import labels_of
+from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
+from napari_mosam.core.store.compose import CONFIDENCE_MAX, Locked, compose, shapes_of
+from napari_mosam.core.store.layout import EDITS, open_group
+from napari_mosam.core.store.records import FrameTable, RecordStore
+from napari_mosam.core.store.writer import close
+from napari_mosam.core.windows.window import Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.prompts.collection import Prompt
+
+LOCK, UNLOCK, CORRECT = "lock", "unlock", "correction"
+"""Kinds of what is done by hand."""
+
+_SURE = 30.0
+"""Logit of a pixel that a user gave; the engine stores as much of a mask that was prompted."""
+
+_SEEN = 10.0
+"""Object score of an object that a user saw, and less it of one that is absent; as for a mask that was prompted."""
+
+Json = dict[str, Any]
+
+# ---- the list
+
+
+def list_edit(group: Any, edit: Mapping[str, Any]) -> None:
+    """Add to the list of what was done; before anything else the run, with the prompts that are there now."""
+    attrs, listed = group["prompts"].attrs, edits_of(group)
+    if listed is not None:
+        run = {"kind": RUN, "prompts": attrs["records"], "results": None}
+        attrs[EDITS] = [*(listed or [run]), dict(edit)]
+
+
+def edits_of(group: Any) -> list[Json] | None:
+    """The list; None where it is not known what was done."""
+    listed = group["prompts"].attrs.get(EDITS) if "prompts" in group else None
+    return list(listed) if isinstance(listed, list) else None
+
+
+def prompts_at(prompts: "Sequence[Prompt]", changes: Mapping[int, Sequence[int]]) -> list[Json]:
+    """Those on the frames that changed, by object, as JSON."""
+    return to_records(p for p in prompts if p.frame in changes.get(p.object_id, ()))
+
+
+def n_results(entry: Entry) -> int:
+    """How many results of frames a run wrote so far."""
+    return sum("t" in batch.note for batch in entry.batches())
+
+
+def close_run(transaction: Transaction) -> None:
+    """End a run that was stopped: half a result that is not gone on with."""
+    group = open_group(transaction.journal.root, "r+")
+    write_through(group, transaction)
+    attrs = group["prompts"].attrs
+    if not transaction.ended and attrs.get(EDITS) == []:
+        attrs[EDITS] = [{"kind": RUN, "prompts": attrs["records"], "results": n_results(transaction.entry)}]
+    close(transaction)
+
+
+# ---- by hand
+
+
+def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: bool) -> None:
+    """Lock an object on frames, or unlock it."""
+    kind = LOCK if value else UNLOCK
+    with _edited(path, kind, object_id, frames) as (group, records):
+        for t in frames:
+            frame = records.read(t)
+            frame.set_by_user(object_id, locked=value)
+            records.write_table(frame)
+        list_edit(group, {"kind": kind, "object": object_id, "frames": list(frames)})
+
+
+def correct_transaction(path: Path, object_id: int, t: int, mask: "NDArray[np.bool_]") -> None:
+    """Give an object the pixels that a user says, or none, and lock it.
+
+    Parameters
+    ----------
+    path : Path
+    object_id : int
+    t : int
+    mask : ndarray of bool, shape (Y, X)
+
+    Raises
+    ------
+    ValueError
+        If pixels of it are those of another object, locked there.
+    """
+    now = _Frame.read(path, t)
+    _refuse_locked(now, object_id, mask)
+    with _edited(path, CORRECT, object_id, [t]) as (group, records):
+        labels, confidence = _given_away(now, object_id, mask, prune=_prunes(group))
+        frame, config = now.table, group.attrs.get("config", {})
+        frame.put(_by_user(frame.get(object_id), object_id, mask, config.get("window", {}), records.side))
+        frame.set_by_user(object_id, locked=True, accepted=True)
+        frame.measure(shapes_of(labels), prod(group.attrs.get("pixel_size_um") or [nan]))
+        group["0"][t], group["confidence"][t] = labels, confidence
+        records.write(frame)
+        given = to_records([MaskPrompt.from_frame(object_id, t, mask)])[0]["mask"] if mask.any() else None
+        list_edit(group, {"kind": CORRECT, "object": object_id, "frame": t, "mask": given})
+
+
+def corrected(path: Path) -> list[tuple[int, int]]:
+    """Objects that a user corrected, and the frames on which that is locked still."""
+    group = open_group(path, "r")
+    records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
+    locked = np.asarray(records.table[:, :, list(records.table.attrs["columns"]).index("locked")])
+    pairs = [(records.object_ids[at], int(t)) for t, at in np.argwhere(np.nan_to_num(locked) > 0)]
+    found = ((pair, records.read_one(*pair)) for pair in pairs)
+    return [pair for pair, result in found if result is not None and result.painted]
+
+
+@contextmanager
+def _edited(path: Path, kind: str, object_id: int, frames: Sequence[int]) -> Iterator[tuple[Any, RecordStore]]:
+    """The group and its records; what is written to them is one transaction: all or nothing."""
+    group = open_group(path, "r+")
+    records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
+    transaction = Transaction.begin(path, {"kind": kind, "objects": [object_id], "frames": list(frames)})
+    write_through(group, transaction)
+    try:
+        yield group, records
+        close(transaction)
+    except BaseException:
+        transaction.discard()
+        if transaction.entry.path.exists():
+            transaction.journal.roll_back(transaction.entry)
+        raise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """A frame as it is stored."""
+
+    table: FrameTable
+    labels: "NDArray[Any]"
+    confidence: "NDArray[np.uint8]"
+
+    @classmethod
+    def read(cls, path: Path, t: int) -> "_Frame":
+        group = open_group(path, "r")
+        records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
+        return cls(records.read(t), np.asarray(labels_of(group)[t]), np.asarray(group["confidence"][t]))
+
+
+def _refuse_locked(now: _Frame, object_id: int, mask: "NDArray[np.bool_]") -> None:
+    """Pixels of others that are locked stay theirs."""
+    ids, counts = np.unique(now.labels[mask], return_counts=True)
+    hit = {int(i): int(n) for i, n in zip(ids, counts, strict=True) if i in now.table.locked and i != object_id}
+    if hit:
+        told = ", ".join(f"{n} px of object {i}" for i, n in hit.items())
+        raise ValueError(
+            f"the mask of object {object_id} on frame {now.table.t} covers {told}, locked there; unlock it first, or "
+            "leave its pixels out"
+        )
+
+
+def _given_away(
+    now: _Frame, object_id: int, mask: "NDArray[np.bool_]", *, prune: bool
+) -> "tuple[NDArray[Any], NDArray[np.uint8]]":
+    """The frame in which an object holds just these pixels; those that it leaves go to whoever claims them."""
+    own = now.labels == object_id
+    labels = np.where(mask, object_id, np.where(own, 0, now.labels)).astype(now.labels.dtype)
+    confidence = np.where(mask, CONFIDENCE_MAX, np.where(own, 0, now.confidence)).astype(np.uint8)
+    fixed = Locked((*now.table.locked, object_id), labels, confidence)
+    return compose(now.table, (mask.shape[0], mask.shape[1]), labels.dtype.type, fixed, prune=prune)
+
+
+def _prunes(group: Any) -> bool:
+    return bool(group.attrs.get("config", {}).get("prune", True))
+
+
+def _by_user(
+    old: ObjectResult | None, object_id: int, mask: "NDArray[np.bool_]", config: Mapping[str, Any], side: int
+) -> ObjectResult:
+    """What is stored of an object that a user gave these pixels; the window is that of a mask that was prompted."""
+    region = Region.from_mask(mask)
+    window = old.window if old is not None else Window.full((mask.shape[0], mask.shape[1]))
+    logits = np.full((side, side), -_SURE, np.float32)
+    if region is not None and config.get("mode") != "full":
+        window = Window.square(region.center_yx, config.get("ratio", 5.0) * region.diameter)
+    if region is not None:
+        logits = ((rasterise(region, window, side)[0] * 2 - 1) * _SURE).numpy()
+    return ObjectResult(
+        object_id=object_id,
+        direction=old.direction if old is not None else "forward",
+        state=ObjectState.LOST if region is None else ObjectState.PRESENT,
+        window=window,
+        logits=logits,
+        scores=ObjectScores(1.0, -_SEEN if region is None else _SEEN),
+        area=0 if region is None else region.area,
+        decoded_with="painted",
+    )
