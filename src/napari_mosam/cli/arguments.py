@@ -54,7 +54,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_track(added["track"])
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
-    _add_source(added["info"], "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
+    _add_info(added["info"])
     for name in ("rerun", "lock", "unlock", "correct", "replay", "undo", "redo"):
         added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     _add_rerun(added["rerun"])
@@ -183,6 +183,12 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
     )
     replay.add_argument("--overwrite", action="store_true", help="replace a result that is there")
     _add_made_with(replay)
+
+
+def _add_info(info: argparse.ArgumentParser) -> None:
+    _add_source(info, "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
+    info.add_argument("--json", type=_path, metavar="FILE", help="of a result: also write everything")
+    info.add_argument("--overwrite", action="store_true", help="replace a report that exists")
 
 
 def _add_source(command: argparse.ArgumentParser, kinds: str = "TIFF, zarr, OME-Zarr, or a folder of images") -> None:

@@ -237,15 +237,11 @@ def _models(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _info(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.core.images.places import is_result, settled
-    from napari_mosam.core.runs.request import open_movie
+    from napari_mosam.cli.info import info_command
 
-    if is_result(settled(arguments.movie)):
-        from napari_mosam.core.store.result import Result
-
-        _say(Result.open(arguments.movie).describe())
-        return
-    _say(open_movie(arguments.movie, run_config(arguments).movie).describe())
+    run.note("no report was written")
+    run.stop.begin()
+    _say(info_command(arguments))
 
 
 def _rerun(arguments: argparse.Namespace, run: _Run) -> None:

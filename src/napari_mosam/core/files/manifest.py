@@ -6,7 +6,7 @@ which was written is.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,15 +105,43 @@ class Expected:
         seals = _after(read_manifest(root), entry.batches() if entry else ())
         return cls(seals, batch.files if batch else {})
 
-    def missing(self, root: Path) -> list[str]:
-        """Chunks that were written and are not there."""
-        return [key for key in self.seals if key not in self.pending and not (root / key).is_file()]
+    def damage(self, root: Path) -> dict[str, list[str]]:
+        """Chunks that are 'missing' or 'of another size' than was written; what they hold is not looked at."""
+        sizes = {key: _size(root / key) for key in self.seals if key not in self.pending}
+        lost = [key for key, size in sizes.items() if size is None]
+        other = [key for key, size in sizes.items() if size not in (None, self.seals[key][0])]
+        return {how: keys for how, keys in (("missing", lost), ("of another size", other)) if keys}
 
     def fits(self, key: str, content: bytes | None) -> bool:
         """Whether a chunk may be so; None: absent."""
         if content is None:
             return key not in self.seals or key in self.pending
         return key not in self.seals or seal_of(content) in (self.seals[key], self.pending.get(key))
+
+
+def damage_of(root: Path) -> dict[str, list[str]]:
+    """As :meth:`Expected.damage`; nothing where there is no manifest that could tell."""
+    try:
+        return Expected.of(root).damage(root)
+    except Refused:
+        return {}
+
+
+def damage_words(damage: Mapping[str, Sequence[str]]) -> str:
+    """Such as '2 of its chunks are missing: 0/c/3/0/0, 0/c/4/0/0'."""
+    return ", ".join(f"{len(keys)} of its chunks are {how}: {shortened(keys, 4)}" for how, keys in damage.items())
+
+
+def shortened(items: Sequence[object], most: int = 12) -> str:
+    """The first of a list."""
+    return ", ".join(map(str, items[:most])) + (" ..." if len(items) > most else "")
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
 
 
 class Verifier:

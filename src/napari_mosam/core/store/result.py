@@ -6,21 +6,18 @@ Layout: ``0`` (T, Y, X) uint16 or uint32 (the labels) and ``confidence`` (T, Y, 
 the group ``prompts`` holds the prompts; ``journal`` what can be undone. See docs/adr/0009-the-store.md.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.files.manifest import Expected
-from napari_mosam.core.images.axes import Calibration
-from napari_mosam.core.images.places import RESULT_MARK, alone
+from napari_mosam.core.images.places import alone
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.edits import correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
-from napari_mosam.core.store.layout import SCHEMA, locked_ids, open_group, read_prompts, reading, schema_of
+from napari_mosam.core.store.layout import locked_ids, open_group, read_prompts, reading
 from napari_mosam.core.store.records import RecordStore
 
 if TYPE_CHECKING:
@@ -101,34 +98,10 @@ class Result:
             return ResultProgress.read(open_group(self.path, "r"))
 
     def describe(self) -> str:
-        """Several aligned lines on what it is and how far it came."""
-        attrs = self.attrs
-        low, high = attrs.get("limits", (0, 0))
-        start, stop = attrs.get("frames", (0, self.labels.shape[0]))
-        n_frames, height, width = self.labels.shape
-        rows = {
-            "name": f"{self.path.name} (result of mosam track)",
-            "movie": f"{attrs.get('movie', 'unknown')}, {n_frames} frames of {height} x {width} px (Y, X)",
-            "objects": f"{len(self.object_ids)}: {_shortened(self.object_ids)}",
-            "frames": f"{start}:{stop}, {attrs.get('direction', 'unknown direction')}",
-            "scale": _scale_of(attrs),
-            "state": str(self.progress),
-            "model": attrs.get("model", "unknown"),
-            "limits": f"{low:g} to {high:g} became 0 to 1" if low < high else "unknown",
-            "version": f"napari-mosam {attrs.get(RESULT_MARK, 'unknown')}",
-            "damage": self._damage(),
-            "undo": _last_words(self.history, "done"),
-            "redo": _last_words(reversed(self.history), "undone"),
-        }
-        return "\n".join(f"{key:<9}{value}" for key, value in rows.items() if value)
+        """Several aligned lines on what it is, how far it came, what was done to it, and what it has lost."""
+        from napari_mosam.core.store.describe import facts, in_words
 
-    def _damage(self) -> str:
-        """Which of its chunks are lost; empty where none is, or where it was written without a manifest."""
-        if schema_of(self.attrs) < SCHEMA:
-            return ""
-        with reading(self.path):
-            lost = Expected.of(self.path).missing(self.path)
-        return f"{len(lost)} of its chunks are missing: {_shortened(lost, 4)}" if lost else ""
+        return in_words(facts(self.path))
 
     @property
     def n_object_frames(self) -> int:
@@ -309,18 +282,3 @@ def _checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArr
     if not given.any():
         raise ValueError("the mask is empty; paint at least one pixel, or say that the object is absent")
     return given
-
-
-def _scale_of(attrs: Mapping[str, Any]) -> str:
-    pixel = attrs.get("pixel_size_um")
-    return Calibration(tuple(pixel) if pixel else None, attrs.get("interval_s")).words()
-
-
-def _last_words(history: Iterable[Step], state: str) -> str:
-    """What would be undone or done again."""
-    words = [step.words for step in history if step.state == state]
-    return words[-1] + (f" ({len(words) - 1} more before)" if len(words) > 1 else "") if words else ""
-
-
-def _shortened(ids: Sequence[object], most: int = 12) -> str:
-    return ", ".join(map(str, ids[:most])) + (" ..." if len(ids) > most else "")

@@ -1,0 +1,111 @@
+"""What is told of a result on the command line, in words and as JSON."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import tifffile
+import zarr
+from tests.support.crashes import content
+from tests.support.fake_model import FakeSegmenter, disks
+
+from napari_mosam import Result
+from napari_mosam.cli import main as cli
+from napari_mosam.core.api import track
+from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.core.prompts.collection import MaskPrompt
+
+N = 5
+IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)
+QUICK = EngineConfig(motion=MotionConfig.off())
+TWO = [MaskPrompt.from_frame(3, 0, LABELS[0] == 1), MaskPrompt.from_frame(8, 1, LABELS[1] == 2)]
+ARCHIVE = Path(__file__).parents[1] / "data" / "result_0_1_0.zarr.zip"
+
+
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    """A result in the current folder, of which an object was locked."""
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("movie.tif", IMAGES, photometric="minisblack", metadata={"axes": "TYX"})
+    track("movie.tif", TWO, out="cells.zarr", model=FakeSegmenter(), config=QUICK, pixel_size=0.5, interval=30)
+    Result.open("cells.zarr").lock(3, 2)
+    return tmp_path / "cells.zarr"
+
+
+def told(capsys, *options, path="cells.zarr"):
+    """What `info` prints, by the words that begin its lines."""
+    assert cli.main(["info", str(path), *options]) == 0
+    lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    return {line[:9].strip() or str(n): line[9:] for n, line in enumerate(lines)}
+
+
+def test_a_result_is_described(out, capsys):
+    size = sum(map(len, content(out).values()))
+    kept = sum(len(found) for name, found in content(out).items() if name.startswith("journal/"))
+    assert told(capsys) == {
+        "name": "cells.zarr (result of mosam track)",
+        "state": "complete",
+        "movie": "movie.tif, 5 frames of 96 x 96 px (Y, X)",
+        "objects": "2: 3, 8",
+        "frames": "0:5, both",
+        "scale": "0.5 x 0.5 µm a pixel (Y, X), 30 s a frame",
+        "model": "fake",
+        "limits": "100 to 1000 became 0 to 1",
+        "version": "napari-mosam 0.1.0, schema 2",
+        "size": f"{size / 1e6:.1f} MB, {kept / 1e6:.1f} MB of them to undo",
+        "history": "1 done       the run that followed objects 3, 8",
+        "11": "2 done       the lock of object 3 on frame 2",
+    }
+
+
+def test_everything_is_written_as_json(out, capsys):
+    told(capsys, "--json", "told.json")
+    found = json.loads(Path("told.json").read_text())
+    assert found["state"] == found["progress"] == "complete" and found["damage"] == {}
+    assert found["movie"]["name"] == "movie.tif" and found["movie"]["path"] == "../movie.tif"
+    assert (found["shape"], found["dtype"], found["objects"]) == ([N, 96, 96], "uint16", [3, 8])
+    assert (found["pixel_size_um"], found["interval_s"], found["schema"]) == ([0.5, 0.5], 30, 2)
+    assert found["frames_followed"] == list(range(N)) and found["being_followed_again"] == []
+    assert [(step["number"], step["state"]) for step in found["history"]] == [(1, "done"), (2, "done")]
+    assert found["bytes"]["all"] == sum(map(len, content(out).values()))
+
+
+def test_half_and_damaged_results_say_so(out, capsys):
+    zarr.open_group(out, mode="r+").attrs["complete"] = False
+    assert told(capsys, "--json", "half.json")["state"].startswith("stopped before its end")
+    assert json.loads(Path("half.json").read_text())["state"] == "half"
+    (out / "0/c/1/0/0").unlink()
+    (out / "confidence/c/2/0/0").write_bytes(b"cut")
+    said = told(capsys, "--json", "damaged.json")
+    assert said["damage"] == (
+        "1 of its chunks are missing: 0/c/1/0/0, 1 of its chunks are of another size: confidence/c/2/0/0"
+    )
+    found = json.loads(Path("damaged.json").read_text())
+    assert found["state"] == "damaged" and found["damage"]["of another size"] == ["confidence/c/2/0/0"]
+
+
+def test_a_result_of_version_0_1_is_described(tmp_path, capsys):
+    shutil.unpack_archive(ARCHIVE, tmp_path)
+    said = told(capsys, path=tmp_path / "result_0_1_0.zarr")
+    assert (said["state"], said["version"]) == ("complete", "napari-mosam 0.1.0, schema 1")
+    assert "history" not in said and "scale" not in said and said["size"].endswith("MB")
+
+
+@pytest.mark.parametrize("damage", [{"limits": "grey"}, {"frames": 3}, {"interval_s": "s"}, {"provenance": []}])
+def test_attributes_that_no_result_has_are_refused_in_one_line(out, capsys, damage):
+    zarr.open_group(out, mode="r+").attrs.update(damage)
+    assert cli.main(["info", "cells.zarr"]) == 2
+    assert capsys.readouterr().err.startswith("mosam: error: 'cells.zarr' cannot be read")
+
+
+def test_reports_replace_nothing_unasked(out, capsys):
+    Path("told.json").write_text("mine")
+    assert cli.main(["info", "cells.zarr", "--json", "told.json"]) == 2
+    assert Path("told.json").read_text() == "mine"
+    told(capsys, "--json", "told.json", "--overwrite")
+    before = content(out)
+    assert cli.main(["info", "cells.zarr", "--json", "cells.zarr/zarr.json", "--overwrite"]) == 2
+    assert content(out) == before
+    assert cli.main(["info", "movie.tif", "--json", "other.json"]) == 2
+    assert "--json is for results" in capsys.readouterr().err and not Path("other.json").exists()
