@@ -88,18 +88,27 @@ def test_frames_are_read_when_they_are_shown(out):
 def test_labels_carry_a_row_per_object_and_centres_one_per_object_and_frame(out, opened):
     layers, table = opened(out), Result.open(out).to_dataframe()
     objects = layers["cells"].features
-    assert objects[["index", "first_frame", "last_frame", "frames_present"]].to_numpy().tolist() == [
-        [3, 0, N - 1, N],
-        [8, 1, N - 1, N - 1],
-    ]
+    counts = ["index", "first_frame", "last_frame", "frames_followed", "frames_present"]
+    assert objects[counts].to_numpy().tolist() == [[3, 0, N - 1, N, N], [8, 1, N - 1, N - 1, N - 1]]
     of_3 = table[table.object == 3]
     assert objects.mean_area[0] == of_3.area.mean() and objects.lowest_predicted_iou[0] == of_3.predicted_iou.min()
     shown = layers["cells"].get_status((0, 15, 15), world=True, dims_displayed=[1, 2], view_direction=(1, 0, 0))
-    assert "first_frame: 0" in shown["value"]
+    assert "frames_present: 5" in shown["value"]
     centres = layers["cells centres"]
     assert centres.features.equals(table) and len(table) == 2 * N - 1
     assert np.array_equal(centres.data, table[["frame", "y", "x"]].to_numpy())
     assert centres.scale.tolist() == [30, 0.5, 0.5]
+
+
+def test_frames_on_which_an_object_was_lost_do_not_count(out):
+    array = zarr.open_group(out, mode="r+")["table/values"]
+    columns = list(array.attrs["columns"])
+    array[N - 1, 0, columns.index("state")], array[N - 1, 0, columns.index("area")] = 2, 0
+    (out / "mosam_manifest.json").write_text("{}")
+    (_, meta, _), *_ = read_result(out)
+    row, areas = meta["features"].iloc[0], Result.open(out).area[: N - 1, 0]
+    assert (row["last_frame"], row["frames_followed"], row["frames_present"]) == (N - 2, N, N - 1)
+    assert np.isclose(row["mean_area"], areas.mean())
 
 
 def test_an_object_has_no_centre_where_it_has_no_pixel(out, opened):

@@ -230,11 +230,14 @@ def _table(group: Any, path: Path, say: Say) -> Any:
 
 
 def _by_object(table: Any) -> Any:
-    """A row per object: napari finds that of a label by the column 'index'."""
-    summary = table.groupby("object").agg(
+    """A row per object, of the frames on which it was seen; napari finds that of a label by the column 'index'."""
+    present = table["state"] == "present"
+    seen = table[["frame", "area", "predicted_iou"]].where(present).assign(object=table["object"], present=present)
+    summary = seen.groupby("object").agg(
         first_frame=("frame", "min"),
         last_frame=("frame", "max"),
-        frames_present=("state", lambda states: int((states == "present").sum())),
+        frames_followed=("present", "size"),
+        frames_present=("present", "sum"),
         mean_area=("area", "mean"),
         mean_predicted_iou=("predicted_iou", "mean"),
         lowest_predicted_iou=("predicted_iou", "min"),
