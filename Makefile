@@ -7,6 +7,10 @@ TORCH ?= torch==2.13.0
 TORCHVISION ?= torchvision==0.28.0
 EXTRAS ?= all,dev
 THREADS ?= 2
+# Other programs that read OME-Zarr: ome-zarr-models (MIT), ngff-zarr (MIT), ome-zarr (BSD-2-Clause), napari-ome-zarr
+# (BSD-3-Clause). They bring wasm runtimes, clients of cloud stores and an older pydantic, so they have an environment
+# of their own.
+OME ?= "ome-zarr-models>=1.7,<2" "ngff-zarr[validate]>=0.50,<1" "ome-zarr>=0.18,<1" "napari-ome-zarr>=0.10,<1" "napari[pyqt6]>=0.9,<1"
 PYTEST_ARGS ?=
 RECIPE ?= nano
 TRAIN_ARGS ?=
@@ -18,7 +22,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all test-kill coverage train train-smoke train-motion lint format typecheck gpu-bundle clean
+.PHONY: help setup display demo test test-all test-kill check-ome coverage train train-smoke train-motion lint format typecheck gpu-bundle clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -37,6 +41,12 @@ test: setup display  ## run the tests (PYTEST_ARGS="-k prompts" to choose)
 
 test-all: setup display  ## run the tests, the slow ones too
 	@$(XVFB) $(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+check-ome: setup display  ## let other programs read the demo's result as OME-Zarr (make demo first)
+	@test -d demo/labels.zarr || { echo "run 'make demo' first" >&2; exit 2; }
+	@test -x build/ome/bin/python || $(BIN)/python -m venv build/ome
+	@build/ome/bin/python -m pip install -q $(OME)
+	@$(XVFB) build/ome/bin/python tools/check_ome.py demo/labels.zarr
 
 test-kill: setup  ## stop and kill the command at many moments, some minutes
 	@$(BIN)/python -m pytest -m slow -s tests/cli/test_kill.py tests/cli/test_kill_resume.py $(PYTEST_ARGS)
