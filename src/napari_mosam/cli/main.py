@@ -237,7 +237,7 @@ def _models(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _info(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.cli.info import info_command
+    from napari_mosam.cli.explain import info_command
 
     run.note("no report was written")
     run.stop.begin()

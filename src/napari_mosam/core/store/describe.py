@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_mosam.core.files.journal import JOURNAL
+from napari_mosam.core.files.entries import JOURNAL
 from napari_mosam.core.files.manifest import damage_of, damage_words, shortened
 from napari_mosam.core.images.axes import Calibration
 from napari_mosam.core.images.places import RESULT_MARK, settled

@@ -6,6 +6,7 @@ Layout: ``0`` (T, Y, X) uint16 or uint32 (the labels) and ``confidence`` (T, Y, 
 the group ``prompts`` holds the prompts; ``journal`` what can be undone. See docs/adr/0009-the-store.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
