@@ -43,6 +43,14 @@ def test_prompts_locks_and_the_timeline_of_a_stored_result_are_read(result):
     assert timeline.prompted.tolist() == [True, False, False, True]
 
 
+def test_a_stored_result_is_a_table_too(result):
+    table = result.to_dataframe()
+    assert table[["frame", "object"]].to_numpy().tolist() == [[t, i] for t in range(4) for i in (1, 7)]
+    np.testing.assert_allclose(table.predicted_iou[table.object == 1], [1, 0.7890625, 0.8125, 0.6484375])
+    assert table.locked.tolist()[0] == 1 and table.locked[1:].isna().all()
+    assert table[["y", "x", "area_um2", "parent"]].isna().all(axis=None) and (table.state == "present").all()
+
+
 def test_commands_read_a_stored_result(result, tmp_path, capsys):
     assert main(["info", str(result.path)]) == 0
     assert main(["explain", str(result.path), "--object", "1"]) == 0
