@@ -4,10 +4,13 @@ Prints a line per program: its version, and what it made of the result. Needs no
 an environment of their own (`make check-ome`). Exit code 1 where one of them refuses it.
 """
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 PLUGIN = "napari-ome-zarr"
 
@@ -62,11 +65,12 @@ PROGRAMS: dict[str, Callable[[str], str]] = {
 
 
 def main(path: str) -> int:
-    """Ask all of them."""
+    """Ask all of them, of a copy: napari-ome-zarr 0.10 and 0.11 leave a zarr.json two folders above a label image."""
     failed = 0
     for name, ask in PROGRAMS.items():
         try:
-            said = ask(path)
+            with TemporaryDirectory() as folder:
+                said = ask(str(shutil.copytree(path, Path(folder) / "some" / "where" / Path(path).name)))
         except Exception as error:
             failed, said = 1, f"REFUSED: {type(error).__name__}: {error}".splitlines()[0]
         sys.stdout.write(f"{name} {version(name)}: {said}\n")

@@ -29,8 +29,16 @@ FOUND = {
 def out(tmp_path):
     one = [MaskPrompt.from_frame(1, 0, LABELS[0] == 1)]
     quick = EngineConfig(motion=MotionConfig.off())
-    track(IMAGES, one, out=tmp_path / "o.zarr", model=FakeSegmenter(), config=quick, pixel_size=0.5, interval=30)
-    return tmp_path / "o.zarr"
+    track(
+        IMAGES,
+        one,
+        out=tmp_path / "some" / "where" / "o.zarr",
+        model=FakeSegmenter(),
+        config=quick,
+        pixel_size=0.5,
+        interval=30,
+    )
+    return tmp_path / "some" / "where" / "o.zarr"
 
 
 def installed(name):
