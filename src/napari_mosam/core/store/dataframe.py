@@ -20,7 +20,7 @@ def to_dataframe(group: Any, object_ids: Sequence[int]) -> Any:
     t, row = np.nonzero(np.nan_to_num(table[..., STATE]) > 0)
     found = pd.DataFrame(table[t, row], columns=list(TABLE))
     found["frame"], found["object"] = t, np.asarray(object_ids, np.int64)[row]
-    if "locked" in group["table"]:  # an array of its own in results of version 0.1
+    if "table/locked" in group:  # an array of its own in results of version 0.1
         found["locked"] = np.where(read_whole(group["table/locked"], "the locks of the result")[t, row], 1, np.nan)
     for name, words in CODES.items():
         codes = found[name].to_numpy()
