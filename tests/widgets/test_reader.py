@@ -183,6 +183,14 @@ def test_lost_frames_are_named_and_shown_as_background(out, opened, said):
     assert not labels[[0, 3]].any() and np.array_equal(labels[[1, 2, 4]], whole[[1, 2, 4]])
 
 
+def test_a_lost_frame_leaves_others_alone_that_are_read_at_the_same_time(out):
+    whole = Result.open(out).labels[:]
+    lose(out, "0/c/0/0/0")
+    (labels, _, _), *_ = read_result(out)
+    for _ in range(5):
+        assert np.array_equal(labels.compute(scheduler="threads", num_workers=8)[1:], whole[1:])
+
+
 def test_a_frame_that_is_not_what_was_written_is_told_when_it_is_shown(out, opened, said):
     chunk = out / "0" / "c" / "4" / "0" / "0"
     chunk.write_bytes(bytes(len(chunk.read_bytes())))

@@ -177,10 +177,9 @@ class Verifier:
         """
         key = self._prefix + name
         for left in range(_TRIES, -1, -1):
-            if self._expected is None:
-                self._expected = Expected.of(self._root)
+            expected = self._expected = self._expected or Expected.of(self._root)  # other threads read too
             content = read()
-            if self._expected.fits(key, content):
+            if expected.fits(key, content):
                 return content
             self._expected = None
             if left < _TRIES:
