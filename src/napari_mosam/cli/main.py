@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
 """Exit codes, see the docstring of the module."""
 
+_LONGEST = 900
+"""Characters of a message; ours have half of that, those of libraries repeat what they were given."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -64,14 +67,26 @@ def main(argv: Sequence[str] | None = None, *, stop: StopSignals | None = None) 
 
 
 def _explain(error: Exception, run: "_Run") -> tuple[int, str]:
-    """Bad input is refused before the first frame; whatever comes later is no fault of the arguments."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """Bad input is refused before the first frame; later only a frame or a chunk that cannot be read is its fault."""
+    from napari_mosam.core.config.checks import Refused
+    from napari_mosam.core.files.disk import why_not
+    from napari_mosam.core.images.axes import MovieError
+
+    text = _shortened(" ".join(str(error).split())) or type(error).__name__
+    on_disk = why_not(error) if isinstance(error, OSError) else None
+    kept = f"; {run.kept()}" if run.done else ""
     if isinstance(error, HalfResultError):
         return HALF, f"error: {text}"
-    if isinstance(error, ValueError | OSError) and not run.done:
-        return BAD_INPUT, f"error: {text}"
-    kept = f"; {run.kept()}" if run.done else ""
+    if isinstance(error, Refused | MovieError) or (isinstance(error, ValueError | OSError) and not run.done):
+        return BAD_INPUT, f"error: {on_disk or text}{kept}"
+    if on_disk:
+        return UNEXPECTED, f"error: {on_disk}{kept}"
     return UNEXPECTED, f"error: unexpected {type(error).__name__}: {text}{kept}; --debug shows where"
+
+
+def _shortened(text: str) -> str:
+    """Without the middle of what a damaged file made endless."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST * 2 // 3]} … {text[-_LONGEST // 4 :]}"
 
 
 def _report(code: int, message: str) -> int:

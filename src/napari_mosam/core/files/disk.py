@@ -3,10 +3,31 @@
 Tests count the calls and stop at each of them, so nothing that a crash may cut in two is done anywhere else.
 """
 
+import errno
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk has no more room, or the user no more share of it."""
+    return error.errno in _FULL
+
+
+def why_not(error: OSError) -> str | None:
+    """What is the matter with the disk and what to do, for what can happen to any file; None for all else."""
+    place = f" ({error.filename2 or error.filename})" if error.filename else ""
+    if is_full(error):
+        return f"the disk is full{place}; make room, or choose another disk"
+    if error.errno in _FORBIDDEN:
+        return f"the system does not allow it{place}; choose a place you may read and write"
+    if error.errno == errno.ELOOP:
+        return f"a link leads back to itself{place}; remove it, or choose another place"
+    return None
 
 
 def write(path: Path, content: bytes) -> None:

@@ -305,4 +305,5 @@ def _make_folder(folder: Path, path: Path) -> None:
 
 
 def _not_writable(path: Path, error: OSError) -> PermissionError:
-    return PermissionError(f"cannot write '{path}' ({error.strerror or error}); choose a folder you may write to")
+    what = "make room, or choose another disk" if disk.is_full(error) else "choose a folder you may write to"
+    return PermissionError(f"cannot write '{path}' ({error.strerror or error}); {what}")

@@ -42,6 +42,10 @@ class PixelArray(Protocol):
         """Read the part named by integers and slices."""
 
 
+_LONGEST_AXIS = 2**24
+"""Frames or pixels: half a year at one frame a second; what is damaged says more, and each is counted in places."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """An array that holds a movie, and what is known about it.
@@ -74,6 +78,13 @@ class Source:
     is_file: bool = False
     path: Path | None = None
     calibration: Calibration = UNKNOWN
+
+    def __post_init__(self) -> None:
+        if max(self.shape, default=0) > _LONGEST_AXIS:
+            raise MovieError(
+                f"{self.name} says that it has the shape {self.shape}; no axis of a movie is longer than "
+                f"{_LONGEST_AXIS:,} (is the file damaged? copy or export it again)"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

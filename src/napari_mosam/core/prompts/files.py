@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.config.json_files import read_json
 from napari_mosam.core.images.label_files import FILE_SUFFIXES, is_pattern, open_labels
+from napari_mosam.core.images.labels import refusing
 from napari_mosam.core.images.places import is_result, settled
 from napari_mosam.core.images.zarr_files import open_zarr
 from napari_mosam.core.prompts.collection import Prompts
@@ -147,7 +148,7 @@ def _kind(record: Any) -> str:
         raise PromptError(f"{record!r:.60} is no record; give an object with the keys {', '.join(JSON_KEYS)}")
     unknown = [key for key in record if key not in JSON_KEYS]
     if unknown:
-        raise PromptError(f"unknown key '{unknown[0]}'; allowed: {', '.join(JSON_KEYS)}")
+        raise PromptError(f"unknown key '{unknown[0]:.40}'; allowed: {', '.join(JSON_KEYS)}")
     kinds = [kind for kind in KINDS if kind in record]
     if len(kinds) != 1:
         raise PromptError(
@@ -248,6 +249,7 @@ def _read_labels(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
 
 def _warn_of_half(path: Path) -> None:
     if is_result(settled(path)):
-        progress = ResultProgress.read(open_zarr(settled(path)))
+        with refusing(str(path)):
+            progress = ResultProgress.read(open_zarr(settled(path)))
         if not progress.complete:
             logger.warning("%s is half a result: %s", path, progress)

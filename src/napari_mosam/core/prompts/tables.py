@@ -108,7 +108,7 @@ def _number(text: str | None) -> float | str | None:
 def _own_record(n: int, cells: dict[str, str]) -> Record:
     unknown = [column for column in cells if column not in CSV_COLUMNS]
     if unknown:
-        raise PromptError(f"record {n}: unknown column '{unknown[0]}'; {_allowed()}")
+        raise PromptError(f"record {n}: unknown column '{unknown[0]:.40}'; {_allowed()}")
     record: dict[str, Any] = {key: _number(cells[key]) for key in ("object", "frame") if key in cells}
     for name, columns in (("point", ("y", "x")), ("box", ("y0", "x0", "y1", "x1"))):
         if any(column in cells for column in columns):

@@ -13,6 +13,7 @@ from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.runs.provenance import differences, origin, to_attributes
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.run import load, run, settled
+from napari_mosam.core.store.layout import reading
 from napari_mosam.core.store.result import Result
 from napari_mosam.core.store.schema import Shape
 from napari_mosam.core.store.writer import ResultWriter
@@ -95,7 +96,8 @@ def _writer(folder: Path, asked: RunRequest) -> ResultWriter:
         raise ValueError(
             f"'{folder}' was changed after its run had been stopped, so that cannot go on; begin anew (--overwrite)"
         )
-    return ResultWriter.resume(folder, entry, asked.prompts)
+    with reading(folder):
+        return ResultWriter.resume(folder, entry, asked.prompts)
 
 
 def _write(

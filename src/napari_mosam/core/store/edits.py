@@ -25,7 +25,7 @@ from napari_mosam.core.prompts.records import to_records
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.store.compose import CONFIDENCE_MAX, Locked, compose, shapes_of
-from napari_mosam.core.store.layout import EDITS, open_group
+from napari_mosam.core.store.layout import EDITS, open_group, reading
 from napari_mosam.core.store.records import FrameTable, RecordStore
 from napari_mosam.core.store.writer import close
 from napari_mosam.core.windows.window import Window
@@ -139,18 +139,19 @@ def corrected(path: Path) -> list[tuple[int, int]]:
 @contextmanager
 def _edited(path: Path, kind: str, object_id: int, frames: Sequence[int]) -> Iterator[tuple[Any, RecordStore]]:
     """The group and its records; what is written to them is one transaction: all or nothing."""
-    group = open_group(path, "r+")
-    records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
-    transaction = Transaction.begin(path, {"kind": kind, "objects": [object_id], "frames": list(frames)})
-    write_through(group, transaction)
-    try:
-        yield group, records
-        close(transaction)
-    except BaseException:
-        transaction.discard()
-        if transaction.entry.path.exists():
-            transaction.journal.roll_back(transaction.entry)
-        raise
+    with reading(path):
+        group = open_group(path, "r+")
+        records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
+        transaction = Transaction.begin(path, {"kind": kind, "objects": [object_id], "frames": list(frames)})
+        write_through(group, transaction)
+        try:
+            yield group, records
+            close(transaction)
+        except BaseException:
+            transaction.discard()
+            if transaction.entry.path.exists():
+                transaction.journal.roll_back(transaction.entry)
+            raise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,9 +164,10 @@ class _Frame:
 
     @classmethod
     def read(cls, path: Path, t: int) -> "_Frame":
-        group = open_group(path, "r")
-        records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
-        return cls(records.read(t), np.asarray(labels_of(group)[t]), np.asarray(group["confidence"][t]))
+        with reading(path):
+            group = open_group(path, "r")
+            records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
+            return cls(records.read(t), np.asarray(labels_of(group)[t]), np.asarray(group["confidence"][t]))
 
 
 def _refuse_locked(now: _Frame, object_id: int, mask: "NDArray[np.bool_]") -> None:

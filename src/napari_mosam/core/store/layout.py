@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.files.disk import why_not
 from napari_mosam.core.files.manifest import read_manifest
-from napari_mosam.core.images.places import RESULT_MARK, ResultError, settled
+from napari_mosam.core.images.places import RESULT_MARK, ResultError, ResultGoneError, settled
 from napari_mosam.core.images.zarr_files import open_zarr_group
 from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.columns import TABLE, in_order, labels_of
@@ -80,11 +81,13 @@ def reading(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ResultError, FileNotFoundError, PermissionError, MemoryError):
+    except (ResultError, ResultGoneError, FileNotFoundError, MemoryError):
         raise
     except Refused as error:
         raise ResultError(str(error)) from error
     except Exception as error:  # zarr, the codecs and the parsers have their own each
+        if isinstance(error, OSError) and why_not(error):
+            raise
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise ResultError(f"'{path}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
 

@@ -234,7 +234,27 @@ class RecordStore:
         details, values = group["records/details"], group["table/values"]
         if details.attrs["columns"] != list(DETAILS):
             raise ResultError("this result was written by another version, with other columns; run 'mosam track' again")
-        return cls(tuple(object_ids), group["records/logits"], details, values)
+        opened = cls(tuple(object_ids), group["records/logits"], details, values)
+        opened.check_shapes()
+        return opened
+
+    def check_shapes(self) -> None:
+        """Refuse arrays that do not fit each other; how many objects they have may change beside a reader.
+
+        Raises
+        ------
+        ResultError
+            With the array: its metadata were damaged.
+        """
+        n_frames = self.logits.shape[0]
+        rows = (self.details, len(DETAILS)), (self.table, len(self.table.attrs["columns"]))
+        wanted = (self.logits, (n_frames, self.side, self.side)), *((array, (n_frames, n)) for array, n in rows)
+        for array, shape in wanted:
+            if array.shape[:1] + array.shape[2:] != shape:
+                raise ResultError(
+                    f"the array '{array.path}' has the shape {array.shape}, which does not fit the others (is it "
+                    "damaged? run 'mosam track' again)"
+                )
 
     @property
     def side(self) -> int:

@@ -19,7 +19,7 @@ from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.progress import RERUN
 from napari_mosam.core.store.compose import Locked, as_bytes, compose, merge_directions, shapes_of, way_since_prompt
-from napari_mosam.core.store.layout import EDITS, open_group, write_ids
+from napari_mosam.core.store.layout import EDITS, open_group, reading, write_ids
 from napari_mosam.core.store.records import FrameTable, RecordStore
 from napari_mosam.core.store.schema import Shape, create_group
 
@@ -175,7 +175,7 @@ class ResultWriter:
         self, frame: FrameTable, object_ids: list[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"
     ) -> None:
         frame.measure(shapes_of(labels), self._pixel_um2)
-        with self.batch({"t": frame.t, "objects": object_ids}):
+        with reading(self._path), self.batch({"t": frame.t, "objects": object_ids}):
             self._labels[frame.t] = labels
             self._confidence[frame.t] = confidence
             self.records.write(frame)
