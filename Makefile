@@ -22,7 +22,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all test-kill check-ome coverage train train-smoke train-motion lint format typecheck gpu-bundle clean
+.PHONY: help setup display demo test test-all test-kill fuzz check-ome coverage train train-smoke train-motion lint format typecheck gpu-bundle clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ check-ome: setup display  ## let other programs read the demo's result as OME-Za
 
 test-kill: setup  ## stop and kill the command at many moments, some minutes
 	@$(BIN)/python -m pytest -m slow -s tests/cli/test_kill.py tests/cli/test_kill_resume.py $(PYTEST_ARGS)
+
+fuzz: setup  ## give the command 5,000 damaged inputs of every kind, some 15 minutes
+	@$(BIN)/python -m pytest -m slow -s tests/cli/test_fuzz.py $(PYTEST_ARGS)
 
 coverage: setup display  ## run the tests and draw which lines and branches they reach, into coverage/
 	@$(XVFB) $(BIN)/python -m pytest --cov=napari_mosam --cov-branch --cov-report=term:skip-covered --cov-report=html:coverage $(PYTEST_ARGS)
