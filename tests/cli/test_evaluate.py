@@ -292,6 +292,12 @@ def test_a_half_result_is_scored_only_when_asked_for(half, capsys):
     assert json.loads(Path("r.json").read_text())["partial"].startswith(half.said)
 
 
+@pytest.mark.parametrize("lost", ["table", "table/object_ids"])
+def test_a_half_result_that_lost_its_table_is_not_scored_as_whole(half, capsys, lost):
+    del zarr.open_group("out.zarr", mode="r+")[lost]
+    assert "out.zarr has lost its table of objects" in refused("out.zarr truth.tif", capsys)
+
+
 def test_frames_that_were_not_followed_have_no_score(half, capsys):
     assert "there is nothing to score" in refused(f"out.zarr truth.tif --partial --frames {half.half + 1}:", capsys)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_mosam.core.images.label_files import open_labels
 from napari_mosam.core.images.labels import LabelStack
-from napari_mosam.core.images.places import settled
+from napari_mosam.core.images.places import RESULT_MARK, ResultError, settled
 from napari_mosam.core.images.sources import is_zarr
 from napari_mosam.core.images.zarr_files import open_zarr, read_whole
 from napari_mosam.core.results.progress import ResultProgress
@@ -64,8 +64,10 @@ def open_tracks(path: str | Path) -> TrackedLabels:
 def _with_records(labels: LabelStack, node: Any) -> TrackedLabels:
     import zarr
 
-    if not isinstance(node, zarr.Group) or "table" not in node:
+    if not isinstance(node, zarr.Group) or not ("table" in node or RESULT_MARK in node.attrs):
         return TrackedLabels(labels)
+    if RESULT_MARK in node.attrs and "table/object_ids" not in node:
+        raise ResultError(f"{labels.name} has lost its table of objects; run 'mosam track' again")
     followed = node.attrs.get("frames")
     return TrackedLabels(
         labels,
