@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import tifffile
+import torch
 import zarr
 from tests.support.crashes import content_but_journal
 from tests.support.fake_model import FakeSegmenter, disks
