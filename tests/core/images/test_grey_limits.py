@@ -330,8 +330,8 @@ def sampled(images) -> GreyLimits:
 @given(movies(), st.floats(1e-3, 1e3), st.floats(-0.5, 1e3))
 def test_limits_follow_the_units_of_the_pixels(images, scale, offset):
     before, after = sampled(images), sampled((images + 1000 * offset) * scale)
-    wanted = [(value + 1000 * offset) * scale for value in (before.low, before.high_res)]
-    np.testing.assert_allclose((after.low, after.high_res), wanted, rtol=1e-6)
+    wanted = [(value + 1000 * offset) * scale for value in (before.low, before.high)]
+    np.testing.assert_allclose((after.low, after.high), wanted, rtol=1e-6)
     assert after.left_out == before.left_out and (after.brightness is None) == (before.brightness is None)
 
 
@@ -342,7 +342,7 @@ def test_the_order_of_the_frames_does_not_matter_but_for_the_light(images, rando
     random.shuffle(order)
     before, after = sampled(images), sampled(images[order])
     if before.brightness is None and after.brightness is None:
-        assert (before.low, before.high_res) == (after.low, after.high_res)
+        assert (before.low, before.high) == (after.low, after.high)
         assert {order[t] for t in after.left_out} == set(before.left_out)
 
 
@@ -351,9 +351,9 @@ def test_the_order_of_the_frames_does_not_matter_but_for_the_light(images, rando
 def test_one_wild_frame_among_eight_moves_nothing(images, level, factor, at):
     wild = (images[0] - 1000) * factor + level
     before, after = sampled(images), sampled(np.insert(images, at, wild, axis=0))
-    span = before.high_res - before.low
+    span = before.high - before.low
     assume(span > 0)  # of even frames and one with a picture, the picture counts
-    np.testing.assert_allclose((after.low, after.high_res), (before.low, before.high_res), atol=0.01 * span + 1e-9)
+    np.testing.assert_allclose((after.low, after.high), (before.low, before.high), atol=0.01 * span + 1e-9)
 
 
 @settings(deadline=None, max_examples=30)
