@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from tests.support.crashes import content, content_but_journal
 from tests.support.fake_model import FakeSegmenter, disks
+from tests.support.stopping import stop_at
 
 from napari_mosam.cli import main as cli
 from napari_mosam.core.images.places import alone
@@ -251,19 +252,6 @@ def test_the_object_is_found_among_others_in_a_label_image():
 
 
 # ---- half results
-
-
-def stop_at(monkeypatch, n):
-    """Ctrl-C after some frames of the next run."""
-    progress = cli._Run.progress
-
-    def stopping(run, result, done, total):
-        progress(run, result, done, total)
-        if done == n:
-            monkeypatch.setattr(cli._Run, "progress", progress)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli._Run, "progress", stopping)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from tests.support.crashes import content_but_journal
 from tests.support.fake_model import FakeSegmenter, disks
+from tests.support.stopping import stop_at
 
 from napari_mosam.cli import main as cli
 from napari_mosam.core.runs import write
@@ -27,19 +28,6 @@ def job(tmp_path, monkeypatch):
 
 
 TRACK = ("track", "movie.tif", "-p", "prompts.tif", "-o", "out.zarr")
-
-
-def stop_at(monkeypatch, n):
-    """Ctrl-C after some frames of the next run."""
-    progress = cli._Run.progress
-
-    def stopping(run, result, done, total):
-        progress(run, result, done, total)
-        if done == n:
-            monkeypatch.setattr(cli._Run, "progress", progress)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli._Run, "progress", stopping)
 
 
 def last_line(capsys):

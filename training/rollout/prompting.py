@@ -6,15 +6,13 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.model.protocol import PointPrompts
+from napari_mosam.core.motion.prompts import PROMPT_LOGIT
 from napari_mosam.core.prompts.kinds import BOX_END, BOX_START, NEGATIVE, POSITIVE
 from napari_mosam.core.windows.sampling import move_logits
 from training.config import KINDS, PromptConfig
 from training.data.clips import ClipBatch
 from training.data.masks import around, extents, innermost, pick
 from training.randomness import chance, normal, uniform
-
-PROMPT_LOGIT = 4.0
-"""Moved masks are clamped to this, as the engine's motion prompts are."""
 
 NEAR = 12
 """Where an object has no neighbour, a negative click falls within so many px of it."""

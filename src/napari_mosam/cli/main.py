@@ -327,7 +327,8 @@ def _set_lock(arguments: argparse.Namespace, run: _Run, *, lock: bool) -> None:
         result.lock_frames(arguments.object, frames, lock=lock)
     except IndexError as error:
         raise UsageError(str(error)) from error
-    _say(f"object {arguments.object} is {'' if lock else 'no longer '}locked on {len(frames)} frames")
+    where = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
+    _say(f"object {arguments.object} is {'' if lock else 'no longer '}locked on {where}")
 
 
 _COMMANDS = {
