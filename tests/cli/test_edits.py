@@ -98,7 +98,7 @@ def verbs():
     [
         ("rerun", "done: the re-run of objects 2, 3"),
         ("lock", "object 1 is locked on 2 frames"),
-        ("unlock", "object 2 is no longer locked on 1 frames"),
+        ("unlock", "object 2 is no longer locked on 1 frame"),
         ("correct", "done: the correction of object 1 on frame 2"),
         ("absent", "done: the correction of object 2 on frame 3"),
     ],
