@@ -23,7 +23,7 @@ from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionCo
 from napari_mosam.core.config.fields import settings_of
 from napari_mosam.core.config.run import MovieConfig, RunConfig
 from napari_mosam.core.export.ctc import export_ctc
-from napari_mosam.core.images.places import ResultGoneError
+from napari_mosam.core.files.places import ResultGoneError
 from napari_mosam.core.prompts.files import load_prompts
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.simulation import disk_moves

@@ -9,7 +9,7 @@ import pytest
 from tests.support.fuzz import TRACK, engine, prepare, run
 
 from napari_mosam.core.files import disk
-from napari_mosam.core.images.places import alone
+from napari_mosam.core.files.places import alone
 
 
 @pytest.fixture

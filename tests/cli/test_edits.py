@@ -12,7 +12,7 @@ from tests.support.fake_model import FakeSegmenter, disks
 from tests.support.stopping import stop_at
 
 from napari_mosam.cli import main as cli
-from napari_mosam.core.images.places import alone
+from napari_mosam.core.files.places import alone
 from napari_mosam.core.runs import run, write
 from napari_mosam.core.store.result import Result
 

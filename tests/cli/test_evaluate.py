@@ -13,7 +13,7 @@ import zarr
 from napari_mosam.cli import main as cli
 from napari_mosam.core.config.whole_files import whole_file
 from napari_mosam.core.export.ctc import export_ctc
-from napari_mosam.core.images.label_files import open_labels
+from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.prompts.collection import PointPrompt
 from napari_mosam.core.simulation import disk_divides, two_disks_cross
 from napari_mosam.core.store.layout import write_prompts

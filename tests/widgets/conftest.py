@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_mosam.core.images.grey_limits import GreyLimits
+from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.frame import Cue, FrameResult, ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.windows.window import Window

@@ -67,7 +67,7 @@ def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> Non
 
 
 def _check_result(out: Path, may_exist: bool) -> None:
-    from napari_mosam.core.images.places import Place
+    from napari_mosam.core.files.places import Place
 
     if out.exists() and not any((out / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
         raise UsageError(f"{out} exists and is no zarr folder, so it is never replaced; choose another --out")

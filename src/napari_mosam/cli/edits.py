@@ -106,7 +106,7 @@ def correct_command(arguments: argparse.Namespace) -> str:
 
 def _mask(path: Path, object_id: int) -> "NDArray[np.bool_]":
     """The pixels of an object in a label image: those of its id, or of the only id that is there."""
-    from napari_mosam.core.images.label_files import open_labels
+    from napari_mosam.core.images.label_images.label_files import open_labels
 
     stack = open_labels(path)
     if len(stack.frames) != 1:

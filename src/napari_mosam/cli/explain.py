@@ -8,7 +8,7 @@ from napari_mosam.cli.checks import UsageError, check_report
 from napari_mosam.cli.places import inputs_of
 from napari_mosam.cli.settings import run_config
 from napari_mosam.core.config.whole_files import write_whole
-from napari_mosam.core.images.places import is_result, settled
+from napari_mosam.core.files.places import is_result, settled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -173,7 +173,7 @@ def _completeness(out: Path) -> bool | None:
 
 
 def _how_to_go_on(out: Path) -> str:
-    from napari_mosam.core.images.places import Place
+    from napari_mosam.core.files.places import Place
 
     return "; --resume goes on with it" if Place.of(out).unfinished_run() else ""
 
@@ -297,7 +297,7 @@ def _redo(arguments: argparse.Namespace, run: _Run) -> None:
 
 def _step(arguments: argparse.Namespace, run: _Run, take: "Callable[[Path], Step]") -> str:
     """Take a step back or forth; returns what it was."""
-    from napari_mosam.core.images.places import alone
+    from napari_mosam.core.files.places import alone
     from napari_mosam.core.store.layout import open_group
 
     run.note("the result is as it was, or the next command that opens it comes to the end of it")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
 
-    from napari_mosam.core.images.grey_limits import GreyLimits
+    from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.runs.request import RunRequest

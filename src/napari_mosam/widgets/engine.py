@@ -10,7 +10,7 @@ from napari_mosam.widgets.layers.source import image_array
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_mosam.core.images.grey_limits import GreyLimits
+    from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.catalogue import ModelInfo, Progress
     from napari_mosam.core.prompts.collection import Prompts

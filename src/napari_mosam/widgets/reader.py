@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.images.places import ResultError, is_result
+from napari_mosam.core.files.places import ResultError, is_result
 
 if TYPE_CHECKING:
     from napari_mosam.core.images.axes import Calibration
@@ -131,7 +131,7 @@ class _Opened:
     def _frames(self, array: Any, kinds: str) -> Any:
         import dask.array
 
-        from napari_mosam.core.images.zarr_files import require_frame_room
+        from napari_mosam.core.files.zarr_files import require_frame_room
 
         if getattr(array, "ndim", 0) != 3 or array.dtype.kind not in kinds:
             raise ResultError(
@@ -177,7 +177,7 @@ class _Lenient:
 
 def _group(path: Path, say: Say) -> Any:
     """The zarr group of a result, one that has lost its manifest too."""
-    from napari_mosam.core.images.zarr_files import open_zarr_group
+    from napari_mosam.core.files.zarr_files import open_zarr_group
     from napari_mosam.core.store.layout import open_group, reading, schema_of
 
     try:

@@ -22,7 +22,7 @@ from napari_mosam.core.evaluation.evaluate import (
 )
 from napari_mosam.core.evaluation.scores import FrameScore, count_switches, frames_to_loss
 from napari_mosam.core.export.ctc import export_ctc
-from napari_mosam.core.images.label_files import open_labels
+from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.simulation import disk_divides, touching_cells
 
 SHAPE = (20, 40)

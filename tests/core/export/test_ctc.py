@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_mosam.core.export.ctc import export_ctc
-from napari_mosam.core.images.ctc_folder import MANIFEST
-from napari_mosam.core.images.label_files import open_labels
+from napari_mosam.core.images.label_images.ctc_folder import MANIFEST
+from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.simulation import disk_divides, disk_vanishes
 
 Rows = dict[int, tuple[int, int, int]]

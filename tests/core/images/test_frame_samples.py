@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_mosam.core.images.axes import plan_frames
-from napari_mosam.core.images.frame_samples import BUDGET, MAX_PIXELS, SamplePlan, read_frames, spread
+from napari_mosam.core.images.grey.frame_samples import BUDGET, MAX_PIXELS, SamplePlan, read_frames, spread
 from napari_mosam.core.images.sources import Source, open_source
 
 

@@ -9,15 +9,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from napari_mosam.core.api import segment
-from napari_mosam.core.images.frame_samples import spread
-from napari_mosam.core.images.grey_limits import (
+from napari_mosam.core.images.grey.frame_samples import spread
+from napari_mosam.core.images.grey.limits import (
     Brightness,
     GreyLimits,
     find_limits,
     smoothed,
     trend,
 )
-from napari_mosam.core.images.grey_statistics import FrameSample, without_data
+from napari_mosam.core.images.grey.statistics import FrameSample, without_data
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import BoxPrompt, Prompts
 from napari_mosam.core.simulation import STRESS_CASES, SimulationConfig, simulate

@@ -17,8 +17,8 @@ from PIL import Image
 
 from napari_mosam.cli import main as cli
 from napari_mosam.core.evaluation.evaluate import evaluate
-from napari_mosam.core.images.label_files import open_labels
-from napari_mosam.core.images.labels import LARGEST_ID, LabelError, as_ids
+from napari_mosam.core.images.label_images.label_files import open_labels
+from napari_mosam.core.images.label_images.labels import LARGEST_ID, LabelError, as_ids
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import PromptError
 from napari_mosam.core.prompts.files import load_prompts

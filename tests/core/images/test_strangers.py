@@ -20,8 +20,8 @@ from napari_mosam.cli import main as cli
 from napari_mosam.core.api import track
 from napari_mosam.core.config.checks import Refused, refuse_address, require_room
 from napari_mosam.core.export.ctc import export_ctc
-from napari_mosam.core.images.label_files import open_labels
-from napari_mosam.core.images.labels import LabelError
+from napari_mosam.core.images.label_images.label_files import open_labels
+from napari_mosam.core.images.label_images.labels import LabelError
 from napari_mosam.core.images.movie import Movie, MovieError
 from napari_mosam.core.prompts.collection import PointPrompt, PromptError
 from napari_mosam.core.prompts.files import load_prompts

@@ -11,7 +11,7 @@ from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.api import rerun, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
-from napari_mosam.core.images.grey_limits import GreyLimits
+from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.results.columns import TABLE

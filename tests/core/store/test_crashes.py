@@ -11,7 +11,7 @@ from tests.support.fake_model import FakeSegmenter, disks
 from napari_mosam.core.api import rerun, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.files import disk
-from napari_mosam.core.images.places import Place
+from napari_mosam.core.files.places import Place
 from napari_mosam.core.prompts.collection import MaskPrompt
 from napari_mosam.core.store.result import Result
 

@@ -15,7 +15,7 @@ from tests.support.fake_model import FakeSegmenter, disks
 from napari_mosam import Movie, Result
 from napari_mosam.core.api import rerun, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
-from napari_mosam.core.images.label_files import open_labels
+from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.prompts.collection import MaskPrompt
 from napari_mosam.core.results.columns import TABLE
 

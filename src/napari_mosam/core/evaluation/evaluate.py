@@ -1,7 +1,8 @@
 """Compare tracked labels with the truth: J, F, frames to loss, identity switches, lost objects, CTC measures.
 
-Labels and truth are whatever :func:`napari_mosam.core.images.label_files.open_labels` takes: stacks of shape (T, Y, X)
-with one id per object, 0 = background, as arrays or on disk. They are read one frame at a time, each frame once.
+Labels and truth are whatever :func:`napari_mosam.core.images.label_images.label_files.open_labels` takes: stacks of
+shape (T, Y, X) with one id per object, 0 = background, as arrays or on disk. They are read one frame at a time, each
+frame once.
 """
 
 from collections.abc import Collection, Iterable, Mapping

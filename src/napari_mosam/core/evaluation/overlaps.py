@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.images.label_files import open_labels
+from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.masks.region import Region
 
 MATCHED_IOU, MATCHED_SHARE = 0.1, 0.5

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import refuse_address
-from napari_mosam.core.images.ctc_folder import MANIFEST, WORKSHOP, Manifest, foreign_files
-from napari_mosam.core.images.places import Place, alone
+from napari_mosam.core.files.places import Place, alone
+from napari_mosam.core.images.label_images.ctc_folder import MANIFEST, WORKSHOP, Manifest, foreign_files
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.files.places import RESULT_MARK
+from napari_mosam.core.files.zarr_files import check_codecs, open_zarr
 from napari_mosam.core.images.axes import UNKNOWN, Calibration, MovieError
-from napari_mosam.core.images.places import RESULT_MARK
-from napari_mosam.core.images.tiff import IMAGE_AXES, FileStack, TiffStack, read_image, read_tiff, tiff_axes
-from napari_mosam.core.images.zarr_files import check_codecs, open_zarr
+from napari_mosam.core.images.formats.tiff import IMAGE_AXES, FileStack, TiffStack, read_image, read_tiff, tiff_axes
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})

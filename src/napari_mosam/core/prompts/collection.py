@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from napari_mosam.core.images.label_files import open_labels
+from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.prompts.kinds import (
     BoxPrompt,
     MaskPrompt,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.config.json_files import read_json
-from napari_mosam.core.images.label_files import FILE_SUFFIXES, is_pattern, open_labels
-from napari_mosam.core.images.labels import refusing
-from napari_mosam.core.images.places import is_result, settled
-from napari_mosam.core.images.zarr_files import open_zarr
+from napari_mosam.core.files.places import is_result, settled
+from napari_mosam.core.files.zarr_files import open_zarr
+from napari_mosam.core.images.label_images.label_files import FILE_SUFFIXES, is_pattern, open_labels
+from napari_mosam.core.images.label_images.labels import refusing
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.kinds import (
     BoxPrompt,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.images.labels import LabelError, as_ids
+from napari_mosam.core.images.label_images.labels import LabelError, as_ids
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
 """Labels of points as the model's prompt encoder knows them."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.images.zarr_files import read_whole
+from napari_mosam.core.files.zarr_files import read_whole
 from napari_mosam.core.results.frame import Cue, MemoryRead, ObjectState
 
 if TYPE_CHECKING:

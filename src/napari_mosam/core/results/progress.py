@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.files.journal import Journal
-from napari_mosam.core.images.places import RUN
-from napari_mosam.core.images.zarr_files import folder_of
+from napari_mosam.core.files.places import RUN
+from napari_mosam.core.files.zarr_files import folder_of
 from napari_mosam.core.results.columns import labels_of, read_table
 
 if TYPE_CHECKING:

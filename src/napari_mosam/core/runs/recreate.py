@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.files.places import RUN, Place, ResultError
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.images.places import RUN, Place, ResultError
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.kinds import MaskPrompt
 from napari_mosam.core.prompts.records import from_records, to_records

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.images.places import alone
+from napari_mosam.core.files.places import alone
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.model.compute import fixed_threads
 from napari_mosam.core.model.protocol import Segmenter

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.images.grey_limits import GreyLimits
+from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.core.images.places import Place, alone, is_result
+from napari_mosam.core.files.places import Place, alone, is_result
 from napari_mosam.core.model.protocol import LOGIT_STRIDE
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.frame import FrameResult

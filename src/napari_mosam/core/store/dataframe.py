@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_mosam.core.images.zarr_files import read_whole
+from napari_mosam.core.files.zarr_files import read_whole
 from napari_mosam.core.results.columns import CODES, STATE, TABLE, in_order
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Transaction
-from napari_mosam.core.images.places import RUN
-from napari_mosam.core.images.zarr_files import write_through
+from napari_mosam.core.files.places import RUN
+from napari_mosam.core.files.zarr_files import write_through
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.prompts.kinds import MaskPrompt

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Journal, Transaction
-from napari_mosam.core.images.places import RUN, ResultError
+from napari_mosam.core.files.places import RUN, ResultError
 from napari_mosam.core.results.progress import RERUN
 from napari_mosam.core.store.convert import to_present_schema
 from napari_mosam.core.store.edits import close_run

@@ -10,8 +10,8 @@ import numpy as np
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.files.disk import why_not
 from napari_mosam.core.files.manifest import read_manifest
-from napari_mosam.core.images.places import RESULT_MARK, ResultError, ResultGoneError, settled
-from napari_mosam.core.images.zarr_files import open_zarr_group
+from napari_mosam.core.files.places import RESULT_MARK, ResultError, ResultGoneError, settled
+from napari_mosam.core.files.zarr_files import open_zarr_group
 from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.columns import TABLE, in_order, labels_of
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from napari_mosam.core.images.places import ResultError
+from napari_mosam.core.files.places import ResultError
 from napari_mosam.core.masks.logit_codes import coded, decode_array, encode_logits
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.masks.raster import region_of_logits

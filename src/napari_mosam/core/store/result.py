@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.images.places import alone
+from napari_mosam.core.files.places import alone
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.edits import correct_transaction, lock_transaction

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.manifest import EMPTY, MANIFEST
-from napari_mosam.core.images.places import RESULT_MARK, new_group
+from napari_mosam.core.files.places import RESULT_MARK, new_group
 from napari_mosam.core.store.layout import SCHEMA, mark_version, write_ids, write_prompts
 from napari_mosam.core.store.records import RecordStore
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_mosam.core.images.label_files import open_labels
-from napari_mosam.core.images.labels import LabelStack
-from napari_mosam.core.images.places import RESULT_MARK, ResultError, settled
+from napari_mosam.core.files.places import RESULT_MARK, ResultError, settled
+from napari_mosam.core.files.zarr_files import open_zarr, read_whole
+from napari_mosam.core.images.label_images.label_files import open_labels
+from napari_mosam.core.images.label_images.labels import LabelStack
 from napari_mosam.core.images.sources import is_zarr
-from napari_mosam.core.images.zarr_files import open_zarr, read_whole
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.layout import reading
 

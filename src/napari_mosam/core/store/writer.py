@@ -13,8 +13,8 @@ import numpy as np
 from napari_mosam.core.files.entries import LAST, Entry
 from napari_mosam.core.files.journal import Journal, Transaction
 from napari_mosam.core.files.manifest import MANIFEST, merged_manifest
-from napari_mosam.core.images.places import RUN, ResultGoneError
-from napari_mosam.core.images.zarr_files import write_through
+from napari_mosam.core.files.places import RUN, ResultGoneError
+from napari_mosam.core.files.zarr_files import write_through
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.progress import RERUN

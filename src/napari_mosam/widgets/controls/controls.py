@@ -35,7 +35,7 @@ from napari_mosam.widgets.controls.builders import (
 from napari_mosam.widgets.controls.model_download import DownloadRow
 
 if TYPE_CHECKING:
-    from napari_mosam.core.images.grey_limits import GreyLimits
+    from napari_mosam.core.images.grey.limits import GreyLimits
 
 MAX_ID = 2**31 - 1
 """Largest number that Qt's spin box holds."""

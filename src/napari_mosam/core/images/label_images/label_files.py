@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import refuse_address, require_room
-from napari_mosam.core.images.ctc_folder import CtcFrames
-from napari_mosam.core.images.labels import LabelError, LabelStack, refusing
-from napari_mosam.core.images.places import settled
+from napari_mosam.core.files.places import settled
+from napari_mosam.core.files.zarr_files import open_zarr
+from napari_mosam.core.images.formats.tiff import SMALLER, FileStack, read_image, read_tiff
+from napari_mosam.core.images.label_images.ctc_folder import CtcFrames
+from napari_mosam.core.images.label_images.labels import LabelError, LabelStack, refusing
 from napari_mosam.core.images.sources import (
     TIFF_SUFFIXES,
     Source,
@@ -25,8 +27,6 @@ from napari_mosam.core.images.sources import (
     open_source,
     zarr_source,
 )
-from napari_mosam.core.images.tiff import SMALLER, FileStack, read_image, read_tiff
-from napari_mosam.core.images.zarr_files import open_zarr
 
 PICTURE_SUFFIXES = (".png",)
 NUMPY_SUFFIXES = (".npy", ".npz")

@@ -1,7 +1,8 @@
 """Label frames: what counts as labels, and how one frame of them is read.
 
 Every pixel holds the id of an object, 0 = background. Painted prompts, truth, results and the masks of training are
-read through `LabelStack` alone; :func:`napari_mosam.core.images.label_files.open_labels` makes one of an array or path.
+read through `LabelStack` alone, and
+:func:`napari_mosam.core.images.label_images.label_files.open_labels` makes one of an array or path.
 """
 
 import operator
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
 from napari_mosam.core.images.axes import COLOUR_SIZES, FramePlan, MovieError, check_pixels
+from napari_mosam.core.images.formats.tiff import SMALLER
 from napari_mosam.core.images.sources import Source
-from napari_mosam.core.images.tiff import SMALLER
 
 LARGEST_ID = 2**32 - 1
 """That a label image of ours can hold."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosam.core.config.whole_files import write_whole
-from napari_mosam.core.images.labels import LabelError
+from napari_mosam.core.images.label_images.labels import LabelError
 
 MANIFEST = "napari_mosam_export.json"
 

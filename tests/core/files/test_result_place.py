@@ -12,7 +12,7 @@ from tests.support.fake_model import FakeSegmenter, disks
 
 from napari_mosam.core.api import rerun, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
-from napari_mosam.core.images.places import Place, ResultBusyError, ResultError, ResultGoneError, alone, settled
+from napari_mosam.core.files.places import Place, ResultBusyError, ResultError, ResultGoneError, alone, settled
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
 from napari_mosam.core.store.result import Result
 
@@ -165,7 +165,7 @@ def test_a_cut_off_swap_in_a_folder_that_cannot_be_written_is_read_where_it_lies
     def read_only(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("napari_mosam.core.images.places.alone", read_only)
+    monkeypatch.setattr("napari_mosam.core.files.places.alone", read_only)
     assert settled(out) == place.old
     assert Result.open(out).object_ids == (2,)
 
@@ -217,7 +217,7 @@ def test_a_fresh_result_has_one_writer_too(out):
 
 
 def test_a_killed_writer_lets_go(out, earlier):
-    holding = "import sys, time; from napari_mosam.core.images.places import alone\n"
+    holding = "import sys, time; from napari_mosam.core.files.places import alone\n"
     holding += "with alone(sys.argv[1]): print(1); time.sleep(99)"
     holder = subprocess.Popen([sys.executable, "-uc", holding, str(out)], stdout=subprocess.PIPE)
     holder.stdout.readline()

@@ -18,7 +18,7 @@ from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.entries import JOURNAL, Entry
 from napari_mosam.core.files.journal import Journal
-from napari_mosam.core.images.zarr_files import open_zarr_group
+from napari_mosam.core.files.zarr_files import open_zarr_group
 
 RESULT_MARK = "napari_mosam"
 """Attribute of a group that holds a result: the version that wrote it."""

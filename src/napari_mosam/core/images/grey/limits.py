@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.images.grey_statistics import RARE, SAID, Finding, Floats, FrameSample, Interval, Pool
+from napari_mosam.core.images.grey.statistics import RARE, SAID, Finding, Floats, FrameSample, Interval, Pool
 
 Origin = Literal["automatic", "exact", "given"]
 
