@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_mosam.core.images.axes import plan_frames
+from napari_mosam.core.images.formats.source import Source
 from napari_mosam.core.images.grey.frame_samples import BUDGET, MAX_PIXELS, SamplePlan, read_frames, spread
-from napari_mosam.core.images.sources import Source, open_source
+from napari_mosam.core.images.sources import open_source
 
 
 class Imagined:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.checks import Refused, require_room
 from napari_mosam.core.files.zarr_files import absent_along
 from napari_mosam.core.images.axes import Calibration, FramePlan, MovieError, ZChoice, plan_frames
+from napari_mosam.core.images.formats.source import Source
 from napari_mosam.core.images.formats.tiff import SMALLER
 from napari_mosam.core.images.grey.frame_samples import SamplePlan, read_frames
 from napari_mosam.core.images.grey.limits import GreyLimits, exact_limits, find_limits
 from napari_mosam.core.images.grey.statistics import FrameSample
-from napari_mosam.core.images.sources import Source, open_source
+from napari_mosam.core.images.sources import open_source
 
 __all__ = ["Movie", "MovieError"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.run import ComputeConfig, RunConfig
-from napari_mosam.core.images.sources import is_zarr
+from napari_mosam.core.images.formats.ome_zarr import is_zarr
 from napari_mosam.core.store.schema import ome_block
 
 if TYPE_CHECKING:

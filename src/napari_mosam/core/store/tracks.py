@@ -7,9 +7,9 @@ from typing import Any
 
 from napari_mosam.core.files.places import RESULT_MARK, ResultError, settled
 from napari_mosam.core.files.zarr_files import open_zarr, read_whole
+from napari_mosam.core.images.formats.ome_zarr import is_zarr
 from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.images.label_images.labels import LabelStack
-from napari_mosam.core.images.sources import is_zarr
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.layout import reading
 

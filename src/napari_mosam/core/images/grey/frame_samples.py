@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.images.axes import FramePlan
-from napari_mosam.core.images.sources import Source
+from napari_mosam.core.images.formats.source import Source
 
 BUDGET = 2**28
 """Bytes read at most, as they are after decoding: bounds the wait before a run, and the memory; not measured."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
 from napari_mosam.core.images.axes import COLOUR_SIZES, FramePlan, MovieError, check_pixels
+from napari_mosam.core.images.formats.source import Source
 from napari_mosam.core.images.formats.tiff import SMALLER
-from napari_mosam.core.images.sources import Source
 
 LARGEST_ID = 2**32 - 1
 """That a label image of ours can hold."""

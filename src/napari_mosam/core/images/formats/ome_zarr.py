@@ -1,0 +1,109 @@
+"""zarr and OME-Zarr: arrays, images of several resolutions, and series as bioformats2raw writes them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_mosam.core.files.places import RESULT_MARK
+from napari_mosam.core.files.zarr_files import check_codecs, open_zarr
+from napari_mosam.core.images.axes import Calibration, MovieError
+from napari_mosam.core.images.formats.source import Source, chunks_of
+
+ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+"""Of which one lies in every zarr store."""
+
+_AXIS_TYPES = {"time": "T", "channel": "C"}
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr store, whatever its name."""
+    return any((path / name).exists() for name in ZARR_FILES)
+
+
+def open_store(path: Path) -> Source:
+    """The array, or the one image, in a folder."""
+    import zarr
+
+    node = open_zarr(path)
+    return zarr_source(node, path.name) if isinstance(node, zarr.Array) else open_group(node, path.name)
+
+
+def zarr_source(array: Any, name: str, axes: str | None = None) -> Source:
+    """A zarr array on disk, with the axes of an OME-Zarr image where it belongs to one."""
+    check_codecs(name, array.metadata.to_dict())
+    kind = f"zarr v{array.metadata.zarr_format}" + (", OME" if axes else "")
+    return Source(name, kind, array, axes or dimension_axes(array), chunks_of(array), is_file=True)
+
+
+def open_group(group: Any, name: str) -> Source:
+    """The one image in a zarr group; MovieError for a result of ours, and where there is none or more than one."""
+    attrs = dict(group.attrs)
+    if RESULT_MARK in attrs:
+        labels = "0" if "0" in group else "labels"
+        raise MovieError(
+            f"{name} is a result of 'mosam track', not a movie; 'mosam info' describes it, and its label image is "
+            f"{name}/{labels}"
+        )
+    ome = ome_metadata(group)
+    if ome.get("multiscales"):
+        return open_multiscales(group, name)
+    images, arrays = dict(group.groups()), dict(group.arrays())
+    if "bioformats2raw.layout" in ome and len(images.keys() - {"OME"}) == 1:
+        return open_group(next(g for key, g in images.items() if key != "OME"), name)
+    if len(arrays) == 1:
+        return zarr_source(next(iter(arrays.values())), name)
+    inside = ", ".join(sorted([*arrays, *images])) or "nothing"
+    raise MovieError(
+        f"{name} is a zarr group without one image in it; it holds: {inside}; give the path of one of them"
+    )
+
+
+def ome_metadata(group: Any) -> Mapping[str, Any]:
+    """What OME-Zarr says of a group: in a block of its own from version 0.5 on."""
+    attrs = dict(group.attrs)
+    return attrs["ome"] if isinstance(attrs.get("ome"), Mapping) else attrs
+
+
+def open_multiscales(group: Any, name: str) -> Source:
+    """The full resolution of an OME-Zarr image, however its levels are called."""
+    scales = ome_metadata(group)["multiscales"][0]
+    level0 = group[scales["datasets"][0]["path"]]
+    source = zarr_source(level0, name, _ome_axes(scales.get("axes"), level0.ndim))
+    return replace(source, calibration=_ome_calibration(scales))
+
+
+def _ome_calibration(scales: Mapping[str, Any]) -> Calibration:
+    """The size of a step, that of the full resolution times that of all."""
+    steps = [_ome_scale(scales["datasets"][0]), _ome_scale(scales)]
+    known = [scale for scale in steps if scale]
+    axes = [axis for axis in scales.get("axes") or () if isinstance(axis, Mapping)]
+    return Calibration.of_scale(axes, [math.prod(step) for step in zip(*known, strict=False)])
+
+
+def _ome_scale(node: Mapping[str, Any]) -> Sequence[float]:
+    """Where the transformations of an image or a level name one."""
+    given = node.get("coordinateTransformations")
+    found = [one.get("scale") for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+    numbers = next((scale for scale in found if isinstance(scale, list)), [])
+    return numbers if all(isinstance(step, int | float) for step in numbers) else []
+
+
+def _ome_axes(axes: Sequence[Any] | None, n_axes: int) -> str:
+    if axes is None:
+        return "TCZYX"[-n_axes:]
+    return _letters(a if isinstance(a, str) else _AXIS_TYPES.get(a.get("type", ""), a["name"]) for a in axes)
+
+
+def dimension_axes(array: Any) -> str | None:
+    """One letter per axis, where a zarr array names its dimensions."""
+    names = getattr(getattr(array, "metadata", None), "dimension_names", None)
+    if names is None and type(array).__module__.startswith("zarr"):
+        names = array.attrs.get("_ARRAY_DIMENSIONS")
+    return _letters(names) if names and all(names) else None
+
+
+def _letters(names: Any) -> str:
+    words = {"time": "T", "channel": "C", "t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X", "s": "S"}
+    return "".join(words.get(str(name).lower(), "Q") for name in names)

@@ -1,0 +1,130 @@
+"""What every format gives: one array that is read by index and never as a whole, and what is known about it."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.images.axes import UNKNOWN, Calibration, MovieError
+
+
+class PixelArray(Protocol):
+    """What is asked of an array: its shape, its dtype, and basic indexing."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length along every axis."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of a pixel."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Read the part named by integers and slices."""
+
+
+_LONGEST_AXIS = 2**24
+"""Frames or pixels: half a year at one frame a second; what is damaged says more, and each is counted in places."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """An array that holds a movie, and what is known about it.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    kind : str
+        Kind of file or array, in words.
+    pixels : PixelArray
+        Read by basic indexing only.
+    axes : str or None
+        One letter per axis where metadata says so.
+    chunks : tuple of int or None
+        What one read costs at least, where the array is lazy.
+    is_file : bool
+        Whether a failing read means a damaged file.
+    path : Path or None
+        What was given as its place.
+    calibration : Calibration
+        Size of a pixel and length of a frame, where metadata says so.
+    """
+
+    name: str
+    kind: str
+    pixels: PixelArray
+    axes: str | None = None
+    chunks: tuple[int, ...] | None = None
+    is_file: bool = False
+    path: Path | None = None
+    calibration: Calibration = UNKNOWN
+
+    def __post_init__(self) -> None:
+        if max(self.shape, default=0) > _LONGEST_AXIS:
+            raise MovieError(
+                f"{self.name} says that it has the shape {self.shape}; no axis of a movie is longer than "
+                f"{_LONGEST_AXIS:,} (is the file damaged? copy or export it again)"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole array."""
+        return tuple(self.pixels.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a pixel, in the byte order of this computer."""
+        return _native_dtype(self.name, self.pixels.dtype)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Memory that one chunk takes when it is decoded, bytes; 0 where the array is not in chunks."""
+        return math.prod(self.chunks) * self.dtype.itemsize if self.chunks else 0
+
+    def read(self, index: tuple[int | slice, ...], what: str) -> NDArray[Any]:
+        """Read one part; `what` names it in messages.
+
+        Raises
+        ------
+        MovieError
+            When a file cannot be read there.
+        """
+        if not self.is_file:
+            return np.asarray(self.pixels[index], self.dtype)
+        with as_movie_error(f"{what} of {self.name} cannot be read"):
+            return np.asarray(self.pixels[index], self.dtype)
+
+
+def _native_dtype(name: str, dtype: Any) -> np.dtype[Any]:
+    try:
+        native: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
+    except TypeError as error:
+        raise MovieError(f"{name} holds pixels of type {dtype}; allowed: bool, integer or real numbers") from error
+    return native
+
+
+def chunks_of(array: Any) -> tuple[int, ...] | None:
+    """What one read of a lazy array costs at least; None for others."""
+    chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None)
+    return tuple(chunks) if isinstance(chunks, Sequence) and all(isinstance(n, int) for n in chunks) else None
+
+
+@contextmanager
+def as_movie_error(problem: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes a MovieError that begins with `problem`."""
+    try:
+        yield
+    except MovieError:
+        raise
+    except Refused as error:
+        raise MovieError(str(error)) from error
+    except Exception as error:  # every decoder has its own kinds of error
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise MovieError(f"{problem}: {said} (is the file complete? copy or export it again)") from error
