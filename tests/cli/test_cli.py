@@ -500,7 +500,7 @@ def test_ctrl_c_is_exit_code_130_and_says_what_is_kept(job, engine, capsys):
 
 def test_info_describes_the_movie(job, capsys):
     assert cli.main(["info", str(job.movie)]) == 0
-    assert "10 frames of 96 x 96" in capsys.readouterr().out
+    assert "10 frames, 96 x 96 px" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["5", "9:3", "nan:1", "1:inf", "1:2:3", "a:b", "", ":", "3:3", "Exact"])

@@ -47,10 +47,10 @@ def test_the_menu_follows_the_image_selected_in_the_layer_list(two, qtbot):
     assert widget.controls.image.layer is other
     click_in_layer_list(widget.viewer, qtbot, movie)
     assert widget.controls.image.layer is movie
-    assert widget.controls.image_note.text() == '10 frames of 64 x 64 px. Runs on "movie", which "other" covers.'
+    assert widget.controls.image_note.text() == '10 frames, 64 x 64 px (Y, X). Runs on "movie", which "other" covers.'
     click_in_layer_list(widget.viewer, qtbot, other)
     assert widget.controls.image.layer is other
-    assert widget.controls.image_note.text() == "10 frames of 64 x 64 px"
+    assert widget.controls.image_note.text() == "10 frames, 64 x 64 px (Y, X)"
 
 
 @pytest.mark.slow
@@ -266,7 +266,7 @@ def test_what_hides_the_chosen_movie_is_named(two):
     other.visible, movie.visible = False, False
     assert HIDDEN in note.text()
     movie.visible = True
-    assert note.text() == "10 frames of 64 x 64 px"
+    assert note.text() == "10 frames, 64 x 64 px (Y, X)"
     movie.opacity = 0
     assert HIDDEN in note.text()
 

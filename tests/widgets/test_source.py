@@ -32,6 +32,16 @@ def test_a_movie_is_read_anew_when_another_axis_becomes_time(stack):
     assert engine.open(source_of(image)).shape == (4, 8, 8)
 
 
+def test_an_axis_of_planes_or_channels_is_never_time(stack):
+    from napari.layers import Image
+
+    planes = MovieSource.from_layer(Image(stack[0], axis_labels=("z", "y", "x")), (2, 0, 0))
+    assert planes.shape == (1, 8, 8) and planes.describe() == "1 frame, 4 z planes (using 2), 8 x 8 px (Y, X)"
+    np.testing.assert_array_equal(planes.open().raw(0), stack[0, 2])
+    channels = source_of(Image(stack, axis_labels=("channel", "", "y", "x")))
+    assert channels.shape == (4, 8, 8) and channels.describe().startswith("4 frames, 3 channels (using 0)")
+
+
 @pytest.mark.parametrize("multiscale", [False, True])
 def test_the_movie_of_a_removed_layer_is_forgotten(stack, multiscale):
     from napari.layers import Image
@@ -62,7 +72,8 @@ def test_the_frame_range_follows_the_axes_and_the_data_of_the_image(open_widget,
     image.axis_labels = ("z", "t", "y", "x")
     assert (widget.controls.last.maximum(), widget.controls.last.value()) == (3, 3)
     image.data = np.zeros((3, 9, 8, 8), np.uint16)
-    assert widget.controls.last.maximum() == 8 and widget.controls.image_note.text() == "9 frames of 8 x 8 px"
+    assert widget.controls.last.maximum() == 8
+    assert widget.controls.image_note.text() == "9 frames, 3 z planes (using 1), 8 x 8 px (Y, X)"
     other = widget.viewer.add_image(np.zeros((5, 8, 8), np.uint8))
     widget.controls.image.layer = other
     widget.controls.last.setValue(2)

@@ -187,7 +187,7 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
 
 def _add_info(info: argparse.ArgumentParser) -> None:
     _add_source(info, "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
-    info.add_argument("--json", type=_path, metavar="FILE", help="of a result: also write everything")
+    info.add_argument("--json", type=_path, metavar="FILE", help="also write everything")
     info.add_argument("--overwrite", action="store_true", help="replace a report that exists")
 
 

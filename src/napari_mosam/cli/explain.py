@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_mosam.cli.checks import UsageError, check_report
 from napari_mosam.cli.places import inputs_of
@@ -75,21 +75,24 @@ def info_command(arguments: argparse.Namespace) -> str:
     UsageError, ValueError, OSError
         For input that cannot be used.
     """
-    if is_result(settled(arguments.movie)):
-        return _result(arguments)
-    if arguments.json:
-        raise UsageError(f"--json is for results of 'mosam track', and {arguments.movie} is none; leave it out")
-    from napari_mosam.core.runs.request import open_movie
-
-    return open_movie(arguments.movie, run_config(arguments).movie).describe()
-
-
-def _result(arguments: argparse.Namespace) -> str:
-    from napari_mosam.core.store.describe import facts, in_words
-
     if arguments.json:
         check_report(arguments.json, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
-    told = facts(arguments.movie)
+    told, words = _result(arguments) if is_result(settled(arguments.movie)) else _movie(arguments)
     if arguments.json:
         write_whole(arguments.json, json.dumps(told, indent=1) + "\n")
-    return in_words(told)
+    return words
+
+
+def _result(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from napari_mosam.core.store.describe import facts, in_words
+
+    told = facts(arguments.movie)
+    return told, in_words(told)
+
+
+def _movie(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from napari_mosam.core.images.describe import in_words
+    from napari_mosam.core.runs.request import survey
+
+    told = survey(arguments.movie, run_config(arguments).movie)
+    return told, in_words(told)

@@ -190,7 +190,8 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     request = RunRequest.build(arguments.movie, arguments.prompts, config)
     run.writes(arguments.out)
     started = time.perf_counter()
-    for note in filter(None, (request.movie.absence(), request.movie.grey_limits.note())):
+    movie = request.movie
+    for note in filter(None, (f"{movie.name}: {movie.summary()}", movie.absence(), movie.grey_limits.note())):
         sys.stderr.write(f"mosam: {note}\n")
     result = _carry_out(request, arguments, run)
     seconds = time.perf_counter() - started

@@ -14,7 +14,7 @@ import numpy as np
 from napari_mosam.core.files.places import ResultError, is_result
 
 if TYPE_CHECKING:
-    from napari_mosam.core.images.axes import Calibration
+    from napari_mosam.core.images.calibration import Calibration
 
 LayerData = tuple[Any, dict[str, Any], str]
 Say = Callable[[str], object]
@@ -96,7 +96,7 @@ class _Opened:
 
     @classmethod
     def of(cls, path: Path, say: Say) -> "_Opened":
-        from napari_mosam.core.images.axes import Calibration
+        from napari_mosam.core.images.calibration import Calibration
 
         group = _group(path, say)
         faults = [*_half(group, path, say), *_damaged(path, say)]

@@ -533,13 +533,16 @@ def test_dask_array_of_unknown_size():
 
 
 def test_missing_and_unknown_paths(tmp_path):
-    (tmp_path / "movie.avi").write_bytes(b"RIFF")
+    for suffix in ("avi", "oib", "abc"):
+        (tmp_path / f"movie.{suffix}").write_bytes(b"RIFF")
     (tmp_path / "plain").write_bytes(b"RIFF")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.zarr").mkdir()
     for name, message in {
         "nothing.tif": "does not exist.*a TIFF file, a zarr",
-        "movie.avi": r"cannot be read \(\.avi\); allowed: a TIFF",
+        "movie.avi": r"movie\.avi cannot be opened",
+        "movie.oib": r"an Olympus or Evident file .* save it as OME-TIFF",
+        "movie.abc": r"cannot be read \(\.abc\); allowed: a TIFF",
         "plain": "no suffix",
         "empty": "holds no image; allowed: files ending in .*.tif",
         "*.tif": "holds no image",
@@ -631,11 +634,9 @@ def test_errors_of_a_users_own_array_are_not_hidden():
 def test_description_is_short_and_aligned(tmp_path):
     tifffile.imwrite(tmp_path / "m.tif", HYPER.astype(np.uint16), imagej=True, metadata={"axes": "TZCYX"})
     lines = Movie.open(tmp_path / "m.tif", channel=1, z="max").describe().splitlines()
-    assert [line.split()[0] for line in lines] == [
-        *("name", "source", "reads", "movie", "dtype", "limits", "frame", "chunks")
-    ]
+    assert [line.split()[0] for line in lines] == [*("name", "source", "movie", "dtype", "limits", "frame", "chunks")]
     assert all(line[7] == " " and line[8] != " " for line in lines)
-    assert "axes TZCYX" in lines[1] and "channel 1 of 2, maximum over 4 planes" in lines[2] and "3 frames" in lines[3]
+    assert "axes TZCYX" in lines[1] and "3 frames, 2 channels (using 1), 4 z planes (their maximum)" in lines[2]
 
 
 # --- real movies --------------------------------------------------------------------------------------------

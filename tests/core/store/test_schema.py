@@ -11,6 +11,7 @@ import torch
 import zarr
 from tests.support.crashes import content_but_journal
 from tests.support.fake_model import FakeSegmenter, disks
+from tests.support.zoo_formats import imaris, lif
 
 from napari_mosam import Movie, Result
 from napari_mosam.core.api import rerun, track
@@ -103,16 +104,25 @@ def ome_zarr(path):
     group.attrs["ome"] = {"version": "0.5", "multiscales": scales}
 
 
-@pytest.mark.parametrize(("name", "write"), [("m.tif", imagej), ("m.ome.tif", ome_tiff), ("m.ome.zarr", ome_zarr)])
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("m.tif", imagej),
+        ("m.ome.tif", ome_tiff),
+        ("m.ome.zarr", ome_zarr),
+        ("m.ims", imaris(IMAGES[:, None, None])),
+        ("m.lif", lif(IMAGES[:, None], pixel_um=0.25, interval_s=30)),
+    ],
+)
 def test_the_size_of_a_pixel_is_that_of_the_file(tmp_path, out, name, write):
     write(tmp_path / name)
     movie = Movie.open(tmp_path / name)
-    assert (movie.calibration.pixel_um, movie.calibration.interval_s) == ((0.25, 0.25), 30)
-    assert "0.25 x 0.25 µm a pixel (Y, X), 30 s a frame" in movie.describe()
+    assert movie.calibration.pixel_um == pytest.approx((0.25, 0.25)) and movie.calibration.interval_s == 30
+    assert "0.25 µm a pixel, 30 s a frame" in movie.describe()
     result = follow(out, tmp_path / name)
-    assert scale_of(out) == ([30, 0.25, 0.25], ["second", "micrometer", "micrometer"])
+    assert scale_of(out) == (pytest.approx([30, 0.25, 0.25]), ["second", "micrometer", "micrometer"])
     assert result.attrs["provenance"]["movie"]["path"] == f"../{name}"
-    assert "0.25 x 0.25 µm a pixel (Y, X), 30 s a frame" in result.describe()
+    assert "0.25 µm a pixel, 30 s a frame" in result.describe()
 
 
 def test_what_a_person_says_counts_more(tmp_path, out):

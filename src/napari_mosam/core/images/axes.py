@@ -1,7 +1,6 @@
-"""Which axis of an array is what, how long a step along it is, and how one frame is cut out of it."""
+"""Which axis of an array is what, and how one frame is cut out of it."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -32,82 +31,20 @@ class MovieError(ValueError):
     """A movie that cannot be opened or read; the message says what was given, what is allowed and what to do."""
 
 
-_MICROMETERS = {
-    **dict.fromkeys(("µm", "μm", "um", "\\u00b5m", "micron", "microns", "micrometer", "micrometre"), 1.0),
-    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
-    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
-    **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e4),
-    **dict.fromkeys(("m", "meter", "metre"), 1e6),
-}
-_SECONDS = {
-    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
-    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
-    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How large a pixel is and how long a frame lasts, where that is known.
+class ChoiceError(MovieError):
+    """A movie that can be read once it is said which part of it.
 
     Attributes
     ----------
-    pixel_um : tuple of float or None
-        (y, x), µm.
-    interval_s : float or None
-        From frame to frame, s.
+    needs : tuple of str
+        What must be said, as arguments of the command line.
+    first : dict
+        The first channel and plane, where those are what must be said; empty where the axes are.
     """
 
-    pixel_um: tuple[float, float] | None = None
-    interval_s: float | None = None
-
-    @classmethod
-    def of(cls, y: Any, x: Any, unit: str, interval: Any, time_unit: str) -> "Calibration":
-        """From what a file says; what is missing, not positive or of an unknown unit is not known."""
-        pixel = _in_units(y, unit, _MICROMETERS), _in_units(x, unit, _MICROMETERS)
-        known = (pixel[0], pixel[1]) if pixel[0] is not None and pixel[1] is not None else None
-        return cls(known, _in_units(interval, time_unit, _SECONDS))
-
-    @classmethod
-    def of_ome(cls, xml: str) -> "Calibration":
-        """From the metadata of an OME-TIFF file: those of its first image."""
-        found = re.search(r"<(?:\w+:)?Pixels\b([^>]*)>", xml)
-        said = dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', found[1])) if found else {}
-        return cls.of(
-            said.get("PhysicalSizeY"),
-            said.get("PhysicalSizeX"),
-            said.get("PhysicalSizeXUnit", "µm"),
-            said.get("TimeIncrement"),
-            said.get("TimeIncrementUnit", "s"),
-        )
-
-    @classmethod
-    def of_scale(cls, axes: Sequence[Any], scale: Sequence[float]) -> "Calibration":
-        """From the axes of an OME-Zarr image and the size of a step along each."""
-        steps = {a["name"]: (step, a.get("unit", "")) for a, step in zip(axes, scale, strict=False) if "name" in a}
-        (y, _), (x, unit), (t, time_unit) = (steps.get(name, (None, "")) for name in "yxt")
-        return cls.of(y, x, unit, t, time_unit)
-
-    def words(self) -> str:
-        """For a person; empty where nothing is known."""
-        pixel = (
-            "" if self.pixel_um is None else " x ".join(f"{side:.4g}" for side in self.pixel_um) + " µm a pixel (Y, X)"
-        )
-        interval = "" if self.interval_s is None else f"{self.interval_s:.4g} s a frame"
-        return ", ".join(filter(None, (pixel, interval)))
-
-
-UNKNOWN = Calibration()
-"""Of a movie that does not say."""
-
-
-def _in_units(value: Any, unit: str, units: Mapping[str, float]) -> float | None:
-    try:
-        size = float(value) * units[unit.strip().lower()]
-    except (TypeError, ValueError, KeyError):
-        return None
-    return size if 0 < size < math.inf else None
+    def __init__(self, message: str, needs: Sequence[str], first: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.needs, self.first = tuple(needs), dict(first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +104,24 @@ class FramePlan:
             kept = kept.replace("S", "")
         return pixels if kept == "YX" else pixels.T
 
-    def describe(self) -> str:
-        """Say what is taken of channels and planes; empty when there was nothing to choose."""
-        words = {"Z": "z", "C": "channel", "S": "channel"}
-        sizes = dict(zip(self.axes, self.shape, strict=True))
-        said = [f"{words[a]} {i} of {sizes[a]}" for a, i in self.fixed.items() if a in words and sizes[a] > 1]
-        said += [f"maximum over {sizes['Z']} planes"] if "Z" in self.kept else []
-        return ", ".join(said + (["luminance of the colours"] if "S" in self.kept else []))
+    def summary(self, channels: Sequence[str] = ()) -> str:
+        """What was understood, in some words: frames, channels, planes, and the size of a frame."""
+        (height, width), n_frames = self.frame_shape, self.n_frames
+        said = [f"{n_frames} frame{'s' * (n_frames != 1)}", self._channel_words(channels), self._plane_words()]
+        return ", ".join(filter(None, [*said, f"{height} x {width} px (Y, X)"]))
+
+    def _channel_words(self, names: Sequence[str]) -> str:
+        if "S" in self.kept:
+            return "colours (as luminance)"
+        axis = "C" if size_along(self.axes, self.shape, "C") > 1 else "S"
+        n, i = size_along(self.axes, self.shape, axis), self.fixed.get(axis, 0)
+        name = f": {names[i]}" if i < len(names) and axis == "C" else ""
+        return f"{n} channels (using {i}{name})" if n > 1 else ""
+
+    def _plane_words(self) -> str:
+        n = size_along(self.axes, self.shape, "Z")
+        used = "their maximum" if "Z" in self.kept else f"using {self.fixed.get('Z', 0)}"
+        return f"{n} z planes ({used})" if n > 1 else ""
 
 
 def size_along(axes: str, shape: tuple[int, ...], axis: str) -> int:
@@ -190,6 +138,7 @@ def plan_frames(
     found: str | None,
     channel: int | None,
     z: ZChoice,
+    channels: Sequence[str] = (),
 ) -> FramePlan:
     """Decide how frames are cut out of an array.
 
@@ -205,11 +154,15 @@ def plan_frames(
         Channel to read.
     z : int, 'max' or None
         Plane to read, or the maximum over all of them.
+    channels : sequence of str
+        Names of the channels, where they are known, for messages.
 
     Raises
     ------
     MovieError
-        For an empty movie, a dtype that is not a number, axes that do not fit, or a choice that is missing.
+        For an empty movie, a dtype that is not a number, or axes that do not fit.
+    ChoiceError
+        For a choice that is missing.
     """
     check_pixels(name, shape, dtype)
     if given is not None:
@@ -219,8 +172,10 @@ def plan_frames(
     else:
         axes = _guessed_axes(name, shape, dtype)
     _check_z(name, axes, size_along(axes, shape, "Z"), z)
+    _check_channel(name, axes, _n_channels(axes, shape), channel)
+    _check_choices(name, axes, shape, channel, z, channels)
     asked = {"axes": given, "channel": channel, "z": z}
-    return FramePlan(axes, shape, _fixed_indices(name, axes, shape, channel, z), asked)
+    return FramePlan(axes, shape, _fixed_indices(axes, shape, channel, z), asked)
 
 
 def check_pixels(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -261,9 +216,11 @@ def _found_axes(name: str, found: str, shape: tuple[int, ...]) -> str:
         axes[axes.index("S")] = "C" if "C" not in axes else "?"
     repeated = any(axes.count(a) > 1 for a in KNOWN)
     if "?" in axes or repeated or not {"Y", "X"} <= set(axes):
-        raise MovieError(
+        raise ChoiceError(
             f"{name} has shape {shape} with axes {found!r}, which cannot be understood as a movie; say what each axis "
-            f"is with axes= (--axes), one letter of T Z C Y X S for each, for example 'TCYX'"
+            f"is with axes= (--axes), one letter of T Z C Y X S for each, for example {_example(len(shape))}",
+            [_axes_needed(len(shape))],
+            {},
         )
     return "".join(axes)
 
@@ -275,24 +232,37 @@ def _guessed_axes(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> st
     tail = "YXS" if colour else "YX"
     lead, tail_at = shape[: -len(tail)], len(shape) - len(tail)
     longer = [i for i, n in enumerate(lead) if n > 1]
-    if tail_at < 0 or len(longer) > 1:
-        raise MovieError(
+    if tail_at < 0:
+        raise MovieError(f"{name} has the shape {shape}; a movie has at least the axes Y and X")
+    if len(longer) > 1:
+        raise ChoiceError(
             f"{name} has shape {shape} and nothing says which axis is which; pass axes= (--axes), one letter of "
-            f"T Z C Y X S for each, for example {_example(len(shape))}"
+            f"T Z C Y X S for each, for example {_example(len(shape))}",
+            [_axes_needed(len(shape))],
+            {},
         )
     return "".join("T" if i in longer else UNUSED for i in range(tail_at)) + tail
+
+
+def _axes_needed(n_axes: int) -> str:
+    return f"--axes, such as {_example(n_axes)}"
 
 
 def _example(n_axes: int) -> str:
     return {4: "'TCYX' or 'TZYX'", 5: "'TCZYX'", 6: "'TCZYXS'"}.get(n_axes, "'TYX' (at most six)")
 
 
-def _fixed_indices(name: str, axes: str, shape: tuple[int, ...], channel: int | None, z: ZChoice) -> dict[str, int]:
-    n_samples = size_along(axes, shape, "S")
-    choosable = "S" if n_samples > 1 and size_along(axes, shape, "C") == 1 else "C"
-    _check_channel(
-        name, axes, size_along(axes, shape, choosable), channel, has_default=choosable == "S" and n_samples <= 4
-    )
+def _choosable(axes: str, shape: tuple[int, ...]) -> str:
+    """The axis along which a channel is chosen: that of the colours where there is no other."""
+    return "S" if size_along(axes, shape, "S") > 1 and size_along(axes, shape, "C") == 1 else "C"
+
+
+def _n_channels(axes: str, shape: tuple[int, ...]) -> int:
+    return size_along(axes, shape, _choosable(axes, shape))
+
+
+def _fixed_indices(axes: str, shape: tuple[int, ...], channel: int | None, z: ZChoice) -> dict[str, int]:
+    n_samples, choosable = size_along(axes, shape, "S"), _choosable(axes, shape)
     fixed = {axis: 0 for axis in axes if axis not in "TYX"} | {choosable: channel or 0}
     if n_samples in COLOUR_SIZES and (channel is None or choosable == "C"):
         del fixed["S"]
@@ -308,9 +278,7 @@ def _luminance(colours: NDArray[Any]) -> NDArray[Any]:
     return (grey if colours.dtype.kind == "f" else np.rint(grey)).astype(colours.dtype)
 
 
-def _check_channel(name: str, axes: str, n_channels: int, channel: int | None, *, has_default: bool) -> None:
-    if channel is None and n_channels > 1 and not has_default:
-        raise _missing(name, axes, f"{n_channels} channels", f"channel= (--channel), 0 to {n_channels - 1}", "C")
+def _check_channel(name: str, axes: str, n_channels: int, channel: int | None) -> None:
     if channel is not None and not 0 <= channel < n_channels:
         allowed = f"0 to {n_channels - 1}" if n_channels > 1 else "0, or none"
         raise MovieError(
@@ -319,8 +287,6 @@ def _check_channel(name: str, axes: str, n_channels: int, channel: int | None, *
 
 
 def _check_z(name: str, axes: str, n_planes: int, z: ZChoice) -> None:
-    if z is None and n_planes > 1:
-        raise _missing(name, axes, f"{n_planes} z planes", f"z= (--z), 0 to {n_planes - 1} or 'max'", "Z")
     if isinstance(z, str) and z != "max":
         raise MovieError(f"z={z!r} is not possible; allowed: the number of a plane, or 'max'")
     if isinstance(z, int) and not 0 <= z < n_planes:
@@ -328,9 +294,54 @@ def _check_z(name: str, axes: str, n_planes: int, z: ZChoice) -> None:
         raise MovieError(f"z={z} is not in {name}, which has {n_planes} z plane(s) (axes {axes}); allowed: {allowed}")
 
 
-def _missing(name: str, axes: str, has: str, choose: str, axis: str) -> MovieError:
-    message = f"{name} has {has} (axes {axes}); say which one to use with {choose}"
-    if "T" in axes:
-        return MovieError(message)
-    as_time = axes.replace(axis, "T").replace(UNUSED, "")
-    return MovieError(f"{message}; if they are time points, pass axes={as_time!r} (--axes)")
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One of several channels or planes that must be chosen."""
+
+    option: str
+    axis: str
+    has: str
+    allowed: tuple[str, ...]
+
+    @classmethod
+    def of_planes(cls, n: int) -> "_Choice":
+        return cls("z", "Z", f"{n} z planes", (f"0 to {n - 1}", "max"))
+
+    @classmethod
+    def of_channels(cls, n: int, axis: str, names: Sequence[str]) -> "_Choice":
+        named = f" ({', '.join(f'{i} {name}' for i, name in enumerate(names))})" if len(names) == n else ""
+        return cls("channel", axis, f"{n} channels{named}", (f"0 to {n - 1}",))
+
+    def words(self) -> str:
+        quoted = [self.allowed[0], *(f"'{word}'" for word in self.allowed[1:])]
+        return f"{self.option}= (--{self.option}), {' or '.join(quoted)}"
+
+
+def _check_choices(
+    name: str, axes: str, shape: tuple[int, ...], channel: int | None, z: ZChoice, names: Sequence[str]
+) -> None:
+    """Refuse to guess which channel and which plane are meant."""
+    missing, n_planes, axis = [], size_along(axes, shape, "Z"), _choosable(axes, shape)
+    n_channels = size_along(axes, shape, axis)
+    if z is None and n_planes > 1:
+        missing.append(_Choice.of_planes(n_planes))
+    if channel is None and n_channels > 1 and not (axis == "S" and n_channels in COLOUR_SIZES):
+        missing.append(_Choice.of_channels(n_channels, axis, names))
+    if missing:
+        as_time = _as_time(axes, shape, missing[0].axis)
+        raise ChoiceError(
+            f"{name} has {' and '.join(one.has for one in missing)} (axes {axes}); say which one to use with "
+            f"{', and '.join(one.words() for one in missing)}"
+            + (f"; if they are time points, pass axes={as_time!r} (--axes)" if as_time else ""),
+            [f"--{one.option} {' or '.join(one.allowed)}" for one in missing]
+            + ([f"--axes {as_time} if they are time points"] if as_time else []),
+            {one.option: 0 for one in missing},
+        )
+
+
+def _as_time(axes: str, shape: tuple[int, ...], axis: str) -> str:
+    """What to pass where the axis is one of time, as in many stacks of ImageJ; empty where there is another."""
+    long = "".join("T" if a == axis else a for a, n in zip(axes, shape, strict=True) if n > 1)
+    if size_along(axes, shape, "T") > 1 or not {"Y", "X"} <= set(long):
+        return ""
+    return long

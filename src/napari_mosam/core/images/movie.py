@@ -4,6 +4,7 @@ import hashlib
 import logging
 import operator
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
 from napari_mosam.core.files.zarr_files import absent_along
-from napari_mosam.core.images.axes import Calibration, FramePlan, MovieError, ZChoice, plan_frames
+from napari_mosam.core.images.axes import FramePlan, MovieError, ZChoice, plan_frames
+from napari_mosam.core.images.calibration import Calibration
+from napari_mosam.core.images.describe import facts, in_words, summary
 from napari_mosam.core.images.formats.source import Source
 from napari_mosam.core.images.formats.tiff import SMALLER
 from napari_mosam.core.images.grey.frame_samples import SamplePlan, read_frames
@@ -97,6 +100,7 @@ class Movie:
             found=found.axes,
             channel=None if channel is None else _as_index(channel, "channel"),
             z=_as_plane(z),
+            channels=found.channels,
         )
         return cls(found, plan, checked_limits(limits))
 
@@ -249,24 +253,24 @@ class Movie:
         """The axes, channel and z with which it was opened."""
         return dict(self._plan.asked)
 
+    def summary(self) -> str:
+        """One line on what was understood: frames, channels, planes, size of a frame, calibration."""
+        return summary(self._source, self._plan)
+
+    def facts(self, needs: Sequence[str] = ()) -> dict[str, Any]:
+        """What the movie is and how it is read, as JSON types; samples the limits.
+
+        Parameters
+        ----------
+        needs : sequence of str
+            What must be said before it can be read, and was not: no limits are sampled then.
+        """
+        limits = None if needs else self.grey_limits
+        return facts(self._source, self._plan, limits=limits, absence=self.absence(), needs=needs)
+
     def describe(self) -> str:
         """Several aligned lines on what the movie is and how it is read; samples the limits."""
-        low, high = self.limits
-        n_frames, height, width = self.shape
-        rows = {
-            "name": f"{self.name} ({self._source.kind})",
-            "source": f"{self.source_shape}, axes {self.source_axes}",
-            "reads": self._plan.describe(),
-            "movie": f"{n_frames} frame{'s' * (n_frames != 1)} of {height} x {width} px (Y, X)",
-            "dtype": str(self.dtype),
-            "scale": self.calibration.words(),
-            "limits": f"{low:g} to {high:g} become 0 to 1 ({self.grey_limits.origin})",
-            "note": self.grey_limits.note(),
-            "absent": self.absence(),
-            "frame": f"{height * width * self.dtype.itemsize / 1024:.0f} KiB stored",
-            "chunks": str(self._source.chunks or ""),
-        }
-        return "\n".join(f"{key:<8}{value}" for key, value in rows.items() if value)
+        return in_words(self.facts())
 
     def __repr__(self) -> str:
         return f"<Movie {self.name}: {self.shape} (T, Y, X) {self.dtype}>"

@@ -10,13 +10,15 @@ from napari_mosam.core.config.checks import refuse_address
 from napari_mosam.core.files.zarr_files import check_codecs
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.images.formats.ome_zarr import ZARR_FILES, dimension_axes, is_zarr, open_group, open_store
+from napari_mosam.core.images.formats.other_files import open_other
 from napari_mosam.core.images.formats.source import Source, as_movie_error, chunks_of
 from napari_mosam.core.images.formats.tiff import IMAGE_AXES, FileStack, TiffStack, read_image, read_tiff, tiff_axes
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 ALLOWED = (
-    "a TIFF file, a zarr or OME-Zarr folder, a PNG or JPEG image, a folder of images, or a pattern such as 'f*.tif'"
+    "a TIFF file, a zarr or OME-Zarr folder, a PNG or JPEG image, a folder of images, a pattern such as 'f*.tif', "
+    "ND2, CZI, LIF, IMS, NPY or NPZ files, or a film (MP4, AVI, MOV)"
 )
 
 
@@ -71,7 +73,7 @@ def _open_file(path: Path) -> Source:
         return _open_tiff(path)
     if suffix in IMAGE_SUFFIXES:
         return _open_files([path], path.name)
-    raise MovieError(f"{path.name} is of a kind that cannot be read ({suffix or 'no suffix'}); allowed: {ALLOWED}")
+    return open_other(path, None, ALLOWED)
 
 
 def _open_folder(path: Path) -> Source:

@@ -9,7 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from napari_mosam.core.config.run import MovieConfig, RunConfig
+from napari_mosam.core.images.axes import ChoiceError
+from napari_mosam.core.images.describe import facts
 from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.images.sources import open_source
 from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts, only_negative
 from napari_mosam.core.prompts.files import load_prompts
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
@@ -157,6 +160,22 @@ def open_movie(movie: Any, config: MovieConfig) -> Movie:
     """Open a movie as it is asked for; see :meth:`Movie.open` and :meth:`Movie.calibrated`."""
     opened = Movie.open(movie, axes=config.axes, channel=config.channel, z=config.z, limits=config.limits)
     return opened.calibrated(config.pixel_size, config.interval)
+
+
+def survey(movie: Any, config: MovieConfig) -> dict[str, Any]:
+    """All that is told of a movie that can be opened, as JSON types, even if it must be said what to read of it.
+
+    Raises
+    ------
+    MovieError
+        When it cannot be opened, or not be read as it is asked for.
+    """
+    try:
+        return open_movie(movie, config).facts()
+    except ChoiceError as error:
+        if not error.first:
+            return facts(open_source(movie), None, needs=error.needs)
+        return open_movie(movie, replace(config, **error.first)).facts(error.needs)
 
 
 def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:

@@ -8,7 +8,7 @@ import numpy as np
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.manifest import MANIFEST, manifest_of
 from napari_mosam.core.files.places import Place
-from napari_mosam.core.images.axes import UNKNOWN
+from napari_mosam.core.images.calibration import UNKNOWN
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.store.compose import shapes_of
 from napari_mosam.core.store.layout import SCHEMA, locked_ids, open_group, read_prompts, schema_of

@@ -7,7 +7,7 @@ from typing import Any
 from napari_mosam.core.files.entries import JOURNAL
 from napari_mosam.core.files.manifest import damage_of, damage_words, shortened
 from napari_mosam.core.files.places import RESULT_MARK, settled
-from napari_mosam.core.images.axes import Calibration
+from napari_mosam.core.images.calibration import Calibration
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.history import steps

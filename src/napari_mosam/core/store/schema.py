@@ -15,7 +15,7 @@ from napari_mosam.core.store.records import RecordStore
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_mosam.core.images.axes import Calibration
+    from napari_mosam.core.images.calibration import Calibration
     from napari_mosam.core.prompts.collection import Prompts
 
 AXES = ("t", "y", "x")

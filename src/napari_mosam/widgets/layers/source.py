@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TIME_NAMES = ("t", "time", "frame", "frames")
 CHANNEL_NAMES = ("c", "ch", "channel", "channels")
+PLANE_NAMES = ("z", "plane", "planes", "slice", "slices")
 
 
 class SourceError(ValueError):
@@ -139,10 +140,8 @@ class MovieSource:
         }
 
     def describe(self) -> str:
-        """One line for the user."""
-        n_frames, height, width = self.shape
-        frames = "1 frame" if n_frames == 1 else f"{n_frames} frames"
-        return f"{frames} of {width} x {height} px"
+        """One line for the user, as the command has it."""
+        return self.open().summary()
 
 
 def image_array(image: "Image") -> Any:
@@ -153,7 +152,8 @@ def image_array(image: "Image") -> Any:
 def _time_axis(image: "Image", n_leading: int) -> int | None:
     labels = [str(label).lower() for label in image.axis_labels[:n_leading]]
     named = [axis for axis, label in enumerate(labels) if label in TIME_NAMES]
-    return named[0] if named else (0 if n_leading else None)
+    unnamed = [axis for axis, label in enumerate(labels) if label not in CHANNEL_NAMES + PLANE_NAMES]
+    return next(iter(named + unnamed), None)
 
 
 def _axes(image: "Image", n_leading: int, time_axis: int | None) -> str:

@@ -1,5 +1,6 @@
 """zarr and OME-Zarr: arrays, images of several resolutions, and series as bioformats2raw writes them."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,8 +9,9 @@ from typing import Any
 
 from napari_mosam.core.files.places import RESULT_MARK
 from napari_mosam.core.files.zarr_files import check_codecs, open_zarr
-from napari_mosam.core.images.axes import Calibration, MovieError
-from napari_mosam.core.images.formats.source import Source, chunks_of
+from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.images.calibration import Calibration
+from napari_mosam.core.images.formats.source import SeriesInfo, Source, choose_series, chunks_of
 
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 """Of which one lies in every zarr store."""
@@ -22,12 +24,12 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in ZARR_FILES)
 
 
-def open_store(path: Path) -> Source:
-    """The array, or the one image, in a folder."""
+def open_store(path: Path, series: int | None = None) -> Source:
+    """The array, or an image, in a folder."""
     import zarr
 
     node = open_zarr(path)
-    return zarr_source(node, path.name) if isinstance(node, zarr.Array) else open_group(node, path.name)
+    return zarr_source(node, path.name) if isinstance(node, zarr.Array) else open_group(node, path.name, series)
 
 
 def zarr_source(array: Any, name: str, axes: str | None = None) -> Source:
@@ -37,8 +39,14 @@ def zarr_source(array: Any, name: str, axes: str | None = None) -> Source:
     return Source(name, kind, array, axes or dimension_axes(array), chunks_of(array), is_file=True)
 
 
-def open_group(group: Any, name: str) -> Source:
-    """The one image in a zarr group; MovieError for a result of ours, and where there is none or more than one."""
+def open_group(group: Any, name: str, series: int | None = None) -> Source:
+    """An image in a zarr group: the only one, or one of the series of bioformats2raw or of the fields of a plate.
+
+    Raises
+    ------
+    MovieError
+        For a result of ours, and where there is none, or more than one of which nothing tells.
+    """
     attrs = dict(group.attrs)
     if RESULT_MARK in attrs:
         labels = "0" if "0" in group else "labels"
@@ -49,15 +57,41 @@ def open_group(group: Any, name: str) -> Source:
     ome = ome_metadata(group)
     if ome.get("multiscales"):
         return open_multiscales(group, name)
+    listed = _paths_of_images(group, ome)
+    if listed:
+        return _one_of(group, listed, name, series)
     images, arrays = dict(group.groups()), dict(group.arrays())
-    if "bioformats2raw.layout" in ome and len(images.keys() - {"OME"}) == 1:
-        return open_group(next(g for key, g in images.items() if key != "OME"), name)
     if len(arrays) == 1:
         return zarr_source(next(iter(arrays.values())), name)
     inside = ", ".join(sorted([*arrays, *images])) or "nothing"
     raise MovieError(
         f"{name} is a zarr group without one image in it; it holds: {inside}; give the path of one of them"
     )
+
+
+def _paths_of_images(group: Any, ome: Mapping[str, Any]) -> list[str]:
+    """Of the series of a file that bioformats2raw converted, or of the fields of all wells of a plate."""
+    if "plate" in ome:
+        wells = [str(well["path"]) for well in ome["plate"]["wells"]]
+        return [f"{well}/{field['path']}" for well in wells for field in ome_metadata(group[well])["well"]["images"]]
+    if "bioformats2raw.layout" not in ome:
+        return []
+    said = ome_metadata(group["OME"]).get("series") if "OME" in group else None
+    return list(said or itertools.takewhile(group.__contains__, map(str, itertools.count())))
+
+
+def _one_of(group: Any, paths: Sequence[str], name: str, series: int | None) -> Source:
+    listed = tuple(_series_info(group[path], number, path) for number, path in enumerate(paths))
+    chosen = choose_series(listed, series, name)
+    return replace(open_multiscales(group[paths[chosen]], name), series=listed, chosen=chosen)
+
+
+def _series_info(group: Any, number: int, path: str) -> SeriesInfo:
+    scales = ome_metadata(group)["multiscales"][0]
+    level0 = group[scales["datasets"][0]["path"]]
+    said = scales.get("name")
+    name = f"{path} ({said})" if isinstance(said, str) and said not in ("", "/", path) else path
+    return SeriesInfo(number, name, tuple(level0.shape), _ome_axes(scales.get("axes"), level0.ndim))
 
 
 def ome_metadata(group: Any) -> Mapping[str, Any]:
@@ -68,10 +102,19 @@ def ome_metadata(group: Any) -> Mapping[str, Any]:
 
 def open_multiscales(group: Any, name: str) -> Source:
     """The full resolution of an OME-Zarr image, however its levels are called."""
-    scales = ome_metadata(group)["multiscales"][0]
+    ome = ome_metadata(group)
+    scales = ome["multiscales"][0]
     level0 = group[scales["datasets"][0]["path"]]
     source = zarr_source(level0, name, _ome_axes(scales.get("axes"), level0.ndim))
-    return replace(source, calibration=_ome_calibration(scales))
+    return replace(source, calibration=_ome_calibration(scales), channels=_channel_names(ome))
+
+
+def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:
+    """As the settings for viewers call them; none where those are damaged."""
+    shown = ome.get("omero")
+    channels = shown.get("channels") if isinstance(shown, Mapping) else None
+    known = isinstance(channels, list) and all(isinstance(channel, Mapping) for channel in channels)
+    return tuple(str(channel.get("label", "")) for channel in channels or ()) if known else ()
 
 
 def _ome_calibration(scales: Mapping[str, Any]) -> Calibration:

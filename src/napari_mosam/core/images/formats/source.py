@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.images.axes import UNKNOWN, Calibration, MovieError
+from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.images.calibration import UNKNOWN, Calibration
 
 
 class PixelArray(Protocol):
@@ -31,6 +32,49 @@ class PixelArray(Protocol):
 
 _LONGEST_AXIS = 2**24
 """Frames or pixels: half a year at one frame a second; what is damaged says more, and each is counted in places."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInfo:
+    """One of the images in a file.
+
+    Attributes
+    ----------
+    number : int
+        By which it is chosen, from 0.
+    name : str
+        As the file says; may be empty.
+    shape : tuple of int
+    axes : str
+        One letter per axis.
+    """
+
+    number: int
+    name: str
+    shape: tuple[int, ...]
+    axes: str
+
+    def words(self) -> str:
+        """For a person: number, name, shape and axes."""
+        return f"{self.number} {self.name + ' ' if self.name else ''}{self.shape} {self.axes}"
+
+
+def choose_series(listed: Sequence[SeriesInfo], number: int | None, name: str) -> int:
+    """The number of the image to read: the largest, unless one is asked for.
+
+    Raises
+    ------
+    MovieError
+        For one that is not there.
+    """
+    if number is None:
+        return max(range(len(listed)), key=lambda i: math.prod(listed[i].shape))
+    if not 0 <= number < len(listed):
+        raise MovieError(
+            f"series={number} (--series) is not in {name}, which has {len(listed)}: "
+            + "; ".join(one.words() for one in listed)
+        )
+    return number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +99,12 @@ class Source:
         What was given as its place.
     calibration : Calibration
         Size of a pixel and length of a frame, where metadata says so.
+    channels : tuple of str
+        Names of the channels, where metadata says so.
+    series : tuple of SeriesInfo
+        All images of the file, where it may hold several.
+    chosen : int
+        The number of that which is read.
     """
 
     name: str
@@ -65,6 +115,9 @@ class Source:
     is_file: bool = False
     path: Path | None = None
     calibration: Calibration = UNKNOWN
+    channels: tuple[str, ...] = ()
+    series: tuple[SeriesInfo, ...] = ()
+    chosen: int = 0
 
     def __post_init__(self) -> None:
         if max(self.shape, default=0) > _LONGEST_AXIS:

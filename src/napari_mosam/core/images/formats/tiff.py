@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
-from napari_mosam.core.images.axes import UNKNOWN, Calibration, MovieError
+from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.images.calibration import UNKNOWN, Calibration
 
 SMALLER = "cut out the part that matters, or bin it"
 """What to do about a picture that does not fit into memory."""

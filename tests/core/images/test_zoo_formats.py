@@ -1,0 +1,192 @@
+"""Every format, as `mosam info` tells of it and as a movie reads it; what cannot be read says what to do."""
+
+import json
+import random
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tests.support.zoo_formats import GREYS, STACK, TCYX, ZOO, T, X, Y, film
+
+from napari_mosam.cli import main as cli
+from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.images.formats.other_files import OPENERS, REFUSED
+from napari_mosam.core.images.formats.source import Source
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.images.sources import open_source
+
+
+@pytest.mark.parametrize("one", ZOO, ids=str)
+def test_info_tells_what_each_is(one, tmp_path, capsys):
+    one.make(tmp_path / one.name)
+    assert cli.main(["info", str(tmp_path / one.name), "--json", str(tmp_path / "told.json")]) == 0
+    words, told = capsys.readouterr().out, json.loads((tmp_path / "told.json").read_text())
+    shape, axes = one.source
+    assert tuple(told["shape"]) == shape and (axes is None or told["axes"] == axes)
+    assert told["movie"] == (None if one.movie is None else list(one.movie))
+    assert tuple(told["channels"]) == one.channels or not one.channels
+    assert told["interval_s"] == (None if one.interval_s is None else pytest.approx(one.interval_s))
+    assert told["pixel_size_um"] == (None if one.pixel_um is None else pytest.approx([one.pixel_um] * 2))
+    assert max(len(told["series"]), 1) == one.n_series and words.count("(read)") == (one.n_series > 1)
+    assert len(told["needs"]) == len(one.needs) and all(map(str.startswith, told["needs"], one.needs))
+    assert ("for 'mosam track'" in words) == bool(one.needs) == (told["limits"] is None)
+    assert (one.movie is None) == (told["memory_bytes"] is None)
+
+
+@pytest.mark.parametrize("one", [one for one in ZOO if one.frame is not None], ids=str)
+def test_each_is_read(one, tmp_path):
+    one.make(tmp_path / one.name)
+    movie = Movie.open(tmp_path / one.name, **one.choice)
+    np.testing.assert_array_equal(movie.raw(1), one.frame)
+    assert movie.raw(1).dtype == movie.dtype and movie.dtype.isnative
+    if "z" in one.choice:
+        several = Movie.open(tmp_path / one.name, **one.choice | {"z": "max"})
+        assert (several.raw(1) >= one.frame).all() and several.raw(1).shape == one.frame.shape
+
+
+# --- films -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format", "options"),
+    [
+        ("a.mp4", "mpeg4", "yuv420p", {"g": "5", "bf": "2"}),
+        ("a.mov", "mpeg4", "yuv420p", {"g": "100"}),
+        ("a.avi", "mpeg4", "yuv420p", {"g": "4"}),
+        ("b.avi", "mjpeg", "yuvj420p", {}),
+        ("a.mkv", "ffv1", "gray", {}),
+    ],
+)
+def test_films_are_read_in_any_order(tmp_path, name, codec, pixel_format, options):
+    film(codec, pixel_format, **options)(tmp_path / name)
+    movie = Movie.open(tmp_path / name, limits=(0, 255))
+    order = [*range(len(GREYS)), 5, 5, *range(len(GREYS) - 1, -1, -1), *random.Random(0).sample(range(12), 12)]
+    limited = pixel_format == "yuv420p"
+    for t in order:
+        expected = 16 + GREYS[t] * 219 / 255 if limited else GREYS[t]
+        assert np.abs(movie.raw(t) - expected).max() <= 5, t
+
+
+def test_colour_films_are_read_as_their_luminance(tmp_path):
+    film("rawvideo", "bgr24")(tmp_path / "a.avi")
+    assert Movie.open(tmp_path / "a.avi").raw(3).max() == GREYS[3]
+
+
+def test_a_list_of_addresses_is_no_film(tmp_path):
+    (tmp_path / "a.mp4").write_text("#EXTM3U\n#EXTINF:1,\nhttp://localhost:9/a.ts\n")
+    with pytest.raises(MovieError, match="cannot be opened"):
+        Movie.open(tmp_path / "a.mp4")
+
+
+# --- files of microscopes --------------------------------------------------------------------------------------------
+
+
+class FakeND2:
+    """What nd2.ND2File says of itself, after its documentation: axes of length one are left out."""
+
+    def __init__(self, path):
+        self.sizes = {"T": T, "P": 2, "C": 2, "Y": Y, "X": X}
+        self.dtype = np.dtype(np.uint16)
+        volume = SimpleNamespace(axesCalibrated=(True, True, False))
+        names = [SimpleNamespace(channel=SimpleNamespace(name=name), volume=volume) for name in ("DAPI", "GFP")]
+        self.metadata = SimpleNamespace(channels=names)
+        period = SimpleNamespace(periodMs=9e4, periodDiff=SimpleNamespace(avg=12e4))
+        points = [SimpleNamespace(name="left"), SimpleNamespace(name=None)]
+        self.experiment = [
+            SimpleNamespace(type="TimeLoop", parameters=period),
+            SimpleNamespace(type="XYPosLoop", parameters=SimpleNamespace(points=points)),
+        ]
+        self.closed = False
+
+    def voxel_size(self):
+        return SimpleNamespace(x=0.65, y=0.65, z=1.0)
+
+    def read_frame(self, number):
+        t, position = divmod(number, 2)
+        return TCYX[t] + 1000 * position
+
+    def close(self):
+        self.closed = True
+
+
+def test_nd2_positions_are_series(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nd2", SimpleNamespace(ND2File=FakeND2))
+    (tmp_path / "a.nd2").write_bytes(b"")
+    source = open_source(tmp_path / "a.nd2")
+    assert source.axes == "TCYX" and "not tried on real files" in source.kind
+    assert [one.name for one in source.series] == ["left", ""] and source.channels == ("DAPI", "GFP")
+    movie = Movie.open(tmp_path / "a.nd2", channel=1)
+    np.testing.assert_array_equal(movie.raw(2), TCYX[2, 1])
+    assert (
+        movie.summary() == f"3 frames, 2 channels (using 1: GFP), {Y} x {X} px (Y, X), 0.65 µm a pixel, 2 min a frame"
+    )
+
+
+class FakeCzi:
+    """What czifile.CziFile says of itself: scenes by number, whose first frame may have any."""
+
+    def __init__(self, path=None, at=None):
+        self.at = at or {}
+        self.scenes = {4: self}
+        self.name, self.dims, self.shape, self.start = "Scene 4", ("T", "C", "Y", "X"), TCYX.shape, (5, 0, 0, 0)
+        self.dtype, self.mpp, self.coord_scales = TCYX.dtype, (0.1, 0.2), {"T": 30.0, "X": 1e-7}
+        self.channels = {"DAPI": {}, "GFP": {}}
+
+    def __call__(self, **at):
+        return FakeCzi(at=at)
+
+    def asarray(self, maxworkers):
+        return TCYX[self.at["T"] - 5, self.at["C"]]
+
+    def close(self):
+        pass
+
+
+def test_czi_scenes_are_series(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "czifile", SimpleNamespace(CziFile=FakeCzi))
+    (tmp_path / "a.czi").write_bytes(b"")
+    movie = Movie.open(tmp_path / "a.czi", channel=1)
+    np.testing.assert_array_equal(movie.raw(2), TCYX[2, 1])
+    assert movie.calibration.pixel_um == pytest.approx((0.2, 0.1)) and movie.calibration.interval_s == 30
+
+
+# --- what is not read says what to do --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [s for s in OPENERS if s not in (".npy", ".npz")])
+def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, suffix):
+    for name in ("nd2", "czifile", "liffile", "h5py", "av", "bioio"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (tmp_path / f"a{suffix}").write_bytes(b"")
+    with pytest.raises(MovieError, match=r'pip install "napari-mosam\[(formats|video)\]"'):
+        Movie.open(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", REFUSED)
+def test_a_known_kind_is_refused_with_what_to_do(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (tmp_path / f"a{suffix}").write_bytes(b"")
+    with pytest.raises(MovieError, match=r"not read here \(\.\w+\); (open it|save it|export)"):
+        Movie.open(tmp_path / f"a{suffix}")
+
+
+def test_what_bioio_has_a_reader_for_is_read(tmp_path):
+    pytest.importorskip("bioio_imageio")
+    import imageio.v3 as iio
+
+    stack = np.repeat(np.repeat((STACK // 16).astype(np.uint8), 4, 1), 4, 2)
+    iio.imwrite(tmp_path / "a.gif", stack)
+    source = open_source(tmp_path / "a.gif")
+    assert isinstance(source, Source) and "read by bioio_imageio" in source.kind
+    assert Movie.open(tmp_path / "a.gif").n_frames == T
+
+
+def test_python_objects_and_several_arrays_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
+    np.savez(tmp_path / "a.npz", one=STACK, two=STACK)
+    with pytest.raises(MovieError, match="holds Python objects, which could run any program"):
+        Movie.open(tmp_path / "a.npy")
+    with pytest.raises(MovieError, match=r"holds 2 arrays \(one, two\)"):
+        Movie.open(tmp_path / "a.npz")
