@@ -171,12 +171,25 @@ def test_tiff_written_frame_by_frame(tmp_path, contiguous):
     assert_is_stack(Movie.open(tmp_path / "m.tif"))
 
 
-def test_first_of_several_images_in_a_tiff_is_used_and_said(tmp_path):
+def test_the_largest_of_several_images_in_a_tiff_is_read_and_all_are_listed(tmp_path):
     with tifffile.TiffWriter(tmp_path / "m.ome.tif", ome=True) as tiff:
-        tiff.write(STACK, metadata={"axes": "TYX"}, photometric="minisblack")
-        tiff.write(STACK + 1, metadata={"axes": "TYX"}, photometric="minisblack")
-    assert_is_stack(Movie.open(tmp_path / "m.ome.tif"))
-    assert "(TIFF, ome, the first of its 2 images)" in Movie.open(tmp_path / "m.ome.tif").describe()
+        tiff.write(STACK[:, ::2, ::2], metadata={"axes": "TYX", "Name": "preview"}, photometric="minisblack")
+        tiff.write(STACK, metadata={"axes": "TYX", "Name": "Pos1"}, photometric="minisblack")
+        tiff.write(STACK + 1, metadata={"axes": "TYX", "Name": "Pos2"}, photometric="minisblack")
+    movie = Movie.open(tmp_path / "m.ome.tif")
+    assert_is_stack(movie)
+    assert "m.ome.tif holds 3 series, read is 1 Pos1 (6, 24, 32) TYX; --series chooses" in movie.choice()
+    listed = ["0 preview (6, 12, 16) TYX", "1 Pos1 (6, 24, 32) TYX (read)", "2 Pos2 (6, 24, 32) TYX"]
+    lines = movie.describe().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("series"))
+    assert [line[8:] for line in lines[first : first + 3]] == listed
+    assert_is_stack(Movie.open(tmp_path / "m.ome.tif", series=2), STACK + 1)
+    assert Movie.open(tmp_path / "m.ome.tif", series=2).asked["series"] == 2
+    for series in (3, -1):
+        with pytest.raises(MovieError, match=rf"series={series} .*which has 3: 0 preview .*; 2 Pos2"):
+            Movie.open(tmp_path / "m.ome.tif", series=series)
+    with pytest.raises(MovieError, match="series=1 .*holds one image; leave it out"):
+        Movie.open(STACK, series=1)
 
 
 def test_single_page_tiff_has_one_frame(tmp_path):
@@ -576,20 +589,24 @@ def test_mixed_and_unequal_image_folders(tmp_path):
     ],
     ids=str,
 )
-def test_truncated_tiff_is_refused_or_complete(tmp_path, settings):
-    path = tmp_path / "m.tif"
+def test_of_a_truncated_tiff_the_whole_frames_are_read_or_it_is_refused(tmp_path, settings):
+    """Never a frame of other pixels; and what is left out is told."""
+    path, n_read = tmp_path / "m.tif", set()
     tifffile.imwrite(path, STACK, photometric="minisblack", **settings)
     whole = path.read_bytes()
     for kept in np.linspace(0, 0.999, 40):
         path.write_bytes(whole[: int(len(whole) * kept)])
-        if kept > 0.8:
-            try:
-                assert_is_stack(Movie.open(path))
-                continue
-            except MovieError as error:
-                assert "is the file complete?" in str(error)
-        with pytest.raises(MovieError, match=r"m\.tif.*is the file complete\?"):
-            Movie.open(path)
+        try:
+            movie = Movie.open(path)
+        except MovieError as error:
+            assert "m.tif" in str(error) and "is the file complete?" in str(error)
+            continue
+        assert_is_stack(movie, STACK[: len(movie)])
+        n_read.add(len(movie))
+        if len(movie) < T:
+            told = f"m.tif promises 6 frames and holds {len(movie)}: frame"
+            assert told in movie.absence() or "the list of images in m.tif breaks off" in movie.absence()
+    assert n_read - {T} == (set() if "ome" in settings else {1} if settings == {"metadata": None} else {1, 2, 3, 4, 5})
 
 
 def test_truncated_png_is_refused(tmp_path):
@@ -597,9 +614,13 @@ def test_truncated_png_is_refused(tmp_path):
     os.truncate(folder / "f1.png", 200)
     movie = Movie.open(folder, limits=(0, 1))
     movie[0]
-    with pytest.raises(MovieError, match=r"frame 1 of .*is the file complete"):
+    with pytest.raises(MovieError, match=r"frame 1 of .*is the file complete.*--skip-bad-frames"):
         movie[1]
     os.truncate(folder / "f0.png", 200)
+    assert_is_stack(Movie.open(folder / "f2.png"), STACK[2:3])
+    with pytest.raises(MovieError, match=r"frame 0 of .*is the file complete"):
+        Movie.open(folder, limits=(0, 1))[0]
+    os.truncate(folder / "f2.png", 200)
     with pytest.raises(MovieError, match=r"f0.png cannot be read"):
         Movie.open(folder)
 

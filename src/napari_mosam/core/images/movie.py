@@ -4,7 +4,7 @@ import hashlib
 import logging
 import operator
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
-from napari_mosam.core.files.zarr_files import absent_along
 from napari_mosam.core.images.axes import FramePlan, MovieError, ZChoice, plan_frames
 from napari_mosam.core.images.calibration import Calibration
 from napari_mosam.core.images.describe import facts, in_words, summary
+from napari_mosam.core.images.formats.image_files import SMALLER
 from napari_mosam.core.images.formats.source import Source
-from napari_mosam.core.images.formats.tiff import SMALLER
+from napari_mosam.core.images.gaps import SkippedFrameError, absence, ended_early, lost_frames, unwritten_frames
 from napari_mosam.core.images.grey.frame_samples import SamplePlan, read_frames
 from napari_mosam.core.images.grey.limits import GreyLimits, exact_limits, find_limits
 from napari_mosam.core.images.grey.statistics import FrameSample
@@ -28,6 +28,9 @@ __all__ = ["Movie", "MovieError"]
 
 Limits = tuple[float, float] | Literal["exact"] | GreyLimits | None
 """What may be said of the limits: values, 'exact', those of an earlier run, or nothing."""
+
+SKIP = "or count it as absent for all objects (--skip-bad-frames, skip_bad_frames=True)"
+"""What else can be done about a frame that cannot be read."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +45,20 @@ class Movie:
     ----------
     calibration : Calibration
         Size of a pixel and length of a frame, where the file says so or a person did.
+    skips_bad_frames : bool
+        Whether a run counts a frame that cannot be read as absent for all objects, instead of ending there.
     """
 
-    def __init__(self, source: Source, plan: FramePlan, limits: Literal["exact"] | GreyLimits | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        plan: FramePlan,
+        limits: Literal["exact"] | GreyLimits | None = None,
+        *,
+        skip_bad_frames: bool = False,
+    ) -> None:
         self._source, self._plan = source, plan
+        self.skips_bad_frames = skip_bad_frames
         self.calibration = source.calibration
         self._wanted = limits
         self._limits = limits if isinstance(limits, GreyLimits) else None
@@ -60,14 +73,19 @@ class Movie:
         channel: int | None = None,
         z: int | Literal["max"] | None = None,
         limits: Limits = None,
+        series: int | None = None,
+        skip_bad_frames: bool = False,
     ) -> "Movie":
         """Open a movie without reading its frames.
+
+        What a file promises and does not hold is never made up: a movie ends with the last frame that is there, and
+        `absence` tells of those that are not; a frame in between that is not there cannot be read.
 
         Parameters
         ----------
         source : Movie, array, zarr.Group, str or Path
             A numpy, dask or zarr array; a zarr or OME-Zarr folder (the full resolution is used); a TIFF file; a PNG
-            or JPEG image; a folder or a pattern of images, one file per frame. A Movie is returned as it is.
+            or JPEG image; a folder, a pattern or a list of images, one file per frame. A Movie is returned as it is.
         axes : str, optional
             One letter per axis of the array: T, Z, C, Y, X, S (colours). Metadata or the number of axes decides
             otherwise.
@@ -79,6 +97,10 @@ class Movie:
         limits : tuple of float, 'exact' or GreyLimits, optional
             Pixel values that become 0 and 1; those of an earlier run; or 'exact', to take them from all pixels of all
             frames. By default they are taken from a sample of the movie, see :attr:`grey_limits`.
+        series : int, optional
+            Which image of a file that holds several, such as positions, from 0; the largest by default.
+        skip_bad_frames : bool
+            Let a run go on over a frame that cannot be read: it counts as absent for all objects.
 
         Raises
         ------
@@ -86,12 +108,13 @@ class Movie:
             When the source cannot be opened, or when its axes, channel or plane are not certain.
         """
         if isinstance(source, Movie):
-            if (axes, channel, z, limits) != (None, None, None, None):
+            if (axes, channel, z, limits, series) != (None, None, None, None, None):
                 raise MovieError(
-                    "axes, channel, z and limits are fixed once a movie is open; pass them to the first Movie.open"
+                    "axes, channel, z, limits and series are fixed once a movie is open; pass them to the first "
+                    "Movie.open"
                 )
-            return source
-        found = open_source(source)
+            return source.skipping() if skip_bad_frames else source
+        found = open_source(source, None if series is None else _as_index(series, "series"))
         plan = plan_frames(
             found.name,
             found.shape,
@@ -102,7 +125,7 @@ class Movie:
             z=_as_plane(z),
             channels=found.channels,
         )
-        return cls(found, plan, checked_limits(limits))
+        return cls(found, ended_early(found, plan), checked_limits(limits), skip_bad_frames=skip_bad_frames)
 
     @property
     def name(self) -> str:
@@ -119,7 +142,8 @@ class Movie:
         """SHA-256 of the shape, the type, and the first, the middle and the last frame as they are stored."""
         digest = hashlib.sha256(f"{self.shape} {self.dtype}".encode())
         for t in sorted({0, self.n_frames // 2, self.n_frames - 1}):
-            digest.update(self.raw(t).tobytes())
+            frame = self._if_readable(t)
+            digest.update(b"unreadable" if frame is None else frame.tobytes())
         return digest.hexdigest()
 
     def same_frames(self, other: "Movie") -> bool:
@@ -184,20 +208,28 @@ class Movie:
     @property
     def absent_frames(self) -> tuple[int, ...]:
         """Frames of a zarr array that nothing on the disk holds: lost, or of one value only."""
-        if "T" not in self._plan.axes:
-            return ()
-        return absent_along(self._source.pixels, self._plan.axes.index("T"))
+        return unwritten_frames(self._source, self._plan)
+
+    @property
+    def bad_frames(self) -> tuple[int, ...]:
+        """Frames that are known not to be there before any is read: without a file, or left out of it."""
+        return tuple(int(t) for t in np.flatnonzero(lost_frames(self._source, self._plan)[: self.n_frames]))
 
     def absence(self) -> str:
-        """One line on frames that nothing on the disk holds; empty where there are none."""
-        absent = self.absent_frames
-        shown = ", ".join(map(str, absent[:8])) + (", ..." if len(absent) > 8 else "")
-        words = f"frame{'s' * (len(absent) > 1)} {shown} of {self.name} have no data on the disk"
-        return f"{words}; the format has its fill value there: is the copy complete?" if absent else ""
+        """One line on frames that are promised and not there; empty where all are."""
+        return absence(self._source, self._plan)
+
+    def choice(self) -> str:
+        """One line on the image that is read of several; empty where there is one."""
+        return self._source.choice()
 
     def with_limits(self, limits: GreyLimits) -> "Movie":
         """The same movie between other limits."""
-        return Movie(self._source, self._plan, limits)
+        return Movie(self._source, self._plan, limits, skip_bad_frames=self.skips_bad_frames)
+
+    def skipping(self) -> "Movie":
+        """The same movie; a run counts a frame that cannot be read as absent for all objects."""
+        return Movie(self._source, self._plan, self._limits or self._wanted, skip_bad_frames=True)
 
     def calibrated(self, pixel_um: float | None, interval_s: float | None) -> "Movie":
         """The same movie with a given size of its pixels (µm) and time between frames (s), where they are given."""
@@ -206,7 +238,8 @@ class Movie:
         given = Calibration(pixel, known.interval_s if interval_s is None else interval_s)
         if given == known:
             return self
-        return Movie(replace(self._source, calibration=given), self._plan, self._limits or self._wanted)
+        source, limits = replace(self._source, calibration=given), self._limits or self._wanted
+        return Movie(source, self._plan, limits, skip_bad_frames=self.skips_bad_frames)
 
     def __len__(self) -> int:
         return self.n_frames
@@ -218,8 +251,10 @@ class Movie:
         ------
         IndexError
             Outside 0 to n_frames - 1.
+        SkippedFrameError
+            When the file is damaged or not there, and bad frames are skipped.
         MovieError
-            When the file is damaged there.
+            When it is, and they are not.
         """
         frame = self.raw(t)
         return normalise(frame, self.grey_limits.at(operator.index(t)))
@@ -231,14 +266,32 @@ class Movie:
         ------
         IndexError
             Outside 0 to n_frames - 1.
+        SkippedFrameError
+            When the file is damaged or not there, and bad frames are skipped.
         MovieError
-            When the file is damaged there.
+            When it is, and they are not.
         """
         t = operator.index(t)
         if not 0 <= t < self.n_frames:
             raise IndexError(f"frame {t} is not in {self.name}, which has frames 0 to {self.n_frames - 1}")
         self._require_room()
-        return self._plan.flatten(self._source.read(self._plan.index(t), f"frame {t}"))
+        try:
+            return self._plan.flatten(self._source.read(self._plan.index(t), f"frame {t}"))
+        except MemoryError:
+            raise
+        except Exception as error:  # an array that is lazy raises whatever its maker did
+            if self.skips_bad_frames:
+                raise SkippedFrameError(str(error) or type(error).__name__) from error
+            if isinstance(error, MovieError):
+                raise MovieError(f"{error}, {SKIP}") from error
+            raise
+
+    def _if_readable(self, t: int) -> NDArray[Any] | None:
+        """Frame `t` as it is stored; None where its file is damaged or not there."""
+        try:
+            return self.raw(t)
+        except MovieError:
+            return None
 
     def _require_room(self) -> None:
         """Refuse a frame that cannot be read, projected and normalised in the memory that is free."""
@@ -250,8 +303,9 @@ class Movie:
 
     @property
     def asked(self) -> dict[str, str | int | None]:
-        """The axes, channel and z with which it was opened."""
-        return dict(self._plan.asked)
+        """The axes, channel and z with which it was opened, and what else is needed to open it so again."""
+        series = {"series": self._source.chosen} if len(self._source.series) > 1 else {}
+        return {**self._plan.asked, **series, **({"skip_bad_frames": True} if self.skips_bad_frames else {})}
 
     def summary(self) -> str:
         """One line on what was understood: frames, channels, planes, size of a frame, calibration."""
@@ -282,8 +336,13 @@ class Movie:
         plan = SamplePlan.of(self._source, self._plan)
         samples = [FrameSample.of(t, f, plan.step) for t, f in read_frames(self._source, self._plan, plan)]
         if self._wanted == "exact":
-            return exact_limits(samples, lambda: (FrameSample.of(t, self.raw(t)) for t in range(self.n_frames)))
+            return exact_limits(samples, self._all_samples)
         return find_limits(samples)
+
+    def _all_samples(self) -> Iterator[FrameSample]:
+        """Every pixel of every frame that can be read."""
+        frames = ((t, self._if_readable(t)) for t in range(self.n_frames))
+        return (FrameSample.of(t, frame) for t, frame in frames if frame is not None)
 
 
 def normalise(frame: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.float32]:

@@ -105,6 +105,12 @@ class Source:
         All images of the file, where it may hold several.
     chosen : int
         The number of that which is read.
+    absent : ndarray of bool or None
+        What is promised and not there, along the first axes, as many as it has.
+    note : str
+        What else is to be said of what is there, or why something is not.
+    inverted : bool
+        Whether black is the largest value, and so a movie is read the other way round.
     """
 
     name: str
@@ -118,6 +124,9 @@ class Source:
     channels: tuple[str, ...] = ()
     series: tuple[SeriesInfo, ...] = ()
     chosen: int = 0
+    absent: NDArray[np.bool_] | None = None
+    note: str = ""
+    inverted: bool = False
 
     def __post_init__(self) -> None:
         if max(self.shape, default=0) > _LONGEST_AXIS:
@@ -141,18 +150,37 @@ class Source:
         """Memory that one chunk takes when it is decoded, bytes; 0 where the array is not in chunks."""
         return math.prod(self.chunks) * self.dtype.itemsize if self.chunks else 0
 
+    def choice(self) -> str:
+        """One line on the image that is read of several; empty where there is one."""
+        if len(self.series) < 2:
+            return ""
+        read = self.series[self.chosen].words()
+        return f"{self.name} holds {len(self.series)} series, read is {read}; --series chooses, 'mosam info' lists them"
+
     def read(self, index: tuple[int | slice, ...], what: str) -> NDArray[Any]:
         """Read one part; `what` names it in messages.
 
         Raises
         ------
         MovieError
-            When a file cannot be read there.
+            When a file cannot be read there, or does not hold that part.
         """
+        if self.absent is not None and self.absent[index[: self.absent.ndim]].any():
+            raise MovieError(f"{what} of {self.name} is not there")
         if not self.is_file:
-            return np.asarray(self.pixels[index], self.dtype)
+            return self._read(index)
         with as_movie_error(f"{what} of {self.name} cannot be read"):
-            return np.asarray(self.pixels[index], self.dtype)
+            return self._read(index)
+
+    def _read(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
+        stored = np.asarray(self.pixels[index], self.dtype)
+        return _turned_round(stored) if self.inverted else stored
+
+
+def _turned_round(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The largest value that the type holds becomes the smallest; real numbers change their sign."""
+    turned: NDArray[Any] = -pixels if pixels.dtype.kind == "f" else ~pixels
+    return turned
 
 
 def _native_dtype(name: str, dtype: Any) -> np.dtype[Any]:

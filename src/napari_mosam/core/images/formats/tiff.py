@@ -1,48 +1,57 @@
-"""Image files as lazy arrays: one TIFF with many frames, or one file per frame."""
+"""TIFF files as lazy arrays, and one picture of them."""
 
-import logging
+import math
+import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import unescape
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import Refused, require_room
+from napari_mosam.core.config.checks import require_room
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.images.calibration import UNKNOWN, Calibration
+from napari_mosam.core.images.formats.image_files import SMALLER
+from napari_mosam.core.images.formats.source import SeriesInfo, Source, choose_series
+from napari_mosam.core.images.formats.tiff_pages import (
+    absent_pages,
+    chain_breaks_off,
+    description_beside,
+    files_named,
+    read_description,
+    series_of,
+    unheard,
+)
 
-SMALLER = "cut out the part that matters, or bin it"
-"""What to do about a picture that does not fit into memory."""
+COMPANION = ".companion.ome"
+"""How the name of a file ends that describes a set of OME-TIFF files."""
 
-_MOST_BYTES = 4
-"""Of one value of a pixel while a PNG or JPEG image is decoded."""
+_WHITE_IS_ZERO = 0
+"""Photometric interpretation of a page whose black is its largest value, after the TIFF specification."""
 
-IMAGE_AXES = "YXS"
-"""Axes of what `read_image` returns; grey images have the first two only."""
+_WITHOUT_PROMISE = ("generic", "uniform")
+"""Kinds of series of which nothing says how many images they should have, as tifffile calls them."""
 
 
 class TiffStack:
-    """The first image series of a TIFF file, read through tifffile's zarr store; safe to read from threads."""
+    """One image series of a TIFF file, read through tifffile's zarr store; safe to read from threads.
 
-    def __init__(self, path: Path) -> None:
-        import tifffile
+    Parameters
+    ----------
+    series : TiffPageSeries
+    close : callable
+        Closes its file; called when this goes.
+    """
+
+    def __init__(self, series: Any, close: Callable[[], None]) -> None:
         import zarr
 
-        with _refusing_broken_pages():
-            tiff = tifffile.TiffFile(path)
-            if _is_one_series_per_page(tiff):
-                tiff.close()
-                tiff = tifffile.TiffFile(path, is_shaped=False)
-            self._close = weakref.finalize(self, tiff.close)
-            series = tiff.series[0]
-            _check_complete(series)
-        self.axes: str = series.axes
-        self.kind = _kind(series, len(tiff.series))
-        self.calibration = _calibration(tiff)
+        self._close = weakref.finalize(self, close)
         self._array: Any = zarr.open(series.aszarr(level=0), mode="r")
         self._lock = threading.Lock()
 
@@ -62,9 +71,85 @@ class TiffStack:
         return tuple(self._array.chunks)
 
     def __getitem__(self, index: Any, /) -> Any:
-        """Read the part named by integers and slices."""
+        """Read the part named by integers and slices; what the file does not hold would be zeros."""
         with self._lock:
             return self._array[index]
+
+
+def open_tiff(path: Path, number: int | None = None) -> Source:
+    """A TIFF file, or the set of OME-TIFF files that one of them or their description names, as one array.
+
+    Parameters
+    ----------
+    path : Path
+    number : int, optional
+        Which of its images, from 0; the largest by default.
+
+    Raises
+    ------
+    MovieError, ValueError
+        For a file whose description is cut off or not there, for one without a whole page, and for another number.
+    """
+    with unheard():
+        return _opened(path, number)
+
+
+def _opened(path: Path, number: int | None) -> Source:
+    with ExitStack() as unless_opened:
+        tiff = _open(path, unless_opened)
+        found = series_of(tiff)
+        listed = tuple(SeriesInfo(i, s.name, tuple(s.shape), s.axes) for i, s in enumerate(found))
+        chosen = choose_series(listed, number, path.name)
+        absent = absent_pages(found[chosen])
+        if absent.all():
+            raise ValueError("the file ends early, before its first image does")
+        stack = TiffStack(found[chosen], unless_opened.pop_all().close)
+    return Source(
+        path.name,
+        _kind(found[chosen], len(found)),
+        stack,
+        found[chosen].axes,
+        stack.chunks,
+        is_file=True,
+        calibration=_calibration(tiff, chosen),
+        channels=_channel_names(_ome_image(tiff, chosen)),
+        series=listed,
+        chosen=chosen,
+        absent=absent,
+        note=_note(tiff, found[chosen], path, absent),
+        inverted=_is_inverted(found[chosen]),
+    )
+
+
+def _open(path: Path, files: ExitStack) -> Any:
+    """The file, described by another one where it says so."""
+    import tifffile
+
+    if path.name.lower().endswith(COMPANION):
+        return _described(path, read_description(path), files)
+    tiff = files.enter_context(tifffile.TiffFile(path))
+    beside = description_beside(path, tiff.ome_metadata or "")
+    if beside is not None:
+        tiff.close()
+        return _open(beside, files)
+    if _is_one_series_per_page(tiff):
+        tiff.close()
+        return files.enter_context(tifffile.TiffFile(path, is_shaped=False))
+    return tiff
+
+
+def _described(companion: Path, xml: str, files: ExitStack) -> Any:
+    """The first file of a set that is there, with the description of all."""
+    import tifffile
+
+    names = files_named(xml)
+    there = next((companion.parent / name for name in names if (companion.parent / name).is_file()), None)
+    if there is None:
+        raise MovieError(
+            f"none of the {len(names)} files that {companion.name} describes is beside it; copy the whole set into one "
+            "folder"
+        )
+    return files.enter_context(tifffile.TiffFile(there, omexml=xml))
 
 
 def _is_one_series_per_page(tiff: Any) -> bool:
@@ -79,71 +164,40 @@ def _is_one_series_per_page(tiff: Any) -> bool:
 
 def _kind(series: Any, n_series: int) -> str:
     words = ["TIFF", *({series.kind} & {"ome", "imagej", "lsm", "stk"})]
-    return ", ".join(words + ([f"the first of its {n_series} images"] if n_series > 1 else []))
+    return ", ".join(words + ([f"{n_series} series"] if n_series > 1 else []))
 
 
-def _check_complete(series: Any) -> None:
-    last = series.keyframe if series.dataoffset is not None else series[-1]
-    if last is None:
-        return
-    end = max(start + n for start, n in zip(last.dataoffsets, last.databytecounts, strict=True))
-    if series.dataoffset is not None:
-        end = max(end, series.dataoffset + series.nbytes)
-    if end > last.parent.filehandle.size:
-        raise ValueError(f"the file ends early, {last.parent.filehandle.size} of at least {end} bytes are there")
+def _note(tiff: Any, series: Any, path: Path, absent: NDArray[np.bool_]) -> str:
+    """Why pages are not there, as far as the file tells."""
+    lost = [name for name in files_named(tiff.ome_metadata or "") if not (path.parent / name).exists()]
+    if absent.any() and lost:
+        return f"{len(lost)} of the files of {path.name} are not there: {', '.join(lost[:6])}"
+    if series.kind in _WITHOUT_PROMISE and chain_breaks_off(tiff):
+        return f"the list of images in {path.name} breaks off: there may have been more frames than those that are read"
+    return ""
 
 
-@contextmanager
-def _refusing_broken_pages() -> Iterator[None]:
-    """Tifffile only logs that pages or the description are cut off, and goes on with a shorter or nameless movie."""
-    broken: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said = record.getMessage()
-            if "invalid page offset" in said:
-                broken.append("the list of its pages breaks off")
-            elif "invalid value offset" in said and "TiffTag 270" in said:
-                broken.append("its description is cut off")
-
-    listener = Listener()
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(listener)
-    try:
-        yield
-    finally:
-        logger.removeHandler(listener)
-    if broken:
-        raise ValueError(broken[0])
+def _is_inverted(series: Any) -> bool:
+    return int(series.keyframe.photometric) == _WHITE_IS_ZERO
 
 
-class FileStack:
-    """Image files of one shape as an array with a leading time axis; a file is read when its frame is."""
-
-    chunks = None
-
-    def __init__(self, paths: Sequence[Path], read: Callable[[Path], NDArray[Any]]) -> None:
-        self._paths, self._read = tuple(paths), read
-        first = read(paths[0])
-        self.shape: tuple[int, ...] = (len(paths), *first.shape)
-        self.dtype: np.dtype[Any] = first.dtype
-
-    def __getitem__(self, index: Any, /) -> Any:
-        """Read one file and cut the rest of the index out of it."""
-        t, *inside = index
-        frame = self._read(self._paths[t])
-        if frame.shape != self.shape[1:] or frame.dtype != self.dtype:
-            raise MovieError(
-                f"{self._paths[t].name} has shape {frame.shape} and type {frame.dtype}, but {self._paths[0].name} has "
-                f"{self.shape[1:]} and {self.dtype}; all frames of a movie must be alike"
-            )
-        return frame[tuple(inside)]
+def _ome_image(tiff: Any, number: int) -> str:
+    """What OME metadata say of an image; empty where there are none."""
+    images = re.split(r"<(?:\w+:)?Image\b", (tiff.ome_metadata or "") if tiff.is_ome else "")[1:]
+    return images[number] if number < len(images) else ""
 
 
-def _calibration(tiff: Any) -> Calibration:
+def _channel_names(ome_image: str) -> tuple[str, ...]:
+    """One for each channel; none where some have no name."""
+    channels = re.findall(r"<(?:\w+:)?Channel\b([^>]*)>", ome_image)
+    names = [re.search(r'\bName\s*=\s*"([^"]*)"', said) for said in channels]
+    return tuple(unescape(name[1]) for name in names if name) if all(names) else ()
+
+
+def _calibration(tiff: Any, number: int) -> Calibration:
     """What OME or ImageJ metadata say."""
     if tiff.is_ome:
-        return Calibration.of_ome(tiff.ome_metadata or "")
+        return Calibration.of_ome(_ome_image(tiff, number))
     if not tiff.is_imagej:
         return UNKNOWN
     said, tags = tiff.imagej_metadata or {}, tiff.pages[0].tags
@@ -158,54 +212,27 @@ def _step(tags: Any, name: str) -> float | None:
 
 
 def read_tiff(path: Path) -> NDArray[Any]:
-    """Read the first image series of one TIFF file, whole."""
+    """Read the largest image series of one TIFF file, whole; ValueError where some of it is not there."""
     import tifffile
 
     # The OME metadata of one file may name the whole movie, which would then be read for every frame.
-    with _refusing_broken_pages(), tifffile.TiffFile(path, is_ome=False) as tiff:
-        require_room(tiff.series[0].nbytes, f"the picture in {path.name}", SMALLER)
-        frame: NDArray[Any] = tiff.asarray(series=0)
+    with unheard(), tifffile.TiffFile(path, is_ome=False) as tiff:
+        series = _largest(tiff)
+        require_room(series.nbytes, f"the picture in {path.name}", SMALLER)
+        if absent_pages(series).any():
+            raise ValueError(f"{path.name} ends before its last image does")
+        frame: NDArray[Any] = series.asarray(level=0)
     return frame
 
 
-def tiff_axes(path: Path) -> str:
-    """One letter per axis of what `read_tiff` returns."""
+def tiff_layout(path: Path) -> tuple[str, bool]:
+    """One letter per axis of what `read_tiff` returns, and whether its black is its largest value."""
     import tifffile
 
     with tifffile.TiffFile(path, is_ome=False) as tiff:
-        return str(tiff.series[0].axes)
+        series = _largest(tiff)
+        return str(series.axes), _is_inverted(series)
 
 
-def read_image(path: Path, *, indices: bool = False) -> NDArray[Any]:
-    """Read a PNG or JPEG image: (Y, X) or (Y, X, S).
-
-    Parameters
-    ----------
-    path : Path
-    indices : bool
-        Of an image with a palette, give the number of each pixel's colour instead of the colour.
-
-    Raises
-    ------
-    Refused
-        If it does not fit into memory, or unpacks to more pixels than Pillow lets through.
-    """
-    import imageio.v3 as iio
-    from PIL import Image
-
-    # imageio would take some names for addresses, so it is given the open file; and Pillow would hand PostScript under
-    # any name to an interpreter, so it may look for two formats only.
-    with path.open("rb") as file:
-        try:
-            with Image.open(file, formats=("PNG", "JPEG")) as header:
-                n_bytes = header.width * header.height * len(header.getbands()) * _MOST_BYTES * _n_pictures(header)
-                mode = "P" if indices and header.mode == "P" else None
-        except Image.DecompressionBombError as error:
-            raise Refused(f"{path.name} is too large a picture ({error}); save it as TIFF or zarr") from error
-        require_room(n_bytes, f"the picture in {path.name}", SMALLER)
-        file.seek(0)
-        return np.asarray(iio.imread(file, plugin="pillow", mode=mode))
-
-
-def _n_pictures(header: Any) -> int:
-    return int(getattr(header, "n_frames", 1))
+def _largest(tiff: Any) -> Any:
+    return max(series_of(tiff), key=lambda series: math.prod(series.shape))

@@ -108,15 +108,25 @@ def _joined(bands: Sequence[slice]) -> tuple[slice, ...]:
 
 
 def read_frames(source: Source, plan: FramePlan, samples: SamplePlan) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Frames of a sample, in the order of time: index, and rows (Y', X) of the stored type.
+    """Frames of a sample that can be read, in the order of time: index, and rows (Y', X) of the stored type.
 
     Raises
     ------
     MovieError
-        When a file is damaged there.
+        When none can.
     """
+    failed: list[Exception] = []
     for slab in samples.slabs:
-        yield from zip(slab.frames, _read_slab(source, plan, slab, samples.bands), strict=True)
+        try:
+            frames = _read_slab(source, plan, slab, samples.bands)
+        except MemoryError:
+            raise
+        except Exception as error:  # an array that is lazy raises whatever its maker did
+            failed.append(error)
+            continue
+        yield from zip(slab.frames, frames, strict=True)
+    if len(failed) == len(samples.slabs):
+        raise failed[0]
 
 
 def _read_slab(source: Source, plan: FramePlan, slab: Slab, bands: Sequence[slice]) -> list[NDArray[Any]]:

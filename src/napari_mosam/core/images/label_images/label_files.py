@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.checks import refuse_address, require_room
 from napari_mosam.core.files.places import settled
 from napari_mosam.core.files.zarr_files import open_zarr
+from napari_mosam.core.images.formats.folders import natural_key
+from napari_mosam.core.images.formats.image_files import SMALLER, FileStack, read_image
 from napari_mosam.core.images.formats.ome_zarr import (
     is_zarr,
     ome_metadata,
@@ -21,10 +23,10 @@ from napari_mosam.core.images.formats.ome_zarr import (
     zarr_source,
 )
 from napari_mosam.core.images.formats.source import Source
-from napari_mosam.core.images.formats.tiff import SMALLER, FileStack, read_image, read_tiff
+from napari_mosam.core.images.formats.tiff import read_tiff
 from napari_mosam.core.images.label_images.ctc_folder import CtcFrames
 from napari_mosam.core.images.label_images.labels import LabelError, LabelStack, refusing
-from napari_mosam.core.images.sources import TIFF_SUFFIXES, natural_key, open_source
+from napari_mosam.core.images.sources import TIFF_SUFFIXES, open_source
 
 PICTURE_SUFFIXES = (".png",)
 NUMPY_SUFFIXES = (".npy", ".npz")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
 from napari_mosam.core.images.axes import COLOUR_SIZES, FramePlan, MovieError, check_pixels
+from napari_mosam.core.images.formats.image_files import SMALLER
 from napari_mosam.core.images.formats.source import Source
-from napari_mosam.core.images.formats.tiff import SMALLER
 
 LARGEST_ID = 2**32 - 1
 """That a label image of ours can hold."""
@@ -76,7 +76,7 @@ class LabelStack:
             n_pixels = plan.frame_shape[0] * plan.frame_shape[1]
             n_bytes = n_pixels * (source.dtype.itemsize + _BYTES_OF_ID) + source.chunk_bytes
             require_room(n_bytes, f"one frame of {source.name}", SMALLER)
-        return cls(source, plan)
+        return cls(replace(source, inverted=False), plan)
 
     @property
     def name(self) -> str:
