@@ -125,7 +125,7 @@ def engine(monkeypatch) -> SimpleNamespace:
         if calls.frames and calls.writes:
             half_result(options["out"], calls.frames)
         for t in range(calls.frames):
-            progress(SimpleNamespace(t=t, objects=(1, 2)), t + 1, 3)
+            progress(SimpleNamespace(t=t, objects=(1, 2), skipped=""), t + 1, 3)
         if calls.error:
             calls.before_error()
             raise calls.error

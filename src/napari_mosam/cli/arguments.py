@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from napari_mosam import __version__
 from napari_mosam.cli.models import ACTIONS
@@ -18,6 +18,15 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message and leave."""
         self.exit(2, f"mosam: error: {message}; see '{self.prog} --help'\n")
+
+
+class _OneOrMore(argparse.Action):
+    """A path, or the list of those that a shell makes of a pattern."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, values[0] if len(values) == 1 else values)
 
 
 def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
@@ -192,7 +201,7 @@ def _add_info(info: argparse.ArgumentParser) -> None:
 
 
 def _add_source(command: argparse.ArgumentParser, kinds: str = "TIFF, zarr, OME-Zarr, or a folder of images") -> None:
-    command.add_argument("movie", type=local, metavar="MOVIE", help=kinds)
+    command.add_argument("movie", type=local, nargs="+", action=_OneOrMore, metavar="MOVIE", help=kinds)
     add_flags(command, SOURCE_FLAGS)
 
 

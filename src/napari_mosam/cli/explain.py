@@ -77,10 +77,15 @@ def info_command(arguments: argparse.Namespace) -> str:
     """
     if arguments.json:
         check_report(arguments.json, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
-    told, words = _result(arguments) if is_result(settled(arguments.movie)) else _movie(arguments)
+    told, words = _result(arguments) if _is_result(arguments.movie) else _movie(arguments)
     if arguments.json:
         write_whole(arguments.json, json.dumps(told, indent=1) + "\n")
     return words
+
+
+def _is_result(given: str | list[str]) -> bool:
+    """Whether what is described is a result; several files never are one."""
+    return isinstance(given, str) and is_result(settled(given))
 
 
 def _result(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:

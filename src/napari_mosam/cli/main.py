@@ -9,7 +9,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,9 @@ OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
 
 _LONGEST = 900
 """Characters of a message; ours have half of that, those of libraries repeat what they were given."""
+
+_SHOWN_FRAMES = 10
+"""Skipped frames that get a line of their own."""
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +111,7 @@ class _Run:
         self.stop = stop
         self.done = self.total = 0
         self.frames: set[int] = set()
+        self.skipped: dict[int, str] = {}
         self._out: Path | None = None
         self._before: tuple[int, int] | None = None
         self._kept = "no frame was finished"
@@ -130,10 +134,19 @@ class _Run:
     def progress(self, result: "FrameResult", done: int, total: int) -> None:
         self.done, self.total = done, total
         self.frames.add(result.t)
+        if result.skipped:
+            self.skipped[result.t] = result.skipped
         self._bar.total = total
         self._bar.set_postfix(objects=len(result.objects), refresh=False)
         self._bar.update(done - self._bar.n)
         self.stop.check()
+
+    @property
+    def half_result(self) -> Path | None:
+        """Where its result is, if that is new and was broken off after some frames."""
+        out = self._out
+        new = out is not None and self.done and _identity(out) != self._before
+        return out if new and out is not None and _completeness(out) is False else None
 
     def kept(self) -> str:
         """What the disk holds now."""
@@ -179,6 +192,7 @@ def _how_to_go_on(out: Path) -> str:
 
 
 def _track(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.images.axes import MovieError
     from napari_mosam.core.runs.request import RunRequest
 
     run.stop.begin()
@@ -191,16 +205,41 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     run.writes(arguments.out)
     started = time.perf_counter()
     movie = request.movie
-    for note in filter(None, (f"{movie.name}: {movie.summary()}", movie.absence(), movie.grey_limits.note())):
-        sys.stderr.write(f"mosam: {note}\n")
-    result = _carry_out(request, arguments, run)
+    choice = movie.choice() if config.movie.series is None else ""
+    _tell(f"{movie.name}: {movie.summary()}", choice, movie.absence(), movie.grey_limits.note())
+    try:
+        result = _carry_out(request, arguments, run)
+    except MovieError:
+        _export_finished(arguments, request.movie, run)
+        raise
     seconds = time.perf_counter() - started
-    _write_extras(arguments, request.movie, result.labels, sorted(run.frames))
+    _tell(*_skipped_lines(run.skipped))
+    _write_extras(arguments, request.movie, result.labels, sorted(run.frames - run.skipped.keys()))
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
         f"{len(result.object_ids)} objects, {_counted(result, run.frames)}, {result.n_object_frames} object-frames "
         f"in {seconds:.1f} s ({rate:.1f} object-frames/s): {result.path}"
     )
+
+
+def _tell(*notes: str) -> None:
+    """What a person should know, beside the output."""
+    for note in filter(None, notes):
+        sys.stderr.write(f"mosam: {note}\n")
+
+
+def _skipped_lines(skipped: "Mapping[int, str]") -> list[str]:
+    lines = [f"all objects count as absent on frame {t}, which was skipped: {why}" for t, why in skipped.items()]
+    return lines[:_SHOWN_FRAMES] + ([f"{len(lines) - _SHOWN_FRAMES} more were skipped"] * (len(lines) > _SHOWN_FRAMES))
+
+
+def _export_finished(arguments: argparse.Namespace, movie: "Movie", run: _Run) -> None:
+    """Export the frames that were finished before one that cannot be read."""
+    from napari_mosam.core.store.result import Result
+
+    if run.half_result is not None:
+        labels = Result.open(run.half_result).labels
+        _write_extras(arguments, movie, labels, sorted(run.frames - run.skipped.keys()))
 
 
 def _carry_out(request: "RunRequest", arguments: argparse.Namespace, run: _Run) -> "Result":

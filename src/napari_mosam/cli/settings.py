@@ -34,11 +34,14 @@ class Flag:
     metavar : str
     parse : callable, optional
         From text; by the kind of the setting by default.
+    bare : bool
+        Whether it stands alone and switches the setting on.
     """
 
     name: str
     metavar: str = ""
     parse: Callable[[str], Any] | None = None
+    bare: bool = False
 
     @property
     def attribute(self) -> str:
@@ -119,6 +122,7 @@ SOURCE_FLAGS = {
     "movie.axes": Flag("--axes"),
     "movie.channel": Flag("--channel", "INDEX"),
     "movie.z": Flag("--z", "INDEX|max", _parse_z),
+    "movie.series": Flag("--series", "N"),
     "movie.limits": Flag("--limits", "LOW:HIGH|exact", parse_limits),
     "movie.pixel_size": Flag("--pixel-size", "UM"),
     "movie.interval": Flag("--interval", "SECONDS"),
@@ -131,6 +135,7 @@ RUN_FLAGS = {
     "frames": Flag("--frames", "A:B", parse_frames),
     "direction": Flag("--direction"),
     "diameter": Flag("--diameter", "PX"),
+    "movie.skip_bad_frames": Flag("--skip-bad-frames", bare=True),
     "memory.selection": Flag("--memory"),
     "compete": Flag("--compete"),
 }
@@ -167,6 +172,8 @@ def add_general_flags(command: argparse.ArgumentParser) -> None:
 
 
 def _kind(setting: Setting, flag: Flag) -> dict[str, Any]:
+    if flag.bare:
+        return {"action": "store_const", "const": "on"}
     choices = tuple(_ON) if setting.kind is bool else setting.choices
     if choices:
         return {"choices": choices}

@@ -40,6 +40,8 @@ def segment(
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
     limits: Limits = None,
+    series: int | None = None,
+    skip_bad_frames: bool = False,
 ) -> Iterator[FrameResult]:
     """Segment and follow prompted objects through a movie, frame by frame.
 
@@ -67,6 +69,10 @@ def segment(
         How to read a movie with more than (T, Y, X), see :meth:`Movie.open`.
     limits : tuple of float or 'exact', optional
         Pixel values that the model sees as black and white; found automatically by default, see :meth:`Movie.open`.
+    series : int, optional
+        Which image of a file that holds several; the largest by default.
+    skip_bad_frames : bool
+        Count a frame that cannot be read, or is not there, as absent for all objects, instead of ending there.
 
     Yields
     ------
@@ -88,7 +94,9 @@ def segment(
         direction=direction,
         diameter=diameter,
         engine=merged_config(config, motion, memory, compete),
-        movie=movie_config(axes, channel, z, limits),
+        movie=movie_config(
+            axes=axes, channel=channel, z=z, limits=limits, series=series, skip_bad_frames=skip_bad_frames
+        ),
     )
     return run(RunRequest.build(movie, prompts, asked), _given(model))
 
@@ -106,12 +114,13 @@ def preview(
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
     limits: Limits = None,
+    series: int | None = None,
 ) -> FrameResult:
     """Segment the prompts of one frame, without following anything.
 
     Parameters
     ----------
-    movie, prompts, model, diameter, device, config, axes, channel, z, limits
+    movie, prompts, model, diameter, device, config, axes, channel, z, limits, series
         As in :func:`segment`.
     frame : int
         The prompted frame.
@@ -128,7 +137,7 @@ def preview(
         device=device,
         diameter=diameter,
         engine=merged_config(config),
-        movie=movie_config(axes, channel, z, limits),
+        movie=movie_config(axes=axes, channel=channel, z=z, limits=limits, series=series),
     )
     request = RunRequest.build(movie, prompts, asked)
     request.check_frame(frame)
@@ -158,6 +167,8 @@ def track(
     limits: Limits = None,
     pixel_size: float | None = None,
     interval: float | None = None,
+    series: int | None = None,
+    skip_bad_frames: bool = False,
 ) -> "Result":
     """Follow objects and write the label frames to a zarr group as they come.
 
@@ -165,7 +176,7 @@ def track(
     ----------
     movie, prompts, model, diameter, frames, direction, device
         As in :func:`segment`.
-    motion, memory, compete, config, axes, channel, z, limits
+    motion, memory, compete, config, axes, channel, z, limits, series, skip_bad_frames
         As in :func:`segment`.
     pixel_size, interval : float, optional
         Side of a pixel, µm, and time between frames, s; from the file by default. Kept with the result.
@@ -203,7 +214,16 @@ def track(
         direction=direction,
         diameter=diameter,
         engine=merged_config(config, motion, memory, compete),
-        movie=movie_config(axes, channel, z, limits, pixel_size, interval),
+        movie=movie_config(
+            axes=axes,
+            channel=channel,
+            z=z,
+            limits=limits,
+            pixel_size=pixel_size,
+            interval=interval,
+            series=series,
+            skip_bad_frames=skip_bad_frames,
+        ),
     )
     request = RunRequest.build(movie, prompts, asked)
     return write_run(request, out, overwrite=overwrite, resume=resume, progress=progress, model=_given(model))

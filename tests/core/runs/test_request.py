@@ -131,7 +131,7 @@ def test_labels_are_the_same_whichever_way_was_taken(files):
 
 
 def test_numbers_of_numpy_and_lists_are_taken():
-    movie = movie_config("TCYX", np.int64(1), np.uint8(2), [np.float32(1), 5])
+    movie = movie_config(axes="TCYX", channel=np.int64(1), z=np.uint8(2), limits=[np.float32(1), 5])
     assert movie == MovieConfig("TCYX", 1, 2, (1.0, 5.0))
     config = run_config(frames=[np.int64(1), None], diameter=np.float32(12), engine=EngineConfig(), movie=movie)
     assert (config.frames, config.diameter) == ((1, None), 12.0)

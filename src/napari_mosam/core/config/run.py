@@ -51,6 +51,14 @@ class MovieConfig:
         Field(gt=0, description="Time from frame to frame; from the file by default. Kept with the result."),
         Meta(unit="s", allowed="a positive number of seconds, or none"),
     ] = None
+    series: Annotated[
+        int | None,
+        Field(ge=0, description="Which image of a file that holds several, from 0; the largest by default."),
+    ] = None
+    skip_bad_frames: Annotated[
+        bool,
+        Field(description="Count frames that cannot be read as absent for all objects, instead of ending there."),
+    ] = False
 
 
 @settings("compute")

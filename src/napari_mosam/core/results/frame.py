@@ -221,6 +221,8 @@ class FrameResult:
         flow is off or on a pass's first frame.
     drift_yx : tuple of float
         Accepted shift of the whole frame since the frame before, px; (0, 0) when none was verified.
+    skipped : str
+        Why the frame was not looked at, where it cannot be read and bad frames are skipped; all objects are absent.
     """
 
     t: int
@@ -230,3 +232,4 @@ class FrameResult:
     objects: tuple[ObjectResult, ...]
     flow: NDArray[np.float32] | None = None
     drift_yx: tuple[float, float] = (0.0, 0.0)
+    skipped: str = ""

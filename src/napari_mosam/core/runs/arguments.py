@@ -17,7 +17,15 @@ Frames = slice | tuple[int | None, int | None] | None
 
 
 def movie_config(
-    axes: str | None, channel: int | None, z: Any, limits: Any, pixel_size: Any = None, interval: Any = None
+    *,
+    axes: str | None = None,
+    channel: Any = None,
+    z: Any = None,
+    limits: Any = None,
+    pixel_size: Any = None,
+    interval: Any = None,
+    series: Any = None,
+    skip_bad_frames: bool = False,
 ) -> MovieConfig:
     """How a movie is read, from what a public function is given; ValueError for what cannot be."""
     return MovieConfig(
@@ -27,6 +35,8 @@ def movie_config(
         limits=_plain(limits),
         pixel_size=_plain(pixel_size),
         interval=_plain(interval),
+        series=_plain(series),
+        skip_bad_frames=skip_bad_frames,
     )
 
 

@@ -53,11 +53,13 @@ def movie_of(stored: Result, given: Any = None, *, other: bool = False, **readin
     """
     with reading_of(stored.path):
         kept = dict(stored.attrs.get("provenance", {}).get("movie", {}))
-        asked = {name: kept.get("asked", {}).get(name) for name in ("axes", "channel", "z")}
+        asked = dict(kept.get("asked", {}))
         height, width = stored.attrs.get("pixel_size_um") or (None, None)
     if given is None:
         given = _place_of(stored, kept.get("path"))
-    if not isinstance(given, Movie):
+    if isinstance(given, Movie):
+        given = given.skipping() if asked.get("skip_bad_frames") else given
+    else:
         reading = asked | {name: value for name, value in reading.items() if value is not None}
     opened = same_movie(stored, given, **reading)
     if not other and "fingerprint" in kept and kept["fingerprint"] != opened.fingerprint:

@@ -11,7 +11,7 @@ import numpy as np
 from napari_mosam.core.config.run import MovieConfig, RunConfig
 from napari_mosam.core.images.axes import ChoiceError
 from napari_mosam.core.images.describe import facts
-from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.images.movie import Movie, MovieError
 from napari_mosam.core.images.sources import open_source
 from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts, only_negative
 from napari_mosam.core.prompts.files import load_prompts
@@ -74,7 +74,9 @@ class RunRequest:
         inside = given.between(frames.start, frames.stop)
         _check_inside(given, inside, frames)
         _check_entries(inside, backward=asked.direction == "backward")
-        return cls(opened, inside, asked, frames.start, frames.stop)
+        request = cls(opened, inside, asked, frames.start, frames.stop)
+        _check_bad_frames(request)
+        return request
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunRequest):
@@ -158,7 +160,15 @@ def _sized(
 
 def open_movie(movie: Any, config: MovieConfig) -> Movie:
     """Open a movie as it is asked for; see :meth:`Movie.open` and :meth:`Movie.calibrated`."""
-    opened = Movie.open(movie, axes=config.axes, channel=config.channel, z=config.z, limits=config.limits)
+    opened = Movie.open(
+        movie,
+        axes=config.axes,
+        channel=config.channel,
+        z=config.z,
+        limits=config.limits,
+        series=config.series,
+        skip_bad_frames=config.skip_bad_frames,
+    )
     return opened.calibrated(config.pixel_size, config.interval)
 
 
@@ -174,7 +184,7 @@ def survey(movie: Any, config: MovieConfig) -> dict[str, Any]:
         return open_movie(movie, config).facts()
     except ChoiceError as error:
         if not error.first:
-            return facts(open_source(movie), None, needs=error.needs)
+            return facts(open_source(movie, config.series), None, needs=error.needs)
         return open_movie(movie, replace(config, **error.first)).facts(error.needs)
 
 
@@ -192,6 +202,20 @@ def _check_inside(given: Prompts, inside: Prompts, frames: range) -> None:
         raise PromptError(
             f"object {listed(left)} has no prompt on frames {frames[0]} to {frames[-1]}; prompt it there or widen the "
             "range"
+        )
+
+
+def _check_bad_frames(request: RunRequest) -> None:
+    """Refuse frames that are known not to be there: to go on without them is for a person to say, and never on one."""
+    movie, bad = request.movie, set(request.movie.bad_frames)
+    bad &= {t for one in request.passes for t in one.frames}
+    prompted = sorted(bad & set(request.prompts.frames))
+    if prompted:
+        raise PromptError(f"frame {listed(prompted)} is prompted and not there; prompt the objects on another frame")
+    if bad and not movie.skips_bad_frames:
+        raise MovieError(
+            f"{movie.absence()}; follow a range without them (--frames), count them as absent for all objects "
+            "(--skip-bad-frames, skip_bad_frames=True), or, where no time passed there, number the files anew"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.files.places import alone
+from napari_mosam.core.images.gaps import needed
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.model.compute import fixed_threads
 from napari_mosam.core.model.protocol import Segmenter
@@ -215,7 +216,8 @@ class Rerun:
                     given.append(request)
             if not given:
                 continue
-            found, _ = condition_frame(self._model, self._request.movie[t], t, given, self._config)
+            with needed():
+                found, _ = condition_frame(self._model, self._request.movie[t], t, given, self._config)
             for i, seed in found.items():
                 seeds[i][t] = seed
         return Conditioning(seeds, waiting)

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 def same_movie(stored: "Result", movie: Any, **reading: Any) -> Movie:
     """The movie, scaled as it was when the result was made; ValueError for another shape."""
+    with reading_of(stored.path):
+        asked = stored.attrs.get("provenance", {}).get("movie", {}).get("asked", {})
+    if not isinstance(movie, Movie):
+        reading = {"series": asked.get("series")} | reading
     opened = Movie.open(movie, **reading)
+    if asked.get("skip_bad_frames"):
+        opened = opened.skipping()
     if opened.shape != tuple(stored.labels.shape):
         raise ValueError(
             f"the movie has the shape {opened.shape} and '{stored.path}' {tuple(stored.labels.shape)} (T, Y, X); give "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.images.gaps import needed
 from napari_mosam.core.model.compute import fixed_threads, in_chunks, resolve, stepwise
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
@@ -92,7 +93,9 @@ def gather(request: RunRequest, model: Segmenter) -> Conditioning:
             else:
                 given.append(one)
         if given:
-            for object_id, seed in condition_frame(model, request.movie[t], t, given, request.config.engine)[0].items():
+            with needed():
+                found, _ = condition_frame(model, request.movie[t], t, given, request.config.engine)
+            for object_id, seed in found.items():
                 seeds[object_id][t] = seed
     return Conditioning(seeds, corrections)
 

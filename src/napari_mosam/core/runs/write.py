@@ -21,6 +21,9 @@ from napari_mosam.core.store.writer import ResultWriter
 if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter
 
+SKIPPED_FRAMES = "skipped_frames"
+"""Where a result keeps, with its movie, the frames that were passed over: number -> why."""
+
 Progress = Callable[[FrameResult, int, int], None]
 
 
@@ -104,11 +107,21 @@ def _write(
     writer: ResultWriter, results: Iterable[FrameResult], total: int, progress: Progress | None, most: int | None
 ) -> None:
     """Write what is not there yet; all is computed, since what the engine remembers is not stored."""
-    there = writer.n_written
+    there, skipped = writer.n_written, dict[str, str]()
     for done, result in enumerate(islice(results, most), start=1):
         if done > there:
             writer.write(result)
+        if result.skipped and str(result.t) not in skipped:
+            skipped[str(result.t)] = result.skipped
+            _note_skipped(writer, skipped)
         if progress is not None:
             progress(result, done, total)
     if most is None:
         writer.finish(complete=True)
+
+
+def _note_skipped(writer: ResultWriter, skipped: Mapping[str, str]) -> None:
+    """Keep with the result which frames could not be read, and why."""
+    with writer.batch():
+        kept = dict(writer.group.attrs["provenance"])
+        writer.group.attrs["provenance"] = {**kept, "movie": {**kept["movie"], SKIPPED_FRAMES: dict(skipped)}}

@@ -64,6 +64,7 @@ def _lines(told: Mapping[str, Any]) -> str:
     n_frames, height, width = told["shape"]
     low, high = told["limits"] or (0, 0)
     pixel, of = told["pixel_size_um"], told["bytes"]
+    skipped = told["movie"].get("skipped_frames", {})
     rows = {
         "name": f"{told['name']} (result of mosam track)",
         "state": told["progress"],
@@ -71,6 +72,7 @@ def _lines(told: Mapping[str, Any]) -> str:
         "movie": f"{told['movie']['name'] or 'unknown'}, {n_frames} frames of {height} x {width} px (Y, X)",
         "objects": f"{len(told['objects'])}: {shortened(told['objects'])}",
         "frames": f"{told['frames'][0]}:{told['frames'][1]}, {told['direction'] or 'unknown direction'}",
+        "skipped": f"frames {', '.join(skipped)}: could not be read, all objects count as absent" if skipped else "",
         "scale": Calibration(tuple(pixel) if pixel else None, told["interval_s"]).words(),
         "model": told["model"] or "unknown",
         "limits": f"{low:g} to {high:g} became 0 to 1" if low < high else "unknown",

@@ -7,6 +7,7 @@ pixels, in the output and in what is remembered.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from napari_mosam.core.config.engine import EngineConfig
+from napari_mosam.core.images.gaps import SkippedFrameError, needed
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership
 from napari_mosam.core.masks.pieces import Shares, settle
@@ -22,10 +24,10 @@ from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import reliability
 from napari_mosam.core.memory.writer import encode_memory, own_logits, rivals_of
 from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame, Segmenter
-from napari_mosam.core.motion.cues import FrameMotion, MotionEstimator
+from napari_mosam.core.motion.cues import STILL, FrameMotion, MotionEstimator
 from napari_mosam.core.motion.learned.encoders import WindowFeatures
 from napari_mosam.core.motion.prediction import MotionPrediction
-from napari_mosam.core.results.frame import FrameResult, ObjectResult
+from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.tracking.batch import ObjectBatch
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.decode import CurrentFrame, Decoder
@@ -112,7 +114,7 @@ class Propagator:
     ----------
     model : Segmenter
     read : callable
-        Frame index to float32 (Y, X) in [0, 1].
+        Frame index to float32 (Y, X) in [0, 1]; SkippedFrameError for a frame that is passed over.
     n_frames : int
         Length of the movie.
     knowledge : Conditioning
@@ -145,6 +147,7 @@ class Propagator:
         self._decoder = Decoder(model, config, run.time_step, n_frames)
         self._dtype = label_dtype(max(*knowledge.seeds, around.max_id))
         self._seen: dict[int, WindowFeatures] = {}
+        self._shape_yx = (0, 0)
         self.table = ObjectTable()
 
     def __iter__(self) -> Iterator[FrameResult]:
@@ -158,8 +161,38 @@ class Propagator:
         self.table = self.table.without(object_id)
 
     def _step(self, t: int) -> FrameResult | None:
+        """One frame; where that turns out to be one to skip, nothing that it began to change stays changed."""
+        before = self.table, copy(self._motion), self._seen
+        try:
+            return self._looked_at(t)
+        except SkippedFrameError as error:
+            if any(self._knowledge.correction(i, t) for i in self._knowledge.seeds):
+                with needed():
+                    raise
+            self.table, self._motion, self._seen = before
+            return self._passed_over(t, str(error))
+
+    def _passed_over(self, t: int, why: str) -> FrameResult | None:
+        """A frame that nobody saw: all objects are absent, which speaks against none, and move on by themselves."""
+        self.table = self.table.carried(STILL).having([self._entered(t, seed) for seed in self._given(t).values()])
+        if not self.table.by_id:
+            return None
+        batch = ObjectBatch.ended(list(self.table))
+        objects = [self._object(batch, row, written=False) for row in range(len(batch))]
+        blank = np.zeros(self._shape_yx, self._dtype)
+        return FrameResult(
+            t=t,
+            direction=self._run.direction,
+            labels=blank,
+            confidence=blank.astype(np.float32),
+            objects=tuple(replace(o, state=ObjectState.LOST) if o.present else o for o in objects),
+            skipped=why,
+        )
+
+    def _looked_at(self, t: int) -> FrameResult | None:
         image = self._read(t)
         frame = CurrentFrame(t, Pyramid.of(image, self._model.device), self._motion.step(image))
+        self._shape_yx = frame.shape_yx
         self._condition(t, image)
         given = self._given(t)
         followed = [o for o in self.table if not (o.object_id in given or o.ended)]
