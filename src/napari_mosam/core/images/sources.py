@@ -60,7 +60,7 @@ def _open_given(given: Any, series: int | None) -> Source:
 
     if isinstance(given, zarr.Group):
         with as_movie_error("the zarr group cannot be opened"):
-            return open_group(given, given.basename or "zarr group")
+            return open_group(given, given.basename or "zarr group", series)
     raise MovieError(
         f"a movie cannot be read from a {type(given).__name__}; allowed: an array (numpy, dask, zarr), {ALLOWED}"
     )
@@ -118,7 +118,7 @@ def _open_file(path: Path, series: int | None) -> Source:
 
 def _open_folder(path: Path, series: int | None) -> Source:
     if is_zarr(path):
-        return open_store(path)
+        return open_store(path, series)
     if path.suffix == ".zarr":
         raise MovieError(
             f"{path} is not a zarr store: it holds none of {', '.join(ZARR_FILES)} (is the copy complete?)"
