@@ -12,9 +12,35 @@ from napari_mosam.core.images.axes import FramePlan, MovieError
 from napari_mosam.core.images.formats.folders import shortened
 from napari_mosam.core.images.formats.source import Source
 
+_SKIP = "or count it as absent for all objects (--skip-bad-frames, skip_bad_frames=True)"
+"""What else can be done about a frame that cannot be read."""
+
 
 class SkippedFrameError(MovieError):
     """A frame that cannot be read, of a movie whose bad frames are skipped: it counts as absent for all objects."""
+
+
+@contextmanager
+def reading(*, skip_bad_frames: bool) -> Iterator[None]:
+    """A frame is read inside: where it cannot be, it is one to skip, or the message says that it may be.
+
+    Raises
+    ------
+    SkippedFrameError
+        Where bad frames are skipped, whatever was raised.
+    MovieError
+        Where they are not, and the frame is damaged or not there.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # an array that is lazy raises whatever its maker did
+        if skip_bad_frames:
+            raise SkippedFrameError(str(error) or type(error).__name__) from error
+        if isinstance(error, MovieError):
+            raise MovieError(f"{error}, {_SKIP}") from error
+        raise
 
 
 @contextmanager

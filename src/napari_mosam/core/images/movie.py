@@ -18,7 +18,7 @@ from napari_mosam.core.images.calibration import Calibration
 from napari_mosam.core.images.describe import facts, in_words, summary
 from napari_mosam.core.images.formats.image_files import SMALLER
 from napari_mosam.core.images.formats.source import Source
-from napari_mosam.core.images.gaps import SkippedFrameError, absence, ended_early, lost_frames, unwritten_frames
+from napari_mosam.core.images.gaps import absence, ended_early, lost_frames, reading, unwritten_frames
 from napari_mosam.core.images.grey.frame_samples import SamplePlan, read_frames
 from napari_mosam.core.images.grey.limits import GreyLimits, exact_limits, find_limits
 from napari_mosam.core.images.grey.statistics import FrameSample
@@ -28,9 +28,6 @@ __all__ = ["Movie", "MovieError"]
 
 Limits = tuple[float, float] | Literal["exact"] | GreyLimits | None
 """What may be said of the limits: values, 'exact', those of an earlier run, or nothing."""
-
-SKIP = "or count it as absent for all objects (--skip-bad-frames, skip_bad_frames=True)"
-"""What else can be done about a frame that cannot be read."""
 
 logger = logging.getLogger(__name__)
 
@@ -275,16 +272,8 @@ class Movie:
         if not 0 <= t < self.n_frames:
             raise IndexError(f"frame {t} is not in {self.name}, which has frames 0 to {self.n_frames - 1}")
         self._require_room()
-        try:
+        with reading(skip_bad_frames=self.skips_bad_frames):
             return self._plan.flatten(self._source.read(self._plan.index(t), f"frame {t}"))
-        except MemoryError:
-            raise
-        except Exception as error:  # an array that is lazy raises whatever its maker did
-            if self.skips_bad_frames:
-                raise SkippedFrameError(str(error) or type(error).__name__) from error
-            if isinstance(error, MovieError):
-                raise MovieError(f"{error}, {SKIP}") from error
-            raise
 
     def _if_readable(self, t: int) -> NDArray[Any] | None:
         """Frame `t` as it is stored; None where its file is damaged or not there."""
