@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
-from napari_mosam.core.images.axes import FramePlan, MovieError, ZChoice, plan_frames
+from napari_mosam.core.images.axes import FramePlan, MovieError, plan_frames
 from napari_mosam.core.images.calibration import Calibration
+from napari_mosam.core.images.choices import Limits, as_index, as_plane, checked_limits
 from napari_mosam.core.images.describe import facts, in_words, summary
 from napari_mosam.core.images.formats.image_files import SMALLER
 from napari_mosam.core.images.formats.source import Source
@@ -25,9 +26,6 @@ from napari_mosam.core.images.grey.statistics import FrameSample
 from napari_mosam.core.images.sources import open_source
 
 __all__ = ["Movie", "MovieError"]
-
-Limits = tuple[float, float] | Literal["exact"] | GreyLimits | None
-"""What may be said of the limits: values, 'exact', those of an earlier run, or nothing."""
 
 logger = logging.getLogger(__name__)
 
@@ -111,15 +109,15 @@ class Movie:
                     "Movie.open"
                 )
             return source.skipping() if skip_bad_frames else source
-        found = open_source(source, None if series is None else _as_index(series, "series"))
+        found = open_source(source, None if series is None else as_index(series, "series"))
         plan = plan_frames(
             found.name,
             found.shape,
             found.dtype,
             given=axes,
             found=found.axes,
-            channel=None if channel is None else _as_index(channel, "channel"),
-            z=_as_plane(z),
+            channel=None if channel is None else as_index(channel, "channel"),
+            z=as_plane(z),
             channels=found.channels,
         )
         return cls(found, ended_early(found, plan), checked_limits(limits), skip_bad_frames=skip_bad_frames)
@@ -347,37 +345,3 @@ def normalise(frame: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.fl
         scaled /= half_span
     np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
     return np.clip(scaled, 0, 1, out=scaled).astype(np.float32, copy=False)
-
-
-def _as_index(given: Any, name: str) -> int:
-    try:
-        return operator.index(given)
-    except TypeError as error:
-        raise MovieError(f"{name}={given!r} is not possible; allowed: a whole number, counted from 0") from error
-
-
-def _as_plane(z: Any) -> ZChoice:
-    if z is None or z == "max":
-        return z  # type: ignore[no-any-return]
-    if isinstance(z, str):
-        raise MovieError(f"z={z!r} is not possible; allowed: the number of a plane, counted from 0, or 'max'")
-    return _as_index(z, "z")
-
-
-def checked_limits(limits: Limits) -> Literal["exact"] | GreyLimits | None:
-    """Limits as a movie takes them; MovieError for values that are not possible."""
-    if limits is None or isinstance(limits, GreyLimits):
-        return limits
-    if isinstance(limits, str) and limits == "exact":
-        return "exact"
-    try:
-        low, high = (float(value) for value in limits)
-    except (TypeError, ValueError) as error:
-        raise MovieError(
-            f"limits={limits!r} is not possible; allowed: two numbers, low and high, or 'exact'"
-        ) from error
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise MovieError(
-            f"limits {low:g} to {high:g} are not possible; allowed: two finite numbers, the first one smaller"
-        )
-    return GreyLimits(low, high, "given")
