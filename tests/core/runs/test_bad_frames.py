@@ -133,9 +133,9 @@ def test_an_object_at_the_border_is_not_given_up_on_frames_that_nobody_saw(tmp_p
         segment(lazy, still, direction="forward", skip_bad_frames=True, model=FakeSegmenter(reach=0.5), config=config)
     )
     assert [bool(r.skipped) for r in found] == [3 <= t < 18 for t in range(20)]
-    assert found[5].skipped == "a graph that breaks"
+    assert "a graph that breaks" in found[5].skipped
     assert [r.objects[0].present for r in found] == [not 3 <= t < 18 for t in range(20)]
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises((ZeroDivisionError, MovieError), match="a graph that breaks"):
         list(segment(lazy, still, direction="forward", model=FakeSegmenter(), config=config))
 
 
