@@ -262,6 +262,7 @@ TCYX = HYPER[:, 0]
 MOVIE = (T, Y, X)
 CALIBRATED = {"pixel_um": 0.5, "interval_s": 120.0}
 OME = {"axes": "TZCYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "TimeIncrement": 120.0, "TimeIncrementUnit": "s"}
+NAMED = {"Channel": {"Name": ["DAPI", "GFP & more"]}}
 IMAGEJ = {"axes": "TZCYX", "unit": "um", "finterval": 120.0, "tunit": "s"}
 
 ZOO = (
@@ -360,7 +361,15 @@ ZOO = (
         "grey.avi", film("rawvideo", "gray"), ((12, 32, 48), "TYX"), (12, 32, 48), np.full((32, 48), 200, np.uint8)
     ),
     Specimen(
-        "movie.ome.tif", tiff(HYPER, ome=True, metadata=OME), TZCYX, MOVIE, HYPER[1, 2, 1], ONE, BOTH, **CALIBRATED
+        "movie.ome.tif",
+        tiff(HYPER, ome=True, metadata=OME | NAMED),
+        TZCYX,
+        MOVIE,
+        HYPER[1, 2, 1],
+        ONE,
+        BOTH,
+        ("DAPI", "GFP & more"),
+        **CALIBRATED,
     ),
     Specimen(
         "ctyx.ome.tif",

@@ -7,7 +7,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.support.zoo_formats import GREYS, STACK, TCYX, ZOO, T, X, Y, film
+from tests.support.zoo_formats import (
+    GREYS,
+    STACK,
+    TCYX,
+    ZOO,
+    T,
+    X,
+    Y,
+    bioformats2raw,
+    film,
+    lif,
+    ome_zarr,
+    plate,
+)
 
 from napari_mosam.cli import main as cli
 from napari_mosam.core.images.axes import MovieError
@@ -45,6 +58,31 @@ def test_each_is_read(one, tmp_path):
         assert (several.raw(1) >= one.frame).all() and several.raw(1).shape == one.frame.shape
 
 
+@pytest.mark.parametrize(
+    ("name", "make", "number", "expected"),
+    [
+        ("raw.zarr", bioformats2raw(STACK[:1], STACK + 1, STACK), 2, STACK),
+        ("plate.zarr", plate(STACK), 3, STACK + 1),
+        ("two.lif", lif(STACK[:, None], STACK[:, None] + 1), 1, STACK + 1),
+    ],
+)
+def test_a_series_is_chosen_by_its_number(tmp_path, name, make, number, expected):
+    make(tmp_path / name)
+    movie = Movie.open(tmp_path / name, series=number)
+    assert movie.asked["series"] == number
+    np.testing.assert_array_equal(movie.raw(1), expected[1])
+    with pytest.raises(MovieError, match=rf"series=4 \(--series\) is not in {name}, which has .*: 0 "):
+        Movie.open(tmp_path / name, series=4)
+
+
+def test_planes_that_may_be_frames_are_read_as_they_are_named(tmp_path):
+    ome_zarr(STACK[None, None], "tczyx")(tmp_path / "a.zarr")
+    with pytest.raises(MovieError, match=r"3 z planes \(axes TCZYX\).*if they are time points, pass axes='TYX'"):
+        Movie.open(tmp_path / "a.zarr")
+    movie = Movie.open(tmp_path / "a.zarr", axes="TYX")
+    np.testing.assert_array_equal(movie.raw(2), STACK[2])
+
+
 # --- films -----------------------------------------------------------------------------------------------------------
 
 
@@ -66,6 +104,21 @@ def test_films_are_read_in_any_order(tmp_path, name, codec, pixel_format, option
     for t in order:
         expected = 16 + GREYS[t] * 219 / 255 if limited else GREYS[t]
         assert np.abs(movie.raw(t) - expected).max() <= 5, t
+
+
+def test_films_whose_frames_have_no_time_are_refused(tmp_path):
+    film("mpeg4", "yuv420p", g="5", bf="2")(tmp_path / "a.avi")
+    with pytest.raises(MovieError, match="save it as MP4 without B-frames, or as TIFF"):
+        Movie.open(tmp_path / "a.avi")
+
+
+def test_a_film_that_ends_early_has_the_frames_that_are_there(tmp_path):
+    film("rawvideo", "gray")(tmp_path / "a.avi")
+    content = (tmp_path / "a.avi").read_bytes()
+    (tmp_path / "a.avi").write_bytes(content[: len(content) // 2])
+    movie = Movie.open(tmp_path / "a.avi")
+    assert 0 < movie.n_frames < len(GREYS) and "promises 12 frames" in movie.absence()
+    assert [int(movie.raw(t).max()) for t in range(movie.n_frames)] == list(GREYS[: movie.n_frames])
 
 
 def test_colour_films_are_read_as_their_luminance(tmp_path):

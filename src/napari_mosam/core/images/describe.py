@@ -42,7 +42,7 @@ def facts(
         "name": source.name,
         "kind": source.kind,
         "summary": summary(source, plan) if plan and not needs else "",
-        "shape": list(source.shape),
+        "shape": list(plan.shape if plan else source.shape),
         "series": [{"number": s.number, "name": s.name, "shape": list(s.shape), "axes": s.axes} for s in source.series],
         "series_read": source.chosen,
         "axes": plan.axes if plan else source.axes,

@@ -80,7 +80,8 @@ class Movie:
         ----------
         source : Movie, array, zarr.Group, str or Path
             A numpy, dask or zarr array; a zarr or OME-Zarr folder (the full resolution is used); a TIFF file; a PNG
-            or JPEG image; a folder, a pattern or a list of images, one file per frame. A Movie is returned as it is.
+            or JPEG image; a folder, a pattern or a list of images, one file per frame; ND2, CZI, LIF, Imaris and NumPy
+            files and films, see docs/formats.md. A Movie is returned as it is.
         axes : str, optional
             One letter per axis of the array: T, Z, C, Y, X, S (colours). Metadata or the number of axes decides
             otherwise.

@@ -40,7 +40,7 @@ def open_video(path: Path) -> Source:
         For a film without pictures.
     """
     film = Film(path, package_of("av", "video", path.name))
-    return Source(path.name, film.kind, film, "TYX", (1, *film.shape[1:]), is_file=True)
+    return Source(path.name, film.kind, film, "TYX", (1, *film.shape[1:]), is_file=True, note=film.note)
 
 
 class Film:
@@ -61,7 +61,7 @@ class Film:
         if not self._container.streams.video:
             raise MovieError(f"{path.name} is a film without pictures")
         self._stream, self._lock = self._container.streams.video[0], threading.Lock()
-        packets = [p for p in self._container.demux(self._stream) if p.size and not p.is_discard]
+        packets = _packets(self._container, self._stream)
         self._keys = sorted(_time(packet) for packet in packets if packet.is_keyframe)
         if not self._keys:
             raise MovieError(f"{path.name} is a film without a frame that stands for itself; save it as TIFF")
@@ -72,6 +72,8 @@ class Film:
         self._last: Any = None
         first = self._seen(self._times[0])
         self.kind = f"film, {self._stream.codec_context.name}"
+        promised, held = self._stream.frames, len(self._times)
+        self.note = f"its head promises {promised} frames, {held} are there" if promised > held else ""
         self.shape, self.dtype = (len(self._times), *first.shape), first.dtype
 
     def __getitem__(self, index: Index, /) -> NDArray[Any]:
@@ -107,6 +109,13 @@ class Film:
             if frame is not None and _time(frame) <= time:
                 return frame
         return None
+
+
+def _packets(container: Any, stream: Any) -> list[Any]:
+    """All that hold a frame which is shown, up to the last that is whole."""
+    found = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+    whole = max((i for i, packet in enumerate(found) if not packet.is_corrupt), default=-1)
+    return found[: whole + 1]
 
 
 def _time(one: Any) -> int:
