@@ -3,8 +3,10 @@
 import json
 import random
 import sys
+from datetime import timedelta
 from types import SimpleNamespace
 
+import dask.array as da
 import numpy as np
 import pytest
 from tests.support.zoo_formats import (
@@ -225,7 +227,40 @@ def test_a_known_kind_is_refused_with_what_to_do(tmp_path, monkeypatch, suffix):
         Movie.open(tmp_path / f"a{suffix}")
 
 
-def test_what_bioio_has_a_reader_for_is_read(tmp_path):
+class FakeBioImage:
+    """What bioio.BioImage says of itself, of two scenes."""
+
+    def __init__(self, path):
+        if path.suffix != ".dv":
+            raise NotImplementedError
+        self.scenes, self.reader = ("a", "b"), self
+        self.channel_names = ["DAPI", "GFP"]
+        self.physical_pixel_sizes = SimpleNamespace(Z=None, Y=0.2, X=0.1)
+        self.time_interval = timedelta(seconds=30)
+        self.dims = SimpleNamespace(order="TCZYX")
+
+    def set_scene(self, number):
+        self.dask_data = da.from_array(TCYX[: 1 + 2 * number, :, None], chunks=(1, 1, 1, Y, X))
+        self.shape = self.dask_data.shape
+
+
+def test_bioio_reads_what_it_has_a_reader_for(tmp_path, monkeypatch):
+    errors = SimpleNamespace(UnsupportedFileFormatError=NotImplementedError)
+    for name, module in {"bioio": SimpleNamespace(BioImage=FakeBioImage), "bioio_base.exceptions": errors}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    (tmp_path / "a.dv").write_bytes(b"")
+    (tmp_path / "a.oib").write_bytes(b"")
+    movie = Movie.open(tmp_path / "a.dv", channel=1)
+    np.testing.assert_array_equal(movie.raw(2), TCYX[2, 1])
+    assert movie.asked["series"] == 1 and movie.calibration.pixel_um == (0.2, 0.1)
+    assert movie.summary().endswith("(using 1: GFP), 8 x 9 px (Y, X), 0.2 x 0.1 µm a pixel (Y, X), 30 s a frame")
+    with pytest.raises(MovieError, match="an Olympus or Evident file"):
+        Movie.open(tmp_path / "a.oib")
+
+
+@pytest.mark.slow
+def test_a_real_reader_of_bioio(tmp_path):
     pytest.importorskip("bioio_imageio")
     import imageio.v3 as iio
 

@@ -24,7 +24,7 @@ def _source(image: Any, name: str, series: int | None) -> Source:
     listed = tuple(_scene(image, number, scene) for number, scene in enumerate(image.scenes))
     chosen = choose_series(listed, series, name)
     image.set_scene(chosen)
-    pixels, size = image.dask_data, image.physical_pixel_sizes
+    pixels, size, interval = image.dask_data, image.physical_pixel_sizes, image.time_interval
     return Source(
         name,
         f"read by {type(image.reader).__module__.split('.')[0]}",
@@ -32,7 +32,7 @@ def _source(image: Any, name: str, series: int | None) -> Source:
         listed[chosen].axes,
         chunks_of(pixels),
         is_file=True,
-        calibration=Calibration.of(size.Y, size.X, "µm", None, "s"),
+        calibration=Calibration.of(size.Y, size.X, "µm", interval.total_seconds() if interval else None, "s"),
         channels=tuple(map(str, image.channel_names or ())),
         series=listed,
         chosen=chosen,
