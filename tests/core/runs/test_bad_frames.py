@@ -166,7 +166,7 @@ def test_images_named_one_by_one_are_a_movie_and_none_of_them_is_ever_written(fo
     monkeypatch.chdir(folder)
     files = [f"t{t}.tif" for t in range(BAD)]
     assert cli.main(["info", *files]) == cli.OK
-    assert "4 frames of 96 x 96 px" in capsys.readouterr().out
+    assert "4 frames, 96 x 96 px" in capsys.readouterr().out
     assert cli.main(["track", *files, "-p", "../p.json", "-o", "t1.tif"]) == cli.BAD_INPUT
     assert "t1.tif" in capsys.readouterr().err
     assert Movie.open([folder / name for name in files[:3]]).path is None
