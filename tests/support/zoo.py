@@ -249,11 +249,16 @@ def pngs(folder: Path) -> Sample:
     return Sample(folder / "frames", "TYX")
 
 
+def set_described_by_its_first_file(folder: Path) -> Sample:
+    """The other files say nothing of it."""
+    return Sample(_ome_set(folder, described=1)[3], "TYX")
+
+
 ZOO = (
     *(plain, shaped, appended, big_endian, tiled, strips, packed, white_is_zero, imagej, ome, colours, preview_first),
     *(second_position, aborted_ome, aborted_imagej, aborted_imagej_in_one_block, cut_off, last_channel_missing, hole),
-    *(set_of_files, set_with_a_file_missing, set_with_a_companion, companion, numbered, every_tenth, gap),
-    *(one_of_two_channels, listed_by_a_shell, white_is_zero_files, pngs),
+    *(set_of_files, set_described_by_its_first_file, set_with_a_file_missing, set_with_a_companion, companion),
+    *(numbered, every_tenth, gap, one_of_two_channels, listed_by_a_shell, white_is_zero_files, pngs),
 )
 
 
@@ -291,9 +296,9 @@ def _planes_in_files() -> str:
     )
 
 
-def _ome_set(folder: Path) -> list[Path]:
+def _ome_set(folder: Path, described: int = T) -> list[Path]:
     for t, frame in enumerate(STACK):
-        xml = ome_xml(_planes_in_files(), uuid=f"urn:uuid:{t}")
+        xml = ome_xml(_planes_in_files(), uuid=f"urn:uuid:{t}") if t < described else ""
         _write_pages(folder / f"t{t}.ome.tif", frame[None], xml)
     return [folder / f"t{t}.ome.tif" for t in range(T)]
 

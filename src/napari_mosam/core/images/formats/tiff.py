@@ -19,6 +19,7 @@ from napari_mosam.core.images.calibration import UNKNOWN, Calibration
 from napari_mosam.core.images.formats.image_files import SMALLER
 from napari_mosam.core.images.formats.source import SeriesInfo, Source, choose_series
 from napari_mosam.core.images.formats.tiff_pages import (
+    WITHOUT_PROMISE,
     absent_pages,
     chain_breaks_off,
     description_beside,
@@ -33,9 +34,6 @@ COMPANION = ".companion.ome"
 
 _WHITE_IS_ZERO = 0
 """Photometric interpretation of a page whose black is its largest value, after the TIFF specification."""
-
-_WITHOUT_PROMISE = ("generic", "uniform")
-"""Kinds of series of which nothing says how many images they should have, as tifffile calls them."""
 
 
 class TiffStack:
@@ -169,10 +167,11 @@ def _kind(series: Any, n_series: int) -> str:
 
 def _note(tiff: Any, series: Any, path: Path, absent: NDArray[np.bool_]) -> str:
     """Why pages are not there, as far as the file tells."""
-    lost = [name for name in files_named(tiff.ome_metadata or "") if not (path.parent / name).exists()]
-    if absent.any() and lost:
+    names = files_named(tiff.ome_metadata or "")
+    lost = [name for name in names if not (path.parent / name).exists()]
+    if lost and (absent.any() or len(names) > 1):
         return f"{len(lost)} of the files of {path.name} are not there: {', '.join(lost[:6])}"
-    if series.kind in _WITHOUT_PROMISE and chain_breaks_off(tiff):
+    if series.kind in WITHOUT_PROMISE and chain_breaks_off(tiff):
         return f"the list of images in {path.name} breaks off: there may have been more frames than those that are read"
     return ""
 

@@ -13,9 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.images.formats.folders import natural_key
 
 _DESCRIPTION = 270
 """Number of the tag with the description of a page, after the TIFF specification."""
+
+WITHOUT_PROMISE = ("generic", "uniform")
+"""Kinds of series of which nothing says how many images they should have, as tifffile calls them."""
+
+_NEIGHBOURS = 8
+"""Files of a set that are opened to find the one that describes it: nearly always the first by name."""
 
 _MAX_OME_BYTES = 2**28
 """Of a description beside its images; that of 100,000 planes takes a tenth."""
@@ -44,8 +51,8 @@ def series_of(tiff: Any) -> Sequence[Any]:
     """
     _check_description(tiff)
     found = list(tiff.series)
-    promised = _promise(tiff)
-    if promised is None or not found or math.prod(found[0].shape) >= math.prod(promised[0]):
+    promised = _promise(tiff) if found and found[0].kind in ("shaped", *WITHOUT_PROMISE) else None
+    if promised is None or math.prod(found[0].shape) >= math.prod(promised[0]):
         return found
     return [_padded(tiff, *promised)]
 
@@ -138,13 +145,15 @@ def chain_breaks_off(tiff: Any) -> bool:
 
 
 def description_beside(path: Path, xml: str) -> Path | None:
-    """The file that describes a set of OME-TIFF files, where the one at `path` only says which it is.
+    """The file that describes a set of OME-TIFF files, where the one at `path` only says which it is, or nothing.
 
     Raises
     ------
     MovieError
         If it is not there.
     """
+    if ".ome." in path.name.lower() and (not xml or "BinaryOnly" in xml) and "MetadataFile" not in xml:
+        return _neighbour_that_names(path)
     found = re.search(r"<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile\s*=\s*\"([^\"]+)\"", xml)
     if found is None:
         return None
@@ -155,6 +164,21 @@ def description_beside(path: Path, xml: str) -> Path | None:
             "set into one folder"
         )
     return beside
+
+
+def _neighbour_that_names(path: Path) -> Path | None:
+    """One of the first OME-TIFF files in the folder, if it says that an image is in the file at `path` too."""
+    import tifffile
+
+    others = sorted((p for p in path.parent.glob("*.ome.*") if p.suffix == path.suffix and p != path), key=natural_key)
+    for other in others[:_NEIGHBOURS]:
+        try:
+            with tifffile.TiffFile(other) as tiff:
+                if path.name in files_named(tiff.ome_metadata or ""):
+                    return other
+        except (OSError, ValueError):
+            continue  # a damaged neighbour describes nothing
+    return None
 
 
 def read_description(path: Path) -> str:
