@@ -155,7 +155,7 @@ def plate(array: np.ndarray) -> Callable[[Path], None]:
     return write
 
 
-def imaris(array: np.ndarray) -> Callable[[Path], None]:
+def imaris(array: np.ndarray, promised: int | None = None) -> Callable[[Path], None]:
     """(T, C, Z, Y, X) as Imaris stores it: attributes letter by letter, volumes larger than the image; .25 µm, 30 s."""
     import h5py
 
@@ -178,7 +178,7 @@ def imaris(array: np.ndarray) -> Callable[[Path], None]:
             for c, name in enumerate(("DAPI", "GFP")[:n_channels]):
                 say(file.create_group(f"DataSetInfo/Channel {c}"), Name=name)
             times = {f"TimePoint{t + 1}": f"2024-05-01 10:{t // 2:02d}:{t % 2 * 30:02d}.000" for t in range(n_frames)}
-            say(file.create_group("DataSetInfo/TimeInfo"), **times)
+            say(file.create_group("DataSetInfo/TimeInfo"), **times, DatasetTimePoints=str(promised or n_frames))
 
     return write
 

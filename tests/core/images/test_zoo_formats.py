@@ -19,6 +19,7 @@ from tests.support.zoo_formats import (
     Y,
     bioformats2raw,
     film,
+    imaris,
     lif,
     ome_zarr,
     plate,
@@ -163,6 +164,12 @@ class FakeND2:
 
     def close(self):
         self.closed = True
+
+
+def test_imaris_frames_that_were_not_written_are_named(tmp_path):
+    imaris(TCYX[:, :, None], promised=5)(tmp_path / "a.ims")
+    movie = Movie.open(tmp_path / "a.ims", channel=0)
+    assert movie.n_frames == T and movie.absence() == "its head promises 5 time points, 3 are there"
 
 
 def test_nd2_positions_are_series(tmp_path, monkeypatch):

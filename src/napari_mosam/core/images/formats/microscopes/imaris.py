@@ -49,6 +49,7 @@ def _source(file: Any, name: str) -> Source:
         is_file=True,
         calibration=_calibration(file, n_frames),
         channels=_channel_names(file, n_channels),
+        note=_note(file, n_frames),
     )
 
 
@@ -91,8 +92,19 @@ def _side(image: Any, number: int, axis: str) -> float | None:
         return None
 
 
+def _times(file: Any) -> Any:
+    return file["DataSetInfo/TimeInfo"].attrs if "DataSetInfo/TimeInfo" in file else {}
+
+
+def _note(file: Any, n_frames: int) -> str:
+    """What is promised and not there."""
+    promised = _text(_times(file), "DatasetTimePoints")
+    lost = promised.isdecimal() and int(promised) > n_frames
+    return f"its head promises {promised} time points, {n_frames} are there" if lost else ""
+
+
 def _interval(file: Any, n_frames: int) -> float | None:
-    times = file["DataSetInfo/TimeInfo"].attrs if "DataSetInfo/TimeInfo" in file else {}
+    times = _times(file)
     try:
         first, last = (datetime.fromisoformat(_text(times, f"TimePoint{i}")) for i in (1, n_frames))
     except ValueError:
