@@ -152,8 +152,8 @@ def test_a_stack_in_z_is_followed_in_the_plane_shown(open_widget, hands):
     np.testing.assert_array_equal(source.open().raw(1), stack[1, 2])
     widget.controls.plus.click()
     widget.prompts.points.add([(0, 2, 5, 5), (0, 0, 9, 9)])
-    (click,) = widget.prompts.prompts(source).items
-    assert click.yx == (5, 5)
+    here, elsewhere = widget.prompts.prompts(source).items
+    assert (here.frame, here.yx) == (elsewhere.frame, (5, 5)) and elsewhere.yx == (9, 9)
     hands.run(widget)
     layer = hands.labels(widget)
     assert layer.data.shape == (4, 1, 64, 48)
@@ -177,14 +177,44 @@ def test_the_diameter_is_measured_in_pixels_with_a_drawn_line(open_widget, movie
     assert widget.viewer.layers.selection.active is widget.prompts.points
 
 
-def test_prompts_on_another_plane_do_not_matter_where_z_comes_before_time(open_widget):
+def test_marks_count_for_their_frame_whatever_plane_is_shown(open_widget):
     stack = np.zeros((3, 4, 64, 48), np.uint8)
     widget = open_widget(stack, axis_labels=("z", "t", "y", "x"))
     widget.viewer.dims.set_point((0, 1), (1, 2))
     widget.controls.plus.click()
     widget.prompts.points.add([(1, 3, 5, 6), (0, 2, 9, 9)])
-    (click,) = widget.prompts.prompts(widget.source).items
-    assert (click.frame, click.yx) == (3, (5, 6))
+    widget.controls.box.click()
+    corners = np.array([(1, 3, 4, 5), (1, 3, 4, 9), (1, 3, 8, 9), (1, 3, 8, 5)], float)
+    widget.prompts.shapes.add(corners, shape_type="rectangle")
+    widget.prompts.shapes.add(corners + np.array([1, 0, 20, 0]), shape_type="rectangle")  # the same frame: another cell
+    widget.viewer.add_labels(np.pad(np.full((3, 4, 4, 4), 7), ((0, 0), (0, 0), (40, 20), (30, 14))), name="painted")
+    widget.viewer.dims.set_point((0, 1), (0, 3))
+    widget.controls.seed.click()
+    for plane in (0, 1, 2):
+        widget.viewer.dims.set_point(0, plane)
+        first, second, box, other, mask = widget.prompts.prompts(widget.source).items
+        assert [(p.frame, p.yx) for p in (first, second)] == [(3, (5, 6)), (2, (9, 9))]
+        assert (box.frame, other.frame) == (3, 3) and other.object_id == box.object_id + 1
+        assert (mask.frame, mask.origin) == (3, (40, 30))
+
+
+def test_clicks_that_were_saved_and_opened_again_keep_their_objects(open_widget, movie, hands, tmp_path):
+    widget = open_widget(movie, scale=(1, 0.5, 0.5), translate=(0, 3, 4))
+    hands.click(widget, 2, 10.25, 12)
+    hands.click(widget, 2, 20, 22, "-")
+    before = widget.prompts.prompts(widget.source)
+    (path,) = widget.prompts.points.save(str(tmp_path / "clicks.csv"))
+    widget.viewer.layers.remove(widget.prompts.points)
+    assert not len(widget.prompts.prompts(widget.source))
+    widget.viewer.open(path, plugin="napari")
+    assert widget.prompts.prompts(widget.source) == before and widget.prompts.counts()["click"] == 2
+    green, red = np.asarray(widget.prompts.points.face_color)
+    assert green[1] > green[0] and red[0] > red[1]
+    hands.click(widget, 2, 30, 30)
+    assert len(widget.prompts.prompts(widget.source)) == 3
+    widget.viewer.open(path, plugin="napari")
+    widget.prompts.clear()
+    assert widget.prompts.ids() == set()
 
 
 def test_a_reopened_dock_takes_over_the_marks_and_their_layers(open_widget, movie, hands):

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.widgets.layers.mapping import label_frame
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
-    from numpy.typing import NDArray
 
     from napari_mosam.widgets.layers.source import MovieSource
 
@@ -66,17 +66,3 @@ def _role(layer: "Layer") -> str:
 def _painted(event: Any) -> None:
     metadata = event.source.metadata
     metadata[SEEN] = max(metadata[SEEN], int(event.source.selected_label))
-
-
-def label_frame(source: "MovieSource", labels: "Labels", frame: int) -> "NDArray[Any]":
-    """The plane of `labels` that lies on a frame of the movie."""
-    data = labels.data[0] if labels.multiscale else labels.data
-    corner = labels.world_to_data(source.image.data_to_world(source.corner(frame)))
-    index = tuple(round(float(c)) for c in corner[:-2])
-    outside = any(not 0 <= i < n for i, n in zip(index, data.shape, strict=False))
-    if outside or tuple(data.shape[-2:]) != source.shape[1:]:
-        raise SourceError(
-            f"'{labels.name}' has the shape {tuple(data.shape)} and does not lie on frame {frame} of "
-            f"'{source.image.name}' {source.shape}; choose labels of the same size"
-        )
-    return np.asarray(data[index] if index else data[...])

@@ -1,20 +1,20 @@
 """The Points and Shapes layers in which the user marks objects, and their conversion to prompts."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
-from napari_mosam.widgets.layers.label_ids import label_frame
-from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
+from napari_mosam.core.prompts.kinds import label_masks
+from napari_mosam.widgets.layers.mapping import label_frame
+from napari_mosam.widgets.layers.source import MovieSource, SourceError, time_axis
+from napari_mosam.widgets.layers.tags import ROLE, Tag, layer_name, movie_id, put_tag, tag_of, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points, Shapes
     from numpy.typing import NDArray
-
-    from napari_mosam.widgets.layers.source import MovieSource
 
 Sign = Literal["+", "-"]
 SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b"}
@@ -70,7 +70,9 @@ class PromptLayers:
         self._on_change()
 
     def adopt(self) -> None:
-        """Take over the layers of marks that are in the viewer: of an earlier widget, or put back by the user."""
+        """Take over the layers of marks that are in the viewer: of an earlier widget, put back, or saved and opened."""
+        for layer in [layer for layer in self._viewer.layers if self._was_saved(layer)]:
+            self._know_again(layer)
         for layer in self._layers():
             self._listen(layer)
 
@@ -97,27 +99,27 @@ class PromptLayers:
     @property
     def points(self) -> "Points | None":
         """The layer of clicks, if there is one."""
-        return self._find(POINTS, self._image)
+        return self._find(POINTS)
 
     @property
     def shapes(self) -> "Shapes | None":
         """The layer of boxes and outlines, if there is one."""
-        return self._find(BOXES, self._image)
+        return self._find(BOXES)
 
-    def use_points(self, source: "MovieSource", sign: Sign) -> None:
+    def use_points(self, source: MovieSource, sign: Sign) -> None:
         """Let the next clicks on the canvas add points of `sign` to the current object."""
         self.sign = sign
         layer = self.points if self._fits(self.points, source) else self._new_points(source)
         self._activate(layer, "add")
 
-    def use_boxes(self, source: "MovieSource") -> None:
+    def use_boxes(self, source: MovieSource) -> None:
         """Let the next drag on the canvas draw a box."""
         layer = self.shapes if self._fits(self.shapes, source) else self._new_shapes(source)
         self._activate(layer, "add_rectangle")
 
     def ids(self) -> set[int]:
         """Every object id that has a prompt."""
-        drawn = (layer.features["object_id"] for layer in (self.points, self.shapes) if layer is not None)
+        drawn = (layer.features["object_id"] for layer in self._drawn())
         return ({int(i) for column in drawn for i in column if i > 0}) | {mask.object_id for mask in self._masks()}
 
     def next_id(self) -> int:
@@ -126,9 +128,9 @@ class PromptLayers:
 
     def counts(self) -> dict[str, int]:
         """Number of boxes, outlines, clicks and masks."""
-        kinds = [] if self.shapes is None else list(self.shapes.shape_type)
+        kinds = [kind for layer in self._all(BOXES, self._image) for kind in layer.shape_type]
         n_outlines = sum(kind in FILLED for kind in kinds)
-        n_clicks = 0 if self.points is None else len(self.points.data)
+        n_clicks = sum(len(layer.data) for layer in self._all(POINTS, self._image))
         return {
             "box": len(kinds) - n_outlines,
             "outline": n_outlines,
@@ -136,41 +138,37 @@ class PromptLayers:
             "mask": len(self._masks()),
         }
 
-    def seed(self, source: "MovieSource", labels: "Labels", frame: int) -> list[int]:
+    def seed(self, source: MovieSource, labels: "Labels", frame: int) -> list[int]:
         """Make every id which `labels` shows on `frame` a mask prompt; returns the ids.
 
         Raises
         ------
         SourceError
-            If the label frame has another shape than the image, or is empty.
+            If the labels do not lie on the frame, or show nothing there; see :func:`label_frame`.
+        PromptError
+            For negative ids.
         """
-        image = label_frame(source, labels, frame)
-        ids = [int(i) for i in np.unique(image) if i > 0]
-        if not ids:
+        masks = label_masks(label_frame(source, labels, frame), frame)
+        if not masks:
             raise SourceError(f"'{labels.name}' has no object on frame {frame}; go to a frame where cells are painted")
-        kept = self._seeds(source.image)
-        for object_id in ids:
-            kept[source.plane, object_id, frame] = MaskPrompt.from_frame(object_id, frame, image == object_id)
+        self._seeds(source.image).update({(mask.object_id, frame): mask for mask in masks})
         self._on_change()
-        return ids
+        return [mask.object_id for mask in masks]
 
     def clear(self) -> None:
         """Remove every prompt of the movie; results stay."""
         if self._image is not None:
             self._seeds(self._image).clear()
-        for layer in (self.points, self.shapes):
-            if layer is not None and len(layer.data):
+        for layer in self._drawn():
+            if len(layer.data):
                 layer.selected_data = set(range(len(layer.data)))
                 layer.remove_selected()
         self._on_change()
 
-    def prompts(self, source: "MovieSource", only: int | None = None) -> Prompts:
+    def prompts(self, source: MovieSource, only: int | None = None) -> Prompts:
         """All prompts that lie on the movie, or those of the object `only`; a request checks them."""
-        masks: dict[tuple[int, int], NDArray[np.bool_]] = {
-            (object_id, frame): seed.to_frame(source.shape[1:])
-            for (plane, object_id, frame), seed in self._seeds(source.image).items()
-            if plane == source.plane
-        }
+        seeds = self._seeds(source.image)
+        masks: dict[tuple[int, int], NDArray[np.bool_]] = {k: m.to_frame(source.shape[1:]) for k, m in seeds.items()}
         items: list[Any] = [*self._point_prompts(source), *self._shape_prompts(source, masks)]
         items += [MaskPrompt.from_frame(i, t, mask) for (i, t), mask in masks.items()]
         return Prompts([item for item in items if only in (None, item.object_id)])
@@ -179,29 +177,18 @@ class PromptLayers:
         """Give every shape the colour of its object."""
         layer.edge_color = np.asarray([color_of(int(i)) for i in layer.features["object_id"]])
 
-    def _point_prompts(self, source: "MovieSource") -> Iterator[PointPrompt]:
-        layer = self._find(POINTS, source.image)
-        if layer is None or not len(layer.data):
-            return
-        features = layer.features
-        for tyx, object_id, sign in zip(
-            source.to_tyx(layer, layer.data), features["object_id"], features["sign"], strict=True
-        ):
-            if not np.isnan(tyx[0]):
-                frame, y, x = tyx
-                yield PointPrompt(int(object_id), round(frame), (float(y), float(x)), sign == "+")
+    def _point_prompts(self, source: MovieSource) -> Iterator[PointPrompt]:
+        for layer in self._all(POINTS, source.image):
+            places, features = source.to_tyx(layer, layer.data).tolist(), layer.features
+            for (frame, y, x), object_id, sign in zip(places, features["object_id"], features["sign"], strict=True):
+                yield PointPrompt(int(object_id), round(frame), (y, x), sign == "+")
 
     def _shape_prompts(
-        self, source: "MovieSource", masks: "dict[tuple[int, int], NDArray[np.bool_]]"
+        self, source: MovieSource, masks: "dict[tuple[int, int], NDArray[np.bool_]]"
     ) -> Iterator[BoxPrompt]:
         """Yield boxes; outlines are added to `masks`."""
-        layer = self._find(BOXES, source.image)
-        if layer is None or not layer.nshapes:
-            return
-        for vertices, kind, object_id in zip(layer.data, layer.shape_type, layer.features["object_id"], strict=True):
+        for layer, vertices, kind, object_id in chain.from_iterable(map(_outlines, self._all(BOXES, source.image))):
             tyx = source.to_tyx(layer, vertices)
-            if np.isnan(tyx[0, 0]):
-                continue
             frame, yx = round(tyx[0, 0]), tyx[:, 1:]
             if kind in FILLED:
                 key = (int(object_id), frame)
@@ -215,16 +202,23 @@ class PromptLayers:
     def _movie(self) -> str:
         return "" if self._image is None else movie_id(self._image)
 
-    def _find(self, role: str, image: "Image | None") -> Any:
-        return None if image is None else next(tagged(self._viewer, role, movie_id(image)), None)
+    def _find(self, role: str) -> Any:
+        return next(iter(self._all(role, self._image)), None)
+
+    def _all(self, role: str, image: "Image | None") -> list[Any]:
+        """Layers of clicks or of boxes of a movie; the first is drawn in, others were saved and opened again."""
+        return [] if image is None else list(tagged(self._viewer, role, movie_id(image)))
+
+    def _drawn(self) -> list[Any]:
+        return [*self._all(POINTS, self._image), *self._all(BOXES, self._image)]
 
     def _layers(self) -> "list[Layer]":
         """Layers of clicks and boxes, of every movie."""
         tags = ((layer, tag_of(layer)) for layer in self._viewer.layers)
         return [layer for layer, tag in tags if tag is not None and tag.role in (POINTS, BOXES)]
 
-    def _seeds(self, image: "Image") -> "dict[tuple[tuple[int, ...], int, int], MaskPrompt]":
-        """Masks of a movie by plane, object and frame."""
+    def _seeds(self, image: "Image") -> "dict[tuple[int, int], MaskPrompt]":
+        """Masks of a movie by object and frame."""
         owner, masks = image.metadata.get(MASKS, ("", {}))
         if owner != movie_id(image):  # a copy of another image brings its metadata
             masks = {}
@@ -233,6 +227,23 @@ class PromptLayers:
 
     def _masks(self) -> list[MaskPrompt]:
         return [] if self._image is None else list(self._seeds(self._image).values())
+
+    def _was_saved(self, layer: "Layer") -> bool:
+        """Whether a layer holds clicks of ours, opened again: it has their features and no tag of any movie."""
+        features = getattr(layer, "features", ())
+        known = {"object_id", "sign"} <= set(features) and len(features) and not hasattr(layer, "shape_type")
+        return bool(known) and ROLE not in layer.metadata and self._image is not None and layer.ndim == self._image.ndim
+
+    def _know_again(self, layer: Any) -> None:
+        """Lay clicks that were saved onto the movie; a file holds places in pixels of the image, and no transforms."""
+        assert self._image is not None
+        if np.allclose(layer.scale, 1) and not np.any(layer.translate):
+            source = MovieSource.from_layer(self._image, self._viewer.dims.point)
+            for name, value in source.placement().items():
+                setattr(layer, name, value)
+        layer.text = _id_text()
+        layer.face_color = np.array([_rgba(SIGN_COLORS[str(sign)]) for sign in layer.features["sign"]])
+        put_tag(layer, POINTS, movie_id(self._image))
 
     def _put_away_or_back(self, layer: "Layer", mine: bool) -> None:
         """Hide the marks of another movie; what the user hid stays hidden."""
@@ -245,15 +256,15 @@ class PromptLayers:
             layer.visible = False
             layer.mode = "pan_zoom"
 
-    def _fits(self, layer: Any, source: "MovieSource") -> bool:
-        if layer is not None and layer.ndim != source.image.ndim:
+    def _fits(self, layer: Any, source: MovieSource) -> bool:
+        if layer is not None and layer.ndim < source.image.ndim:
             raise SourceError(
-                f"'{layer.name}' was made for an image with another number of axes than '{source.image.name}'; "
+                f"'{layer.name}' was made for an image with fewer axes than '{source.image.name}'; "
                 f"remove the layer '{layer.name}' first"
             )
         return layer is not None
 
-    def _new_points(self, source: "MovieSource") -> "Points":
+    def _new_points(self, source: MovieSource) -> "Points":
         layer = self._viewer.add_points(
             np.empty((0, source.image.ndim)),
             name=layer_name(self._viewer, "MoSAM points", POINTS, source.image),
@@ -267,7 +278,7 @@ class PromptLayers:
         layer.canvas_size_limits = (9, 40)
         return layer
 
-    def _new_shapes(self, source: "MovieSource") -> "Shapes":
+    def _new_shapes(self, source: MovieSource) -> "Shapes":
         layer = self._viewer.add_shapes(
             ndim=source.image.ndim,
             name=layer_name(self._viewer, "MoSAM boxes", BOXES, source.image),
@@ -316,7 +327,7 @@ class PromptLayers:
 
     def _has_shape(self, layer: "Shapes", new_row: int) -> bool:
         """Whether the current object has a shape on the frame of the new one: then the user means another cell."""
-        frames = [np.round(vertices[0, :-2]).tolist() for vertices in layer.data]
+        frames = [_frame(layer, self._image, vertices) for vertices in layer.data]
         ids = layer.features["object_id"].to_list()
         return any(i == self.object_id and frame == frames[new_row] for i, frame in zip(ids, frames, strict=True))
 
@@ -330,6 +341,17 @@ def object_color(object_id: int) -> Any:
     from napari.utils.colormaps import label_colormap
 
     return label_colormap(49, 0.5, background_value=0).map(object_id)
+
+
+def _outlines(layer: "Shapes") -> "Iterator[tuple[Shapes, Any, str, Any]]":
+    """Layer, corners, kind and object of each shape."""
+    return zip(repeat(layer, layer.nshapes), layer.data, layer.shape_type, layer.features["object_id"], strict=True)
+
+
+def _frame(layer: "Shapes", image: Any, vertices: "NDArray[Any]") -> int:
+    """The frame of a shape, as far as that tells shapes of a layer apart."""
+    axis = time_axis(image)
+    return 0 if axis is None else round(float(vertices[0, axis + layer.ndim - image.ndim]))
 
 
 def _tag(layer: "Layer") -> Tag:

@@ -59,11 +59,11 @@ class MovieSource:
                 f"'{image.name}' has the shape {shape}; a movie needs the axes (T, Y, X), with at most a channel "
                 "and a z axis besides, and at least one frame"
             )
-        time_axis = _time_axis(image, n_leading)
+        time = time_axis(image)
         here = np.round(image.world_to_data(world_point)[:n_leading]).astype(int)
         shape = image_array(image).shape
-        plane = tuple(0 if a == time_axis else int(np.clip(here[a], 0, shape[a] - 1)) for a in range(n_leading))
-        return cls(image, _axes(image, n_leading, time_axis), time_axis, plane)
+        plane = tuple(0 if a == time else int(np.clip(here[a], 0, shape[a] - 1)) for a in range(n_leading))
+        return cls(image, _axes(image, n_leading, time), time, plane)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,18 +108,12 @@ class MovieSource:
     def to_tyx(self, layer: "Layer", coordinates: "NDArray[np.floating[Any]]") -> "NDArray[np.float64]":
         """Positions in `layer` (N, D) as movie coordinates (N, 3): frame, y, x in px of the image.
 
-        Rows that lie on another plane than the movie's are NaN.
+        A mark counts for its frame, whatever channel or plane of the image it lies on.
         """
         data = np.asarray([self.image.world_to_data(layer.data_to_world(c)) for c in coordinates], float)
         data = data.reshape(len(coordinates), self.image.ndim)
-        tyx = np.zeros((len(data), 3))
-        tyx[:, 1:] = data[:, -2:]
-        if self.time_axis is not None:
-            tyx[:, 0] = data[:, self.time_axis]
-        for axis, plane in enumerate(self.plane):
-            if axis != self.time_axis:
-                tyx[np.abs(data[:, axis] - plane) > 0.5] = np.nan
-        return tyx
+        frames = np.zeros(len(data)) if self.time_axis is None else data[:, self.time_axis]
+        return np.column_stack([frames, data[:, -2:]])
 
     def placement(self, corner: Sequence[float] | None = None) -> dict[str, Any]:
         """Arguments that put a new layer, whose first pixel is `corner` of the image, onto the image."""
@@ -149,8 +143,9 @@ def image_array(image: "Image") -> Any:
     return image.data[0] if image.multiscale else image.data
 
 
-def _time_axis(image: "Image", n_leading: int) -> int | None:
-    labels = [str(label).lower() for label in image.axis_labels[:n_leading]]
+def time_axis(image: "Image") -> int | None:
+    """The axis of an image that is time: the one that is called so, or the first unnamed one; None without one."""
+    labels = [str(label).lower() for label in image.axis_labels[:-2]]
     named = [axis for axis, label in enumerate(labels) if label in TIME_NAMES]
     unnamed = [axis for axis, label in enumerate(labels) if label not in CHANNEL_NAMES + PLANE_NAMES]
     return next(iter(named + unnamed), None)
