@@ -78,6 +78,10 @@ def test_other_frames_are_refused(text):
         (["trak"], "invalid choice: 'trak'"),
         (["track", "m.tif"], "required: --prompts/-p, --out/-o"),
         (["track", "m.tif", "-p", "p.json", "-o", "o.zarr", "--frames", "5:2"], "'5:2' is no range of frames"),
+        (
+            ["track", "m.tif", "-p", "p.json", "-o", "o.zarr", "--prompt-frames", "last"],
+            "'last' are no frames; give all",
+        ),
         (["track", "m.tif", "-p", "p.json", "-o", "o.zarr", "--z", "top"], "'top' is no plane"),
         (["track", "m.tif", "-p", "p.json", "-o", "o.zarr", "--motion", "maybe"], "invalid choice: 'maybe'"),
         (["track", "m.tif", "-p", "p.json", "-o", "o.zarr", "--diameter", "big"], "invalid float value: 'big'"),
@@ -146,6 +150,13 @@ def test_without_options_the_engine_decides(job, engine):
     assert cli.main(job.arguments) == 0
     assert engine.options == {"out": job.out, "overwrite": False, "resume": False}
     assert engine.request == RunRequest.build(job.movie, load_prompts(job.prompts, job.truth.images.shape))
+
+
+@pytest.mark.parametrize(("asked", "frames"), [("all", tuple(range(5))), ("first", (0,)), ("1,3", (1, 3)), ("2", (2,))])
+def test_frames_of_a_label_stack_that_count_as_prompts_are_chosen(job, engine, asked, frames):
+    tifffile.imwrite(job.prompts, job.truth.labels[:5], metadata={"axes": "TYX"})
+    assert cli.main([*job.arguments, "--prompt-frames", asked]) == 0
+    assert engine.request.prompts.frames == frames
 
 
 def test_every_option_reaches_the_engine(job, engine):

@@ -87,6 +87,7 @@ def _add_track(track: argparse.ArgumentParser) -> None:
         type=_path,
         help="points, boxes, masks: JSON, a table (ours, napari's, TrackMate's), or labels (images, zarr, CTC)",
     )
+    _add_prompt_frames(track)
     track.add_argument(
         "--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="result, an OME-Zarr label image"
     )
@@ -101,6 +102,16 @@ def _add_track(track: argparse.ArgumentParser) -> None:
     add_general_flags(track)
 
 
+def _add_prompt_frames(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--prompt-frames",
+        type=_parse_prompt_frames,
+        default="all",
+        metavar="all|first|0,5",
+        help="which frames of the prompts count: all, each object's first, or these; of one label image: its frame",
+    )
+
+
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "result", type=local, metavar="RESULT", help="OUT.zarr of 'mosam track', or labels (TIFF, zarr, folder)"
@@ -109,6 +120,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
         "truth", type=local, metavar="TRUTH", help="labels (TIFF, zarr, folder), or a CTC folder TRA or SEG"
     )
     evaluate.add_argument("--prompts", "-p", type=_path, help="the prompts of the run: prompted frames are not scored")
+    _add_prompt_frames(evaluate)
     evaluate.add_argument(
         "--frames", type=parse_frames, metavar="A:B", help="frames A up to, not including, B (default: all)"
     )
@@ -156,6 +168,7 @@ def _add_rerun(rerun: argparse.ArgumentParser) -> None:
         type=_path,
         help="all prompts of the objects as they are now (default: those of the result and its corrections)",
     )
+    _add_prompt_frames(rerun)
     rerun.add_argument("--objects", type=_parse_ids, metavar="1,2,3", help="the only ones to follow (default: changed)")
     rerun.add_argument("--frames", type=parse_frames, metavar="A:B", help="frames to do again besides the changed ones")
     rerun.add_argument("--neighbours", action="store_true", help="also follow what their masks touch on the way")
@@ -228,6 +241,15 @@ def _parse_ids(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isascii() and word.isdecimal() and int(word) for word in words):
         raise argparse.ArgumentTypeError(f"'{text}' are no object ids; give whole numbers from 1, such as 1,2,3")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def _parse_prompt_frames(text: str) -> str | tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if text in ("all", "first"):
+        return text
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"'{text}' are no frames; give all, first, or frames from 0, such as 0,5,10")
     return tuple(dict.fromkeys(int(word) for word in words))
 
 

@@ -71,7 +71,11 @@ def rerun_command(arguments: argparse.Namespace, run: Reporter) -> str:
 def _prompts(arguments: argparse.Namespace, result: "Result") -> "Prompts":
     from napari_mosam.core.prompts.files import load_prompts
 
-    return load_prompts(arguments.prompts, result.labels.shape) if arguments.prompts else result.prompts
+    if not arguments.prompts:
+        return result.prompts
+    pixel_um = result.attrs.get("pixel_size_um")
+    frames, shape = arguments.prompt_frames, result.labels.shape
+    return load_prompts(arguments.prompts, shape, frames=frames, pixel_um=pixel_um and tuple(pixel_um))
 
 
 def _named_frames(

@@ -29,8 +29,8 @@ def evaluate_command(arguments: argparse.Namespace) -> str:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``result``, ``truth``, ``prompts``, ``frames``, ``ids``, ``match``, ``tolerance``, ``ctc``, ``csv``, ``json``,
-        ``partial`` and ``overwrite``.
+        ``result``, ``truth``, ``prompts``, ``prompt_frames``, ``frames``, ``ids``, ``match``, ``tolerance``, ``ctc``,
+        ``csv``, ``json``, ``partial`` and ``overwrite``.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def _with_prompts(arguments: argparse.Namespace, result: TrackedLabels) -> Track
     from napari_mosam.core.prompts.files import load_prompts
 
     prompted: dict[int, list[int]] = {}
-    for prompt in load_prompts(arguments.prompts, result.labels.shape):
+    for prompt in load_prompts(arguments.prompts, result.labels.shape, frames=arguments.prompt_frames):
         prompted.setdefault(prompt.object_id, []).append(prompt.frame)
     return replace(result, prompted=prompted)
 

@@ -201,7 +201,7 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     check_outputs(*outputs, inputs=inputs_of(arguments), **again)
     config = run_config(arguments)
     check_outputs(*outputs, inputs=weights_of(config.model, config.checkpoint_config), **again)
-    request = RunRequest.build(arguments.movie, arguments.prompts, config)
+    request = RunRequest.build(arguments.movie, arguments.prompts, config, prompt_frames=arguments.prompt_frames)
     run.writes(arguments.out)
     started = time.perf_counter()
     movie = request.movie

@@ -245,6 +245,9 @@ def test_segmentation_truth_is_no_prompt_on_more_than_one_frame(tmp_path):
         load_prompts(ctc(tmp_path / "SEG", "man_seg", (1, 3)), SHAPE)
     prompts = load_prompts(ctc(tmp_path / "SEG2", "man_seg", (2,)), SHAPE)
     assert prompts.frames == (2,)
+    assert load_prompts(tmp_path / "SEG", SHAPE, frames=3).frames == (3,)
+    with pytest.raises(PromptError, match="segmentation truth, whose ids do not last: name one frame, not 2"):
+        load_prompts(tmp_path / "SEG", SHAPE, frames=(1, 3))
 
 
 def test_parents_of_a_challenges_folder_are_known(tmp_path):

@@ -1,14 +1,17 @@
 """Tables of prompts as spreadsheets, napari and TrackMate write them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import tifffile
 from napari_builtins.io import napari_write_points, napari_write_shapes
 
-from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, PromptError, polygon_mask
+from napari_mosam.core.config.run import MovieConfig, RunConfig
+from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, PromptError, Prompts, polygon_mask
 from napari_mosam.core.prompts.files import load_prompts, named_masks
+from napari_mosam.core.runs.request import RunRequest
 
 SHAPE = (6, 50, 70)
 POINT = PointPrompt(1, 0, (40.5, 60.25))
@@ -160,13 +163,158 @@ def test_spots_of_trackmate_are_points_of_their_tracks(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "unit"),
+    ("text", "said"),
     [
-        (SPOTS.replace("{unit}", "micron"), "micron"),
-        ("TRACK_ID,POSITION_X,POSITION_Y,FRAME\n0,1,1,0\n", "an unknown unit"),
+        (
+            SPOTS.replace("{unit}", "micron"),
+            r"the spots are in micron, but prompts are in pixels, and .* \(--pixel-size UM",
+        ),
+        (
+            "TRACK_ID,POSITION_X,POSITION_Y,FRAME\n0,1,1,0\n",
+            "in an unknown unit, but prompts are in pixels; in Fiji set",
+        ),
+        (SPOTS.replace("{unit}", "px") + "ID14,14,4,2.0,20,9,0,4.0,2\n", "track 4 has 2 spots on frame 2, .* XML file"),
+        (
+            SPOTS.replace("{unit}", "px").replace(",0,2.0", ",,2.0").replace(",4,2.0", ",,2.0"),
+            "none of the spots belongs",
+        ),
     ],
 )
-def test_spots_that_are_not_in_pixels_are_refused_with_the_cure(tmp_path, text, unit):
+def test_spots_that_are_no_tracks_in_pixels_are_refused_with_the_cure(tmp_path, text, said):
     (tmp_path / "spots.csv").write_text(text)
-    with pytest.raises(PromptError, match=rf"the spots are in {unit}, but prompts are in pixels; in Fiji set"):
+    with pytest.raises(PromptError, match=said):
         load_prompts(tmp_path / "spots.csv", SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("unit", "pixel_um"), [("micron", (0.5, 0.25)), ("\u00b5m", (0.5, 0.25)), ("nm", (5e-4, 2.5e-4))]
+)
+def test_spots_in_micrometres_are_brought_to_pixels_of_a_known_size(tmp_path, unit, pixel_um):
+    text = SPOTS.replace("{unit}", unit).replace("60.25,40.5", "15.0625,20.25").replace("10.0,9.0", "2.5,4.5")
+    (tmp_path / "spots.csv").write_text(text, encoding="utf-8")
+    prompts = load_prompts(tmp_path / "spots.csv", SHAPE, pixel_um=pixel_um)
+    assert [p.yx for p in prompts] == [(40.5, 60.25), (9, 10)]
+    config = RunConfig(movie=MovieConfig(pixel_size=pixel_um[0]))
+    request = RunRequest.build(np.zeros(SHAPE, np.uint8), tmp_path / "spots.csv", config)
+    assert request.prompts.items[0].yx == pytest.approx((40.5, 30.125))
+
+
+def trackmate_xml(width: float = 0.5) -> str:
+    """Track 0 divides on frame 1 into spots 3 and 4; track 2 is one cell with outlines; track 5 was filtered out."""
+    square = " ".join(str(v * width) for v in (-2, -2, 2, -2, 2, 2, -2, 2))
+    places = {
+        1: (0, 20, 10),
+        2: (1, 21, 10),
+        3: (2, 18, 11),
+        4: (2, 26, 11),
+        5: (3, 18, 12),
+        6: (0, 40, 30),
+        7: (1, 41, 30),
+    }
+    spots = "".join(
+        f'<Spot ID="{i}" FRAME="{t}" POSITION_X="{x * width}" POSITION_Y="{y * width}"'
+        + (f' ROI_N_POINTS="4">{square}</Spot>' if i in (6, 7) else " />")
+        for i, (t, x, y) in places.items()
+    )
+
+    def track(name: int, *edges: tuple[int, int]) -> str:
+        told = "".join(f'<Edge SPOT_SOURCE_ID="{a}" SPOT_TARGET_ID="{b}" />' for a, b in edges)
+        return f'<Track TRACK_ID="{name}">{told}</Track>'
+
+    tracks = track(0, (1, 2), (2, 3), (4, 2), (3, 5)) + track(2, (6, 7)) + track(5, (1, 6))
+    kept = "".join(f'<TrackID TRACK_ID="{name}" />' for name in (0, 2))
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><TrackMate version="7.11.1"><Model spatialunits="micron">'
+        f"<AllSpots><SpotsInFrame>{spots}</SpotsInFrame></AllSpots><AllTracks>{tracks}</AllTracks>"
+        f"<FilteredTracks>{kept}</FilteredTracks></Model>"
+        f'<Settings><ImageData pixelwidth="{width}" pixelheight="{width}" /></Settings></TrackMate>'
+    )
+
+
+def test_trackmates_file_gives_every_branch_an_object_and_outlines_as_masks(tmp_path):
+    (tmp_path / "cells.xml").write_text(trackmate_xml())
+    prompts = load_prompts(tmp_path / "cells.xml", SHAPE)
+    points = {(p.object_id, p.frame): p.yx for p in prompts if isinstance(p, PointPrompt)}
+    assert points == {(1, 0): (10, 20), (1, 1): (10, 21), (7, 2): (11, 18), (7, 3): (12, 18), (8, 2): (11, 26)}
+    masks = {(p.object_id, p.frame): p for p in prompts if not isinstance(p, PointPrompt)}
+    corners = [(28, 38), (28, 42), (32, 42), (32, 38)]
+    assert list(masks) == [(3, 0), (3, 1)]
+    np.testing.assert_array_equal(masks[3, 0].to_frame(SHAPE[1:]), polygon_mask(corners, SHAPE[1:]))
+    first = load_prompts(tmp_path / "cells.xml", SHAPE, frames="first")
+    assert [(p.object_id, p.frame) for p in first] == [(1, 0), (7, 2), (8, 2), (3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<TrackMate><Model>", "is not valid XML"),
+        ("<html></html>", "holds <html>, which is no file of TrackMate"),
+        ('<!DOCTYPE a [<!ENTITY b "b">]><TrackMate/>', "defines a document type"),
+        (trackmate_xml().replace(' FRAME="2"', ""), r"is no whole file of TrackMate \(KeyError: 'FRAME'\)"),
+        (trackmate_xml().replace('SOURCE_ID="6"', 'SOURCE_ID="99"'), "is no whole file of TrackMate"),
+        (trackmate_xml().replace('width="0.5"', 'width="0"'), "a pixel has the size 0.5 x 0; allowed: above 0"),
+        (re.sub("<Settings>.*</Settings>", "", trackmate_xml()), "the spots are in micron"),
+        (
+            re.sub("<FilteredTracks>.*</FilteredTracks>", "<FilteredTracks/>", trackmate_xml()),
+            "none of the spots belongs",
+        ),
+    ],
+)
+def test_what_is_no_file_of_trackmate_is_refused(tmp_path, text, said):
+    (tmp_path / "cells.xml").write_text(text)
+    with pytest.raises(PromptError, match=rf"cells.xml: .*{said}"):
+        load_prompts(tmp_path / "cells.xml", SHAPE)
+
+
+# --- frames that count -----------------------------------------------------------------------------------------------
+
+
+def test_records_count_on_all_frames_on_the_first_of_each_object_or_on_those_named(tmp_path):
+    (tmp_path / "p.csv").write_text("object,frame,y,x\n1,2,1,1\n2,0,1,1\n1,1,3,3\n1,1,4,4\n2,5,1,1\n")
+
+    def places(frames: object) -> list[tuple[int, int]]:
+        return [(p.object_id, p.frame) for p in load_prompts(tmp_path / "p.csv", SHAPE, frames=frames)]
+
+    assert places("all") == [(1, 2), (2, 0), (1, 1), (1, 1), (2, 5)]
+    assert places("first") == [(2, 0), (1, 1), (1, 1)]
+    assert places([5, 2]) == [(1, 2), (2, 5)] and places(2) == [(1, 2)]
+
+
+def test_labels_count_on_all_frames_on_the_first_of_each_object_or_on_those_named(tmp_path):
+    stack = np.zeros(SHAPE, np.uint8)
+    stack[:, 5:9, 5:9], stack[2:, 20:25, 20:25] = 3, 7
+    np.save(tmp_path / "labels.npy", stack)
+    np.save(tmp_path / "still.npy", stack[2])
+
+    def places(name: str, frames: object) -> list[tuple[int, int]]:
+        return [(p.object_id, p.frame) for p in load_prompts(tmp_path / name, SHAPE, frames=frames)]
+
+    assert len(places("labels.npy", "all")) == 10
+    assert places("labels.npy", "first") == [(3, 0), (7, 2)]
+    assert places("labels.npy", (0, 4)) == [(3, 0), (3, 4), (7, 4)]
+    assert places("still.npy", "first") == [(3, 0), (7, 0)] and places("still.npy", 4) == [(3, 4), (7, 4)]
+    assert Prompts.from_labels(stack, frames="first") == load_prompts(tmp_path / "labels.npy", SHAPE, frames="first")
+    assert [p.frame for p in Prompts.from_labels(stack[4:], frame=4, frames=[5])] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "said"),
+    [
+        ("labels.npy", 9, "frame 9 is not in numpy array|frame 9 is not in labels.npy, which has frames 0 to 5"),
+        ("still.npy", [1, 2], "still.npy is a single image: name one frame, not 2"),
+        ("labels.npy", "frist", "prompt frames 'frist' are not possible; allowed: 'all', 'first'"),
+        ("labels.npy", [-1], r"prompt frames \[-1\] are not possible"),
+        ("labels.npy", [], r"prompt frames \[\] are not possible"),
+        ("labels.npy", 1.5, "prompt frames 1.5 are not possible"),
+        (
+            "still.npy",
+            6,
+            "the movie has 6 frames, so frames 0 to 5 are allowed .they count from 0; where yours count from 1",
+        ),
+    ],
+)
+def test_frames_that_are_not_there_are_refused(tmp_path, name, frames, said):
+    np.save(tmp_path / "labels.npy", np.ones(SHAPE, np.uint8))
+    np.save(tmp_path / "still.npy", np.ones(SHAPE[1:], np.uint8))
+    with pytest.raises(PromptError, match=said):
+        load_prompts(tmp_path / name, SHAPE, frames=frames)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from napari_mosam.core.images.label_images.label_files import open_labels
+from napari_mosam.core.prompts.chosen_frames import PromptFrames, chosen_masks
 from napari_mosam.core.prompts.kinds import (
     BoxPrompt,
     MaskPrompt,
@@ -21,7 +22,6 @@ from napari_mosam.core.prompts.kinds import (
     Prompt,
     PromptError,
     as_prompt_error,
-    label_masks,
     numbers,
     polygon_mask,
     where,
@@ -64,7 +64,7 @@ class Prompts:
                 )
 
     @classmethod
-    def from_labels(cls, labels: Any, frame: int = 0) -> Self:
+    def from_labels(cls, labels: Any, frame: int = 0, frames: PromptFrames = "all") -> Self:
         """One mask for every id of a label image.
 
         Parameters
@@ -74,15 +74,16 @@ class Prompts:
             id is painted; it is read frame by frame, so it may be a zarr or dask array.
         frame : int
             Frame of a 2-D image, or of a stack's first frame.
+        frames : {'all', 'first'}, int or sequence of int
+            Frames of the movie that count: all of the stack, on each object's first only, or those named.
 
         Raises
         ------
         PromptError
-            For another number of axes, or values that are no ids.
+            For another number of axes, values that are no ids, and frames that are not there.
         """
         with as_prompt_error():
-            stack = open_labels(labels, "the label array")
-            return cls(chain.from_iterable(label_masks(stack[t], frame + t) for t in stack.frames))
+            return cls(chosen_masks(open_labels(labels, "the label array"), frames, frame))
 
     def __add__(self, other: "Prompts") -> "Prompts":
         return Prompts((*self.items, *other.items))
@@ -189,7 +190,8 @@ def _check_place(prompt: Prompt, shape_tyx: tuple[int, int, int]) -> None:
         raise PromptError(f"{where(prompt)}: an object id is 1 or more (0 is the background)")
     if not 0 <= prompt.frame < n_frames:
         raise PromptError(
-            f"{where(prompt)}: the movie has {n_frames} frames, so frames 0 to {n_frames - 1} are allowed"
+            f"{where(prompt)}: the movie has {n_frames} frames, so frames 0 to {n_frames - 1} are allowed (they count "
+            "from 0; where yours count from 1, subtract 1)"
         )
     problem = _problem(prompt, (height, width))
     if problem:

@@ -1,8 +1,9 @@
 """Prompts from files: a list of records in JSON, a table, or labels."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -15,6 +16,7 @@ from napari_mosam.core.files.places import is_result, settled
 from napari_mosam.core.files.zarr_files import open_zarr
 from napari_mosam.core.images.label_images.label_files import FILE_SUFFIXES, is_pattern, open_labels
 from napari_mosam.core.images.label_images.labels import refusing
+from napari_mosam.core.prompts.chosen_frames import PromptFrames, chosen_masks, chosen_records
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.kinds import (
     BoxPrompt,
@@ -26,11 +28,13 @@ from napari_mosam.core.prompts.kinds import (
     polygon_mask,
 )
 from napari_mosam.core.prompts.tables import MAX_BYTES, Numbered, Record, table_records
+from napari_mosam.core.prompts.trackmate import Sizes, xml_records
 from napari_mosam.core.results.progress import ResultProgress
 
 KINDS = ("point", "box", "polygon", "mask")
 JSON_KEYS = ("object", "frame", "positive", *KINDS)
 TABLE_SUFFIXES = (".csv", ".tsv")
+XML_SUFFIX = ".xml"
 
 _LARGEST = 2**53
 """Whole numbers beyond it are no longer told apart in a float."""
@@ -40,26 +44,47 @@ Shape = tuple[int, int, int]
 logger = logging.getLogger(__name__)
 
 
-def load_prompts(path: str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What prompts are read for: the shape of the movie, the frames that count, and the size of a pixel."""
+
+    shape_tyx: Shape
+    frames: PromptFrames
+    pixel_um: Sizes | None
+
+
+def load_prompts(
+    path: str | Path,
+    shape_tyx: Shape,
+    *,
+    frames: PromptFrames = "all",
+    pixel_um: tuple[float, float] | None = None,
+) -> Prompts:
     """Read prompts from a file and check them against the movie.
 
     Parameters
     ----------
     path : str or Path
-        ``.json`` (a list of records), ``.csv``, or labels of any kind that :func:`open_labels` takes: a TIFF, PNG,
-        ``.npy`` or ``.npz`` file, a zarr, OME-Zarr or Cell Tracking Challenge folder, a result.
+        ``.json`` (a list of records), ``.csv`` or ``.tsv`` (ours, napari's points and shapes, TrackMate's spots),
+        ``.xml`` of TrackMate, or labels of any kind that :func:`open_labels` takes: a TIFF, PNG, ``.npy`` or ``.npz``
+        file, a zarr, OME-Zarr or Cell Tracking Challenge folder, a result.
     shape_tyx : tuple of int
         Shape (T, Y, X) of the movie.
+    frames : {'all', 'first'}, int or sequence of int
+        Frames that count: all that are prompted, for each object its first, or those named, from 0. A single label
+        image is of the frame that is named.
+    pixel_um : tuple of float, optional
+        Size (y, x) of a pixel, µm, for positions that are given in a unit of length.
 
     Raises
     ------
     PromptError
         For a file that cannot be read, and for everything that ``Prompts.check`` refuses.
     """
-    return read_prompts(Path(path), shape_tyx)
+    return read_prompts(Path(path), shape_tyx, frames, pixel_um)
 
 
-def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
+def read_prompts(path: Path, shape_tyx: Shape, frames: PromptFrames = "all", pixel_um: Sizes | None = None) -> Prompts:
     """Read a prompts file of any supported kind and check it against a movie of that shape.
 
     Raises
@@ -68,7 +93,7 @@ def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
         With one line that names the file, the record and what is allowed.
     """
     try:
-        prompts = Prompts(_reader(path)(path, shape_tyx))
+        prompts = Prompts(_reader(path)(path, _Wanted(shape_tyx, frames, pixel_um)))
         prompts.check(shape_tyx)
     except PromptError as error:
         said = str(error)
@@ -78,7 +103,8 @@ def read_prompts(path: Path, shape_tyx: Shape) -> Prompts:
 
 def named_masks(path: Path) -> list[Path]:
     """The mask files that a prompts file names, as far as it can be read."""
-    readers = {".json": _json_records} | dict.fromkeys(TABLE_SUFFIXES, table_records)
+    readers: dict[str, Callable[[Path], list[Numbered]]] = {".json": _json_records}
+    readers |= dict.fromkeys(TABLE_SUFFIXES, table_records)
     with suppress(PromptError, OSError, KeyError):
         records = readers[path.suffix.lower()](path)
         masks = [record["mask"] for _, record in records if isinstance(record, dict) and "mask" in record]
@@ -86,14 +112,14 @@ def named_masks(path: Path) -> list[Path]:
     return []
 
 
-def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
+def _reader(path: Path) -> Callable[[Path, _Wanted], Iterator[Prompt]]:
     with as_prompt_error():
         refuse_address(path, "a prompts file")
     if not settled(path).exists() and not is_pattern(path):
         raise PromptError(f"there is no such file ({path}); check the path")
     if path.is_dir() or is_pattern(path):
         return _read_labels
-    readers = {".json": _read_json} | dict.fromkeys(TABLE_SUFFIXES, _read_table)
+    readers = {".json": _read_json} | dict.fromkeys(TABLE_SUFFIXES, _read_table) | {XML_SUFFIX: _read_xml}
     readers |= dict.fromkeys(FILE_SUFFIXES, _read_labels)
     if path.suffix.lower() not in readers:
         raise PromptError(f"'{path.suffix}' is no kind of prompts file; allowed: {', '.join(readers)}, and .zarr")
@@ -103,8 +129,12 @@ def _reader(path: Path) -> Callable[[Path, Shape], Iterator[Prompt]]:
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
-def _read_json(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    yield from _parse_all(_json_records(path), path.parent, shape_tyx)
+def _read_json(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
+    yield from _parse_all(_json_records(path), path.parent, wanted)
+
+
+def _read_xml(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
+    yield from _parse_all(xml_records(path, wanted.pixel_um, MAX_BYTES), path.parent, wanted)
 
 
 def _json_records(path: Path) -> list[Numbered]:
@@ -117,14 +147,14 @@ def _json_records(path: Path) -> list[Numbered]:
     return list(enumerate(records, 1))
 
 
-def _read_table(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    yield from _parse_all(table_records(path), path.parent, shape_tyx)
+def _read_table(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
+    yield from _parse_all(table_records(path, wanted.pixel_um), path.parent, wanted)
 
 
-def _parse_all(records: list[Numbered], folder: Path, shape_tyx: Shape) -> Iterator[Prompt]:
-    for n, record in records:
+def _parse_all(records: Iterable[Numbered], folder: Path, wanted: _Wanted) -> Iterator[Prompt]:
+    for n, record in chosen_records(records, wanted.frames):
         try:
-            yield _parse(record, folder, shape_tyx)
+            yield _parse(record, folder, wanted.shape_tyx)
         except PromptError as error:
             raise PromptError(f"record {n}: {error}") from None
 
@@ -234,17 +264,12 @@ def _beside(name: str, folder: Path) -> Path:
 # --- label images ----------------------------------------------------------------------------------------------------
 
 
-def _read_labels(path: Path, shape_tyx: Shape) -> Iterator[Prompt]:
+def _read_labels(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
     with as_prompt_error():
         stack = open_labels(path)
-        stack.check_fit(shape_tyx, "the movie", whole=False)
+        stack.check_fit(wanted.shape_tyx, "the movie", whole=False)
         _warn_of_half(path)
-    if not stack.linked and len(stack.frames) > 1:
-        raise PromptError(
-            "segmentation truth numbers the objects of every frame anew, so it does not say which are the same; give "
-            "tracking truth, or one of its files to prompt frame 0"
-        )
-    yield from Prompts.from_labels(stack)
+        yield from chosen_masks(stack, wanted.frames)
 
 
 def _warn_of_half(path: Path) -> None:

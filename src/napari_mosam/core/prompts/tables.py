@@ -13,6 +13,7 @@ from typing import Any
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.json_files import read_text
 from napari_mosam.core.prompts.kinds import PromptError
+from napari_mosam.core.prompts.trackmate import Sizes, Spot, refuse_splits, sizes_of, spot_records
 
 CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", "mask")
 
@@ -24,7 +25,6 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _SIGNS = {"+": True, "-": False}
 _ID_COLUMNS = ("object_id", "object", "track_id")
-_PIXEL_UNITS = ("pixel", "pixels", "px")
 
 Record = Mapping[str, Any]
 Numbered = tuple[int, Any]
@@ -40,16 +40,22 @@ class _Table:
     rows: tuple[Row, ...]
 
 
-def table_records(path: Path) -> list[Numbered]:
+def table_records(path: Path, pixel_um: Sizes | None = None) -> list[Numbered]:
     """The records of a table, in the form of those of a JSON file, with their numbers.
 
     Cells are separated by commas, semicolons or tabs, whichever the first line has most of; without commas between
     them they may have decimal commas. Empty rows, and the row numbers of a first column without a name, are no records.
 
+    Parameters
+    ----------
+    path : Path
+    pixel_um : tuple of float, optional
+        Size (y, x) of a pixel of the movie, µm, for positions that are given in a unit of length.
+
     Raises
     ------
     PromptError
-        For what is no table, for unknown columns, and for positions that are not in pixels.
+        For what is no table, for unknown columns, and for positions that cannot be brought to pixels.
     """
     table = _read(path)
     columns = set(table.columns)
@@ -58,7 +64,7 @@ def table_records(path: Path) -> list[Numbered]:
     if {"axis-0", "axis-1"} <= columns:
         return list(_napari_points(table))
     if {"track_id", "frame", "position_x", "position_y"} <= columns:
-        return list(_trackmate_spots(table))
+        return list(_trackmate_spots(table, pixel_um))
     return [(n, _own_record(n, row)) for n, row in table.rows]
 
 
@@ -174,17 +180,17 @@ def _coordinate(n: int, cells: dict[str, str], column: str) -> float:
     return value
 
 
-def _trackmate_spots(table: _Table) -> Iterator[Numbered]:
-    """Spots that belong to a track, as points; object ids are those of the tracks + 1, since tracks count from 0."""
+def _trackmate_spots(table: _Table, pixel_um: Sizes | None) -> Iterator[Numbered]:
+    """Spots that belong to a track, as points; below the names of columns stand rows of other names and of units."""
     words = [cells for _, cells in table.rows if not isinstance(_number(cells.get("frame")), float)]
     units = [cells["position_x"].strip("()") for cells in words if cells.get("position_x", "").startswith("(")]
-    if not units or units[0] not in _PIXEL_UNITS:
-        raise PromptError(
-            f"the positions of the spots are in {units[0] if units else 'an unknown unit'}, but prompts are in pixels; "
-            "in Fiji set Image > Properties to 'pixel', 1 x 1, run TrackMate, and save the table of spots again"
-        )
-    for n, cells in table.rows:
-        if cells not in words and "track_id" in cells:
-            object_id = _coordinate(n, cells, "track_id") + 1
-            yx = [_coordinate(n, cells, column) for column in ("position_y", "position_x")]
-            yield n, {"object": object_id, "frame": _coordinate(n, cells, "frame"), "point": yx}
+    sizes = sizes_of(units[0] if units else None, pixel_um)
+    tracked = ((n, cells) for n, cells in table.rows if cells not in words and "track_id" in cells)
+    spots = [_spot(n, cells) for n, cells in tracked]
+    refuse_splits(spots)
+    return spot_records(spots, sizes)
+
+
+def _spot(n: int, cells: dict[str, str]) -> Spot:
+    track, frame, y, x = (_coordinate(n, cells, key) for key in ("track_id", "frame", "position_y", "position_x"))
+    return Spot(n, track, frame, (y, x))

@@ -13,6 +13,7 @@ from napari_mosam.core.images.axes import ChoiceError
 from napari_mosam.core.images.describe import facts
 from napari_mosam.core.images.movie import Movie, MovieError
 from napari_mosam.core.images.sources import open_source
+from napari_mosam.core.prompts.chosen_frames import PromptFrames
 from napari_mosam.core.prompts.collection import Prompt, PromptError, Prompts, only_negative
 from napari_mosam.core.prompts.files import load_prompts
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
@@ -49,6 +50,7 @@ class RunRequest:
         config: RunConfig | None = None,
         *,
         empty: bool = False,
+        prompt_frames: PromptFrames = "all",
     ) -> Self:
         """Check everything that a run is given. Reads no frame, loads no model and no torch.
 
@@ -61,6 +63,8 @@ class RunRequest:
         config : RunConfig, optional
         empty : bool
             Whether there may be no prompts at all, as where the last object of a result is removed.
+        prompt_frames : {'all', 'first'}, int or sequence of int
+            Frames of a file of prompts that count, see :func:`load_prompts`.
 
         Raises
         ------
@@ -70,7 +74,7 @@ class RunRequest:
         asked = config or RunConfig()
         opened = open_movie(movie, asked.movie)
         frames = asked.range_in(opened.n_frames)
-        given = Prompts() if empty and not prompts else _checked(prompts, opened.shape)
+        given = Prompts() if empty and not prompts else _checked(prompts, opened, prompt_frames)
         inside = given.between(frames.start, frames.stop)
         _check_inside(given, inside, frames)
         _check_entries(inside, backward=asked.direction == "backward")
@@ -188,11 +192,11 @@ def survey(movie: Any, config: MovieConfig) -> dict[str, Any]:
         return open_movie(movie, replace(config, **error.first)).facts(error.needs)
 
 
-def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, shape_tyx: tuple[int, int, int]) -> Prompts:
-    if isinstance(prompts, str | Path):
-        return load_prompts(prompts, shape_tyx)  # checks them itself: its messages name the file
+def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, movie: Movie, frames: PromptFrames) -> Prompts:
+    if isinstance(prompts, str | Path):  # checks them itself: its messages name the file
+        return load_prompts(prompts, movie.shape, frames=frames, pixel_um=movie.calibration.pixel_um)
     given = prompts if isinstance(prompts, Prompts) else Prompts(prompts)
-    given.check(shape_tyx)
+    given.check(movie.shape)
     return given
 
 
