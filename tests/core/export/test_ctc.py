@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_mosam.core.export.ctc import export_ctc
-from napari_mosam.core.images.label_images.ctc_folder import MANIFEST
+from napari_mosam.core.images.label_images.ctc_folder import IDS, MANIFEST
 from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.simulation import disk_divides, disk_vanishes
 
@@ -87,6 +87,20 @@ def test_ids_above_uint16_get_free_labels(tmp_path: Path) -> None:
     masks, table = read_ctc(export_ctc(labels, tmp_path, parents={70002: 2}))
     assert table == {2: (0, 1, 0), 3: (0, 2, 0), 4: (2, 2, 2)}
     np.testing.assert_array_equal(masks[1], np.where(labels[1] == 70001, 3, labels[1]))
+
+
+def test_ids_that_had_to_change_are_listed_beside_the_export(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = movie_of([12, 70_000, 2**32 - 1], [12], [12, 70_000])
+    masks, _ = read_ctc(export_ctc(labels, tmp_path))
+    head, *rows = (tmp_path / IDS).read_text().splitlines()
+    assert head == "object,track,first,last"
+    back = np.zeros_like(labels)
+    for object_id, track, first, last in (map(int, row.split(",")) for row in rows):
+        back[first : last + 1][masks[first : last + 1] == track] = object_id
+    np.testing.assert_array_equal(back, labels)
+    assert "2 ids are above 65535 and have others there, such as 70000 -> 13" in caplog.text
+    export_ctc(movie_of([12], [12]), tmp_path, overwrite=True)
+    assert not (tmp_path / IDS).exists()
 
 
 def test_free_labels_below_are_used_when_none_is_left_above(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import refuse_address
 from napari_mosam.core.files.places import Place, alone
-from napari_mosam.core.images.label_images.ctc_folder import MANIFEST, WORKSHOP, Manifest, foreign_files
+from napari_mosam.core.images.label_images.ctc_folder import IDS, MANIFEST, WORKSHOP, Manifest, foreign_files
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ def export_ctc(
 
     A CTC track has no gaps: an object that is away for a while becomes several tracks, each the child of the one
     before. The first keeps the object's id, the others get new ones. Ids that do not fit uint16 are replaced by
-    free ones. Frames are read one at a time, twice.
+    free ones. Where an id had to change, ``napari_mosam_ids.csv`` says which track is which object's. Frames are read
+    one at a time, twice.
 
     Parameters
     ----------
@@ -88,6 +89,7 @@ def export_ctc(
         try:
             _write_masks(labels, segments, workshop)
             _write_tracks(segments, workshop)
+            _write_ids(segments, workshop)
             _take_place(workshop, folder)
         finally:
             _remove(workshop)
@@ -217,6 +219,21 @@ def _write_tracks(segments: dict[int, list[_Segment]], folder: Path) -> None:
     rows = sorted((s.label, s.first, s.last, s.parent) for track in segments.values() for s in track)
     text = "".join(f"{label} {first} {last} {parent}\n" for label, first, last, parent in rows)
     (folder / _TRACK_FILE).write_text(text, encoding="ascii", newline="\n")
+
+
+def _write_ids(segments: dict[int, list[_Segment]], folder: Path) -> None:
+    """Which track is which object's, where that is not the same number for all."""
+    stretches = [s for _, track in sorted(segments.items()) for s in track]
+    if all(s.label == s.object_id for s in stretches):
+        return
+    rows = "".join(f"{s.object_id},{s.label},{s.first},{s.last}\n" for s in stretches)
+    (folder / IDS).write_text(f"object,track,first,last\n{rows}", encoding="ascii", newline="\n")
+    renamed = [track[0] for _, track in sorted(segments.items()) if track[0].label != track[0].object_id]
+    if renamed:
+        logger.warning(
+            "CTC export: %d ids are above %d and have others there, such as %d -> %d; all are in %s",
+            *(len(renamed), _MAX_LABEL, renamed[0].object_id, renamed[0].label, IDS),
+        )
 
 
 def _label_at(segments: dict[int, list[_Segment]], position: dict[int, int], object_id: int, t: int) -> int:

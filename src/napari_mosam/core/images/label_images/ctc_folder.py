@@ -17,10 +17,13 @@ MANIFEST = "napari_mosam_export.json"
 WORKSHOP = ".napari_mosam_export.new"
 """Folder inside the export's in which a new one is written."""
 
+IDS = "napari_mosam_ids.csv"
+"""Table of an export in which ids had to change: what an object is called there, and on which frames."""
+
 _KINDS = (("man_track", "man_track.txt"), ("mask", "res_track.txt"), ("man_seg", None))
 """How the files of frames begin, and the table of tracks that belongs to them; segmentation truth has none."""
 
-_OURS = re.compile(r"mask[^/\\]*\.tif|res_track\.txt", re.IGNORECASE)
+_OURS = re.compile(rf"mask[^/\\]*\.tif|res_track\.txt|{re.escape(IDS)}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
