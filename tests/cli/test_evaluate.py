@@ -137,6 +137,18 @@ def test_objects_that_take_no_part_are_told(job, capsys):
     assert len(run("out.zarr truth.tif --ids 1", capsys)) == 3
 
 
+@pytest.mark.parametrize("kind", ["result", "labels"])
+def test_objects_that_find_no_partner_are_told(job, capsys, kind):
+    labels = np.choose(job.truth, (0, 10, 20)).astype(np.uint16)
+    labels[:, :2, :2] = 30  # where the truth has nothing
+    write_result(job.folder / "out.zarr", labels, ids=(10, 20, 30))
+    tifffile.imwrite("out.tif", labels)
+    name = {"result": "out.zarr", "labels": "out.tif"}[kind]
+    said = [" ".join(line) for line in run(f"{name} truth.tif --match 0 --json r.json", capsys)]
+    assert said[1] == f"not scored, since matched with none on frame 0: 1 of 3 objects of {name} (30)"
+    assert json.loads(Path("r.json").read_text())["unscored"] == {"result": [30], "truth": []}
+
+
 # --- CTC -------------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_mosam.cli.checks import UsageError, check_report
 from napari_mosam.cli.places import HalfResultError, inputs_of
 from napari_mosam.core.config.whole_files import write_whole
@@ -47,7 +49,7 @@ def evaluate_command(arguments: argparse.Namespace) -> str:
         write_whole(arguments.csv, _as_csv(report))
     if arguments.json:
         write_whole(arguments.json, json.dumps(_as_json(arguments, report), indent=1) + "\n")
-    return _as_text(report)
+    return _as_text(arguments, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,17 @@ class _Report:
     ctc: "CtcMeasures | None"
     matched: Mapping[int, int] | None
     partial: str | None = None
-    unscored: str | None = None
+    left_out: "_LeftOut | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """Ids of each side that have no score, as they are called there, and how many there are at all."""
+
+    result: tuple[int, ...]
+    n_result: int
+    truth: tuple[int, ...]
+    n_truth: int
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -91,12 +103,11 @@ def _compare(arguments: argparse.Namespace) -> _Report:
     if not truth.labels.linked:
         return _Report(None, _segmentation(arguments, result, truth, frames), None, partial)
     ctc = _ctc(result, truth, frames) if arguments.ctc else None
-    result = _with_prompts(arguments, result)
-    matched = None
+    named, matched = _with_prompts(arguments, result), None
     if arguments.match is not None:
-        result, matched = _matched(arguments, result, truth)
-    scores = _scores(arguments, result, truth, frames)
-    return _Report(scores, ctc, matched, partial, _unscored(arguments, scores))
+        named, matched = _matched(arguments, named, truth)
+    scores = _scores(arguments, named, truth, frames)
+    return _Report(scores, ctc, matched, partial, _left_out(scores, matched, result, frames))
 
 
 def _half(arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels) -> str | None:
@@ -210,16 +221,28 @@ def _ctc(result: TrackedLabels, truth: TrackedLabels, frames: Sequence[int]) -> 
     return ctc_measures(result.labels, truth.labels, frames=frames, parents=parents, truth_parents=truth_parents)
 
 
-def _unscored(arguments: argparse.Namespace, evaluation: "Evaluation") -> str | None:
+def _left_out(
+    scores: "Evaluation", matched: Mapping[int, int] | None, result: TrackedLabels, frames: Sequence[int]
+) -> _LeftOut:
+    """Who takes no part; of a result that was given other ids also what has no partner on the frame of --match."""
+    truth = scores.unscored_truth, len(scores.truth_ids)
+    if matched is None:
+        return _LeftOut(scores.unscored_tracks, len(scores.track_ids), *truth)
+    there = result.object_ids or sorted({int(i) for t in frames for i in np.unique(result.labels[t]) if i})
+    scored = {s.object_id for s in scores.scores}
+    return _LeftOut(tuple(i for i in there if matched.get(i) not in scored), len(there), *truth)
+
+
+def _words(left: _LeftOut, arguments: argparse.Namespace) -> str | None:
     """How many objects take no part, where the user did not choose which do."""
-    sides = (
-        (evaluation.unscored_tracks, evaluation.track_ids, arguments.result),
-        (evaluation.unscored_truth, evaluation.truth_ids, arguments.truth),
-    )
-    left = [f"{len(ids)} of {len(there)} objects of {path} ({_listed(ids)})" for ids, there, path in sides if ids]
-    if not left or arguments.ids:
+    sides = (left.result, left.n_result, arguments.result), (left.truth, left.n_truth, arguments.truth)
+    told = [f"{len(ids)} of {n} objects of {path} ({_listed(ids)})" for ids, n, path in sides if ids]
+    if not told or arguments.ids:
         return None
-    return f"not scored, since the other side has no such id: {' and '.join(left)}"
+    why = (
+        "the other side has no such id" if arguments.match is None else f"matched with none on frame {arguments.match}"
+    )
+    return f"not scored, since {why}: {' and '.join(told)}"
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -230,13 +253,13 @@ def _listed(numbers: Sequence[int]) -> str:
 # --- reports ---------------------------------------------------------------------------------------------------------
 
 
-def _as_text(report: _Report) -> str:
+def _as_text(arguments: argparse.Namespace, report: _Report) -> str:
     parts = [report.partial] if report.partial else []
     if report.matched is not None:
         pairs = ", ".join(f"{old} -> {new}" for old, new in sorted(report.matched.items(), key=lambda p: p[1]))
         parts.append(f"ids matched (result -> truth): {pairs}")
-    if report.unscored:
-        parts.append(report.unscored)
+    said = report.left_out and _words(report.left_out, arguments)
+    parts += [said] if said else []
     if report.evaluation is not None:
         parts.append(_table(report.evaluation))
     if report.ctc is not None:
@@ -286,7 +309,7 @@ def _as_json(arguments: argparse.Namespace, report: _Report) -> dict[str, Any]:
         "partial": report.partial,
         "matched_ids": None if report.matched is None else {str(k): v for k, v in report.matched.items()},
         "objects": [_plain(s) for s in evaluation.scores] if evaluation else [],
-        "unscored": _unscored_ids(evaluation) if evaluation else None,
+        "unscored": report.left_out and {"result": list(report.left_out.result), "truth": list(report.left_out.truth)},
         "all": _summary(evaluation) if evaluation else None,
         "ctc": _plain(report.ctc) if report.ctc else None,
     }
@@ -295,10 +318,6 @@ def _as_json(arguments: argparse.Namespace, report: _Report) -> dict[str, Any]:
 def _summary(evaluation: "Evaluation") -> dict[str, Any]:
     means = {name: _known(getattr(evaluation, name)) for name in _MEANS}
     return {"n_objects": len(evaluation.scores), **means, "switches": evaluation.switches, "lost": evaluation.lost}
-
-
-def _unscored_ids(evaluation: "Evaluation") -> dict[str, list[int]]:
-    return {"result": list(evaluation.unscored_tracks), "truth": list(evaluation.unscored_truth)}
 
 
 def _plain(found: Any) -> dict[str, Any]:
