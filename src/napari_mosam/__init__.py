@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_mosam.core.api import preview, replay, rerun, segment, track
+    from napari_mosam.core.api import import_labels, preview, replay, rerun, segment, track
     from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.download.model import download_model
@@ -36,6 +36,7 @@ __all__ = [
     "__version__",
     "available_models",
     "download_model",
+    "import_labels",
     "load_model",
     "load_prompts",
     "preview",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "api": ("preview", "replay", "rerun", "segment", "track"),
+    "api": ("import_labels", "preview", "replay", "rerun", "segment", "track"),
     "config.engine": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
     "model.download.model": ("download_model",),
     "model.registry": ("available_models", "load_model"),

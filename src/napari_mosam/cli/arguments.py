@@ -48,6 +48,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
         "info": "describe a movie as it will be read, or a result",
+        "import": "make a result of labels of another program, to correct them or to follow objects again",
         "rerun": "follow objects of a result again, with other prompts or corrections",
         "lock": "fix an object on some frames, so that no run changes it there",
         "unlock": "let an object go again",
@@ -64,6 +65,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
     _add_info(added["info"])
+    _add_import(added["import"])
     for name in ("rerun", "lock", "unlock", "correct", "replay", "undo", "redo"):
         added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     _add_rerun(added["rerun"])
@@ -100,6 +102,19 @@ def _add_track(track: argparse.ArgumentParser) -> None:
     )
     add_flags(track, RUN_FLAGS)
     add_general_flags(track)
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Ids are kept, and parents of the Cell Tracking Challenge. Every pixel is locked: 'mosam unlock' lets an "
+        "object go on the frames on which a run, or a correction of a neighbour, may change it."
+    )
+    _add_source(command)
+    command.add_argument("labels", type=local, metavar="LABELS", help="tracks: a stack, zarr, or a folder such as RES")
+    command.add_argument("--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="the result")
+    command.add_argument("--overwrite", action="store_true", help="replace a result that exists")
+    names = ("model", "checkpoint_config", "model_folder", "device")
+    add_flags(command, {name: RUN_FLAGS[name] for name in names})
 
 
 def _add_prompt_frames(command: argparse.ArgumentParser) -> None:

@@ -268,6 +268,22 @@ def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, fr
         write_overlay(arguments.overlay, movie, labels, frames)
 
 
+def _import(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.runs.imported import import_result
+
+    run.stop.begin()
+    check_outputs(arguments.out, None, None, inputs=inputs_of(arguments), overwrite=arguments.overwrite, resume=False)
+    config = run_config(arguments)
+    run.writes(arguments.out)
+    with run.start_bar():
+        result = import_result(
+            *(arguments.movie, arguments.labels, arguments.out, config),
+            overwrite=arguments.overwrite,
+            progress=run.progress,
+        )
+    _say(f"{len(result.object_ids)} objects on {result.labels.shape[0]} frames, all of them locked: {result.path}")
+
+
 def _evaluate(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.cli.evaluate import evaluate_command
 
@@ -373,6 +389,7 @@ def _set_lock(arguments: argparse.Namespace, run: _Run, *, lock: bool) -> None:
 
 _COMMANDS = {
     "track": _track,
+    "import": _import,
     "evaluate": _evaluate,
     "explain": _explain_object,
     "models": _models,

@@ -119,9 +119,10 @@ def check_apart(outputs: Sequence[Output], inputs: Sequence[Input]) -> None:
 def inputs_of(arguments: argparse.Namespace) -> list[Input]:
     """Everything that the arguments of a command name to be read, and what its prompts file names."""
     given = vars(arguments)
-    found = [Input(Path(given[name]).expanduser(), whole=True) for name in ("result", "truth") if given.get(name)]
+    wholes = [given[name] for name in ("result", "truth", "labels") if given.get(name)]
     movies = [given.get("movie")] if isinstance(given.get("movie"), str) else given.get("movie") or []
     read = [*movies, given.get("prompts"), given.get("config")]
+    found = [Input(Path(name).expanduser(), whole=True) for name in wholes]
     found += [Input(Path(name).expanduser()) for name in read if name]
     found += weights_of(given.get("model"), given.get("model_config"))
     if given.get("prompts"):

@@ -1,4 +1,4 @@
-"""The public functions: segment, preview, track and rerun. The first call loads the engine, and torch with it."""
+"""The public functions: segment, preview, track, rerun and others. The first call loads the engine, and torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -227,6 +227,60 @@ def track(
     )
     request = RunRequest.build(movie, prompts, asked)
     return write_run(request, out, overwrite=overwrite, resume=resume, progress=progress, model=_given(model))
+
+
+def import_labels(
+    movie: Any,
+    labels: Any,
+    *,
+    out: str | Path,
+    overwrite: bool = False,
+    progress: "Progress | None" = None,
+    model: "str | Path | Segmenter" = "nano",
+    device: Any = None,
+    config: EngineConfig | None = None,
+    axes: str | None = None,
+    channel: int | None = None,
+    z: int | Literal["max"] | None = None,
+    limits: Limits = None,
+    pixel_size: float | None = None,
+    interval: float | None = None,
+) -> "Result":
+    """Make a result of the labels of another program, so that its objects can be corrected and followed again.
+
+    Ids, and of the Cell Tracking Challenge parents, are kept. Every pixel is locked: unlock an object on the frames on
+    which a run, or a correction of a neighbour, may change it. On its first frame an object is prompted by its mask.
+
+    Parameters
+    ----------
+    movie, device, config, axes, channel, z, limits
+        As in :func:`segment`.
+    labels : array or path
+        Labels (T, Y, X) of the whole movie, in which an id is one object: whatever :func:`open_labels` takes.
+    out, overwrite, progress, pixel_size, interval
+        As in :func:`track`.
+    model : str, path or Segmenter
+        The one with which objects will be followed again.
+
+    Returns
+    -------
+    Result
+        Open on the written group.
+
+    Raises
+    ------
+    MovieError, PromptError, ModelError, DeviceError, ValueError, FileExistsError, PermissionError, ResultBusyError
+        As in :func:`track`; also for labels of another shape, or whose ids do not last.
+    """
+    from napari_mosam.core.runs.imported import import_result
+
+    asked = run_config(
+        model=model,
+        device=device,
+        engine=merged_config(config),
+        movie=movie_config(axes, channel, z, limits, pixel_size, interval),
+    )
+    return import_result(movie, labels, out, asked, overwrite=overwrite, progress=progress, model=_given(model))
 
 
 def rerun(

@@ -92,6 +92,8 @@ def replay_result(
     """Make a result again; see :func:`napari_mosam.replay`."""
     if Place.of(out).holds(stored.path):
         raise ValueError(f"'{out}' is the result that is replayed; choose another name for the new one")
+    if "imported" in stored.attrs:
+        raise ResultError(f"'{stored.path}' was imported from {stored.attrs['imported']}, so no run can make it again")
     if stored.progress.unfinished:
         raise ResultError(f"a re-run of '{stored.path}' was stopped; do it again, or undo it (mosam undo) first")
     with reading_of(stored.path):

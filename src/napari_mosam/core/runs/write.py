@@ -46,7 +46,7 @@ def write_run(
     with alone(out, make_folder=True) as place:
         goes_on = resume and is_result(place.path)
         if not goes_on:
-            _check_place(request, place, out, overwrite=overwrite)
+            check_place(request, place, out, overwrite=overwrite)
         asked, loaded, _ = settled(request, load(request.config) if model is None else model)
         results = run(asked, loaded)
         attributes = to_attributes(asked, loaded.name) | origin(asked.movie, loaded, place.path)
@@ -56,14 +56,15 @@ def write_run(
                 return Result.open(Path(out))
             folder = place.path
         else:
-            folder = _begin(asked, loaded, place, attributes)
-        _write(_writer(folder, asked), results, asked.n_results, progress, most)
+            folder = begin(asked, loaded, place, attributes)
+        _write(writer_of(folder, asked), results, asked.n_results, progress, most)
         if folder != place.path:
             place.publish(folder)
     return Result.open(Path(out))
 
 
-def _check_place(request: RunRequest, place: Place, out: str | Path, *, overwrite: bool) -> None:
+def check_place(request: RunRequest, place: Place, out: str | Path, *, overwrite: bool) -> None:
+    """Refuse a place that is taken, or in which the movie lies; FileExistsError."""
     place.check_free(overwrite=overwrite)
     if place.holds(request.movie.path):
         raise FileExistsError(
@@ -71,7 +72,7 @@ def _check_place(request: RunRequest, place: Place, out: str | Path, *, overwrit
         )
 
 
-def _begin(asked: RunRequest, model: "Segmenter", place: Place, attributes: Mapping[str, Any]) -> Path:
+def begin(asked: RunRequest, model: "Segmenter", place: Place, attributes: Mapping[str, Any]) -> Path:
     """An empty result: in its place, or beside an earlier one that it will replace."""
     shape = Shape(asked.movie.shape, asked.prompts.object_ids, model.image_size // LOGIT_STRIDE)
     ResultWriter.create(place.new, shape, asked.prompts, attributes)
@@ -93,7 +94,8 @@ def _check_same(path: Path, asked: RunRequest, attributes: Mapping[str, Any]) ->
         )
 
 
-def _writer(folder: Path, asked: RunRequest) -> ResultWriter:
+def writer_of(folder: Path, asked: RunRequest) -> ResultWriter:
+    """The writer of a result that was begun, or of one that goes on; ValueError where it cannot."""
     entry = Place(folder).unfinished_run()
     if entry is None:
         raise ValueError(

@@ -200,9 +200,21 @@ def _prunes(group: Any) -> bool:
 def _by_user(
     old: ObjectResult | None, object_id: int, mask: "NDArray[np.bool_]", config: Mapping[str, Any], side: int
 ) -> ObjectResult:
-    """What is stored of an object that a user gave these pixels; the window is that of a mask that was prompted."""
-    region = Region.from_mask(mask)
-    window = old.window if old is not None else Window.full((mask.shape[0], mask.shape[1]))
+    """What is stored of an object that a user gave these pixels."""
+    shape_yx = mask.shape[0], mask.shape[1]
+    return as_given(old, object_id, Region.from_mask(mask), shape_yx, config, side)
+
+
+def as_given(
+    old: ObjectResult | None,
+    object_id: int,
+    region: Region | None,
+    shape_yx: tuple[int, int],
+    config: Mapping[str, Any],
+    side: int,
+) -> ObjectResult:
+    """What is stored of an object that somebody gave these pixels; the window is that of a mask that was prompted."""
+    window = old.window if old is not None else Window.full(shape_yx)
     logits = np.full((side, side), -_SURE, np.float32)
     if region is not None and config.get("mode") != "full":
         window = Window.square(region.center_yx, config.get("ratio", 5.0) * region.diameter)

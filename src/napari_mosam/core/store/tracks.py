@@ -1,7 +1,7 @@
 """Labels on disk and what is known of their objects: which were prompted where, and how far they were followed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,9 @@ def _with_records(labels: LabelStack, node: Any) -> TrackedLabels:
     if RESULT_MARK in node.attrs and "table/object_ids" not in node:
         raise ResultError(f"{labels.name} has lost its table of objects; run 'mosam track' again")
     followed = node.attrs.get("frames")
+    parents = {int(child): int(mother) for child, mother in dict(node.attrs.get("parents") or {}).items()}
     return TrackedLabels(
-        labels,
+        replace(labels, parents=parents),
         object_ids=_stored_ids(node),
         prompted=_stored_prompts(node),
         followed=(int(followed[0]), int(followed[1])) if followed else None,
