@@ -99,6 +99,19 @@ def test_labels_of_the_frame_shown_become_objects_even_above_255(open_widget, mo
     assert (np.asarray(hands.labels(widget).data[5]) == 1000).sum() == 36
 
 
+def test_labels_of_all_frames_or_of_the_first_of_each_object_are_taken(open_widget, movie):
+    widget = open_widget(movie)
+    labels = np.zeros((4, 64, 64), np.uint16)  # ends before the movie does
+    labels[1:, 5:10, 5:10], labels[3, 20:24, 20:30] = 3, 1000
+    widget.viewer.add_labels(labels)
+    for row, frames in ((1, [(3, 1), (1000, 3)]), (2, [(3, 1), (3, 2), (3, 3), (1000, 3)])):
+        widget.prompts.clear()
+        widget.controls.seed_frames.setCurrentIndex(row)
+        widget.controls.seed.click()
+        assert [(m.object_id, m.frame) for m in widget.prompts.prompts(widget.source)] == frames
+    assert "2 labels of 'labels' taken from all frames." in widget.controls.status.text()
+
+
 def test_empty_labels_and_labels_of_another_size_are_refused(open_widget, movie):
     widget = open_widget(movie)
     widget.viewer.add_labels(np.zeros((10, 64, 64), int), name="empty")

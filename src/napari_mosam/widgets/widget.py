@@ -121,15 +121,17 @@ class MosamWidget(QWidget):
             self.controls.say(f"Object {self.prompts.object_id}: drag a box around the cell.")
 
     def seed_from_labels(self, *_: Any) -> None:
-        """Make every label of the frame shown a mask prompt."""
+        """Make every label of the frame shown, or of all frames, a mask prompt."""
         with self._reporting():
             labels = self.controls.seed_labels.layer
             if labels is None:
                 raise SourceError("there is no labels layer; add one and paint a cell first")
-            ids = self.prompts.seed(self.source, labels, self.frame)
-            self.controls.say(
-                f"{len(ids)} label{'s' * (len(ids) != 1)} of '{labels.name}' taken from frame {self.frame}."
-            )
+            source, menu = self.source, self.controls.seed_frames
+            this = menu.currentData() == "this"
+            frames = [self.frame] if this else range(source.shape[0])
+            ids = self.prompts.seed(source, labels, frames, first=menu.currentData() == "first")
+            where = f"frame {self.frame}" if this else menu.currentText()
+            self.controls.say(f"{len(ids)} label{'s' * (len(ids) != 1)} of '{labels.name}' taken from {where}.")
 
     def preview(self, *_: Any) -> None:
         """Outline the objects prompted on the frame shown."""

@@ -81,6 +81,12 @@ def frames(folder: Path, names: str = "t{:02d}.tif", first: int = 0) -> Path:
     return folder
 
 
+def beside(folder: Path) -> Path:
+    for t in range(4):
+        tifffile.imwrite(folder / f"im{t}.tif", np.full(FRAME, 900, np.uint16))
+    return folder
+
+
 def palette(folder: Path) -> Path:
     folder.mkdir()
     for t, frame in enumerate(STACK):
@@ -154,6 +160,7 @@ KINDS = {
     "folder of png": lambda f: frames(f / "a", "cell2_t{}.png", first=8),
     "pattern": lambda f: frames(f / "a", "w1_{:03d}.tif") / "w1_*.tif",
     "palette png": lambda f: palette(f / "a"),
+    "masks of cellpose beside their frames": lambda f: beside(frames(f / "a", "im{}_cp_masks.png")) / "*_cp_masks.png",
     "npy": lambda f: numpy_file(f / "a.npy"),
     "npy with axes of length one": lambda f: numpy_file(f / "a.npy", STACK[:, None, None]),
     "npz": lambda f: archive(f / "a.npz"),

@@ -318,3 +318,14 @@ def test_frames_that_are_not_there_are_refused(tmp_path, name, frames, said):
     np.save(tmp_path / "still.npy", np.ones(SHAPE[1:], np.uint8))
     with pytest.raises(PromptError, match=said):
         load_prompts(tmp_path / name, SHAPE, frames=frames)
+
+
+def test_an_image_is_not_taken_for_its_labels(tmp_path):
+    r = np.random.default_rng(0)
+    noise = r.poisson(90, SHAPE).astype(np.uint8)
+    touching = np.arange(25 * 35, dtype=np.uint16).reshape(25, 35).repeat(2, 0).repeat(2, 1)
+    np.save(tmp_path / "movie.npy", noise)
+    np.save(tmp_path / "labels.npy", touching)
+    with pytest.raises(PromptError, match="frame 0 of movie.npy holds .* ids, .* is it an image instead of its labels"):
+        load_prompts(tmp_path / "movie.npy", SHAPE)
+    assert len(load_prompts(tmp_path / "labels.npy", SHAPE)) == 25 * 35 - 1

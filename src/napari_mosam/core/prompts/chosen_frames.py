@@ -3,11 +3,20 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from napari_mosam.core.images.label_images.labels import LabelStack
 from napari_mosam.core.prompts.kinds import MaskPrompt, PromptError, label_masks
 
 PromptFrames = Literal["all", "first"] | int | Sequence[int]
 """All frames, each object's first one, or those that are named, from 0."""
+
+_MANY = 50
+"""Ids of a frame that may be an image: fewer are worth no suspicion."""
+
+_RESTLESS = 0.5
+"""Share of pixels that differ from their neighbour from which on a frame is no label image: of objects that are as
+small as 2 x 2 px and touch each other everywhere it is just that."""
 
 _ALLOWED = "'all', 'first' (each object's first frame), or frames counted from 0, such as 0,5,10"
 
@@ -65,13 +74,26 @@ def chosen_masks(stack: LabelStack, given: PromptFrames, frame: int = 0) -> Iter
 
 
 def _all(stack: LabelStack, frame: int) -> Iterator[MaskPrompt]:
-    return (mask for t in stack.frames for mask in label_masks(stack[t], frame + t))
+    return (mask for t in stack.frames for mask in _masks(stack, t, frame + t))
+
+
+def _masks(stack: LabelStack, t: int, frame: int) -> list[MaskPrompt]:
+    """Those of a stored frame; PromptError for what is an image instead of its labels."""
+    ids = stack[t]
+    changes = np.count_nonzero(ids[:, 1:] != ids[:, :-1])
+    masks = label_masks(ids, frame)
+    if len(masks) > _MANY and changes > _RESTLESS * ids.size:
+        raise PromptError(
+            f"frame {t} of {stack.name} holds {len(masks)} ids, and hardly two neighbouring pixels have the same; is "
+            "it an image instead of its labels?"
+        )
+    return masks
 
 
 def _first(stack: LabelStack, frame: int) -> Iterator[MaskPrompt]:
     known: set[int] = set()
     for t in stack.frames:
-        new = [mask for mask in label_masks(stack[t], frame + t) if mask.object_id not in known]
+        new = [mask for mask in _masks(stack, t, frame + t) if mask.object_id not in known]
         known |= {mask.object_id for mask in new}
         yield from new
 
@@ -81,4 +103,4 @@ def _named(stack: LabelStack, frames: frozenset[int], frame: int) -> Iterator[Ma
         kind = "a single image" if stack.shape[0] == 1 else "segmentation truth, whose ids do not last"
         raise PromptError(f"{stack.name} is {kind}: name one frame, not {len(frames)}")
     for t in sorted(frames):
-        yield from label_masks(stack[0 if stack.shape[0] == 1 else t - frame], t)
+        yield from _masks(stack, 0 if stack.shape[0] == 1 else t - frame, t)

@@ -222,8 +222,11 @@ class Controls(QWidget):
         self.seed_labels = LayerCombo("no labels layer")
         self.seed_labels.setToolTip("A labels layer in which cells are painted or segmented.")
         self.seed = QPushButton("Use labels")
-        self.seed.setToolTip("Every label on the frame shown becomes an object with that number.")
-        self._column.addLayout(make_row((self.seed_labels, 1), self.seed))
+        self.seed.setToolTip("Every label becomes an object with that number.")
+        frames = [("this frame", "this"), ("first frames", "first"), ("all frames", "all")]
+        tip = "The frame shown, the first frame on which each label is, or all frames of the labels."
+        self.seed_frames = make_menu(frames, tip)
+        self._column.addLayout(make_row((self.seed_labels, 1), self.seed_frames, self.seed))
         self.summary = make_note()
         self.clear = QPushButton("Clear")
         self.clear.setToolTip("Remove all boxes, clicks and label masks of this movie. Results stay.")

@@ -17,6 +17,10 @@ _EXACT = 1e-6
 """Of a pixel: what the rounding of two transforms leaves; not measured."""
 
 
+class OffFrameError(SourceError):
+    """Labels of which nothing lies on the frame."""
+
+
 def label_frame(source: "MovieSource", labels: "Labels", frame: int) -> "NDArray[Any]":
     """The ids that lie on a frame of the movie, as the viewer shows them: shape (Y, X) of the movie, 0 = background.
 
@@ -33,7 +37,7 @@ def label_frame(source: "MovieSource", labels: "Labels", frame: int) -> "NDArray
     rows, columns = grid.indices(source.shape[1:])
     inside = np.ix_((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
     if plane is None or not inside[0].size or not inside[1].size:
-        raise SourceError(f"'{labels.name}' {_where(labels)} does not lie on frame {frame} of {_named(source)}")
+        raise OffFrameError(f"'{labels.name}' {_where(labels)} does not lie on frame {frame} of {_named(source)}")
     if grid.says_nothing and (height, width) != source.shape[1:]:
         raise SourceError(
             f"'{labels.name}' {_where(labels)} and {_named(source)} differ in size but not in scale, so where the "

@@ -1,6 +1,6 @@
 """The Points and Shapes layers in which the user marks objects, and their conversion to prompts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
 from napari_mosam.core.prompts.kinds import label_masks
-from napari_mosam.widgets.layers.mapping import label_frame
+from napari_mosam.widgets.layers.mapping import OffFrameError, label_frame
 from napari_mosam.widgets.layers.source import MovieSource, SourceError, time_axis
 from napari_mosam.widgets.layers.tags import ROLE, Tag, layer_name, movie_id, put_tag, tag_of, tagged
 
@@ -138,22 +138,37 @@ class PromptLayers:
             "mask": len(self._masks()),
         }
 
-    def seed(self, source: MovieSource, labels: "Labels", frame: int) -> list[int]:
-        """Make every id which `labels` shows on `frame` a mask prompt; returns the ids.
+    def seed(self, source: MovieSource, labels: "Labels", frames: Iterable[int], *, first: bool = False) -> list[int]:
+        """Make every id which `labels` shows on these frames a mask prompt; returns the ids.
+
+        Parameters
+        ----------
+        source : MovieSource
+        labels : napari.layers.Labels
+        frames : iterable of int
+        first : bool
+            Of each object only the first of the frames on which it is.
 
         Raises
         ------
         SourceError
-            If the labels do not lie on the frame, or show nothing there; see :func:`label_frame`.
+            If the labels lie on none of the frames, or show nothing there; see :func:`label_frame`.
         PromptError
             For negative ids.
         """
-        masks = label_masks(label_frame(source, labels, frame), frame)
+        masks: dict[tuple[int, int], MaskPrompt] = {}
+        known: set[int] = set()
+        asked = list(frames)
+        for t in asked:
+            shown = [m for m in _masks_on(source, labels, t, alone=len(asked) == 1) if m.object_id not in known]
+            known |= {mask.object_id for mask in shown} if first else set()
+            masks |= {(mask.object_id, t): mask for mask in shown}
         if not masks:
-            raise SourceError(f"'{labels.name}' has no object on frame {frame}; go to a frame where cells are painted")
-        self._seeds(source.image).update({(mask.object_id, frame): mask for mask in masks})
+            where = f"frame {asked[0]}" if len(asked) == 1 else "any frame"
+            raise SourceError(f"'{labels.name}' has no object on {where}; go to a frame where cells are painted")
+        self._seeds(source.image).update(masks)
         self._on_change()
-        return [mask.object_id for mask in masks]
+        return sorted({object_id for object_id, _ in masks})
 
     def clear(self) -> None:
         """Remove every prompt of the movie; results stay."""
@@ -341,6 +356,16 @@ def object_color(object_id: int) -> Any:
     from napari.utils.colormaps import label_colormap
 
     return label_colormap(49, 0.5, background_value=0).map(object_id)
+
+
+def _masks_on(source: MovieSource, labels: "Labels", t: int, *, alone: bool) -> list[MaskPrompt]:
+    """The masks of a frame; labels may end before the movie does, where more than one frame is asked for."""
+    try:
+        return label_masks(label_frame(source, labels, t), t)
+    except OffFrameError:
+        if alone:
+            raise
+        return []
 
 
 def _outlines(layer: "Shapes") -> "Iterator[tuple[Shapes, Any, str, Any]]":
