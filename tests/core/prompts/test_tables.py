@@ -329,3 +329,18 @@ def test_an_image_is_not_taken_for_its_labels(tmp_path):
     with pytest.raises(PromptError, match="frame 0 of movie.npy holds .* ids, .* is it an image instead of its labels"):
         load_prompts(tmp_path / "movie.npy", SHAPE)
     assert len(load_prompts(tmp_path / "labels.npy", SHAPE)) == 25 * 35 - 1
+
+
+def test_damaged_files_of_trackmate_are_read_or_refused_and_nothing_else(tmp_path):
+    r, text = np.random.default_rng(0), trackmate_xml()
+    numbers = [match.span() for match in re.finditer(r'"[^"]*"', text)]
+    outcomes = set()
+    for _ in range(150):
+        start, stop = numbers[r.integers(len(numbers))] if r.random() < 0.7 else np.sort(r.integers(0, len(text), 2))
+        new = r.choice(['"nan"', '"inf"', '"-1"', '"9e999"', '""', f'"{"9" * 5000}"', '"1"', ""])
+        (tmp_path / "cells.xml").write_text(text[:start] + str(new) + text[stop:])
+        try:
+            outcomes.add(len(load_prompts(tmp_path / "cells.xml", SHAPE)))
+        except PromptError as error:
+            outcomes.add(str(error).partition("(")[0])
+    assert len(outcomes) > 10
