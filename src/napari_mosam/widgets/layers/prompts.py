@@ -9,16 +9,16 @@ import numpy as np
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
 from napari_mosam.core.prompts.kinds import label_masks
 from napari_mosam.widgets.layers.mapping import OffFrameError, label_frame
+from napari_mosam.widgets.layers.saved_clicks import POINTS, color_of_sign, id_text, know_again
 from napari_mosam.widgets.layers.source import MovieSource, SourceError, time_axis
-from napari_mosam.widgets.layers.tags import ROLE, Tag, layer_name, movie_id, put_tag, tag_of, tagged
+from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points, Shapes
     from numpy.typing import NDArray
 
 Sign = Literal["+", "-"]
-SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b"}
-POINTS, BOXES = "points", "boxes"
+BOXES = "boxes"
 MASKS = "napari-mosam masks"
 FILLED = ("polygon", "path")  # shapes whose outline is the object's; rectangles and ellipses give their bounds
 
@@ -71,8 +71,8 @@ class PromptLayers:
 
     def adopt(self) -> None:
         """Take over the layers of marks that are in the viewer: of an earlier widget, put back, or saved and opened."""
-        for layer in [layer for layer in self._viewer.layers if self._was_saved(layer)]:
-            self._know_again(layer)
+        if self._image is not None:
+            know_again(self._viewer, self._image)
         for layer in self._layers():
             self._listen(layer)
 
@@ -243,23 +243,6 @@ class PromptLayers:
     def _masks(self) -> list[MaskPrompt]:
         return [] if self._image is None else list(self._seeds(self._image).values())
 
-    def _was_saved(self, layer: "Layer") -> bool:
-        """Whether a layer holds clicks of ours, opened again: it has their features and no tag of any movie."""
-        features = getattr(layer, "features", ())
-        known = {"object_id", "sign"} <= set(features) and len(features) and not hasattr(layer, "shape_type")
-        return bool(known) and ROLE not in layer.metadata and self._image is not None and layer.ndim == self._image.ndim
-
-    def _know_again(self, layer: Any) -> None:
-        """Lay clicks that were saved onto the movie; a file holds places in pixels of the image, and no transforms."""
-        assert self._image is not None
-        if np.allclose(layer.scale, 1) and not np.any(layer.translate):
-            source = MovieSource.from_layer(self._image, self._viewer.dims.point)
-            for name, value in source.placement().items():
-                setattr(layer, name, value)
-        layer.text = _id_text()
-        layer.face_color = np.array([_rgba(SIGN_COLORS[str(sign)]) for sign in layer.features["sign"]])
-        put_tag(layer, POINTS, movie_id(self._image))
-
     def _put_away_or_back(self, layer: "Layer", mine: bool) -> None:
         """Hide the marks of another movie; what the user hid stays hidden."""
         key = movie_id(layer)
@@ -286,7 +269,7 @@ class PromptLayers:
             size=max(3.0, 0.012 * max(source.shape[1:])),
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
             border_color="white",
-            text=_id_text(),
+            text=id_text(),
             **source.placement(),
         )
         put_tag(layer, POINTS, movie_id(source.image))
@@ -302,7 +285,7 @@ class PromptLayers:
             edge_color="white",
             opacity=1.0,
             edge_width=max(1.0, 0.003 * max(source.shape[1:])),
-            text=_id_text(),
+            text=id_text(),
             **source.placement(),
         )
         put_tag(layer, BOXES, movie_id(source.image))
@@ -327,7 +310,7 @@ class PromptLayers:
             layer, rows = event.source, _rows(event)
             _set_features(layer, rows, self.object_id, self.sign)
             colors = np.array(layer.face_color)
-            colors[rows] = _rgba(SIGN_COLORS[self.sign])
+            colors[rows] = color_of_sign(self.sign)
             layer.face_color = colors
         self._report(event)
 
@@ -396,11 +379,3 @@ def _set_features(layer: "Layer", rows: list[int], object_id: int, sign: Sign) -
     table.loc[table.index[rows], "object_id"] = object_id
     table.loc[table.index[rows], "sign"] = sign
     layer.features = table
-
-
-def _id_text() -> dict[str, Any]:
-    return {"string": "{object_id}", "size": 10, "color": "white", "anchor": "upper_left"}
-
-
-def _rgba(color: str) -> Any:
-    return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [1.0]
