@@ -245,6 +245,7 @@ def import_labels(
     limits: Limits = None,
     pixel_size: float | None = None,
     interval: float | None = None,
+    series: int | None = None,
 ) -> "Result":
     """Make a result of the labels of another program, so that its objects can be corrected and followed again.
 
@@ -253,7 +254,7 @@ def import_labels(
 
     Parameters
     ----------
-    movie, device, config, axes, channel, z, limits
+    movie, device, config, axes, channel, z, limits, series
         As in :func:`segment`.
     labels : array or path
         Labels (T, Y, X) of the whole movie, in which an id is one object: whatever :func:`open_labels` takes.
@@ -278,7 +279,15 @@ def import_labels(
         model=model,
         device=device,
         engine=merged_config(config),
-        movie=movie_config(axes, channel, z, limits, pixel_size, interval),
+        movie=movie_config(
+            axes=axes,
+            channel=channel,
+            z=z,
+            limits=limits,
+            pixel_size=pixel_size,
+            interval=interval,
+            series=series,
+        ),
     )
     return import_result(movie, labels, out, asked, overwrite=overwrite, progress=progress, model=_given(model))
 

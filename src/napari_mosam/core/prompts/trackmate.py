@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.json_files import read_text
-from napari_mosam.core.images.axes import Calibration
+from napari_mosam.core.images.calibration import Calibration
 from napari_mosam.core.prompts.kinds import PromptError
 
 PIXEL_UNITS = ("pixel", "pixels", "px")
