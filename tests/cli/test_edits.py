@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from tests.support.crashes import content, content_but_journal
+from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks
 from tests.support.stopping import stop_at
 
@@ -34,15 +35,30 @@ def prompts(name, *places):
     return name
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_network():
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (write, run):
+            patch.setattr(module, "load", lambda config: FakeSegmenter())
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(no_network, tmp_path_factory):
+    """A movie, prompts, and a result of objects 1 and 2."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("made"))
+        save("movie.tif", IMAGES)
+        save("first.tif", np.where(LABELS[0] == 3, 0, LABELS[0]))
+        assert mosam("track", "movie.tif", "-p", "first.tif", "-o", OUT) == 0
+        return Path.cwd()
+
+
 @pytest.fixture(autouse=True)
-def job(tmp_path, monkeypatch, capsys):
-    """A result of objects 1 and 2 in the current folder, and a model without a network."""
+def job(made, tmp_path, monkeypatch, capsys):
+    """The same in the current folder."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(write, "load", lambda config: FakeSegmenter())
-    monkeypatch.setattr(run, "load", lambda config: FakeSegmenter())
-    save("movie.tif", IMAGES)
-    save("first.tif", np.where(LABELS[0] == 3, 0, LABELS[0]))
-    assert mosam("track", "movie.tif", "-p", "first.tif", "-o", OUT) == 0
     capsys.readouterr()
     return tmp_path
 
@@ -262,15 +278,19 @@ def half(monkeypatch):
     assert mosam("track", "movie.tif", "-p", "first.tif", "-o", OUT) == 130
 
 
-@pytest.mark.parametrize("verb", ["rerun", "correct"])
+@pytest.mark.parametrize("verb", ["rerun", "correct", "lock"])
 def test_half_a_result_stays_half_and_says_so(half, capsys, verb):
     arguments = verbs()[verb]
     capsys.readouterr()
     assert mosam(*arguments) == 0
-    assert "\nout.zarr is half a result: stopped" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "\nout.zarr is half a result: stopped" in printed
+    assert printed.endswith("; its run cannot go on (--resume) unless this is undone (mosam undo)\n")
     assert not Result.open(OUT).complete
     assert mosam("undo", OUT) == 0
     assert not Result.open(OUT).complete
+    assert mosam("track", "movie.tif", "-p", "first.tif", "-o", OUT, "--resume") == 0
+    assert Result.open(OUT).complete
 
 
 def test_a_rerun_that_is_stopped_is_taken_back_or_done_anew(job, monkeypatch, capsys):
@@ -386,6 +406,7 @@ def test_a_result_that_does_not_say_its_order_is_replayed_all_at_once(job, capsy
     import zarr
 
     del zarr.open_group(OUT)["prompts"].attrs["edits"]
+    seal(job / OUT)
     assert "does not say in which order it was changed" in refused(capsys, "replay", OUT)
     assert mosam("replay", OUT, "--all-at-once") == 0
     assert np.array_equal(Result.open("out-replay.zarr").labels[:], Result.open(OUT).labels[:])
@@ -428,6 +449,7 @@ def test_a_list_of_edits_that_is_damaged_is_refused(job, capsys, edits):
     run = {"kind": "run", "prompts": attrs["records"], "results": None}
     whole = isinstance(edits[0], dict) and edits[0].get("kind") in ("run", "lock") and "object" not in edits[0]
     attrs["edits"] = edits if whole or edits == ["run"] else [run, *edits]
+    seal(job / OUT)
     assert "error: " in refused(capsys, "replay", OUT)
     assert not Path("out-replay.zarr").exists()
 
@@ -439,5 +461,6 @@ def test_attributes_that_are_damaged_are_refused(job, capsys, lost):
     zarr.open_group(OUT).attrs[lost] = 7
     if lost == "limits":
         del zarr.open_group(OUT).attrs["grey_limits"]
+    seal(job / OUT)
     assert "out.zarr" in refused(capsys, "replay", OUT)
     assert "out.zarr" in refused(capsys, "rerun", OUT, "--objects", "1", "--frames", "1")

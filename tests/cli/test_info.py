@@ -8,6 +8,7 @@ import pytest
 import tifffile
 import zarr
 from tests.support.crashes import content
+from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks
 
 from napari_mosam import Result
@@ -73,13 +74,14 @@ def test_everything_is_written_as_json(out, capsys):
 
 def test_half_and_damaged_results_say_so(out, capsys):
     zarr.open_group(out, mode="r+").attrs["complete"] = False
+    seal(out)
     assert told(capsys, "--json", "half.json")["state"].startswith("stopped before its end")
     assert json.loads(Path("half.json").read_text())["state"] == "half"
     (out / "0/c/1/0/0").unlink()
     (out / "confidence/c/2/0/0").write_bytes(b"cut")
     said = told(capsys, "--json", "damaged.json")
     assert said["damage"] == (
-        "1 of its chunks are missing: 0/c/1/0/0, 1 of its chunks are of another size: confidence/c/2/0/0"
+        "1 of its files are missing: 0/c/1/0/0, 1 of its files are of another size: confidence/c/2/0/0"
     )
     found = json.loads(Path("damaged.json").read_text())
     assert found["state"] == "damaged" and found["damage"]["of another size"] == ["confidence/c/2/0/0"]
@@ -95,8 +97,24 @@ def test_a_result_of_version_0_1_is_described(tmp_path, capsys):
 @pytest.mark.parametrize("damage", [{"limits": "grey"}, {"frames": 3}, {"interval_s": "s"}, {"provenance": []}])
 def test_attributes_that_no_result_has_are_refused_in_one_line(out, capsys, damage):
     zarr.open_group(out, mode="r+").attrs.update(damage)
+    seal(out)
     assert cli.main(["info", "cells.zarr"]) == 2
     assert capsys.readouterr().err.startswith("mosam: error: 'cells.zarr' cannot be read")
+
+
+@pytest.mark.parametrize("head", [b'{"half', b'{"zarr_format": 3, "node_type": "array"}', b"{}", None])
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_result_whose_head_is_damaged_is_no_movie(out, capsys, head, sealed):
+    (out / "zarr.json").unlink() if head is None else (out / "zarr.json").write_bytes(head)
+    if sealed:
+        seal(out)
+    for command in (["info"], ["lock", "--object", "3", "--frames", "1"]):
+        assert cli.main([command[0], *command[1:], "cells.zarr"]) == 2
+        (said,) = capsys.readouterr().err.strip().splitlines()
+        assert "cells.zarr' is a result with damaged metadata: " in said
+    again = ["track", "movie.tif", "-p", "prompts.tif", "-o", "cells.zarr"]
+    tifffile.imwrite("prompts.tif", LABELS[0])
+    assert cli.main(again) == 2 and "add --overwrite" in capsys.readouterr().err
 
 
 def test_reports_replace_nothing_unasked(out, capsys):

@@ -118,7 +118,7 @@ def test_a_lost_chunk_is_told(job, command, capsys):
     capsys.readouterr()
     code, printed = cli.main(command), capsys.readouterr()
     if command[0] == "info":
-        assert "damage   1 of its chunks are missing: 0/c/3/0/0" in printed.out
+        assert "damage   1 of its files are missing: 0/c/3/0/0" in printed.out
     else:
         assert code == 2 and "cannot be read: 0/c/3/0/0 is missing" in printed.err
 

@@ -9,6 +9,7 @@ from napari_mosam.cli.places import Input, Output, UsageError, check_apart
 __all__ = ["UsageError", "check_outputs", "check_report"]
 
 OVERLAY_SUFFIXES = (".gif", ".png")
+_ZARR = ("zarr.json", ".zgroup", ".zarray")
 _CTC_NAMES = ("res_track.txt", "napari_mosam_export.json", *(f"mask{t:03d}.tif" for t in range(1000)))
 
 
@@ -67,12 +68,13 @@ def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> Non
 
 
 def _check_result(out: Path, may_exist: bool) -> None:
-    from napari_mosam.core.files.places import Place
+    from napari_mosam.core.files.places import Place, is_result
 
-    if out.exists() and not any((out / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
+    if out.exists() and not (is_result(out) or any((out / name).exists() for name in _ZARR)):
         raise UsageError(f"{out} exists and is no zarr folder, so it is never replaced; choose another --out")
-    if not may_exist and Place.of(out).unfinished_run() is not None:
-        raise UsageError(f"{out} exists and is not finished; go on with it (--resume), or begin anew (--overwrite)")
+    place = Place.of(out)
+    if not may_exist and place.can_go_on():
+        raise UsageError(f"{out} {place.state()}; go on with it (--resume), or begin anew (--overwrite)")
     _refuse_existing(out, may_exist)
 
 

@@ -183,5 +183,15 @@ def _done(result: "Result") -> "tuple[Step, ...]":
 def _told(before: "tuple[Step, ...]", after: "Result") -> str:
     """What was done since, and whether the result is half."""
     new = [step for step in _done(after) if step.number > max((step.number for step in before), default=0)]
-    half = "" if after.complete else f"\n{after.path} is half a result: {after.progress}"
-    return (f"done: {new[-1].words}" if new else "nothing is to be done: the prompts are those of the result") + half
+    done = f"done: {new[-1].words}" if new else "nothing is to be done: the prompts are those of the result"
+    return done + half_words(after)
+
+
+def half_words(changed: "Result") -> str:
+    """A line on what a change means for a run that was stopped; nothing where the result is whole."""
+    if changed.complete:
+        return ""
+    return (
+        f"\n{changed.path} is half a result: {changed.progress}; its run cannot go on (--resume) unless this is undone "
+        "(mosam undo)"
+    )

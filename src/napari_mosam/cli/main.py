@@ -154,8 +154,9 @@ class _Run:
             return self._kept
         now, finished = _identity(self._out), f"{self.done} of {self.total} frames were finished"
         if self._before is not None and now == self._before:
-            lost = f"; {finished} of the new one, which is dropped" if self.done else ""
-            return f"the earlier result in {self._out} is unchanged{lost}"
+            goes_on = _how_to_go_on(self._out) or ", which is dropped"
+            new = f"; {finished} of the new one{goes_on}" if self.done else ""
+            return f"the earlier result in {self._out} is unchanged{new}"
         if not self.done:
             return self._kept
         complete = _completeness(self._out)
@@ -188,7 +189,7 @@ def _completeness(out: Path) -> bool | None:
 def _how_to_go_on(out: Path) -> str:
     from napari_mosam.core.files.places import Place
 
-    return "; --resume goes on with it" if Place.of(out).unfinished_run() else ""
+    return "; --resume goes on with it" if Place.of(out).can_go_on() else ""
 
 
 def _track(arguments: argparse.Namespace, run: _Run) -> None:
@@ -372,6 +373,7 @@ def _unlock(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _set_lock(arguments: argparse.Namespace, run: _Run, *, lock: bool) -> None:
+    from napari_mosam.cli.edits import half_words
     from napari_mosam.core.store.result import Result
 
     run.note("the result is as it was")
@@ -384,7 +386,8 @@ def _set_lock(arguments: argparse.Namespace, run: _Run, *, lock: bool) -> None:
     except IndexError as error:
         raise UsageError(str(error)) from error
     where = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
-    _say(f"object {arguments.object} is {'' if lock else 'no longer '}locked on {where}")
+    half = half_words(Result.open(arguments.result))
+    _say(f"object {arguments.object} is {'' if lock else 'no longer '}locked on {where}{half}")
 
 
 _COMMANDS = {

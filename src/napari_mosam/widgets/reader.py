@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files.places import ResultError, is_result
 
 if TYPE_CHECKING:
@@ -29,17 +30,10 @@ def get_reader(path: Any) -> Callable[[Any], list[LayerData]] | None:
         What was dropped or chosen. Several paths are never one result.
     """
     try:
-        ours = isinstance(path, str | Path) and _is_ours(Path(path))
+        ours = isinstance(path, str | Path) and is_result(path)
     except (OSError, ValueError):  # names that no file can have
         return None
     return read_result if ours else None
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is a result; one with a damaged head is known by its manifest."""
-    from napari_mosam.core.files.manifest import MANIFEST
-
-    return (folder / MANIFEST).is_file() or is_result(folder)
 
 
 def read_result(path: str | Path) -> list[LayerData]:
@@ -112,11 +106,12 @@ class _Opened:
         return self._frames(labels_of(self.group), "ui"), {"name": self.name, **features, **self._place()}, "labels"
 
     def confidence(self) -> Iterable[LayerData]:
-        if "confidence" not in self.group:
+        stored = self._stored("confidence")
+        if stored is None:
             self.say(f"'{self.name}' has lost its confidence, so there is no layer of it")
             return
         look = {"colormap": "magma", "contrast_limits": (0, 255), "blending": "additive", "visible": False}
-        values = self._frames(self.group["confidence"], "u")
+        values = self._frames(stored, "u")
         yield values, {"name": f"{self.name} confidence", **look, **self._place()}, "image"
 
     def centres(self) -> Iterable[LayerData]:
@@ -127,6 +122,13 @@ class _Opened:
         features = {"features": seen.reset_index(drop=True)}
         where = seen[["frame", "y", "x"]].to_numpy(float)
         yield where, {"name": f"{self.name} centres", **features, **look, **self._place()}, "points"
+
+    def _stored(self, name: str) -> Any:
+        """An array; None where it is lost."""
+        try:
+            return self.group.get(name)
+        except Refused:
+            return None
 
     def _frames(self, array: Any, kinds: str) -> Any:
         import dask.array

@@ -12,7 +12,7 @@ from napari_mosam.core.files import disk
 from napari_mosam.core.files import journal as journal_module
 from napari_mosam.core.files.entries import seal_of
 from napari_mosam.core.files.journal import Journal, Transaction
-from napari_mosam.core.files.manifest import EMPTY, MANIFEST, Expected, Verifier, manifest_of, merged_manifest
+from napari_mosam.core.files.manifest import MANIFEST, Expected, Verifier, manifest_of, merged_manifest
 
 FIRST = {"a/c/0": b"old a", "b/c/0": b"old b", "head": b"old head"}
 
@@ -27,7 +27,7 @@ def quick():
 @pytest.fixture
 def root(tmp_path):
     folder = tmp_path / "root"
-    for key, value in {**FIRST, MANIFEST: EMPTY}.items():
+    for key, value in {**FIRST, MANIFEST: b"{}"}.items():
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(value)

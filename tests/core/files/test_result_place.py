@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import zarr
+from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks
 
 from napari_mosam.core.api import rerun, track
@@ -102,6 +103,8 @@ def test_a_run_that_is_stopped_leaves_the_earlier_result_open_and_alone(out, ear
     with pytest.raises(error):
         write(out, OTHER, overwrite=True, progress=stop)
     assert content(out) == earlier
+    assert names(out) == [Place.of(out).new.name, "out.zarr"]
+    assert write(out, ONE, overwrite=True).object_ids == (1,)
     assert names(out) == ["out.zarr"]
 
 
@@ -322,6 +325,9 @@ def damage(out, name, new=b"\x07garbage" * 9):
 @pytest.mark.parametrize("folder", ["", "/table", "/table/values"])
 def test_damaged_metadata_are_told_in_plain_words(out, earlier, folder):
     damage(out, f"{folder}/zarr.json".lstrip("/"), b'{"zarr_format": 3, "attr')
+    with pytest.raises(ResultError, match=rf"{folder.lstrip('/')}/?zarr.json is not what was written"):
+        Result.open(out)
+    seal(out)
     with pytest.raises(ResultError, match=rf"the metadata of \S*out\.zarr{folder} cannot be read: not valid JSON"):
         Result.open(out)
 
@@ -343,6 +349,7 @@ def test_damaged_records_are_told_in_plain_words(out, earlier, name):
 
 def test_attributes_that_are_nested_without_end_are_told_in_plain_words(out, earlier):
     (out / "zarr.json").write_text("[" * 10_000 + "]" * 10_000)
+    seal(out)
     with pytest.raises(ResultError, match=r"out\.zarr cannot be read: lists .* are nested deeper than 32 levels"):
         Result.open(out)
 

@@ -7,6 +7,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.api import rerun, track
@@ -396,6 +397,7 @@ def test_a_result_of_an_earlier_version_has_two_limits(done, out):
     attrs = zarr.open_group(out, mode="r+").attrs
     attrs["limits"] = [50.0, 800.0]
     del attrs["grey_limits"]
+    seal(out)
     assert same_movie(Result.open(out), IMAGES).limits == (50, 800)
 
 

@@ -126,7 +126,13 @@ def test_a_rerun_that_was_killed_is_done_again_or_rolled_back_to_the_same_bytes(
 def test_a_lock_that_was_killed_is_there_or_not(made, tmp_path, every):
     before, after = (content_but_journal(made / name / "out.zarr") for name in ("plain", "locked"))
     for at, out in crashes(every, tmp_path, made / "plain", lambda out: Result.open(out).lock(1, 1)):
-        if any(step.state == "unfinished" for step in Result.open(out).history):
+        unfinished = any(step.state == "unfinished" for step in Result.open(out).history)
+        assert Result.open(out).complete == (not unfinished), at
+        if unfinished:
+            assert str(Result.open(out).progress).startswith("stopped in the middle of a lock, which"), at
+            again = _copy(out.parent, tmp_path / "y" / "out.zarr")
+            Result.open(again).lock(1, 1)
+            assert Result.open(again).complete and Result.open(again).locked(1) == (1,), at
             Result.open(out).undo()
         assert content_but_journal(out) == (after if Result.open(out).locked(1) else before), at
 
@@ -215,11 +221,50 @@ def test_another_run_does_not_go_on(out, images, prompts, options, said):
     assert content(out) == before
 
 
-def test_a_run_that_was_changed_since_it_was_stopped_does_not_go_on(out):
+def test_a_run_that_was_changed_since_it_was_stopped_goes_on_when_that_is_undone(made, out):
     Result.open(stopped(out, 3)).lock(1, 0)
-    with pytest.raises(ValueError, match="was changed after its run had been stopped"):
+    with pytest.raises(ValueError, match="was changed after its run had been stopped, so that .*; undo that"):
         follow(out, resume=True)
     assert not Result.open(out).complete
+    Result.open(out).undo()
+    with pytest.raises(FileExistsError, match=r"is not finished; go on with it \(--resume\)"):
+        follow(out)
+    assert follow(out, resume=True).complete
+    assert content_but_journal(out) == content_but_journal(made / "plain" / "out.zarr")
+    with pytest.raises(ValueError, match="nothing to redo"):
+        Result.open(out).redo()
+    assert not np.asarray(Result.open(out).undo().labels[:]).any()
+
+
+def test_a_replacement_that_was_stopped_goes_on(made, tmp_path):
+    out = _copy(made / "locked", tmp_path / "x" / "out.zarr")
+    before = content(out)
+    stopped(out, 3, overwrite=True)
+    assert content(out) == before and Place.of(out).replacement()
+    with pytest.raises(FileExistsError, match=r"the run that was to replace it is not finished; go on .* \(--resume\)"):
+        follow(out)
+    with pytest.raises(ValueError, match=r"x/out.zarr' was begun with other values of: direction"):
+        follow(out, resume=True, direction="forward")
+    model = FakeSegmenter()
+    assert track(IMAGES, TWO, out=out, model=model, config=QUICK, resume=True).complete
+    assert content(out) == content(made / "plain" / "out.zarr") and names(out) == ["out.zarr"]
+
+
+def test_a_replacement_that_is_whole_but_for_the_swap_is_swapped(made, tmp_path):
+    out = _copy(made / "locked", tmp_path / "x" / "out.zarr")
+    shutil.copytree(made / "plain" / "out.zarr", Place.of(out).new)
+    assert follow(out, resume=True).complete
+    assert content(out) == content(made / "plain" / "out.zarr") and names(out) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("change", [lambda out: Result.open(out).lock(2, 0), lambda out: Result.open(out).undo()])
+def test_whoever_changes_the_earlier_result_keeps_it(made, tmp_path, change):
+    out = _copy(made / "locked", tmp_path / "x" / "out.zarr")
+    stopped(out, 3, overwrite=True)
+    change(out)
+    assert names(out) == ["out.zarr"]
+    kept = content(out)
+    assert follow(out, resume=True).complete and content(out) == kept
 
 
 def test_resuming_what_is_not_there_begins(out):

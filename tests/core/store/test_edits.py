@@ -32,13 +32,14 @@ def result(made, tmp_path):
     return Result.open(tmp_path / "out.zarr")
 
 
-def test_a_correction_that_is_killed_is_there_or_not(result, made):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_correction_that_is_killed_is_there_or_not(result, made, every):
     with patch.object(disk, "sync"):
         before = content_but_journal(result.path)
         with dying_at(None) as whole:
             result.correct(1, 1, MASK)
         after, done = content_but_journal(result.path), set()
-        for n in range(len(whole.operations)):
+        for n in sorted({*range(0, len(whole.operations), every), len(whole.operations) - 1}):
             shutil.rmtree(result.path)
             shutil.copytree(made.path, result.path)
             with pytest.raises(Killed), dying_at(n, torn=n % 2 == 0):

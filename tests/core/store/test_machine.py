@@ -79,6 +79,37 @@ class ResultMachine(RuleBasedStateMachine):
         self.result.unlock(object_id, t)
         self.note({key: pixels for key, pixels in self.locks[-1].items() if key != (object_id, t)})
 
+    def by_hand(self, object_id, t, absent):
+        """Pixels that a user gives an object: shifted, so that they are partly those of the other."""
+        locked = [pixels for (i, at), pixels in self.locks[-1].items() if at == t and i != object_id]
+        mask = np.roll(LABELS[t] == object_id, 5, axis=1) & ~np.any([np.zeros_like(LABELS[t], bool), *locked], axis=0)
+        return np.zeros_like(mask) if absent else mask
+
+    def noted_by_hand(self, object_id, t, mask):
+        self.note({**self.locks[-1], (object_id, t): mask})
+
+    @rule(object_id=OBJECTS, t=FRAMES, absent=st.booleans())
+    def correction_by_hand(self, object_id, t, absent):
+        mask = self.by_hand(object_id, t, absent)
+        assert self.result.correct(object_id, t, mask if mask.any() else None).locked(t)
+        self.noted_by_hand(object_id, t, mask)
+
+    @rule(object_id=OBJECTS, t=FRAMES, absent=st.booleans(), n=st.integers(0, 60), torn=st.booleans())
+    def killed_correction_by_hand(self, object_id, t, absent, n, torn):
+        mask = self.by_hand(object_id, t, absent)
+        killed = False
+        try:
+            with dying_at(n, torn=torn):
+                self.result.correct(object_id, t, mask if mask.any() else None)
+        except Killed:
+            killed = True
+        result = self.result
+        if any(step.state == "unfinished" for step in result.history):
+            assert not result.complete and "in the middle of a correction" in str(result.progress)
+            result.undo()
+        elif not killed or content_but_journal(self.out) != self.done[-1]:
+            self.noted_by_hand(object_id, t, mask)
+
     @precondition(lambda self: len(self.done) > 1)
     @rule()
     def undo(self):

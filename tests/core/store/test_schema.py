@@ -10,6 +10,7 @@ import tifffile
 import torch
 import zarr
 from tests.support.crashes import content_but_journal
+from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks
 from tests.support.zoo_formats import imaris, lif
 
@@ -160,6 +161,7 @@ def test_a_column_that_is_not_there_is_not_known(out):
     follow(out)
     table = zarr.open_group(out, mode="r+")["table/values"]
     table.attrs["columns"] = [name if name != "area_um2" else "something else" for name in TABLE]
+    seal(out)
     result = Result.open(out)
     assert result.to_dataframe()["area_um2"].isna().all() and (result.area > 0).all()
 
@@ -194,6 +196,7 @@ def test_a_result_of_a_newer_version_is_refused_in_words(out):
     follow(out)
     attrs = zarr.open_group(out, mode="r+").attrs
     attrs.update({"schema": 3, "napari_mosam": "2.0"})
+    seal(out)
     with pytest.raises(ValueError, match=r"newer version \(napari-mosam 2.0, schema 3\); .* update napari-mosam"):
         Result.open(out)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.api import segment, track
@@ -195,6 +196,7 @@ def test_a_result_without_records_still_opens(out):
     for name in ("predicted_iou", "object_score", "area"):
         group["table"].create_array(name, data=getattr(written, name))
     del group["records"], group["table/values"], group["prompts"]
+    seal(out)
     read = Result.open(out)
     assert np.array_equal(read.area, written.area)
     assert np.isnan(read.disagreement).all()

@@ -113,6 +113,12 @@ class Journal:
         if old:
             logger.warning("'%s': %d older step(s) can no longer be undone", self.root, len(old))
 
+    def reopen(self, entry: Entry) -> Entry:
+        """Go on with the newest finished transaction; what was done after it, and undone, is forgotten."""
+        for undone in [later for later in self.entries() if later.state == "undone"]:
+            _drop(undone)
+        return entry.in_state("open")
+
     # ---- back and forth
 
     def roll_back(self, entry: Entry) -> None:

@@ -1,7 +1,7 @@
-"""What a folder of ours holds: size and crc32c of every chunk that was ever written.
+"""What a folder of ours holds: size and crc32c of every chunk that was ever written, and of the metadata of zarr.
 
 zarr leaves out chunks of nothing but background, so that a chunk is absent is no damage by itself; that one is absent
-which was written is.
+which was written is. Manifests of version 0.1 name no metadata.
 """
 
 import json
@@ -12,31 +12,28 @@ from pathlib import Path
 
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.json_files import parse_json
-from napari_mosam.core.files.entries import Batch, Seal, seal_of, to_seal
+from napari_mosam.core.files.entries import JOURNAL, Batch, Seal, seal_of, to_seal
 from napari_mosam.core.files.journal import Journal
 
 MANIFEST = "mosam_manifest.json"
 """Its name in the folder."""
 
-EMPTY = b"{}"
-"""The manifest of a folder in which nothing was written yet."""
-
 _MOST_BYTES = 2**28
 """Of a manifest; one of a million frames has less."""
 
 _TRIES, _PAUSE_S = 5, 0.02
-"""How often, and how long apart, a chunk is looked at again that somebody may be writing."""
+"""How often, and how long apart, a file is looked at again that somebody may be writing."""
 
 Seals = dict[str, Seal]
 
 
-def is_chunk(key: str) -> bool:
-    """Whether a file of a zarr group is a chunk."""
-    return "/c/" in f"/{key}"
+def is_sealed(key: str) -> bool:
+    """Whether a file of a zarr group is a chunk, or metadata."""
+    return "/c/" in f"/{key}" or key.rpartition("/")[2] == "zarr.json"
 
 
 def read_manifest(root: Path) -> Seals:
-    """Chunks of all finished transactions.
+    """Files of all finished transactions.
 
     Raises
     ------
@@ -64,8 +61,9 @@ def merged_manifest(root: Path, batches: Iterable[Batch]) -> bytes:
 
 def manifest_of(root: Path) -> bytes:
     """The manifest of a folder that was written without a journal."""
-    keys = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    seals = {key: seal_of((root / key).read_bytes()) for key in sorted(keys) if is_chunk(key)}
+    keys = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    ours = (key for key in keys if is_sealed(key) and JOURNAL not in key.split("/"))
+    seals = {key: seal_of((root / key).read_bytes()) for key in ours}
     return json.dumps(seals, separators=(",", ":")).encode()
 
 
@@ -74,21 +72,21 @@ def _after(seals: Seals, batches: Iterable[Batch]) -> Seals:
         for key, seal in batch.files.items():
             if seal is None:
                 seals.pop(key, None)
-            elif is_chunk(key):
+            elif is_sealed(key):
                 seals[key] = seal
     return seals
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What chunks there may be, beside a writer too.
+    """What files there may be, beside a writer too.
 
     Attributes
     ----------
     seals : mapping of str to Seal
-        Of every chunk that was written.
+        Of every file that was written.
     pending : mapping of str to Seal or None
-        Of the chunks that are being replaced at this moment.
+        Of the files that are being replaced at this moment.
     """
 
     seals: Mapping[str, Seal]
@@ -106,14 +104,14 @@ class Expected:
         return cls(seals, batch.files if batch else {})
 
     def damage(self, root: Path) -> dict[str, list[str]]:
-        """Chunks that are 'missing' or 'of another size' than was written; what they hold is not looked at."""
+        """Files that are 'missing' or 'of another size' than was written; what they hold is not looked at."""
         sizes = {key: _size(root / key) for key in self.seals if key not in self.pending}
         lost = [key for key, size in sizes.items() if size is None]
         other = [key for key, size in sizes.items() if size not in (None, self.seals[key][0])]
         return {how: keys for how, keys in (("missing", lost), ("of another size", other)) if keys}
 
     def fits(self, key: str, content: bytes | None) -> bool:
-        """Whether a chunk may be so; None: absent."""
+        """Whether a file may be so; None: absent."""
         if content is None:
             return key not in self.seals or key in self.pending
         return key not in self.seals or seal_of(content) in (self.seals[key], self.pending.get(key))
@@ -128,8 +126,8 @@ def damage_of(root: Path) -> dict[str, list[str]]:
 
 
 def damage_words(damage: Mapping[str, Sequence[str]]) -> str:
-    """Such as '2 of its chunks are missing: 0/c/3/0/0, 0/c/4/0/0'."""
-    return ", ".join(f"{len(keys)} of its chunks are {how}: {shortened(keys, 4)}" for how, keys in damage.items())
+    """Such as '2 of its files are missing: 0/c/3/0/0, 0/c/4/0/0'."""
+    return ", ".join(f"{len(keys)} of its files are {how}: {shortened(keys, 4)}" for how, keys in damage.items())
 
 
 def shortened(items: Sequence[object], most: int = 12) -> str:
@@ -145,14 +143,14 @@ def _size(path: Path) -> int | None:
 
 
 class Verifier:
-    """Compares the chunks of a folder with its manifest as they are read.
+    """Compares the files of a folder with its manifest as they are read.
 
     Parameters
     ----------
     root : Path
         The folder with the manifest.
     prefix : str
-        What names of chunks lack, where a part of the folder is read.
+        What names of files lack, where a part of the folder is read.
     """
 
     def __init__(self, root: Path, prefix: str = "") -> None:
@@ -168,7 +166,7 @@ class Verifier:
         return None
 
     def verified(self, name: str, read: Callable[[], bytes | None]) -> bytes | None:
-        """What a chunk holds; None where it was never written. Read again while it may be in somebody's hands.
+        """What a file holds; None where it was never written. Read again while it may be in somebody's hands.
 
         Raises
         ------

@@ -18,6 +18,7 @@ from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.entries import JOURNAL, Entry
 from napari_mosam.core.files.journal import Journal
+from napari_mosam.core.files.manifest import MANIFEST
 from napari_mosam.core.files.zarr_files import open_zarr_group
 
 RESULT_MARK = "napari_mosam"
@@ -92,10 +93,9 @@ class Place:
         """
         exists = os.path.lexists(self.path)
         if exists and not overwrite:
-            going_on = "go on with it (--resume), " if self.unfinished_run() is not None else ""
+            what, going_on = self.state(), "go on with it (--resume), " if self.can_go_on() else ""
             raise FileExistsError(
-                f"'{self.path}' exists{' and is not finished' if going_on else ''}; {going_on}choose another name or "
-                "allow it to be overwritten (--overwrite)"
+                f"'{self.path}' {what}; {going_on}choose another name or allow it to be overwritten (--overwrite)"
             )
         if exists and not is_result(self.path):
             raise FileExistsError(
@@ -105,9 +105,31 @@ class Place:
             raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
 
     def unfinished_run(self) -> Entry | None:
-        """The transaction of the run that makes the result, where that did not come to its end."""
-        entry = Journal(self.path).last("open")
-        return entry if entry is not None and entry.note.get("kind") == RUN else None
+        """The transaction of the run that makes the result, where that can be gone on with.
+
+        It is open, or was closed by a change that is undone.
+        """
+        journal = Journal(self.path)
+        entry = journal.last("open") or journal.last("done")
+        if entry is None or entry.note.get("kind") != RUN:
+            return None
+        return entry if entry.state == "open" or _attributes(self.path).get("complete") is False else None
+
+    def can_go_on(self) -> bool:
+        """Whether there is a stopped run here, which makes the result or is to replace it."""
+        return self.replacement() is not None or self.unfinished_run() is not None
+
+    def state(self) -> str:
+        """That it exists, and is not finished."""
+        if self.replacement() is not None:
+            return "exists, and the run that was to replace it is not finished"
+        return "exists and is not finished" if self.unfinished_run() is not None else "exists"
+
+    def replacement(self) -> Path | None:
+        """A result that is to replace the one at `path`, if a stopped run left one of which there is something."""
+        run = Place(self.new).unfinished_run()
+        worth = run is not None and any("t" in batch.note for batch in run.batches())
+        return self.new if worth or _attributes(self.new).get("complete") is True else None
 
     def holds(self, source: Any) -> bool:
         """Whether a path is the result or leads into it."""
@@ -127,14 +149,22 @@ class Place:
         disk.rename(folder, self.path)
         disk.sync(self.path.parent)
 
-    def tidy(self) -> None:
-        """Finish a swap that was cut off, or undo it, and remove what is left over; only for who holds the lock."""
+    def tidy(self, *, replacing: bool = False) -> None:
+        """Finish a swap that was cut off, or undo it, and remove what is left over; only for who holds the lock.
+
+        A stopped run that was to replace the result is left over for all but the next run.
+        """
         if not os.path.lexists(self.path):
             whole = next((folder for folder in (self.new, self.old) if self._can_take_over(folder)), None)
             if whole is not None:
                 disk.rename(whole, self.path)
-        for left in (self.new, self.old):
-            _discard(left)
+        if not (replacing and self.replacement()):
+            _discard(self.new)
+        _discard(self.old)
+
+    def drop_replacement(self) -> None:
+        """Forget a stopped run that was to replace the result."""
+        _discard(self.new)
 
     def readable(self) -> Path:
         """The folder that holds the result, hidden or not."""
@@ -148,7 +178,7 @@ class Place:
 
 
 @contextmanager
-def alone(path: str | Path, *, make_folder: bool = False) -> Iterator[Place]:
+def alone(path: str | Path, *, make_folder: bool = False, replacing: bool = False) -> Iterator[Place]:
     """Be the only one who writes a result; the system ends that with the process, however it ends.
 
     Parameters
@@ -157,6 +187,8 @@ def alone(path: str | Path, *, make_folder: bool = False) -> Iterator[Place]:
         Of the result.
     make_folder : bool
         Whether to make the folder it lies in.
+    replacing : bool
+        Whether a stopped run that was to replace the result may be gone on with; whoever else changes it, keeps it.
 
     Yields
     ------
@@ -175,14 +207,16 @@ def alone(path: str | Path, *, make_folder: bool = False) -> Iterator[Place]:
         _make_folder(place.path.parent, place.path)
     lock = _acquire(place)
     try:
-        place.tidy()
+        if replacing:
+            Journal(place.new).settle()
+        place.tidy(replacing=replacing)
         Journal(place.path).settle()
         yield place
     finally:
         try:
-            place.tidy()
+            place.tidy(replacing=replacing)
         except KeyboardInterrupt:
-            place.tidy()
+            place.tidy(replacing=replacing)
             raise
         finally:
             if lock is not None:
@@ -262,8 +296,8 @@ def settled(path: str | Path) -> Path:
 
 
 def is_result(path: str | Path) -> bool:
-    """Whether a folder is a result, whole or half."""
-    return RESULT_MARK in _attributes(Path(path))
+    """Whether a folder is a result, whole or half; one whose metadata are damaged is known by its manifest."""
+    return (Path(path) / MANIFEST).is_file() or RESULT_MARK in _attributes(Path(path))
 
 
 def _attributes(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosam.core.config.checks import refuse_address
-from napari_mosam.core.files.zarr_files import check_codecs
+from napari_mosam.core.files.codecs import check_codecs
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.images.formats.folders import FrameFiles
 from napari_mosam.core.images.formats.image_files import IMAGE_AXES, FileStack, read_image

@@ -35,12 +35,15 @@ class ResultProgress:
         Those that were.
     unfinished : tuple of int
         Objects that were being followed again when that was stopped.
+    cut_off : str
+        Kind of another change that did not come to its end: a lock or a correction; '' where there is none.
     """
 
     complete: bool
     wanted: "NDArray[np.bool_]"
     followed: "NDArray[np.bool_]"
     unfinished: tuple[int, ...] = ()
+    cut_off: str = ""
 
     @classmethod
     def read(cls, group: Any) -> "ResultProgress":
@@ -51,14 +54,16 @@ class ResultProgress:
         followed = np.nan_to_num(read_table(group["table"], shape, ["state"])["state"]) > 0
         entry = Journal(folder).last("open") if folder is not None else None
         doing = dict(entry.note) if entry is not None else {}
-        again = doing.get("objects", ()) if doing.get("kind") == RERUN else attrs.get(UNFINISHED, ())
+        kind = str(doing.get("kind", ""))
+        again = doing.get("objects", ()) if kind == RERUN else attrs.get(UNFINISHED, ())
         unfinished = tuple(int(i) for i in again)
         records = group["prompts"].attrs["records"] if "prompts" in group else ()
         return cls(
-            complete=bool(attrs.get("complete", True)) and not unfinished and doing.get("kind") != RUN,
+            complete=bool(attrs.get("complete", True)) and not unfinished and entry is None,
             wanted=_wanted(records, ids, attrs, shape),
             followed=followed,
             unfinished=unfinished,
+            cut_off="" if kind in (RUN, RERUN) else kind,
         )
 
     @property
@@ -74,6 +79,8 @@ class ResultProgress:
         if self.unfinished:
             objects = ", ".join(map(str, self.unfinished))
             return f"stopped while object {objects} was followed again"
+        if self.cut_off:
+            return f"stopped in the middle of a {self.cut_off}, which the next change or 'mosam undo' takes back"
         done, n = self.frames, len(self.wanted)
         if not self.followed.any():
             return f"stopped before the first of its {len(wanted)} frames was followed"

@@ -45,12 +45,12 @@ def import_result(
     opened, stack = open_movie(movie, (config or RunConfig()).movie), open_labels(labels, "the labels")
     _check(stack, opened.shape, opened.name)
     request = RunRequest.build(opened, Prompts.from_labels(stack, frames="first"), config)
-    with alone(out, make_folder=True) as place:
+    with alone(out, make_folder=True, replacing=True) as place:
         check_place(request, place, out, overwrite=overwrite)
         asked, loaded, _ = settled(request, load(request.config) if model is None else model)
         attributes = to_attributes(asked, loaded.name) | origin(opened, loaded, place.path) | _parentage(stack, asked)
         folder = begin(asked, loaded, place, attributes)
-        writer = writer_of(folder, asked)
+        writer = writer_of(folder, place.path, asked)
         for done, result in enumerate(_frames(stack, asked, loaded.image_size // LOGIT_STRIDE), 1):
             writer.write(result)
             _lock(writer, result)

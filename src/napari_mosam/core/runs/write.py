@@ -43,21 +43,20 @@ def write_run(
     """
     if overwrite and resume:
         raise ValueError("overwrite and resume exclude each other; give one of them")
-    with alone(out, make_folder=True) as place:
-        goes_on = resume and is_result(place.path)
+    with alone(out, make_folder=True, replacing=True) as place:
+        folder = place.replacement() or place.path
+        goes_on = resume and is_result(folder)
         if not goes_on:
             check_place(request, place, out, overwrite=overwrite)
         asked, loaded, _ = settled(request, load(request.config) if model is None else model)
         results = run(asked, loaded)
         attributes = to_attributes(asked, loaded.name) | origin(asked.movie, loaded, place.path)
         if goes_on:
-            _check_same(place.path, asked, attributes)
-            if Result.open(place.path).complete:
-                return Result.open(Path(out))
-            folder = place.path
+            _check_same(folder, place.path, asked, attributes)
         else:
             folder = begin(asked, loaded, place, attributes)
-        _write(writer_of(folder, asked), results, asked.n_results, progress, most)
+        if not goes_on or not Result.open(folder).complete:
+            _write(writer_of(folder, place.path, asked), results, asked.n_results, progress, most)
         if folder != place.path:
             place.publish(folder)
     return Result.open(Path(out))
@@ -65,6 +64,8 @@ def write_run(
 
 def check_place(request: RunRequest, place: Place, out: str | Path, *, overwrite: bool) -> None:
     """Refuse a place that is taken, or in which the movie lies; FileExistsError."""
+    if overwrite:
+        place.drop_replacement()
     place.check_free(overwrite=overwrite)
     if place.holds(request.movie.path):
         raise FileExistsError(
@@ -82,9 +83,9 @@ def begin(asked: RunRequest, model: "Segmenter", place: Place, attributes: Mappi
     return place.path
 
 
-def _check_same(path: Path, asked: RunRequest, attributes: Mapping[str, Any]) -> None:
+def _check_same(folder: Path, path: Path, asked: RunRequest, attributes: Mapping[str, Any]) -> None:
     """Refuse to go on with a run that was another."""
-    stored = Result.open(path)
+    stored = Result.open(folder)
     other = differences(stored.attrs, attributes)
     other += ["prompts"] if changed_frames(stored.prompts, asked.prompts) else []
     if other:
@@ -94,12 +95,13 @@ def _check_same(path: Path, asked: RunRequest, attributes: Mapping[str, Any]) ->
         )
 
 
-def writer_of(folder: Path, asked: RunRequest) -> ResultWriter:
+def writer_of(folder: Path, path: Path, asked: RunRequest) -> ResultWriter:
     """The writer of a result that was begun, or of one that goes on; ValueError where it cannot."""
     entry = Place(folder).unfinished_run()
     if entry is None:
         raise ValueError(
-            f"'{folder}' was changed after its run had been stopped, so that cannot go on; begin anew (--overwrite)"
+            f"'{path}' was changed after its run had been stopped, so that cannot go on; undo that (mosam undo), or "
+            "begin anew (--overwrite)"
         )
     with reading(folder):
         return ResultWriter.resume(folder, entry, asked.prompts)

@@ -11,6 +11,7 @@ from napari_mosam.core.files.places import RUN, ResultError
 from napari_mosam.core.results.progress import RERUN
 from napari_mosam.core.store.convert import to_present_schema
 from napari_mosam.core.store.edits import close_run
+from napari_mosam.core.store.writer import close
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +90,34 @@ def redo(path: Path) -> Step:
 
 
 def ready_for_rerun(path: Path) -> None:
-    """Bring a result to where it can be changed: a re-run that was stopped is rolled back, a run is closed as it is."""
-    to_present_schema(path)
-    journal = Journal(path)
-    entry = journal.last("open")
-    if entry is None:
+    """Bring a result to where it can be changed: a run that was stopped is closed as it is, all else is rolled back."""
+    cut_off = _cut_off(path)
+    if cut_off is None:
         return
-    if entry.note.get("kind") == RUN:
-        close_run(Transaction(journal, entry))
+    if cut_off.entry.note.get("kind") == RUN:
+        close_run(cut_off)
     else:
-        journal.roll_back(entry)
+        cut_off.journal.roll_back(cut_off.entry)
 
 
 def ready_for_edit(path: Path) -> None:
-    """Bring a result to where a user can change it: a stopped run is closed; ResultError where a re-run was stopped."""
+    """As :func:`ready_for_rerun`; ResultError where a re-run was stopped, which may have taken long."""
+    cut_off = _cut_off(path)
+    if cut_off is not None and cut_off.entry.note.get("kind") == RERUN:
+        words = _words(cut_off.entry.note)
+        raise ResultError(f"{words} in '{path}' was stopped; do it again, or undo it (mosam undo) first")
+    ready_for_rerun(path)
+
+
+def _cut_off(path: Path) -> Transaction | None:
+    """The transaction that did not come to its end; one that lacks nothing but the end gets it."""
     to_present_schema(path)
     journal = Journal(path)
     entry = journal.last("open")
     if entry is None:
-        return
-    if entry.note.get("kind") != RUN:
-        raise ResultError(f"{_words(entry.note)} in '{path}' was stopped; do it again, or undo it (mosam undo) first")
-    close_run(Transaction(journal, entry))
+        return None
+    transaction = Transaction(journal, entry)
+    if not transaction.ended:
+        return transaction
+    close(transaction)
+    return None

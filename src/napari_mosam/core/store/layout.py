@@ -10,7 +10,7 @@ import numpy as np
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.files.disk import why_not
 from napari_mosam.core.files.manifest import read_manifest
-from napari_mosam.core.files.places import RESULT_MARK, ResultError, ResultGoneError, settled
+from napari_mosam.core.files.places import RESULT_MARK, ResultError, ResultGoneError, is_result, settled
 from napari_mosam.core.files.zarr_files import open_zarr_group
 from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.columns import TABLE, in_order, labels_of
@@ -44,13 +44,26 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
         folder = settled(path)
         if not folder.exists():
             raise FileNotFoundError(f"there is no result '{path}'; check the path")
-        group = open_zarr_group(folder, mode)
+        group = _root(folder, mode)
         schema = schema_of(group.attrs)
         if "table" not in group or ("0" not in group and "labels" not in group):
             raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
         if schema > 1:
             read_manifest(folder)
         return group
+
+
+def _root(folder: Path, mode: Literal["r", "r+"]) -> Any:
+    """The group of a folder; ResultError where that is ours and has lost its head."""
+    try:
+        group = open_zarr_group(folder, mode)
+    except Exception as error:  # zarr has its own each
+        if not is_result(folder) or (isinstance(error, OSError) and why_not(error)):
+            raise
+        raise ResultError(f"'{folder}' is a result with damaged metadata: {_first_line(error)}") from error
+    if is_result(folder) and RESULT_MARK not in group.attrs:
+        raise ResultError(f"'{folder}' is a result with damaged metadata: zarr.json does not say who wrote it")
+    return group
 
 
 def schema_of(attrs: Mapping[str, Any]) -> int:
@@ -88,8 +101,12 @@ def reading(path: str | Path) -> Iterator[None]:
     except Exception as error:  # zarr, the codecs and the parsers have their own each
         if isinstance(error, OSError) and why_not(error):
             raise
-        said = (str(error) or type(error).__name__).splitlines()[0]
+        said = _first_line(error)
         raise ResultError(f"'{path}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def write_prompts(group: Any, prompts: "Prompts") -> None:

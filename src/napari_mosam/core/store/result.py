@@ -146,6 +146,8 @@ class Result:
     def lock(self, object_id: int, t: int) -> None:
         """Fix an object's pixels and record on a frame; no later run changes them.
 
+        A run that was stopped cannot go on after a change by hand, unless that is undone.
+
         Raises
         ------
         ResultBusyError

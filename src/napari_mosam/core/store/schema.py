@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.files import disk
-from napari_mosam.core.files.manifest import EMPTY, MANIFEST
 from napari_mosam.core.files.places import RESULT_MARK, new_group
 from napari_mosam.core.store.layout import SCHEMA, mark_version, write_ids, write_prompts
 from napari_mosam.core.store.records import RecordStore
@@ -69,7 +67,7 @@ def ome_block(name: str, calibration: "Calibration", image: str | None = None) -
 def create_group(
     path: "Path", shape: Shape, dtype: Any, prompts: "Prompts", attributes: Mapping[str, Any]
 ) -> tuple[Any, RecordStore]:
-    """An empty result; PermissionError where the folder cannot be written.
+    """An empty result without a manifest; PermissionError where the folder cannot be written.
 
     Parameters
     ----------
@@ -90,5 +88,4 @@ def create_group(
     write_ids(group.create_group("table"), shape.object_ids)
     records = RecordStore.create(group, shape.object_ids, shape.movie[0], shape.side)
     write_prompts(group, prompts)
-    disk.write(path / MANIFEST, EMPTY)
     return group, records

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.files import disk
 from napari_mosam.core.files.entries import LAST, Entry
 from napari_mosam.core.files.journal import Journal, Transaction
-from napari_mosam.core.files.manifest import MANIFEST, merged_manifest
+from napari_mosam.core.files.manifest import MANIFEST, manifest_of, merged_manifest
 from napari_mosam.core.files.places import RUN, ResultGoneError
 from napari_mosam.core.files.zarr_files import write_through
 from napari_mosam.core.masks.label_frames import label_dtype
@@ -80,12 +81,18 @@ class ResultWriter:
         kind, attributes = label_dtype(max(shape.object_ids)), {**attributes, "complete": False}
         group, _ = create_group(path, shape, kind, prompts, attributes)
         group["prompts"].attrs[EDITS] = []
+        disk.write(path / MANIFEST, manifest_of(path))
         Transaction.begin(path, {"kind": RUN, "objects": list(shape.object_ids)})
 
     @classmethod
     def resume(cls, path: Path, entry: Entry, prompts: "Prompts") -> "ResultWriter":
-        """Go on with an open transaction; `written` and `n_written` tell what it did already."""
-        writer = cls(path, open_group(path, "r+"), Transaction(Journal(path), entry), prompts)
+        """Go on with the transaction of a run; `written` and `n_written` tell what it did already."""
+        journal = Journal(path)
+        going_on = Transaction(journal, entry if entry.state == "open" else journal.reopen(entry))
+        writer = cls(path, open_group(path, "r+"), going_on, prompts)
+        if writer.group["prompts"].attrs[EDITS]:  # it was closed, and that was listed
+            with writer.batch():
+                writer.group["prompts"].attrs[EDITS] = []
         for batch in entry.batches():
             if "t" in batch.note:
                 writer._note_written(int(batch.note["t"]), batch.note["objects"])

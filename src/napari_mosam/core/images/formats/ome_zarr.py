@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_mosam.core.files.codecs import check_codecs
 from napari_mosam.core.files.places import RESULT_MARK
-from napari_mosam.core.files.zarr_files import check_codecs, open_zarr
+from napari_mosam.core.files.zarr_files import open_zarr
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.images.calibration import Calibration
 from napari_mosam.core.images.formats.source import SeriesInfo, Source, choose_series, chunks_of
