@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,23 @@ from napari_mosam.core.model.catalogue import ModelInfo, model_info
 settings.register_profile("mosam", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "mosam"))
+
+
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED = 4_000_000_000
+"""Bytes that must be free there; all tests together leave less than a quarter of it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files lie in memory where it has room: results are thousands of small files, which are synced."""
+    if config.option.basetemp is None and os.access(MEMORY, os.W_OK) and _free(MEMORY) > MEMORY_NEEDED:
+        folder = tempfile.mkdtemp(prefix="mosam-tests-", dir=MEMORY)
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["TMPDIR"], tempfile.tempdir = folder, folder
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 @pytest.fixture(scope="session")

@@ -185,8 +185,12 @@ def test_the_command_line_trains_and_resumes(tmp_path, caplog):
     assert read_journal(tmp_path / LOG)[-1]["step"] == 3
 
 
+@pytest.mark.slow
 def test_training_works(tmp_path):
-    """A short smoke run: real loop, prompts and losses, the real simulator; the loss falls and disks are found."""
+    """A short smoke run: real loop, prompts and losses, the real simulator; the loss falls and disks are found.
+
+    'make train-smoke' is a longer one.
+    """
     settings = replace(SMOKE.optimiser, seconds=0, steps=60)
     found = smoke(replace(SMOKE, optimiser=settings), tmp_path)
     assert found.steps == 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,13 @@ class FakeEngine:
         gone = [item.object_id for item in objects if not item.area]
         labels = np.where(np.isin(result.labels, gone), 0, result.labels).astype(result.labels.dtype)
         return replace(result, objects=objects, labels=labels)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_heap() -> None:
+    """napari collects garbage after every viewer; what was there before a module of tests is not looked at again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
