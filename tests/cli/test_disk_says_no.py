@@ -73,12 +73,27 @@ def test_a_result_that_may_not_be_changed_is_read(folder):
         assert said("lock result.zarr --object 1 --frames 1")[0] == 2
         assert said("evaluate result.zarr truth.tif --csv x.csv") == (
             2,
-            f"mosam: error: the system does not allow it ({folder}/x.csv); choose a place you may read and write",
+            "mosam: error: the system does not allow it (x.csv); choose a place you may read and write",
         )
         with engine():
             assert run("info result.zarr")[0] == 0
     finally:
         folder.chmod(0o755)
+
+
+def test_a_report_that_may_not_be_written_is_named_as_it_was_given(folder, monkeypatch):
+    write = Path.write_text
+
+    def refusing(path, text, **options):
+        if path.suffix == ".csv":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", refusing)
+    assert said("evaluate result.zarr truth.tif --csv x.csv") == (
+        2,
+        "mosam: error: the system does not allow it (x.csv); choose a place you may read and write",
+    )
 
 
 def test_links_that_lead_in_a_circle(folder):

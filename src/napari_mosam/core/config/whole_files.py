@@ -20,6 +20,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     ------
     Path
         Where to write; it has the suffix of `path`.
+
+    Raises
+    ------
+    OSError
+        That names `path`, not where it was written.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
@@ -29,6 +34,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, target)
+    except OSError as error:
+        if error.filename == str(part):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         part.unlink(missing_ok=True)
 
