@@ -157,11 +157,19 @@ def test_undo_and_redo_that_were_killed_come_to_their_end(made, tmp_path, back, 
 def test_a_replacement_that_was_killed_leaves_the_earlier_result_or_the_new_one(made, tmp_path, every):
     before = content(made / "locked" / "out.zarr")
     new = content(made / "plain" / "out.zarr")
+    resumed = 0
     for at, out in crashes(every, tmp_path, made / "locked", lambda out: follow(out, overwrite=True)):
         assert Result.open(out).complete
         assert content(out) in (before, new), at
+        going_on = Place.of(out).replacement() is not None
+        resumed += going_on
+        if going_on:
+            assert follow(out, resume=True).complete
+            assert content(out) == new and names(out) == ["out.zarr"], at
+            continue
         follow(out, overwrite=True)
         assert content(out) == new and names(out) == ["out.zarr"], at
+    assert resumed >= 3
 
 
 # ---- what is told of it
@@ -247,6 +255,18 @@ def test_a_replacement_that_was_stopped_goes_on(made, tmp_path):
         follow(out, resume=True, direction="forward")
     model = FakeSegmenter()
     assert track(IMAGES, TWO, out=out, model=model, config=QUICK, resume=True).complete
+    assert content(out) == content(made / "plain" / "out.zarr") and names(out) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("left", ["damaged", "alone"])
+def test_what_is_left_of_a_replacement_is_in_nobodys_way(made, tmp_path, left):
+    out = stopped(_copy(made / "locked", tmp_path / "x" / "out.zarr"), 3, overwrite=True)
+    if left == "alone":
+        shutil.rmtree(out)
+    else:
+        (log,) = Place.of(out).new.glob("journal/0001.open/log")
+        log.write_bytes(b"{\n" + log.read_bytes())
+    follow(out, overwrite=left == "damaged")
     assert content(out) == content(made / "plain" / "out.zarr") and names(out) == ["out.zarr"]
 
 

@@ -17,6 +17,7 @@ from tests.support.zoo_formats import imaris, lif
 from napari_mosam import Movie, Result
 from napari_mosam.core.api import rerun, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.core.files.manifest import MANIFEST
 from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.prompts.collection import MaskPrompt
 from napari_mosam.core.results.columns import TABLE
@@ -199,6 +200,19 @@ def test_a_result_of_a_newer_version_is_refused_in_words(out):
     seal(out)
     with pytest.raises(ValueError, match=r"newer version \(napari-mosam 2.0, schema 3\); .* update napari-mosam"):
         Result.open(out)
+
+
+def test_a_result_whose_manifest_names_no_metadata_opens_and_changes(out):
+    labels = follow(out).labels[:]
+    seals = json.loads((out / MANIFEST).read_bytes())
+    assert {"zarr.json", "0/zarr.json", "table/values/zarr.json", "prompts/zarr.json"} <= seals.keys()
+    chunks = {key: seal for key, seal in seals.items() if not key.endswith("zarr.json")}
+    (out / MANIFEST).write_text(json.dumps(chunks))
+    Result.open(out).lock(2, 3)
+    assert Result.open(out).locked(3) == (2,) and np.array_equal(Result.open(out).labels[:], labels)
+    now = json.loads((out / MANIFEST).read_bytes())
+    assert "prompts/zarr.json" in now and "0/zarr.json" not in now
+    assert Result.open(out).undo().complete and json.loads((out / MANIFEST).read_bytes()) == chunks
 
 
 def test_a_result_of_version_0_1_is_written_anew_when_it_is_changed(tmp_path):

@@ -127,8 +127,11 @@ class Place:
 
     def replacement(self) -> Path | None:
         """A result that is to replace the one at `path`, if a stopped run left one of which there is something."""
-        run = Place(self.new).unfinished_run()
-        worth = run is not None and any("t" in batch.note for batch in run.batches())
+        try:
+            run = Place(self.new).unfinished_run()
+            worth = run is not None and any("t" in batch.note for batch in run.batches())
+        except Refused:  # its journal is damaged
+            return None
         return self.new if worth or _attributes(self.new).get("complete") is True else None
 
     def holds(self, source: Any) -> bool:
@@ -208,7 +211,8 @@ def alone(path: str | Path, *, make_folder: bool = False, replacing: bool = Fals
     lock = _acquire(place)
     try:
         if replacing:
-            Journal(place.new).settle()
+            with suppress(Refused):
+                Journal(place.new).settle()
         place.tidy(replacing=replacing)
         Journal(place.path).settle()
         yield place

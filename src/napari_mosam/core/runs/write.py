@@ -64,7 +64,7 @@ def write_run(
 
 def check_place(request: RunRequest, place: Place, out: str | Path, *, overwrite: bool) -> None:
     """Refuse a place that is taken, or in which the movie lies; FileExistsError."""
-    if overwrite:
+    if overwrite or not os.path.lexists(place.path):
         place.drop_replacement()
     place.check_free(overwrite=overwrite)
     if place.holds(request.movie.path):
