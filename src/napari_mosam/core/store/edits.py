@@ -75,11 +75,12 @@ def n_results(entry: Entry) -> int:
 
 def close_run(transaction: Transaction) -> None:
     """End a run that was stopped: half a result that is not gone on with."""
-    group = open_group(transaction.journal.root, "r+")
-    write_through(group, transaction)
-    attrs = group["prompts"].attrs
-    if not transaction.ended and attrs.get(EDITS) == []:
-        attrs[EDITS] = [{"kind": RUN, "prompts": attrs["records"], "results": n_results(transaction.entry)}]
+    with reading(transaction.journal.root):
+        group = open_group(transaction.journal.root, "r+")
+        write_through(group, transaction)
+        attrs = group["prompts"].attrs
+        if not transaction.ended and attrs.get(EDITS) == []:
+            attrs[EDITS] = [{"kind": RUN, "prompts": attrs["records"], "results": n_results(transaction.entry)}]
     close(transaction)
 
 
