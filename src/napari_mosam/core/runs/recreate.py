@@ -157,7 +157,7 @@ def _do(edit: Json, out: Path, movie: Movie, model: "Segmenter", progress: Progr
     if kind in (LOCK, UNLOCK):
         result.lock_frames(edit["object"], edit["frames"], lock=kind == LOCK)
     elif kind == CORRECT:
-        result.correct(edit["object"], edit["frame"], _mask_of(edit, movie.frame_shape))
+        result.paint(edit["frame"], {edit["object"]: _mask_of(edit, movie.frame_shape)})
     else:
         _rerun(edit, result, movie, model, progress)
 

@@ -22,12 +22,11 @@ from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.prompts.kinds import MaskPrompt
 from napari_mosam.core.prompts.records import to_records
-from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.store.compose import CONFIDENCE_MAX, Locked, compose, shapes_of
 from napari_mosam.core.store.layout import EDITS, open_group, reading
 from napari_mosam.core.store.records import FrameTable, RecordStore
-from napari_mosam.core.store.writer import close
+from napari_mosam.core.store.writer import close, make_room
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def close_run(transaction: Transaction) -> None:
 def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: bool) -> None:
     """Lock an object on frames, or unlock it."""
     kind = LOCK if value else UNLOCK
-    with _edited(path, kind, object_id, frames) as (group, records):
+    with _edited(path, kind, [object_id], frames) as (group, records):
         for t in frames:
             frame = records.read(t)
             frame.set_by_user(object_id, locked=value)
@@ -98,33 +97,40 @@ def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: b
         list_edit(group, {"kind": kind, "object": object_id, "frames": list(frames)})
 
 
-def correct_transaction(path: Path, object_id: int, t: int, mask: "NDArray[np.bool_]") -> None:
-    """Give an object the pixels that a user says, or none, and lock it.
+def correct_transaction(path: Path, t: int, masks: "Mapping[int, NDArray[np.bool_]]") -> None:
+    """Give objects of a frame the pixels that a user says, or none, and lock them; one step. New ids become objects.
 
     Parameters
     ----------
     path : Path
-    object_id : int
     t : int
-    mask : ndarray of bool, shape (Y, X)
+    masks : mapping of int to ndarray of bool, shape (Y, X)
+        By object, in the order in which they are given their pixels.
 
     Raises
     ------
     ValueError
-        If pixels of it are those of another object, locked there.
+        If pixels of a mask are those of another object, locked there.
     """
-    now = _Frame.read(path, t)
-    _refuse_locked(now, object_id, mask)
-    with _edited(path, CORRECT, object_id, [t]) as (group, records):
-        labels, confidence = _given_away(now, object_id, mask, prune=_prunes(group))
-        frame, config = now.table, group.attrs.get("config", {})
-        frame.put(_by_user(frame.get(object_id), object_id, mask, config.get("window", {}), records.side))
-        frame.set_by_user(object_id, locked=True, accepted=True)
+    with _edited(path, CORRECT, list(masks), [t]) as (group, records):
+        frame = records.read(t)
+        labels, confidence = np.asarray(group["0"][t]), np.asarray(group["confidence"][t])
+        window, prune = group.attrs.get("config", {}).get("window", {}), _prunes(group)
+        for object_id, mask in masks.items():
+            now = _Frame(frame, labels, confidence)
+            _refuse_locked(now, object_id, mask)
+            labels, confidence = _given_away(now, object_id, mask, prune=prune)
+            frame.put(_by_user(frame.get(object_id), object_id, mask, window, records.side))
+            frame.set_by_user(object_id, locked=True, accepted=True)
+            list_edit(group, {"kind": CORRECT, "object": object_id, "frame": t, "mask": _to_json(object_id, t, mask)})
         frame.measure(shapes_of(labels), prod(group.attrs.get("pixel_size_um") or [nan]))
         group["0"][t], group["confidence"][t] = labels, confidence
         records.write(frame)
-        given = to_records([MaskPrompt.from_frame(object_id, t, mask)])[0]["mask"] if mask.any() else None
-        list_edit(group, {"kind": CORRECT, "object": object_id, "frame": t, "mask": given})
+
+
+def _to_json(object_id: int, t: int, mask: "NDArray[np.bool_]") -> Json | None:
+    """A mask as the prompts are kept; None for that of an absent object."""
+    return to_records([MaskPrompt.from_frame(object_id, t, mask)])[0]["mask"] if mask.any() else None
 
 
 def corrected(path: Path) -> list[tuple[int, int]]:
@@ -138,15 +144,15 @@ def corrected(path: Path) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def _edited(path: Path, kind: str, object_id: int, frames: Sequence[int]) -> Iterator[tuple[Any, RecordStore]]:
+def _edited(path: Path, kind: str, ids: Sequence[int], frames: Sequence[int]) -> Iterator[tuple[Any, RecordStore]]:
     """The group and its records; what is written to them is one transaction: all or nothing."""
     with reading(path):
         group = open_group(path, "r+")
         records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
-        transaction = Transaction.begin(path, {"kind": kind, "objects": [object_id], "frames": list(frames)})
+        transaction = Transaction.begin(path, {"kind": kind, "objects": list(ids), "frames": list(frames)})
         write_through(group, transaction)
         try:
-            yield group, records
+            yield group, make_room(group, transaction, records, ids)
             close(transaction)
         except BaseException:
             transaction.discard()
@@ -157,18 +163,11 @@ def _edited(path: Path, kind: str, object_id: int, frames: Sequence[int]) -> Ite
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Frame:
-    """A frame as it is stored."""
+    """A frame as it is at the moment."""
 
     table: FrameTable
     labels: "NDArray[Any]"
     confidence: "NDArray[np.uint8]"
-
-    @classmethod
-    def read(cls, path: Path, t: int) -> "_Frame":
-        with reading(path):
-            group = open_group(path, "r")
-            records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
-            return cls(records.read(t), np.asarray(labels_of(group)[t]), np.asarray(group["confidence"][t]))
 
 
 def _refuse_locked(now: _Frame, object_id: int, mask: "NDArray[np.bool_]") -> None:

@@ -6,7 +6,7 @@ Layout: ``0`` (T, Y, X) uint16 or uint32 (the labels) and ``confidence`` (T, Y, 
 the group ``prompts`` holds the prompts; ``journal`` what can be undone. See docs/adr/0009-the-store.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,7 +204,30 @@ class Result:
         shape = tuple(self.labels.shape[1:])
         with alone(self.path):
             ready_for_edit(self.path)
-            correct_transaction(self.path, object_id, t, _checked_mask(mask, shape))
+            correct_transaction(self.path, t, {object_id: _checked_mask(mask, shape)})
+        return Result.open(self.path)
+
+    def paint(self, t: int, masks: "Mapping[int, NDArray[Any] | None]") -> "Result":
+        """Correct several objects of a frame in one step, as :meth:`correct` does one; ids that are new become objects.
+
+        Parameters
+        ----------
+        t : int
+            Frame, from 0.
+        masks : mapping of int to (ndarray of bool or int, shape (Y, X), or None)
+            By object, in the order in which they are given their pixels.
+
+        Returns
+        -------
+        Result
+            Opened again.
+        """
+        self._check_frame(t)
+        shape = tuple(self.labels.shape[1:])
+        checked = {i: _checked_mask(mask, shape) for i, mask in masks.items()}
+        with alone(self.path):
+            ready_for_edit(self.path)
+            correct_transaction(self.path, t, checked)
         return Result.open(self.path)
 
     def locked(self, t: int) -> tuple[int, ...]:
@@ -271,6 +294,9 @@ class Result:
         if object_id not in self.object_ids:
             known = ", ".join(map(str, self.object_ids))
             raise ValueError(f"there is no object {object_id} in '{self.path}'; it holds {known}")
+        self._check_frame(t)
+
+    def _check_frame(self, t: int) -> None:
         if not 0 <= t < self.labels.shape[0]:
             raise IndexError(f"there is no frame {t} in '{self.path}'; it has frames 0 to {self.labels.shape[0] - 1}")
 

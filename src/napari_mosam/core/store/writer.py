@@ -110,13 +110,8 @@ class ResultWriter:
         group = open_group(path, "r+")
         ids = tuple(int(i) for i in group["table/object_ids"][:])
         records = RecordStore.open(group, ids)
-        added = tuple(i for i in new_ids if i not in ids)
         transaction = Transaction.begin(path, {"kind": RERUN, "objects": list(new_ids)})
-        if added:
-            write_through(group, transaction)
-            write_ids(group["table"], records.grow(added).object_ids)
-            _widen(group, transaction, np.dtype(label_dtype(max(added))))
-            transaction.publish({})
+        make_room(group, transaction, records, new_ids)
         return cls(path, group, transaction, prompts)
 
     @property
@@ -205,6 +200,19 @@ class ResultWriter:
         if complete and not self._transaction.ended:
             self._group.attrs["complete"] = True
         close(self._transaction)
+
+
+def make_room(group: Any, transaction: Transaction, records: RecordStore, ids: Sequence[int]) -> RecordStore:
+    """The records with room for those of the objects that are new; on disk when it returns."""
+    added = tuple(i for i in ids if i not in records.object_ids)
+    if not added:
+        return records
+    write_through(group, transaction)
+    grown = records.grow(added)
+    write_ids(group["table"], grown.object_ids)
+    _widen(group, transaction, np.dtype(label_dtype(max(added))))
+    transaction.publish({})
+    return RecordStore.open(group, grown.object_ids)
 
 
 def _widen(group: Any, transaction: Transaction, dtype: np.dtype[Any]) -> None:
