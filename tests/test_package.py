@@ -41,6 +41,7 @@ def test_the_command_line_starts_without_the_engine():
     "statement",
     [
         "from napari_mosam.core import api",
+        "from napari_mosam import Session",
         "from napari_mosam.core.runs.request import RunRequest",
         "from napari_mosam.core.evaluation.evaluate import evaluate",
         "import napari_mosam.widgets.widget",

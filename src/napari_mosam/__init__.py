@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
     from napari_mosam.core.prompts.files import load_prompts
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
+    from napari_mosam.core.session.session import Session
     from napari_mosam.core.store.result import Result
 
     __version__: str
@@ -32,6 +33,7 @@ __all__ = [
     "PointPrompt",
     "Prompts",
     "Result",
+    "Session",
     "WindowConfig",
     "__version__",
     "available_models",
@@ -55,6 +57,7 @@ _HOME = {
     "prompts.collection": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts"),
     "prompts.files": ("load_prompts",),
     "results.frame": ("FrameResult", "ObjectResult"),
+    "session.session": ("Session",),
     "store.result": ("Result",),
 }
 _MODULE_OF = {name: f"napari_mosam.core.{module}" for module, names in _HOME.items() for name in names}

@@ -1,0 +1,372 @@
+"""One movie, what is said of it, and the result that comes of it: everything that the widget does is one call here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
+from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
+from napari_mosam.core.files.places import Place
+from napari_mosam.core.prompts.collection import Prompt, Prompts
+from napari_mosam.core.runs.arguments import Frames, merged_config, movie_config, run_config
+from napari_mosam.core.runs.request import RunRequest, open_movie
+from napari_mosam.core.session.history import Change, History
+from napari_mosam.core.session.recent import Recent
+from napari_mosam.core.session.session_file import Kept
+from napari_mosam.core.session.state import AnyPrompts, SessionState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.model.protocol import Segmenter
+    from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.store.result import Result
+
+    Progress = Callable[[FrameResult, int, int], None]
+
+
+class Session(SessionState):
+    """A movie with its prompts and its result; whatever is done can be undone in order.
+
+    Until it is saved the result lies in a folder of recent results, from which nothing is ever removed.
+
+    Parameters
+    ----------
+    movie : Movie, array or path
+        Whatever :meth:`Movie.open` takes.
+    prompts : Prompts, sequence of prompts, or path
+        What is known already.
+    model, diameter, frames, direction, device, motion, memory, compete, config
+        As in :func:`napari_mosam.track`; changed later by :attr:`settings`.
+    axes, channel, z, limits, pixel_size, interval
+        As in :func:`napari_mosam.track`.
+    recent : path, optional
+        Folder of recent results; one of the user by default.
+
+    Attributes
+    ----------
+    movie : Movie
+    settings : RunConfig
+        Of the next run.
+    view : dict
+        What a program that shows the session wants to remember with it, as JSON types.
+    follows_corrections : bool
+        Whether :meth:`correct` follows the object again.
+    events : SessionEvents
+
+    Raises
+    ------
+    MovieError, PromptError, ValueError
+        On bad input.
+    """
+
+    def __init__(
+        self,
+        movie: Any,
+        prompts: AnyPrompts = (),
+        *,
+        model: "str | Path | Segmenter" = "nano",
+        diameter: float | None = None,
+        frames: Frames = None,
+        direction: Direction = "both",
+        device: Any = None,
+        motion: MotionConfig | bool | Literal["classical", "learned"] | None = None,
+        memory: MemoryConfig | Selection | None = None,
+        compete: bool | None = None,
+        config: EngineConfig | None = None,
+        axes: str | None = None,
+        channel: int | None = None,
+        z: int | Literal["max"] | None = None,
+        limits: Limits = None,
+        pixel_size: float | None = None,
+        interval: float | None = None,
+        recent: str | Path | None = None,
+    ) -> None:
+        asked = run_config(
+            model=model,
+            device=device,
+            frames=frames,
+            direction=direction,
+            diameter=diameter,
+            engine=merged_config(config, motion, memory, compete),
+            movie=movie_config(axes, channel, z, limits, pixel_size, interval),
+        )
+        place = Recent(Path(recent)) if recent is not None else Recent.of_user()
+        super().__init__(open_movie(movie, asked.movie), prompts, replace(asked, movie=MovieConfig()), place)
+        self.follows_corrections = True
+        self._given = None if isinstance(model, str | Path) else model
+        self._loaded: tuple[Any, Segmenter] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        movie: Any = None,
+        *,
+        other_movie: bool = False,
+        model: "str | Path | Segmenter | None" = None,
+        recent: str | Path | None = None,
+    ) -> Self:
+        """Go on with a result of a session, or of :func:`napari_mosam.track`.
+
+        Parameters
+        ----------
+        path : path
+            Of the result.
+        movie : Movie, array or path, optional
+            The movie it was made from; by default the place that the result keeps.
+        other_movie : bool
+            Allow a movie of the same shape that shows something else.
+        model : str, path or Segmenter, optional
+            By default the one that made the result.
+        recent : path, optional
+            As in :class:`Session`.
+
+        Raises
+        ------
+        FileNotFoundError, ResultError
+            If there is no result, or it is damaged.
+        ValueError
+            If the movie is not there, or another.
+        """
+        from napari_mosam.core.session import work
+
+        place = Place.of(path).path
+        stored = work.Result.open(place)
+        kept = Kept.read(place, stored.labels.shape[1:])
+        given = movie if movie is not None else _there(kept)
+        session = cls(work.movie_of(stored, given, other=other_movie), model=model or "nano", recent=recent)
+        made = work.settings_of(stored) if kept is None else kept.settings
+        session.settings = made if model is None else replace(made, model=session.settings.model)
+        session.view = dict(kept.view) if kept is not None else {}
+        session._prompts = stored.prompts if kept is None else kept.marks_for(stored.prompts)
+        session._show(place)
+        session._history = History(tuple(Change(s.words, steps=(s.number,)) for s in work.edits_done(place)))
+        if not session._recent.holds(place):
+            session._recent.note(place)
+        session._recent.take(place)
+        return session
+
+    # ---- marks
+
+    def mark(self, *prompts: Prompt) -> None:
+        """Add points, boxes or masks; followed by the next :meth:`run`."""
+        self._mark(Prompts([*self._prompts, *prompts]), f"{len(prompts)} mark{'s' * (len(prompts) != 1)}")
+
+    # ---- runs
+
+    def request(self, objects: Sequence[int] | None = None) -> RunRequest:
+        """What the next run is asked; raises what it would refuse. Reads no frame and loads no torch."""
+        marks = self._marks()
+        chosen = marks if objects is None else Prompts(p for p in marks if p.object_id in objects)
+        return RunRequest.build(self.movie, chosen, self.settings)
+
+    def preview(self, frame: int) -> "FrameResult":
+        """Segment what is marked on a frame, without following anything.
+
+        Raises
+        ------
+        PromptError
+            If nothing is marked there.
+        """
+        asked = replace(self.settings, frames=None, direction="both")
+        request = RunRequest.build(self.movie, self._prompts, asked)
+        request.check_frame(frame)
+        followed = self.settings.range_in(self.movie.n_frames)
+        counted = Prompts(p for p in request.prompts if p.frame == frame or p.frame in followed)
+        with self._working("a preview") as work:
+            found: FrameResult = work.preview_frame(replace(request, prompts=counted), frame, self._model(work))
+        return found
+
+    def run(
+        self, objects: Sequence[int] | None = None, *, anew: bool = False, progress: "Progress | None" = None
+    ) -> "Result":
+        """Follow what is marked, and bring the result up to date with marks and settings.
+
+        The first run gives the bytes of :func:`napari_mosam.track`. Later ones go on where one was stopped, or follow
+        only what is new or changed, see :func:`napari_mosam.rerun`; with other settings all is followed anew, and what
+        was corrected or locked stays. An object whose marks are all gone stays as it is, see :meth:`remove`.
+
+        Parameters
+        ----------
+        objects : sequence of int, optional
+            The only objects to follow.
+        anew : bool
+            Follow all again.
+        progress : callable, optional
+            Called after each frame with its result, the number of steps done and their total.
+
+        Returns
+        -------
+        Result
+            Half of one where :meth:`stop` was called.
+        """
+        request = self.request(None if self._result is not None else objects)
+        with self._working("a run") as work, self._change("the run"):
+            engine = self._engine(work, progress)
+            try:
+                if self._result is not None and objects is not None:
+                    path = engine.follow(self._result, self.movie, request.prompts, objects)
+                else:
+                    path = engine.run(request, self._result, anew=anew)
+            except work.Stopped:
+                path = self._path
+            self._show(path)
+            self._write_waiting()
+        return self._there()
+
+    def resume(self, progress: "Progress | None" = None) -> "Result":
+        """Go on with a run that was stopped or killed, with its own prompts and settings, to the same bytes.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it was made by other versions or on another machine.
+        """
+        result = self._there()
+        with self._working("a run") as work, self._change("the rest of the run"):
+            if not work.goes_on(result, result.prompts):
+                raise Refused(f"the run of '{result.path}' was not stopped, so there is nothing to resume")
+            request = RunRequest.build(self.movie, result.prompts, work.settings_of(result))
+            self._show(self._engine(work, progress).run(request, result))
+            self._write_waiting()
+        return self._there()
+
+    def stop(self) -> None:
+        """End a run after the frame that is being computed; returns at once."""
+        self._stop.set()
+
+    # ---- by hand
+
+    def correct(self, object_id: int, frame: int, mask: "NDArray[Any] | None", *, follow: bool | None = None) -> None:
+        """Say which pixels an object has on a frame, and follow it again from there.
+
+        Parameters
+        ----------
+        object_id : int
+            Of the result.
+        frame : int
+        mask : ndarray of bool or int, shape (Y, X), or None
+            Its pixels; None where it is absent. They are locked, and a mask prompt whenever the object is followed.
+        follow : bool, optional
+            Follow this object again, and on no locked frame; :attr:`follows_corrections` by default.
+        """
+        result, again = self._there(), self.follows_corrections if follow is None else follow
+        with self._working("a correction") as work, self._change(f"the correction of object {object_id} on {frame}"):
+            corrected = result.correct(object_id, frame, mask)
+            if again:
+                try:
+                    self._engine(work).follow(corrected, self.movie, self._marks(), [object_id])
+                except work.Stopped:
+                    pass
+            self._show(self._path)
+
+    def paint(self, frame: int, labels: "NDArray[Any]") -> tuple[int, ...]:
+        """Say how a frame of the labels looks; what differs from the result was painted or erased, in one step.
+
+        Painted objects are locked there, and followed from there by the next run; one without a pixel left is absent.
+        New ids become objects. Before the first run, and while one is going, it waits for the end of the run.
+
+        Parameters
+        ----------
+        frame : int
+        labels : ndarray of int, shape (Y, X)
+
+        Returns
+        -------
+        tuple of int
+            Objects that were painted or erased.
+        """
+        from napari_mosam.core.session import work
+
+        given = _frame_of(labels, self.movie.frame_shape)
+        masks = work.painted(self._result, frame, given)
+        if not masks:
+            return ()
+        known = () if self._result is None else self._result.object_ids
+        marks = work.with_masks(self._prompts, frame, masks, [i for i in masks if i not in known])
+        words = f"painting on frame {frame}"
+        if self._result is None or self._doing:
+            self._waiting.setdefault(frame, {}).update(masks)
+            self._mark(marks, words)
+        else:
+            with self._working("painting"), self._change(words):
+                self._prompts = marks
+                self._result.paint(frame, masks)
+                self._show(self._path)
+        return tuple(masks)
+
+    def lock(self, object_id: int, *frames: int) -> None:
+        """Fix the pixels of an object on frames; no run changes them."""
+        self._lock(object_id, frames, lock=True)
+
+    def release(self, object_id: int, *frames: int) -> None:
+        """Let runs change an object again that was locked, corrected or painted on frames."""
+        self._lock(object_id, frames, lock=False)
+
+    def remove(self, object_id: int) -> None:
+        """Take an object, its marks and its masks out, but on frames on which it is locked."""
+        result, marks = self._there(), self._marks()
+        with self._working("removing") as work, self._change(f"removing object {object_id}"):
+            self._prompts = Prompts(p for p in self._prompts if p.object_id != object_id)
+            kept = Prompts(p for p in marks if p.object_id != object_id)
+            self._engine(work).follow(result, self.movie, kept, [object_id])
+            self._show(self._path)
+
+    def _lock(self, object_id: int, frames: Sequence[int], *, lock: bool) -> None:
+        word = "locking" if lock else "releasing"
+        with self._working(word), self._change(f"{word} object {object_id}"):
+            self._there().lock_frames(object_id, frames, lock=lock)
+            self._show(self._path)
+
+    def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the labels in the format of the Cell Tracking Challenge, see the command ``mosam export``."""
+        from napari_mosam.core.export.ctc import export_ctc
+
+        return export_ctc(self._there().labels, folder, overwrite=overwrite)
+
+    # ---- inside
+
+    def _engine(self, work: Any, progress: "Progress | None" = None) -> Any:
+        def told(result: "FrameResult", done: int, total: int) -> None:
+            self.events.frame.emit(result, done, total)
+            if progress is not None:
+                progress(result, done, total)
+            if self._stop.is_set():
+                raise work.Stopped
+
+        return work.Engine(self._model(work), lambda: self._recent.new_place(self.movie.name), told)
+
+    def _model(self, work: Any) -> "Segmenter":
+        """The model of the settings; the last one stays loaded."""
+        asked, config = self.settings, RunConfig()
+        key = replace(config, model=asked.model, device=asked.device, checkpoint_config=asked.checkpoint_config)
+        if self._given is not None and asked.model == self._given.name:
+            return self._given
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = key, work.load(asked)
+        return self._loaded[1]
+
+    def _marks(self) -> Prompts:
+        """The marks, and for objects of the result that have none any more those that they were followed with."""
+        if self._result is None:
+            return self._prompts
+        ids = self._prompts.object_ids
+        return Prompts([*self._prompts, *(p for p in self._result.prompts if p.object_id not in ids)])
+
+
+def _frame_of(labels: "NDArray[Any]", shape: tuple[int, int]) -> "NDArray[Any]":
+    given = np.asarray(labels)
+    if given.shape != shape or given.dtype.kind not in "iu":
+        raise Refused(f"the labels are {given.dtype} {given.shape}; give whole numbers of shape (Y, X) = {shape}")
+    return given
+
+
+def _there(kept: Kept | None) -> Path | None:
+    """Where the movie lay when the session was kept, if it is there still; a result that was moved finds it so."""
+    place = Path(kept.movie) if kept is not None and kept.movie is not None else None
+    return place if place is not None and place.exists() else None

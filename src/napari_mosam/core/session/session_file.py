@@ -1,0 +1,76 @@
+"""What a session keeps in the folder of its result beside the result itself: marks not yet followed, settings, view."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.config.json_files import read_json
+from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.config.whole_files import write_whole
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.prompts.records import changed_frames, from_records, to_records
+
+NAME = "mosam_session.json"
+"""Of the file in the folder of the result."""
+
+FORMAT = 1
+"""Of the file; a newer one is not read."""
+
+_MAX_BYTES = 2**28
+"""Of the file; it holds as much as the prompts of a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the file says.
+
+    Attributes
+    ----------
+    prompts : Prompts
+        All marks of the session.
+    followed : Prompts
+        Those that the result was made from when this was written.
+    settings : RunConfig
+        Of the next run.
+    movie : str or None
+        Where the movie lay, as a whole path.
+    view : mapping
+        What a program that shows the session wants to remember, as JSON types.
+    """
+
+    prompts: Prompts
+    followed: Prompts
+    settings: RunConfig
+    movie: str | None = None
+    view: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, result: Path) -> None:
+        """Put it into the folder of a result, whole or not at all."""
+        content = {
+            "format": FORMAT,
+            "prompts": to_records(self.prompts),
+            "followed": to_records(self.followed),
+            "settings": self.settings.to_dict(),
+            "movie": self.movie,
+            "view": dict(self.view),
+        }
+        write_whole(result / NAME, json.dumps(content))
+
+    @classmethod
+    def read(cls, result: Path, shape_yx: tuple[int, int]) -> "Kept | None":
+        """From the folder of a result; None where there is none that can be read."""
+        try:
+            said = read_json(result / NAME, _MAX_BYTES)
+            if said["format"] > FORMAT:
+                return None
+            prompts, followed = (from_records(said[name], shape_yx) for name in ("prompts", "followed"))
+            return cls(prompts, followed, RunConfig.from_dict(said["settings"]), said["movie"], dict(said["view"]))
+        except (OSError, Refused, KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def marks_for(self, followed: Prompts) -> Prompts:
+        """The marks, unless the result was followed with others since, by another program: then those."""
+        return followed if changed_frames(self.followed, followed) else self.prompts

@@ -1,0 +1,300 @@
+"""What a session holds, and how that changes: events, one history, one place; what is computed is in `session`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock, RLock
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal, SignalGroup
+
+from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.files.places import Place
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.prompts.collection import Prompt, Prompts
+from napari_mosam.core.prompts.files import load_prompts
+from napari_mosam.core.session.history import Change, History
+from napari_mosam.core.session.moves import copy, move
+from napari_mosam.core.session.recent import Recent
+from napari_mosam.core.session.session_file import Kept
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.store.result import Result
+
+AnyPrompts = Prompts | Sequence[Prompt] | str | Path
+
+
+class SessionBusyError(Refused):
+    """Something else is being computed or written at the moment."""
+
+
+class SessionEvents(SignalGroup):
+    """What a session tells; slots are called in the thread in which it happens."""
+
+    marks = Signal()
+    """The prompts are others."""
+    frame = Signal(object, int, int)
+    """A frame of a run is done: its FrameResult, the number of steps done, and their total."""
+    result = Signal()
+    """The result is another one, or changed."""
+    busy = Signal(str)
+    """What is being done; '' for nothing."""
+
+
+class SessionState:
+    """What a session holds, and how it changes: one thing at a time, each an entry of the history.
+
+    Parameters
+    ----------
+    movie : Movie
+    prompts : Prompts, sequence of prompts, or path
+    settings : RunConfig
+    recent : Recent
+    """
+
+    def __init__(self, movie: Movie, prompts: AnyPrompts, settings: RunConfig, recent: Recent) -> None:
+        self.movie, self.settings = movie, settings
+        self.view: dict[str, Any] = {}
+        self.events = SessionEvents()
+        self._prompts = _checked(prompts, movie)
+        self._recent = recent
+        self._path: Path | None = None
+        self._result: Result | None = None
+        self._history = History()
+        self._waiting: dict[int, dict[int, NDArray[np.bool_] | None]] = {}
+        self._alone, self._state, self._stop = Lock(), RLock(), Event()
+        self._doing = ""
+
+    # ---- what there is
+
+    @property
+    def prompts(self) -> Prompts:
+        """All marks; set them to change them. May be changed while a run is going."""
+        return self._prompts
+
+    @prompts.setter
+    def prompts(self, prompts: Prompts | Sequence[Prompt] | str | Path) -> None:
+        self._mark(_checked(prompts, self.movie), "marks")
+
+    @property
+    def result(self) -> "Result | None":
+        """The result as it is now; None before the first run."""
+        return self._result
+
+    @property
+    def path(self) -> Path | None:
+        """Where the result lies."""
+        return self._path
+
+    @property
+    def saved(self) -> bool:
+        """Whether somebody gave the result its place; nothing is lost where not."""
+        return self._path is not None and not self._recent.holds(self._path)
+
+    @property
+    def busy(self) -> str:
+        """What is being done at the moment; '' for nothing."""
+        return self._doing
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """What was done and can be undone, the last at the end."""
+        return tuple(change.words for change in self._history.done)
+
+    @property
+    def undone(self) -> tuple[str, ...]:
+        """What was undone and can be done again, the next at the end."""
+        return tuple(change.words for change in self._history.undone)
+
+    def _mark(self, prompts: Prompts, words: str) -> None:
+        with self._state:
+            change = Change(words, marks=(self._prompts, prompts))
+            self._prompts = prompts
+            self._history = self._history.added(change)
+            self._keep()
+        self.events.marks.emit()
+
+    # ---- back and forth
+
+    def undo(self) -> str:
+        """Take back what was done last, whatever it was; returns what that is.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing.
+        ResultError
+            If another program changed the result since.
+        """
+        return self._go("undo")
+
+    def redo(self) -> str:
+        """Do again what was undone last; else as :meth:`undo`."""
+        return self._go("redo")
+
+    def _go(self, which: Literal["undo", "redo"]) -> str:
+        with self._state:
+            change = self._history.next(which)
+            if change.only_marks:
+                self._went(change, which)
+                return change.words
+        with self._working(which) as work:
+            if change.steps and which == "undo":
+                work.take_back(self._there().path, change.steps)
+            elif change.steps:
+                work.do_again(self._there().path, change.steps)
+            self._went(change, which)
+        return change.words
+
+    def _went(self, change: Change, which: Literal["undo", "redo"]) -> None:
+        at = 0 if which == "undo" else 1
+        with self._state:
+            self._history = self._history.back() if which == "undo" else self._history.forth()
+            if change.marks is not None:
+                self._prompts = change.marks[at]
+            if not change.only_marks:
+                self._show(change.places[at] if change.places is not None else self._path)
+            self._keep()
+        if change.marks is not None:
+            self.events.marks.emit()
+
+    # ---- places
+
+    def save(self, path: str | Path | None = None, *, overwrite: bool = False) -> Path:
+        """Give the result a place; what is done later is there at once.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where; it may be left out once the result has a place. A result that has one already is copied.
+        overwrite : bool
+            Let it take the place of another result, which goes to the recent ones.
+
+        Raises
+        ------
+        ValueError
+            If there is no result yet, or no path.
+        FileExistsError, PermissionError
+            If it cannot lie there.
+        """
+        if path is None and not self.saved:
+            raise Refused("the result has no place yet; say where it shall be saved, such as 'cells.zarr'")
+        if path is not None and self.saved and Place.of(path).path != self._path:
+            return self.save_as(path, overwrite=overwrite)
+        if path is not None and Place.of(path).path != self._path:
+            with self._working("saving"):
+                self._move(self._there().path, Place.of(path).path, overwrite=overwrite)
+        self._keep()
+        return self._there().path
+
+    def save_as(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the result, with all that can be undone, and go on with the copy; else as :meth:`save`."""
+        source, target = self._there().path, Place.of(path).path
+        with self._working("saving"):
+            copy(source, target, overwrite=overwrite)
+            self._moved(source, target)
+        return target
+
+    def close(self) -> None:
+        """Stop what is going, and say that nobody works on the result any more."""
+        self._stop.set()
+        if self._path is not None:
+            self._keep()
+            self._recent.leave(self._path)
+
+    def _move(self, source: Path, target: Path, *, overwrite: bool) -> None:
+        aside = self._recent.new_place(target.name) if overwrite else None
+        move(source, target, aside)
+        if aside is not None:
+            self._history = self._history.moved(target, aside)
+        self._moved(source, target)
+
+    def _moved(self, source: Path, target: Path) -> None:
+        self._history = self._history.moved(source, target)
+        self._recent.note(target)
+        self._show(target)
+        self._keep()
+
+    # ---- inside
+
+    @contextmanager
+    def _working(self, what: str) -> Iterator[Any]:
+        """Be the only one who computes or writes; gives the module that does it."""
+        if not self._alone.acquire(blocking=False):
+            raise SessionBusyError(
+                f"{self._doing or 'something'} is going; wait for its end, or stop it, then try again"
+            )
+        try:
+            from napari_mosam.core.session import work
+
+            self._doing = what
+            self._stop.clear()
+            self.events.busy.emit(what)
+            yield work
+        finally:
+            self._doing = ""
+            self._alone.release()
+            self.events.busy.emit("")
+
+    @contextmanager
+    def _change(self, words: str) -> Iterator[None]:
+        """Whatever happens to marks and result inside is one entry of the history."""
+        from napari_mosam.core.session import work
+
+        marks, place, steps = self._prompts, self._path, {step.number for step in work.steps_done(self._path)}
+        mine = self._history
+        try:
+            yield
+        finally:
+            with self._state:
+                new = () if place != self._path else work.steps_done(self._path)
+                done = Change(
+                    words,
+                    marks=(marks, self._prompts) if mine is self._history and marks is not self._prompts else None,
+                    places=(place, self._path) if place != self._path else None,
+                    steps=tuple(step.number for step in new if step.number not in steps),
+                )
+                if done != Change(words):
+                    self._history = self._history.added(done)
+                self._keep()
+
+    def _write_waiting(self) -> None:
+        """What was painted before there was a result, or while a run was going."""
+        waiting, self._waiting = self._waiting, {}
+        for frame, masks in sorted(waiting.items()):
+            if self._result is not None:
+                self._result.paint(frame, masks)
+                self._show(self._path)
+
+    def _show(self, path: Path | None) -> None:
+        """Let the result at a path be that of the session."""
+        from napari_mosam.core.session import work
+
+        if path != self._path and path is not None:
+            self._recent.take(path)
+        self._path, self._result = path, None if path is None else work.Result.open(path)
+        self.events.result.emit()
+
+    def _there(self) -> "Result":
+        if self._result is None:
+            raise Refused("there is no result yet; mark something, then run")
+        return self._result
+
+    def _keep(self) -> None:
+        """Write what the result does not hold itself."""
+        if self._path is not None and self._result is not None:
+            movie = None if self.movie.path is None else str(self.movie.path)
+            Kept(self._prompts, self._result.prompts, self.settings, movie, self.view).write(self._path)
+
+
+def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, movie: Movie) -> Prompts:
+    if isinstance(prompts, str | Path):
+        return load_prompts(prompts, movie.shape)
+    given = prompts if isinstance(prompts, Prompts) else Prompts(prompts)
+    if given:
+        given.check(movie.shape)
+    return given

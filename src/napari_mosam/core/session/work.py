@@ -1,0 +1,182 @@
+"""What a session has computed and written: its only door to the engine and the store, which load torch."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.core.files.places import RUN, Place, ResultError
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
+from napari_mosam.core.prompts.records import changed_frames
+from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.runs.provenance import from_attributes
+from napari_mosam.core.runs.recreate import movie_of
+from napari_mosam.core.runs.request import RunRequest
+from napari_mosam.core.runs.rerun import rerun_result
+from napari_mosam.core.runs.rerun_checks import stored_limits, with_corrections
+from napari_mosam.core.runs.run import load, preview_frame
+from napari_mosam.core.runs.write import write_run
+from napari_mosam.core.store.history import Step
+from napari_mosam.core.store.result import Result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.config.run import RunConfig
+    from napari_mosam.core.model.protocol import Segmenter
+
+Progress = Callable[[FrameResult, int, int], None]
+
+__all__ = ["Engine", "Result", "Stopped", "from_attributes", "load", "movie_of", "preview_frame"]
+
+
+class Stopped(Exception):
+    """Somebody stopped a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Carries out requests on results.
+
+    Attributes
+    ----------
+    model : Segmenter
+        Loaded.
+    new_place : callable
+        Gives a path for a new result.
+    progress : callable
+        Told of every frame; may raise :class:`Stopped`.
+    """
+
+    model: "Segmenter"
+    new_place: Callable[[], Path]
+    progress: Progress
+
+    def run(self, request: RunRequest, stored: Result | None, *, anew: bool = False) -> Path:
+        """Bring a result up to date with a request; returns where it lies now, which may be another place.
+
+        A stopped run goes on, changed objects are followed again; where the request is another altogether, a new
+        result is made, which keeps what a person corrected and locked in the earlier one.
+        """
+        if stored is not None and not anew and made_alike(stored, request, self.model.name):
+            if goes_on(stored, request.prompts):
+                return self._written(request, stored.path, resume=True)
+            if stored.complete:
+                return self.follow(stored, request.movie, request.prompts, request.prompts.object_ids)
+        if stored is None:
+            return self._written(request, self.new_place())
+        given = with_corrections(request.prompts, stored).between(request.start, request.stop)
+        path = self._written(replace(request, prompts=given), self.new_place())
+        carry_over(stored, Result.open(path))
+        return path
+
+    def follow(self, stored: Result, movie: Movie, prompts: Prompts, ids: Sequence[int]) -> Path:
+        """Follow objects of a result again whose prompts changed; one that is stopped is rolled back."""
+        try:
+            rerun_result(stored.path, movie, prompts, ids, model=lambda _: self.model, progress=self.progress)
+        except Stopped:
+            stored.undo()
+            raise
+        return stored.path
+
+    def _written(self, request: RunRequest, path: Path, *, resume: bool = False) -> Path:
+        try:
+            write_run(request, path, resume=resume, progress=self.progress, model=self.model)
+        except Stopped:
+            pass
+        return path
+
+
+def made_alike(stored: Result, request: RunRequest, model_name: str) -> bool:
+    """Whether a result was made with the settings of a request."""
+    made, asked = from_attributes(stored.attrs), request.config
+    return (made.model, made.frames, made.direction, made.diameter, made.engine, stored_limits(stored.attrs)) == (
+        *(model_name, (request.start, request.stop), asked.direction, asked.diameter, asked.engine),
+        request.movie.grey_limits,
+    )
+
+
+def goes_on(stored: Result, prompts: Prompts) -> bool:
+    """Whether the run that makes a result was stopped, and these are its prompts."""
+    stopped = Place.of(stored.path).unfinished_run() is not None
+    return stopped and not changed_frames(stored.prompts, prompts)
+
+
+def carry_over(old: Result, new: Result) -> None:
+    """Give a new result the pixels that a person corrected or locked in an earlier one, and lock them."""
+    for t in range(old.labels.shape[0]):
+        ids = [i for i in old.locked(t) if old.record(i, t) is not None]
+        if ids:
+            labels = np.asarray(old.labels[t])
+            new.paint(t, {i: (labels == i) if (labels == i).any() else None for i in ids})
+
+
+def painted(stored: Result | None, t: int, labels: "NDArray[Any]") -> "dict[int, NDArray[np.bool_] | None]":
+    """Masks of the objects that a person changed on a frame, those that lost pixels first; None for absent ones.
+
+    An object that only lost pixels to another, and is not locked there, is not among them.
+    """
+    before = np.zeros_like(labels) if stored is None else np.asarray(stored.labels[t])
+    changed = labels != before
+    lost, gained = _ids(before[changed]), _ids(labels[changed])
+    erased = _ids(before[changed & (labels == 0)])
+    fixed = set(() if stored is None else stored.locked(t))
+    first = [i for i in lost if (i in erased or i in fixed) and i not in gained]
+    return {i: (labels == i) if (labels == i).any() else None for i in (*first, *gained)}
+
+
+def _ids(values: "NDArray[Any]") -> list[int]:
+    return [int(i) for i in np.unique(values) if i]
+
+
+def with_masks(
+    prompts: Prompts, t: int, masks: "Mapping[int, NDArray[np.bool_] | None]", ids: Iterable[int]
+) -> Prompts:
+    """Prompts in which the masks of these objects on frame `t` are those given."""
+    new = [MaskPrompt.from_frame(i, t, mask) for i in ids if (mask := masks[i]) is not None]
+    there = {(p.object_id, p.frame) for p in new}
+    kept = (p for p in prompts if not (isinstance(p, MaskPrompt) and (p.object_id, p.frame) in there))
+    return Prompts([*kept, *new])
+
+
+# ---- steps of a result
+
+
+def steps_done(path: Path | None) -> list[Step]:
+    """Steps of a result that can be undone, from the oldest to the newest; its run is none of them."""
+    return [] if path is None else [step for step in Result.open(path).history if step.state == "done"]
+
+
+def edits_done(path: Path) -> list[Step]:
+    """Steps of a result after its run."""
+    return [step for step in steps_done(path) if not step.words.startswith(f"the {RUN} ")]
+
+
+def take_back(path: Path, numbers: Sequence[int]) -> None:
+    """Undo steps of a result, the last first; ResultError where they are not the last ones any more."""
+    for number in reversed(numbers):
+        _check_next(path, [step.number for step in steps_done(path)][-1:], number)
+        Result.open(path).undo()
+
+
+def do_again(path: Path, numbers: Sequence[int]) -> None:
+    """Redo steps of a result; else as :func:`take_back`."""
+    for number in numbers:
+        undone = [step.number for step in Result.open(path).history if step.state == "undone"]
+        _check_next(path, undone[:1], number)
+        Result.open(path).redo()
+
+
+def _check_next(path: Path, there: Sequence[int], wanted: int) -> None:
+    if list(there) != [wanted]:
+        raise ResultError(
+            f"'{path}' was changed by another program since, or keeps older steps no longer; open it again to go on"
+        )
+
+
+def settings_of(stored: Result) -> "RunConfig":
+    """The settings that a result was made with."""
+    return from_attributes(stored.attrs)
