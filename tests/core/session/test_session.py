@@ -62,7 +62,6 @@ SQUARE[22:42, 4:24] = True  # 400 px
 
 @pytest.mark.parametrize("direction", ["both", "forward"])
 def test_a_run_gives_the_bytes_of_track(tmp_path, direction):
-    np.save(tmp_path / "movie.npy", IMAGES)
     prompts = [TWO[0], MaskPrompt.from_frame(2, 3, LABELS[3] == 2)]
     one = session_of(tmp_path, prompts=prompts, direction=direction)
     frames = []
@@ -274,7 +273,6 @@ def test_a_change_by_another_program_is_not_undone_in_its_place(session):
 
 
 def test_results_wait_among_the_recent_ones_until_they_are_saved(tmp_path):
-    np.save(tmp_path / "m.npy", IMAGES)
     recent = Recent(tmp_path / "recent")
     session = session_of(tmp_path)
     with pytest.raises(ValueError, match="no result yet"):

@@ -332,14 +332,23 @@ class Session(SessionState):
     # ---- inside
 
     def _engine(self, work: Any, progress: "Progress | None" = None) -> Any:
+        coming: list[Path] = []
+
+        def new_place() -> Path:
+            coming.append(self._recent.new_place(self.movie.name))
+            return coming[0]
+
         def told(result: "FrameResult", done: int, total: int) -> None:
+            if coming:  # there with its first frame, so that whatever ends the run, it is found again
+                self._show(coming.pop())
+                self._keep()
             self.events.frame.emit(result, done, total)
             if progress is not None:
                 progress(result, done, total)
             if self._stop.is_set():
                 raise work.Stopped
 
-        return work.Engine(self._model(work), lambda: self._recent.new_place(self.movie.name), told)
+        return work.Engine(self._model(work), new_place, told)
 
     def _model(self, work: Any) -> "Segmenter":
         """The model of the settings; the last one stays loaded."""
