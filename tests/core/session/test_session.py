@@ -199,6 +199,15 @@ def test_what_is_painted_before_and_during_a_run_is_written_at_its_end(tmp_path)
     labels = session.result.labels
     assert np.array_equal(labels[0] == 1, first == 1) and (labels[4][SQUARE] == 2).all()
     assert session.result.locked(0) == (1,) and session.result.locked(4) == (2,)
+    assert session.history == ("painting on frame 0", "the run", "painting on frame 0", "painting on frame 4")
+
+
+def test_what_was_painted_before_a_run_and_undone_is_not_written(tmp_path):
+    session = session_of(tmp_path)
+    session.paint(3, np.where(SQUARE, 1, 0))
+    session.undo()
+    session.run()
+    assert session.result.locked(3) == () and session.history == ("the run",)
 
 
 def test_painting_over_a_locked_object_is_what_the_person_says(session):

@@ -1,6 +1,7 @@
 """One movie, what is said of it, and the result that comes of it: everything that the widget does is one call here."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -17,7 +18,7 @@ from napari_mosam.core.runs.request import RunRequest, open_movie
 from napari_mosam.core.session.history import Change, History
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import Kept
-from napari_mosam.core.session.state import AnyPrompts, SessionState
+from napari_mosam.core.session.state import AnyPrompts, SessionBusyError, SessionState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -216,7 +217,7 @@ class Session(SessionState):
             except work.Stopped:
                 path = self._path
             self._show(path)
-            self._write_waiting()
+        self._write_waiting()
         return self._there()
 
     def resume(self, progress: "Progress | None" = None) -> "Result":
@@ -233,7 +234,7 @@ class Session(SessionState):
                 raise Refused(f"the run of '{result.path}' was not stopped, so there is nothing to resume")
             request = RunRequest.build(self.movie, result.prompts, work.settings_of(result))
             self._show(self._engine(work, progress).run(request, result))
-            self._write_waiting()
+        self._write_waiting()
         return self._there()
 
     def stop(self) -> None:
@@ -287,17 +288,13 @@ class Session(SessionState):
         masks = work.painted(self._result, frame, given)
         if not masks:
             return ()
-        known = () if self._result is None else self._result.object_ids
-        marks = work.with_masks(self._prompts, frame, masks, [i for i in masks if i not in known])
-        words = f"painting on frame {frame}"
-        if self._result is None or self._doing:
+        with self._state:
             self._waiting.setdefault(frame, {}).update(masks)
-            self._mark(marks, words)
-        else:
-            with self._working("painting"), self._change(words):
-                self._prompts = marks
-                self._result.paint(frame, masks)
-                self._show(self._path)
+        if self._result is None:
+            self._by_mark |= {(i, frame) for i in masks}
+            self._mark(work.with_masks(self._prompts, frame, masks, masks), f"painting on frame {frame}")
+        with suppress(SessionBusyError):
+            self._write_waiting()
         return tuple(masks)
 
     def lock(self, object_id: int, *frames: int) -> None:

@@ -65,7 +65,8 @@ class SessionState:
         self._path: Path | None = None
         self._result: Result | None = None
         self._history = History()
-        self._waiting: dict[int, dict[int, NDArray[np.bool_] | None]] = {}
+        self._waiting: dict[int, dict[int, NDArray[np.bool_] | None]] = {}  # painted, by frame and object
+        self._by_mark: set[tuple[int, int]] = set()  # those of which a mark tells too, which may be undone
         self._alone, self._state, self._stop = Lock(), RLock(), Event()
         self._doing = ""
 
@@ -261,14 +262,22 @@ class SessionState:
                 if done != Change(words):
                     self._history = self._history.added(done)
                 self._keep()
+            if done.marks is not None:
+                self.events.marks.emit()
 
     def _write_waiting(self) -> None:
-        """What was painted before there was a result, or while a run was going."""
-        waiting, self._waiting = self._waiting, {}
-        for frame, masks in sorted(waiting.items()):
-            if self._result is not None:
-                self._result.paint(frame, masks)
-                self._show(self._path)
+        """What was painted before there was a result, or while a run was going: a step per frame."""
+        while self._waiting and self._result is not None:
+            frame = min(self._waiting)
+            with self._working("painting") as work, self._change(f"painting on frame {frame}"):
+                with self._state:
+                    masks = work.still_marked(self._waiting.pop(frame), frame, self._by_mark, self._prompts)
+                new = [i for i in masks if i not in self._result.object_ids]
+                if new:
+                    self._prompts = work.with_masks(self._prompts, frame, masks, new)
+                if masks:
+                    self._result.paint(frame, masks)
+                    self._show(self._path)
 
     def _show(self, path: Path | None) -> None:
         """Let the result at a path be that of the session."""
@@ -286,9 +295,10 @@ class SessionState:
 
     def _keep(self) -> None:
         """Write what the result does not hold itself."""
-        if self._path is not None and self._result is not None:
-            movie = None if self.movie.path is None else str(self.movie.path)
-            Kept(self._prompts, self._result.prompts, self.settings, movie, self.view).write(self._path)
+        with self._state:
+            if self._path is not None and self._result is not None:
+                movie = None if self.movie.path is None else str(self.movie.path)
+                Kept(self._prompts, self._result.prompts, self.settings, movie, self.view).write(self._path)
 
 
 def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, movie: Movie) -> Prompts:

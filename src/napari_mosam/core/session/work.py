@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from napari_mosam.core.config.run import RunConfig
     from napari_mosam.core.model.protocol import Segmenter
 
+    Masks = Mapping[int, NDArray[np.bool_] | None]
+
 Progress = Callable[[FrameResult, int, int], None]
 
 __all__ = ["Engine", "Result", "Stopped", "from_attributes", "load", "movie_of", "preview_frame"]
@@ -114,7 +116,7 @@ def carry_over(old: Result, new: Result) -> None:
             new.paint(t, {i: (labels == i) if (labels == i).any() else None for i in ids})
 
 
-def painted(stored: Result | None, t: int, labels: "NDArray[Any]") -> "dict[int, NDArray[np.bool_] | None]":
+def painted(stored: Result | None, t: int, labels: "NDArray[Any]") -> "Masks":
     """Masks of the objects that a person changed on a frame, those that lost pixels first; None for absent ones.
 
     An object that only lost pixels to another, and is not locked there, is not among them.
@@ -132,14 +134,18 @@ def _ids(values: "NDArray[Any]") -> list[int]:
     return [int(i) for i in np.unique(values) if i]
 
 
-def with_masks(
-    prompts: Prompts, t: int, masks: "Mapping[int, NDArray[np.bool_] | None]", ids: Iterable[int]
-) -> Prompts:
+def with_masks(prompts: Prompts, t: int, masks: "Masks", ids: Iterable[int]) -> Prompts:
     """Prompts in which the masks of these objects on frame `t` are those given."""
     new = [MaskPrompt.from_frame(i, t, mask) for i in ids if (mask := masks[i]) is not None]
     there = {(p.object_id, p.frame) for p in new}
     kept = (p for p in prompts if not (isinstance(p, MaskPrompt) and (p.object_id, p.frame) in there))
     return Prompts([*kept, *new])
+
+
+def still_marked(masks: "Masks", t: int, by_mark: set[tuple[int, int]], prompts: Prompts) -> "Masks":
+    """Masks that wait to be written, without those that came with a mark which is gone."""
+    marked = {(p.object_id, p.frame) for p in prompts if isinstance(p, MaskPrompt)}
+    return {i: mask for i, mask in masks.items() if (i, t) not in by_mark or (i, t) in marked}
 
 
 # ---- steps of a result
