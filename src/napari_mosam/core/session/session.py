@@ -43,7 +43,7 @@ class Session(SessionState):
         What is known already.
     model, diameter, frames, direction, device, motion, memory, compete, config
         As in :func:`napari_mosam.track`; changed later by :attr:`settings`.
-    axes, channel, z, limits, pixel_size, interval
+    axes, channel, z, limits, pixel_size, interval, series, skip_bad_frames
         As in :func:`napari_mosam.track`.
     recent : path, optional
         Folder of recent results; one of the user by default.
@@ -85,6 +85,8 @@ class Session(SessionState):
         limits: Limits = None,
         pixel_size: float | None = None,
         interval: float | None = None,
+        series: int | None = None,
+        skip_bad_frames: bool = False,
         recent: str | Path | None = None,
     ) -> None:
         asked = run_config(
@@ -94,7 +96,16 @@ class Session(SessionState):
             direction=direction,
             diameter=diameter,
             engine=merged_config(config, motion, memory, compete),
-            movie=movie_config(axes, channel, z, limits, pixel_size, interval),
+            movie=movie_config(
+                axes=axes,
+                channel=channel,
+                z=z,
+                limits=limits,
+                pixel_size=pixel_size,
+                interval=interval,
+                series=series,
+                skip_bad_frames=skip_bad_frames,
+            ),
         )
         place = Recent(Path(recent)) if recent is not None else Recent.of_user()
         super().__init__(open_movie(movie, asked.movie), prompts, replace(asked, movie=MovieConfig()), place)
