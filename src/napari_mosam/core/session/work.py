@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.places import RUN, Place, ResultError
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
@@ -152,13 +153,14 @@ def still_marked(masks: "Masks", t: int, by_mark: set[tuple[int, int]], prompts:
 
 
 def steps_done(path: Path | None) -> list[Step]:
-    """Steps of a result that can be undone, from the oldest to the newest; its run is none of them."""
+    """Steps of a result that can be undone, from the oldest to the newest."""
     return [] if path is None else [step for step in Result.open(path).history if step.state == "done"]
 
 
 def edits_done(path: Path) -> list[Step]:
     """Steps of a result after its run."""
-    return [step for step in steps_done(path) if not step.words.startswith(f"the {RUN} ")]
+    done = (entry for entry in Journal(path).entries() if entry.state == "done")
+    return [Step.of(entry) for entry in done if entry.note.get("kind") != RUN]
 
 
 def take_back(path: Path, numbers: Sequence[int]) -> None:
