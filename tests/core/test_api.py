@@ -246,7 +246,7 @@ def test_options_that_are_not_possible(options, error, match, tmp_path):
     ("images", "match"),
     [
         (np.zeros((0, 8, 8)), r"is empty: its shape is \(0, 8, 8\)"),
-        (np.zeros(5), r"has shape \(5,\) and nothing says which axis is which; pass axes="),
+        (np.zeros(5), r"has the shape \(5,\); a movie has at least the axes Y and X"),
         ("missing.tif", "^missing.tif does not exist; check the spelling"),
     ],
 )

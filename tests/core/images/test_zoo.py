@@ -5,6 +5,7 @@ import pytest
 from tests.support import zoo
 from tests.support.zoo import STACK, ZOO
 
+from napari_mosam.core.images.formats.tiff_pages import files_named
 from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.images.label_images.labels import LabelError
 from napari_mosam.core.images.movie import Movie, MovieError
@@ -93,3 +94,8 @@ def test_limits_and_the_fingerprint_do_without_frames_that_are_not_there(tmp_pat
     assert movie.limits == Movie.open(there).limits
     assert Movie.open(sample.path, limits="exact").limits == Movie.open(there, limits="exact").limits
     assert movie.fingerprint == Movie.open(sample.path, skip_bad_frames=True).fingerprint
+
+
+def test_names_of_files_are_read_as_xml_writes_them():
+    xml = '<TiffData><UUID FileName="a&amp;b.tif">urn:1</UUID></TiffData><UUID FileName="a&amp;b.tif">urn:1</UUID>'
+    assert files_named(xml) == ["a&b.tif"]

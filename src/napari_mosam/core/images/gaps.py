@@ -37,9 +37,9 @@ def reading(*, skip_bad_frames: bool) -> Iterator[None]:
         raise
     except Exception as error:  # an array that is lazy raises whatever its maker did
         if skip_bad_frames:
-            raise SkippedFrameError(str(error) or type(error).__name__) from error
+            raise SkippedFrameError(str(error) or type(error).__name__) from error.__cause__ or error
         if isinstance(error, MovieError):
-            raise MovieError(f"{error}, {_SKIP}") from error
+            raise MovieError(f"{error}, {_SKIP}") from error.__cause__ or error
         raise
 
 

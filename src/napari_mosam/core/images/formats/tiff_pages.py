@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,11 @@ def description_beside(path: Path, xml: str) -> Path | None:
     found = re.search(r"<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile\s*=\s*\"([^\"]+)\"", xml)
     if found is None:
         return None
-    beside = path.parent / found[1]
+    name = unescape(found[1])
+    beside = path.parent / name
     if not beside.exists():
         raise MovieError(
-            f"{path.name} is one file of a set that is described in {found[1]}, which is not beside it; copy the whole "
+            f"{path.name} is one file of a set that is described in {name}, which is not beside it; copy the whole "
             "set into one folder"
         )
     return beside
@@ -190,4 +192,4 @@ def read_description(path: Path) -> str:
 
 def files_named(xml: str) -> list[str]:
     """Names of the files that OME metadata spread an image over, each once."""
-    return list(dict.fromkeys(re.findall(r"<(?:\w+:)?UUID\b[^>]*\bFileName\s*=\s*\"([^\"]+)\"", xml)))
+    return list(dict.fromkeys(map(unescape, re.findall(r"<(?:\w+:)?UUID\b[^>]*\bFileName\s*=\s*\"([^\"]+)\"", xml))))
