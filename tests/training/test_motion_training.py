@@ -1,8 +1,11 @@
 """Training the motion encoders: exact targets, deterministic data, a loss that falls."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
+from training.motion import dense, sparse
 from training.motion.dense import loss_of as dense_loss
 from training.motion.dense import run
 from training.motion.dense import train as train_dense
@@ -19,6 +22,23 @@ from napari_mosam.core.motion.learned.dense import DenseMotionEncoder
 from napari_mosam.core.motion.learned.encoders import load_encoder
 from napari_mosam.core.motion.learned.sparse import SparseMotionEncoder
 from napari_mosam.core.windows.window import Window
+
+
+class ReachedError(Exception):
+    """The command has read its settings."""
+
+
+@pytest.mark.parametrize(("command", "examples", "n"), [(dense, "make_pairs", 4000), (sparse, "make_rows", 60_000)])
+def test_the_commands_find_their_settings(command, examples, n, monkeypatch, tmp_path):
+    def stop(*given):
+        assert n in given
+        raise ReachedError
+
+    monkeypatch.setattr(command, examples, stop)
+    monkeypatch.setattr(sys, "argv", ["train", "--out", str(tmp_path / "out")])
+    with pytest.raises(ReachedError):
+        command.main()
+    assert (tmp_path / "out").is_dir()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ examples and steps give the same weights; where time runs out first, they are fe
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="name or path of the weights whose features are read")
-    command = read_command(parser, "motion_dense.json")
+    command = read_command(parser, Path(__file__).with_suffix(".json"))
     settings, out = command.settings, command.given.out
     model = load_model(command.given.model, device="cpu")
     seed, n_pairs, budget = settings["data_seed"], settings["n_pairs"], settings["data_seconds"]

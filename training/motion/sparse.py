@@ -190,7 +190,7 @@ def errors_of(encoder: SparseMotionEncoder, rows: Rows) -> dict[str, float]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command = read_command(parser, "motion_sparse.json")
+    command = read_command(parser, Path(__file__).with_suffix(".json"))
     settings, out = command.settings, command.given.out
     seed, n_rows, budget = settings["data_seed"], settings["n_rows"], settings["data_seconds"]
     rows = make_rows(seed, n_rows, budget, out / "rows.pt")

@@ -95,10 +95,10 @@ class Command:
         return {"schedule": asdict(self.schedule), "data": self.settings, **numbers}
 
 
-def read_command(parser: argparse.ArgumentParser, config: str) -> Command:
+def read_command(parser: argparse.ArgumentParser, config: Path) -> Command:
     """Options of both commands, `config` being the configuration file by default; makes the output folder."""
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=Path(__file__).parent / config)
+    parser.add_argument("--config", type=Path, default=config)
     parser.add_argument("--seconds", type=float, help="of training; making examples has a limit of its own in the file")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
