@@ -316,12 +316,13 @@ def main() -> int:
     """Run both comparisons and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("motion"))
+    parser.add_argument("--model", default="nano", help="name or path of the weights whose features the encoders read")
     parser.add_argument("--models", type=Path, help="folder of other encoders than the shipped ones")
     parser.add_argument("--skip-masks", action="store_true")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     one_thread()
-    model = load_model("nano", device="cpu")
+    model = load_model(given.model, device="cpu")
     folder = {"folder": given.models} if given.models else {}
     learned = MotionEncoders.shipped(model.device, model.fingerprint, dense=not given.skip_masks, **folder)
     clips = [*simulated_clips(), *(real_clips() if os.environ.get("MOSAM_DATA") else ())]
