@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from napari_mosam.core.images.axes import plan_frames
 from napari_mosam.core.images.formats.source import Source
 from napari_mosam.core.images.grey.frame_samples import BUDGET, MAX_PIXELS, SamplePlan, read_frames, spread
+from napari_mosam.core.images.reading import BlockCache, FrameReader
 from napari_mosam.core.images.sources import open_source
 
 
@@ -32,12 +33,16 @@ class Imagined:
         return np.zeros(sizes, self.dtype)
 
 
+def reader(source, plan):
+    return FrameReader(source, plan, BlockCache(BUDGET))
+
+
 def sample(array, axes="TYX", is_file=False, **choice):
     source = Source("imagined", "array", array, axes, array.chunks, is_file)
     choice = {"channel": None, "z": None, **choice}
     plan = plan_frames("imagined", array.shape, array.dtype, given=axes, found=None, **choice)
     made = SamplePlan.of(source, plan)
-    return made, [(t, frame.shape) for t, frame in read_frames(source, plan, made)]
+    return made, [(t, frame.shape) for t, frame in read_frames(reader(source, plan), made)]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_a_chunk_of_many_frames_is_decoded_once():
     lazy = da.map_blocks(block, chunks=((16,) * 12, (32,), (32,)), dtype=np.uint16, meta=meta)
     source = open_source(lazy)
     plan = plan_frames("lazy", lazy.shape, lazy.dtype, given="TYX", found=None, channel=None, z=None)
-    assert len(list(read_frames(source, plan, SamplePlan.of(source, plan)))) == 64
+    assert len(list(read_frames(reader(source, plan), SamplePlan.of(source, plan)))) == 64
     assert len(counted) == len(set(counted)) == 12
 
 
@@ -96,7 +101,7 @@ def test_a_sampled_frame_is_the_frame(tmp_path, axes, chunks):
     choice = {"channel": 1 if "C" in axes else None, "z": "max" if "Z" in axes else None}
     source = open_source(array)
     plan = plan_frames("a", pixels.shape, pixels.dtype, given=axes, found=None, **choice)
-    read = dict(read_frames(source, plan, SamplePlan.of(source, plan)))
+    read = dict(read_frames(reader(source, plan), SamplePlan.of(source, plan)))
     assert sorted(read) == list(range(17))
     for t, frame in read.items():
         np.testing.assert_array_equal(frame, plan.flatten(pixels[plan.index(t)]))

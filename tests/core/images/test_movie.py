@@ -354,7 +354,7 @@ def test_a_frame_reads_that_frame_only():
     movie = Movie.open(array, axes="TZCYX", channel=1, z=2, limits=(0, 999))
     assert not array.reads
     movie[2]
-    assert array.reads == [(2, 2, 1, slice(None), slice(None))]
+    assert array.reads == [(2, 2, 1, slice(0, 8), slice(0, 9))]
 
 
 def test_limits_are_sampled_once_from_at_most_sixty_four_frames():
@@ -643,13 +643,20 @@ def test_unreadable_ome_metadata_is_refused(tmp_path):
         Movie.open(tmp_path / "m.zarr")
 
 
-def test_errors_of_a_users_own_array_are_not_hidden():
-    def broken(block):
-        raise ZeroDivisionError("mine")
+def test_a_chunk_that_cannot_be_computed_is_a_bad_frame_with_the_error_said():
+    def broken(block, block_info=None):
+        if block_info[None]["chunk-location"][0] == 1:
+            raise ZeroDivisionError("mine")
+        return block
 
-    lazy = da.zeros((2, 4, 4), chunks=1).map_blocks(broken, dtype=float, meta=np.empty((0, 0, 0)))
-    with pytest.raises(ZeroDivisionError, match="mine"):
-        Movie.open(lazy)[0]
+    lazy = da.zeros((2, 4, 4), chunks=(1, 4, 4)).map_blocks(broken, dtype=float, meta=np.empty((0, 0, 0)))
+    movie = Movie.open(lazy, limits=(0, 1))
+    assert not movie[0].any()
+    with pytest.raises(
+        MovieError, match=r"frame 1 of dask array cannot be read: mine \(the array raised it\)"
+    ) as found:
+        movie[1]
+    assert isinstance(found.value.__cause__, ZeroDivisionError)
 
 
 def test_description_is_short_and_aligned(tmp_path):

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift, overlapping, shrink
+from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift, overlapping
 from napari_mosam.core.simulation import stage_jumps
+from napari_mosam.core.windows.canvas import shrink
 
 
 def texture(shape, seed=0, sigma=3.0):

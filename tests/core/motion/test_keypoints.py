@@ -25,7 +25,7 @@ def disk(center_yx, diameter):
 
 
 def track(before, after, regions, shifts=None, config=None):
-    frames = (torch.from_numpy(np.ascontiguousarray(frame)) for frame in (before, after))
+    frames = (Pyramid(torch.from_numpy(np.ascontiguousarray(frame))) for frame in (before, after))
     return track_keypoints(*frames, regions, shifts or [STILL] * len(regions), config)
 
 
@@ -122,11 +122,11 @@ def test_no_objects_give_no_answers():
 
 
 def test_wrong_input_is_refused():
-    frame = torch.zeros(20, 20)
+    frame = Pyramid(torch.zeros(20, 20))
     with pytest.raises(ValueError, match=r"2 shifts given for 1 regions; give one per region"):
         track_keypoints(frame, frame, [disk((9, 9), 8)], [STILL, STILL])
     with pytest.raises(ValueError, match=r"\(20, 20\) and \(3, 20\) given; both must have the same shape"):
-        track_keypoints(frame, frame[:3], [], [])
+        track_keypoints(frame, Pyramid(torch.zeros(3, 20)), [], [])
     with pytest.raises(ValueError, match="n_points = 0 is not possible; allowed: 1 to 64"):
         KeypointConfig(n_points=0)
     with pytest.raises(ValueError, match="patch = 0 is not possible; allowed: above 0"):

@@ -6,12 +6,30 @@ from os import PathLike
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:[/:]")
 """A scheme and what follows it; one letter is a drive. A Path turns the two slashes of an address into one."""
 
+_UNITS = ("", "K", "M", "G", "T")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?")
+"""A thousand and 1024 are not told apart."""
+
 _SMALL = 2**26
 """Arrays up to this many bytes are not worth asking the system for."""
 
 
 class Refused(ValueError):
     """Input that is refused for what it is or asks for, not for being damaged; the message says all there is to say."""
+
+
+def bytes_of(size: str | int) -> int:
+    """Parse '2GB', '500 MB' or a number of bytes.
+
+    Raises
+    ------
+    Refused
+        For anything else.
+    """
+    found = _SIZE.fullmatch(str(size).strip().upper())
+    if found is None:
+        raise Refused(f"'{size}' is no size; give bytes, or a number and a unit such as 500MB or 2GB")
+    return int(float(found[1]) * 1000 ** _UNITS.index(found[2]))
 
 
 def require(ok: bool, name: str, given: object, allowed: str) -> None:

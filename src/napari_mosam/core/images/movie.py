@@ -23,6 +23,7 @@ from napari_mosam.core.images.gaps import absence, ended_early, lost_frames, rea
 from napari_mosam.core.images.grey.frame_samples import SamplePlan, read_frames
 from napari_mosam.core.images.grey.limits import GreyLimits, exact_limits, find_limits
 from napari_mosam.core.images.grey.statistics import FrameSample
+from napari_mosam.core.images.reading import BlockCache, FrameReader, coarser, room_for_blocks
 from napari_mosam.core.images.sources import open_source
 
 __all__ = ["Movie", "MovieError"]
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 class Movie:
     """A movie of (Y, X) frames over time, whatever it is stored in.
 
-    Only what a frame needs is read, when it is asked for. Make one with `Movie.open`; it does not change afterwards.
-    ``movie[t]`` is a new float32 array of shape (Y, X) in [0, 1].
+    Only what is asked for is read, and kept decoded while there is room for it. Make one with `Movie.open`; it does not
+    change afterwards. ``movie[t]`` is a new float32 array of shape (Y, X) in [0, 1].
 
     Attributes
     ----------
@@ -49,11 +50,14 @@ class Movie:
         source: Source,
         plan: FramePlan,
         limits: Literal["exact"] | GreyLimits | None = None,
+        cache: BlockCache | None = None,
         *,
         skip_bad_frames: bool = False,
     ) -> None:
         self._source, self._plan = source, plan
         self.skips_bad_frames = skip_bad_frames
+        self._cache = cache or BlockCache(room_for_blocks(source, plan, None))
+        self._reader, self._coarser = FrameReader(source, plan, self._cache), coarser(source, plan, self._cache)
         self.calibration = source.calibration
         self._wanted = limits
         self._limits = limits if isinstance(limits, GreyLimits) else None
@@ -70,6 +74,7 @@ class Movie:
         limits: Limits = None,
         series: int | None = None,
         skip_bad_frames: bool = False,
+        ram: str | int | None = None,
     ) -> "Movie":
         """Open a movie without reading its frames.
 
@@ -97,16 +102,20 @@ class Movie:
             Which image of a file that holds several, such as positions, from 0; the largest by default.
         skip_bad_frames : bool
             Let a run go on over a frame that cannot be read: it counts as absent for all objects.
+        ram : str or int, optional
+            Memory that a run on the movie may take, bytes or text such as '2GB': what is left of it keeps decoded
+            pixels, so that no chunk is decoded twice. By default a quarter of what is free keeps pixels.
 
         Raises
         ------
         MovieError
-            When the source cannot be opened, or when its axes, channel or plane are not certain.
+            When the source cannot be opened, when its axes, channel or plane are not certain, or when one frame and
+            the chunks it lies in do not fit into `ram`.
         """
         if isinstance(source, Movie):
-            if (axes, channel, z, limits, series) != (None, None, None, None, None):
+            if (axes, channel, z, limits, series, ram) != (None,) * 6:
                 raise MovieError(
-                    "axes, channel, z, limits and series are fixed once a movie is open; pass them to the first "
+                    "axes, channel, z, limits, series and ram are fixed once a movie is open; pass them to the first "
                     "Movie.open"
                 )
             return source.skipping() if skip_bad_frames else source
@@ -121,7 +130,9 @@ class Movie:
             z=as_plane(z),
             channels=found.channels,
         )
-        return cls(found, ended_early(found, plan), checked_limits(limits), skip_bad_frames=skip_bad_frames)
+        plan = ended_early(found, plan)
+        cache = BlockCache(room_for_blocks(found, plan, ram))
+        return cls(found, plan, checked_limits(limits), cache, skip_bad_frames=skip_bad_frames)
 
     @property
     def name(self) -> str:
@@ -221,11 +232,11 @@ class Movie:
 
     def with_limits(self, limits: GreyLimits) -> "Movie":
         """The same movie between other limits."""
-        return Movie(self._source, self._plan, limits, skip_bad_frames=self.skips_bad_frames)
+        return Movie(self._source, self._plan, limits, self._cache, skip_bad_frames=self.skips_bad_frames)
 
     def skipping(self) -> "Movie":
         """The same movie; a run counts a frame that cannot be read as absent for all objects."""
-        return Movie(self._source, self._plan, self._limits or self._wanted, skip_bad_frames=True)
+        return Movie(self._source, self._plan, self._limits or self._wanted, self._cache, skip_bad_frames=True)
 
     def calibrated(self, pixel_um: float | None, interval_s: float | None) -> "Movie":
         """The same movie with a given size of its pixels (µm) and time between frames (s), where they are given."""
@@ -235,7 +246,7 @@ class Movie:
         if given == known:
             return self
         source, limits = replace(self._source, calibration=given), self._limits or self._wanted
-        return Movie(source, self._plan, limits, skip_bad_frames=self.skips_bad_frames)
+        return Movie(source, self._plan, limits, self._cache, skip_bad_frames=self.skips_bad_frames)
 
     def __len__(self) -> int:
         return self.n_frames
@@ -272,7 +283,7 @@ class Movie:
             raise IndexError(f"frame {t} is not in {self.name}, which has frames 0 to {self.n_frames - 1}")
         self._require_room()
         with reading(skip_bad_frames=self.skips_bad_frames):
-            return self._plan.flatten(self._source.read(self._plan.index(t), f"frame {t}"))
+            return self._reader.frame(t)
 
     def _if_readable(self, t: int) -> NDArray[Any] | None:
         """Frame `t` as it is stored; None where its file is damaged or not there."""
@@ -280,6 +291,44 @@ class Movie:
             return self.raw(t)
         except MovieError:
             return None
+
+    @property
+    def tile_yx(self) -> tuple[int, int]:
+        """Rows and columns of what is decoded at once, px."""
+        _, height, width = self._reader.grid.block
+        return height, width
+
+    def part(self, t: int, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """A part of frame `t`, the same pixels as ``movie[t][rows, columns]``; only the chunks it lies in are decoded.
+
+        Parameters
+        ----------
+        t : int
+        rows, columns : slice
+            With start and stop inside the frame.
+
+        Raises
+        ------
+        SkippedFrameError
+            When the file is damaged or not there, and bad frames are skipped.
+        MovieError
+            When it is, and they are not.
+        """
+        with reading(skip_bad_frames=self.skips_bad_frames):
+            stored = self._reader.read(t, rows, columns)
+        return normalise(stored, self.grey_limits.at(t))
+
+    def overview(self, t: int, step: int) -> tuple[NDArray[np.float32], int] | None:
+        """All of frame `t` from a level of lower resolution, and how many times lower: the most up to `step`.
+
+        None where the file has no such level.
+        """
+        factor = next((factor for factor in self._coarser if factor <= step), None)
+        if factor is None:
+            return None
+        with reading(skip_bad_frames=self.skips_bad_frames):
+            stored = self._coarser[factor].frame(t)
+        return normalise(stored, self.grey_limits.at(t)), factor
 
     def _require_room(self) -> None:
         """Refuse a frame that cannot be read, projected and normalised in the memory that is free."""
@@ -322,7 +371,7 @@ class Movie:
             return GreyLimits(0.0, 1.0)
         self._require_room()
         plan = SamplePlan.of(self._source, self._plan)
-        samples = [FrameSample.of(t, f, plan.step) for t, f in read_frames(self._source, self._plan, plan)]
+        samples = [FrameSample.of(t, f, plan.step) for t, f in read_frames(self._reader, plan)]
         if self._wanted == "exact":
             return exact_limits(samples, self._all_samples)
         return find_limits(samples)

@@ -51,7 +51,8 @@ def _open_given(given: Any, series: int | None) -> Source:
             place = Path(given).expanduser()
             return replace(_open_path(place, series), path=place)
     if isinstance(given, Sequence) and hasattr(given, "shape"):  # napari's pyramids: the full resolution comes first
-        return _open_given(given[0], series)
+        full, *levels = (_open_given(level, series) for level in given)
+        return replace(full, levels=tuple(levels))
     if isinstance(given, list | tuple) and given and all(isinstance(one, str | Path) for one in given):
         return _open_listed(given, series)
     if hasattr(given, "shape") and hasattr(given, "dtype"):

@@ -11,6 +11,7 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift
 from napari_mosam.core.motion.flow import FlowField, dense_flow
 from napari_mosam.core.results.frame import Cue
+from napari_mosam.core.windows.canvas import Canvas
 
 if TYPE_CHECKING:
     import torch
@@ -39,14 +40,14 @@ class FrameMotion:
         Verified shift of the whole frame, px.
     flow : FlowField or None
         Dense motion, drift included.
-    before, after : ndarray of float32, shape (Y, X), or None
+    before, after : Canvas or None
         The two frames; None on the first.
     """
 
     drift_yx: tuple[float, float] = STILL
     flow: FlowField | None = None
-    before: NDArray[np.float32] | None = None
-    after: NDArray[np.float32] | None = None
+    before: Canvas | None = None
+    after: Canvas | None = None
 
     @property
     def drift(self) -> Cue:
@@ -72,12 +73,12 @@ class FrameMotion:
         return ncc(self.before, self.after, region, shift)
 
 
-def ncc(before: NDArray[np.float32], after: NDArray[np.float32], region: Region, shift: tuple[float, float]) -> float:
+def ncc(before: Canvas, after: Canvas, region: Region, shift: tuple[float, float]) -> float:
     """Normalised correlation of an object's surroundings with where a shift takes them.
 
     Parameters
     ----------
-    before, after : ndarray of float32, shape (Y, X)
+    before, after : Canvas
         Two frames.
     region : Region
         The object in `before`.
@@ -98,7 +99,7 @@ def ncc(before: NDArray[np.float32], after: NDArray[np.float32], region: Region,
             return -1.0
         spans.append(slice(low, high))
         moved.append(slice(low + s, high + s))
-    return correlation(before[tuple(spans)], after[tuple(moved)], (0, 0))
+    return correlation(before[spans[0], spans[1]], after[moved[0], moved[1]], (0, 0))
 
 
 class MotionEstimator:
@@ -115,17 +116,18 @@ class MotionEstimator:
     def __init__(self, config: MotionConfig, device: "torch.device | None" = None) -> None:
         self._config = config
         self._device = device
-        self._frame: NDArray[np.float32] | None = None
+        self._frame: Canvas | None = None
         self._band: BandPassed | None = None
 
-    def step(self, frame: NDArray[np.float32]) -> FrameMotion:
+    def step(self, frame: NDArray[np.float32] | Canvas) -> FrameMotion:
         """Motion from the frame given before to this one, (Y, X) in [0, 1]; still on the first call."""
-        band = BandPassed.of(frame) if self._config.drift else None
-        motion = self._compare(frame, band)
-        self._frame, self._band = frame, band
+        canvas = Canvas.of(frame)
+        band = BandPassed.of(canvas) if self._config.drift else None
+        motion = self._compare(canvas, band)
+        self._frame, self._band = canvas, band
         return motion
 
-    def _compare(self, frame: NDArray[np.float32], band: BandPassed | None) -> FrameMotion:
+    def _compare(self, frame: Canvas, band: BandPassed | None) -> FrameMotion:
         if self._frame is None:
             return FrameMotion()
         drift = STILL if self._band is None or band is None else estimate_drift(self._band, band)

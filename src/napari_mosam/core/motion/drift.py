@@ -12,6 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core.windows.canvas import Canvas
+
 MIN_SHIFT_PX = 4.0
 """Smaller shifts are the work of the windows. Raw phase correlation proposes nonsense on DIC; together these thresholds
 were exact to 1 px on 7 of 7 jumps of up to 103 px."""
@@ -56,23 +58,13 @@ class BandPassed:
     step: int
 
     @classmethod
-    def of(cls, frame: NDArray[np.float32]) -> "BandPassed":
+    def of(cls, frame: NDArray[np.float32] | Canvas) -> "BandPassed":
         """Band-pass one frame (Y, X)."""
         from scipy.ndimage import gaussian_filter
 
-        step = max(1, -(-max(frame.shape) // MAX_SIDE_PX))
-        small = shrink(frame, step)
+        small, step = Canvas.of(frame).shrunk(max(1, -(-max(frame.shape) // MAX_SIDE_PX)))
         fine = gaussian_filter(small, max(0.5, FINE_SIGMA_PX / step))
         return cls(fine - gaussian_filter(small, COARSE_SIGMA_PX / step), step)
-
-
-def shrink(frame: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """Average blocks of `step` x `step` px; rows and columns that do not fill a block are left out."""
-    if step == 1:
-        return frame
-    height, width = (side // step for side in frame.shape)
-    blocks = frame[: height * step, : width * step].reshape(height, step, width, step)
-    return np.asarray(blocks.mean((1, 3)), np.float32)
 
 
 def estimate_drift(before: BandPassed, after: BandPassed) -> tuple[float, float]:

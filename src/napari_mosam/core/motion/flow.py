@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.engine import FlowMethod
-from napari_mosam.core.motion.drift import shrink
+from napari_mosam.core.windows.canvas import Canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +90,8 @@ def choose_flow(method: FlowMethod, device: "torch.device | None" = None) -> Lit
 
 
 def dense_flow(
-    before: NDArray[np.float32],
-    after: NDArray[np.float32],
+    before: NDArray[np.float32] | Canvas,
+    after: NDArray[np.float32] | Canvas,
     drift_yx: tuple[float, float] = (0.0, 0.0),
     method: FlowMethod = "auto",
     device: "torch.device | None" = None,
@@ -116,9 +116,10 @@ def dense_flow(
         If 'dis' is asked for and OpenCV is not installed.
     """
     chosen = choose_flow(method, device)
-    step = min(max(MIN_STEP, -(-max(before.shape) // MAX_GRID[chosen])), *before.shape)
+    wanted = min(max(MIN_STEP, -(-max(before.shape) // MAX_GRID[chosen])), *before.shape)
+    (small_before, step), (shrunk_after, _) = (Canvas.of(frame).shrunk(wanted) for frame in (before, after))
     drift = round(drift_yx[0] / step), round(drift_yx[1] / step)
-    small_before, small_after = shrink(before, step), _moved_back(shrink(after, step), drift)
+    small_after = _moved_back(shrunk_after, drift)
     vectors = np.zeros((2, *small_before.shape), np.float32) + np.asarray(drift, np.float32)[:, None, None]
     if min(small_before.shape) >= MIN_GRID:
         vectors += _METHODS[chosen](small_before, small_after, device)

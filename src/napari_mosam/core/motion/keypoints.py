@@ -113,8 +113,8 @@ class SparseMotion:
 
 
 def track_keypoints(
-    before: Tensor,
-    after: Tensor,
+    before: Pyramid,
+    after: Pyramid,
     regions: Sequence[Region],
     shifts: Sequence[Shift],
     config: KeypointConfig | None = None,
@@ -123,8 +123,8 @@ def track_keypoints(
 
     Parameters
     ----------
-    before, after : Tensor, shape (Y, X)
-        Frames, float32, in [0, 1], on the same device.
+    before, after : Pyramid
+        Frames in [0, 1], on the same device.
     regions : sequence of Region
         The objects on `before`.
     shifts : sequence of tuple of float
@@ -143,8 +143,8 @@ def track_keypoints(
     ValueError
         If the frames differ in shape, or there is not one shift per region.
     """
-    if before.ndim != 2 or before.shape != after.shape:
-        given = f"{tuple(before.shape)} and {tuple(after.shape)}"
+    if before.shape_yx != after.shape_yx:
+        given = f"{before.shape_yx} and {after.shape_yx}"
         raise ValueError(f"frames of shape {given} given; both must have the same shape (Y, X)")
     if len(regions) != len(shifts):
         raise ValueError(f"{len(shifts)} shifts given for {len(regions)} regions; give one per region")
@@ -153,7 +153,7 @@ def track_keypoints(
     if chosen:
         objects = _objects([regions[i] for i in chosen], [shifts[i] for i in chosen], before.device)
         with torch.inference_mode():
-            votes = _vote(Pyramid(before), Pyramid(after), objects, config or KeypointConfig())
+            votes = _vote(before, after, objects, config or KeypointConfig())
         for row, i in enumerate(chosen):
             answers[i] = votes.answer(row, shifts[i])
     return answers

@@ -56,7 +56,7 @@ def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> t
     in_rows, in_columns = ((p > -0.5) & (p < side - 0.5) for p, side in zip(places, frame.shape_yx, strict=True))
     values = steps.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
     for depth, chosen in alike(steps.log2().add(1e-4).floor().clamp(0, MAX_DEPTH)):
-        image, scale = frame.level(depth)
+        image, scale = frame.level(depth, centers[chosen], (half * steps[chosen, None]).expand(-1, 2))
         y, x = ((p[chosen] + 0.5) / scale - 0.5 for p in places)
         values[chosen] = read_places(image, y[:, :, None], x[:, None])[:, 0]
     return values, (in_rows[:, :, None] & in_columns[:, None]).to(values.dtype)

@@ -13,6 +13,7 @@ from napari_mosam.core.motion.cues import FrameMotion
 from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.kalman import Kalman
 from napari_mosam.core.results.frame import Cue, mean_shift
+from napari_mosam.core.windows.sampling import Pyramid
 
 MAX_DISAGREEMENT, MIN_DISAGREEMENT_PX = 0.25, 2.0
 """Distance between cues beyond which neither is believed: in object diameters, and, whatever the diameter, px; not
@@ -211,7 +212,7 @@ def sparse_cues(motion: FrameMotion, regions: Sequence[Region | None], device: t
 
     rows = [row for row, region in enumerate(regions) if region is not None]
     seen = [region for region in regions if region is not None]
-    before, after = (torch.from_numpy(frame).to(device) for frame in (motion.before, motion.after))
+    before, after = (Pyramid.of(frame, device) for frame in (motion.before, motion.after))
     found = track_keypoints(before, after, seen, [motion.drift_yx] * len(seen))
     cues: list[Cue | None] = [None] * len(regions)
     for row, region, sparse in zip(rows, seen, found, strict=True):

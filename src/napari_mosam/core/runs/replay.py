@@ -18,6 +18,7 @@ from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.results.frame import ObjectResult
 from napari_mosam.core.store.records import FrameTable, RecordStore, as_stored
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
+from napari_mosam.core.tracking.frames import open_frame
 from napari_mosam.core.windows.sampling import Pyramid
 
 HISTORY = 6
@@ -74,7 +75,7 @@ class StoredMemory:
 
     def _written(self, result: ObjectResult, frame: FrameTable) -> MemoryFrame:
         model = self.model
-        image = Pyramid.of(self.movie[frame.t], model.device).crop([result.window], model.image_size)
+        image = Pyramid.of(open_frame(self.movie, frame.t), model.device).crop([result.window], model.image_size)
         features, own = model.encode_image(image), self._alone(result, frame)
         memory = encode_memory(model, features, own, [result.object_score], from_points=result.prompted)
         return MemoryFrame(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ from napari_mosam.core.store.result import Result
 from napari_mosam.core.store.writer import ResultWriter
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
+from napari_mosam.core.tracking.frames import open_frame
 from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.propagate import Conditioning, FixedObjects, Propagator
 
@@ -216,8 +218,9 @@ class Rerun:
                     given.append(request)
             if not given:
                 continue
+            image = open_frame(self._request.movie, t)
             with needed():
-                found, _ = condition_frame(self._model, self._request.movie[t], t, given, self._config)
+                found, _ = condition_frame(self._model, image, t, given, self._config)
             for i, seed in found.items():
                 seeds[i][t] = seed
         return Conditioning(seeds, waiting)
@@ -283,7 +286,8 @@ class Rerun:
         starts = {i: leg.start for i, leg in legs.items()}
         one = PropagationPass(frames.step, frames, starts, report_start=True)
         movie, knowledge = self._request.movie, Conditioning(seeds, waiting)
-        return Propagator(self._model, movie.__getitem__, movie.n_frames, knowledge, one, self._config, around)
+        read = partial(open_frame, movie)
+        return Propagator(self._model, read, movie.n_frames, knowledge, one, self._config, around)
 
     def _rivals(self, t: int, active: Mapping[int, RerunSegment]) -> list[FixedMask]:
         """What everybody else holds on a frame, as it is stored."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.config.engine import EngineConfig
@@ -16,6 +14,7 @@ from napari_mosam.core.motion.flow import choose_flow
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
+from napari_mosam.core.tracking.frames import ReadAhead, open_frame
 from napari_mosam.core.tracking.propagate import Conditioning, Propagator
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def preview_frame(request: RunRequest, t: int, model: Segmenter | None = None) -
     asked, loaded, threads = settled(request, load(request.config) if model is None else model)
     requests = asked.requests(t)
     with fixed_threads(threads):
-        seeds, shares = condition_frame(loaded, asked.movie[t], t, requests, asked.config.engine)
+        seeds, shares = condition_frame(loaded, open_frame(asked.movie, t), t, requests, asked.config.engine)
     ids = [one.object_id for one in requests]
     return FrameResult(
         t=t,
@@ -94,7 +93,7 @@ def gather(request: RunRequest, model: Segmenter) -> Conditioning:
                 given.append(one)
         if given:
             with needed():
-                found, _ = condition_frame(model, request.movie[t], t, given, request.config.engine)
+                found, _ = condition_frame(model, open_frame(request.movie, t), t, given, request.config.engine)
             for object_id, seed in found.items():
                 seeds[object_id][t] = seed
     return Conditioning(seeds, corrections)
@@ -107,6 +106,7 @@ def check_flow(config: EngineConfig) -> None:
 
 
 def _results(request: RunRequest, model: Segmenter) -> Iterator[FrameResult]:
-    knowledge = gather(request, model)
-    follow = partial(Propagator, model, request.movie.__getitem__, request.movie.n_frames, knowledge)
-    yield from chain.from_iterable(follow(one, request.config.engine) for one in request.passes)
+    knowledge, movie = gather(request, model), request.movie
+    for one in request.passes:
+        with ReadAhead(movie, one.frames) as read:
+            yield from Propagator(model, read, movie.n_frames, knowledge, one, request.config.engine)

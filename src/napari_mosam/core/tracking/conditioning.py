@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_mosam.core.windows.canvas import Canvas
+
 PAINTED_CLAIM = 3.0
 """Factor by which a painted mask's logits enter the contest: it beats a prediction below 30, which is all but certain;
 not measured."""
@@ -69,13 +71,17 @@ class ConditioningFrame:
 
 
 def condition_frame(
-    model: Segmenter, frame: "NDArray[np.float32]", t: int, requests: Sequence[FramePrompts], config: EngineConfig
+    model: Segmenter,
+    frame: "NDArray[np.float32] | Canvas",
+    t: int,
+    requests: Sequence[FramePrompts],
+    config: EngineConfig,
 ) -> tuple[dict[int, ConditioningFrame], Shares]:
     """Segment all objects prompted on a frame and write them to memory.
 
     Parameters
     ----------
-    frame : ndarray of float32, shape (Y, X)
+    frame : ndarray of float32, shape (Y, X), or Canvas
         In [0, 1].
     t : int
         Its index.

@@ -35,12 +35,13 @@ from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.judge import believed, concluded, corrected, remembered
 from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.table import ObjectTable, TrackedObject
+from napari_mosam.core.windows.canvas import Canvas
 from napari_mosam.core.windows.sampling import Pyramid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ReadFrame = Callable[[int], "NDArray[np.float32]"]
+ReadFrame = Callable[[int], "NDArray[np.float32] | Canvas"]
 Seeds = dict[int, dict[int, ConditioningFrame]]
 """By object and frame."""
 
@@ -52,7 +53,7 @@ def _no_claims(t: int) -> Sequence[FixedMask]:
 class FrameComparison(Protocol):
     """What tells the motion from each frame to the next."""
 
-    def step(self, frame: "NDArray[np.float32]") -> FrameMotion:
+    def step(self, frame: Canvas) -> FrameMotion:
         """Motion from the frame given before to this one."""
         ...
 
@@ -114,7 +115,8 @@ class Propagator:
     ----------
     model : Segmenter
     read : callable
-        Frame index to float32 (Y, X) in [0, 1]; SkippedFrameError for a frame that is passed over.
+        Frame index to float32 (Y, X) in [0, 1], as an array or as a canvas that is read where something looks;
+        SkippedFrameError for a frame that is passed over.
     n_frames : int
         Length of the movie.
     knowledge : Conditioning
@@ -190,7 +192,7 @@ class Propagator:
         )
 
     def _looked_at(self, t: int) -> FrameResult | None:
-        image = self._read(t)
+        image = Canvas.of(self._read(t))
         frame = CurrentFrame(t, Pyramid.of(image, self._model.device), self._motion.step(image))
         self._shape_yx = frame.shape_yx
         self._condition(t, image)
@@ -216,7 +218,7 @@ class Propagator:
 
     # ---- who is seen where
 
-    def _condition(self, t: int, frame: "NDArray[np.float32]") -> None:
+    def _condition(self, t: int, frame: Canvas) -> None:
         """Clicks on an object that is not being followed, or far from it, start it anew where they are."""
         fresh = []
         for object_id in self._knowledge.seeds:

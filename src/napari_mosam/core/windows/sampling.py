@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
+from napari_mosam.core.windows.canvas import HALVED_TILE_PX, Canvas
+from napari_mosam.core.windows.tiles import Part, Tiles
 from napari_mosam.core.windows.window import Window
 
 NO_LOGIT = -32.0
 """"No object here" wherever logits are put on a canvas: a probability of 1e-14. Stored logits end there, too."""
+
+_MARGIN_PX = 1.0
+"""Of what is looked at beyond a view: the neighbour that is interpolated with, and the rounding of single precision."""
 
 Padding = Literal["border", "zeros", "reflection"]
 """What lies outside an image: its outermost pixels go on, nothing, or its mirror image."""
@@ -33,15 +38,20 @@ class Pyramid:
         self._levels = [images[None, None] if images.ndim == 2 else images[:, None]]
 
     @classmethod
-    def of(cls, frame: NDArray[np.float32], device: torch.device) -> "Pyramid":
-        """A frame (Y, X) put on a device."""
-        return cls(torch.from_numpy(frame).to(device))
+    def of(cls, frame: NDArray[np.float32] | Canvas, device: torch.device) -> "Pyramid":
+        """A frame (Y, X) put on a device, as far as windows look at it."""
+        return CanvasPyramid(Canvas.of(frame), device)
 
     @property
     def shape_yx(self) -> tuple[int, int]:
         """Shape of the full-resolution frame."""
         _, _, height, width = self._levels[0].shape
         return int(height), int(width)
+
+    @property
+    def device(self) -> torch.device:
+        """Where windows are read."""
+        return self._levels[0].device
 
     def crop(self, windows: Sequence[Window], size: int) -> Tensor:
         """Resample windows to (B, size, size), bilinear, frame edges replicated."""
@@ -52,17 +62,68 @@ class Pyramid:
         steps = sizes.amin(1) / size
         crops = self._levels[0].new_empty(len(centers), size, size)
         for depth, rows in alike((steps.log2() + 1e-6).floor().clamp(min=0)):
-            image, scale = self.level(depth)
+            image, scale = self.level(depth, centers[rows], sizes[rows] / 2)
             source = image if len(image) == 1 else image[rows]
             crops[rows] = read_windows(source, centers[rows], sizes[rows], size, scale=scale)[:, 0]
         return crops
 
-    def level(self, depth: int) -> tuple[Tensor, int]:
-        """The frames halved `depth` times, (1 or B, 1, y, x), and how much smaller they are; less for tiny frames."""
+    def level(self, depth: int, centers: Tensor, reaches: Tensor) -> tuple[Tensor, int]:
+        """The frames halved `depth` times, (1 or B, 1, y, x), and how much smaller they are; less for tiny frames.
+
+        Parameters
+        ----------
+        depth : int
+        centers, reaches : Tensor, shape (N, 2)
+            What will be looked at: places, and how far to either side of them, px of the frame. More may be there.
+        """
         while len(self._levels) <= depth and min(self._levels[-1].shape[-2:]) > 1:
             self._levels.append(halve(self._levels[-1]))
         depth = min(depth, len(self._levels) - 1)
         return self._levels[depth], 2**depth
+
+
+class CanvasPyramid(Pyramid):
+    """One frame that is read, halved and put on a device where windows look at it, and nowhere else."""
+
+    def __init__(self, canvas: Canvas, device: torch.device) -> None:
+        super().__init__(_on_device(canvas, device))
+        self._canvas, self._device = canvas, device
+        self._there: dict[int, tuple[Tensor, Tiles]] = {}
+
+    def level(self, depth: int, centers: Tensor, reaches: Tensor) -> tuple[Tensor, int]:
+        """See :meth:`Pyramid.level`."""
+        canvas, scale = self._canvas.level(depth)
+        parts = _looked_at(centers, reaches, scale, canvas.shape)
+        canvas.need(parts)
+        if self._device.type == "cpu":
+            return torch.from_numpy(canvas.pixels)[None, None], scale
+        image, tiles = self._there.setdefault(scale, self._placed(canvas, scale))
+        for part in tiles.missing(parts):
+            canvas.need([part])
+            image[part] = torch.from_numpy(np.ascontiguousarray(canvas.pixels[part])).to(self._device)
+            tiles.mark(part)
+        return image[None, None], scale
+
+    def _placed(self, canvas: Canvas, scale: int) -> tuple[Tensor, Tiles]:
+        image = self._levels[0][0, 0] if scale == 1 else _on_device(canvas, self._device)
+        return image, Tiles(canvas.shape, (HALVED_TILE_PX, HALVED_TILE_PX))
+
+
+def _on_device(canvas: Canvas, device: torch.device) -> Tensor:
+    """Where the pixels of a frame are, or will be put."""
+    return torch.from_numpy(canvas.pixels) if device.type == "cpu" else torch.zeros(canvas.shape, device=device)
+
+
+def _looked_at(centers: Tensor, reaches: Tensor, scale: int, shape_yx: tuple[int, int]) -> list[Part]:
+    """Parts of a halved copy from which views are interpolated; a view beyond the frame sees its edge."""
+    middles, margins = (centers + 0.5) / scale - 0.5, reaches / scale + _MARGIN_PX
+    ends = torch.stack([middles - margins, middles + margins], 1).double().cpu().numpy()
+    most = np.array(shape_yx) - 1
+    first = np.clip(np.floor(ends[:, 0]), 0, most).astype(int)
+    last = np.clip(np.ceil(ends[:, 1]), 0, most).astype(int)
+    return [
+        (slice(y0, y1 + 1), slice(x0, x1 + 1)) for (y0, x0), (y1, x1) in zip(first.tolist(), last.tolist(), strict=True)
+    ]
 
 
 def halve(images: Tensor) -> Tensor:

@@ -105,9 +105,10 @@ def open_multiscales(group: Any, name: str) -> Source:
     """The full resolution of an OME-Zarr image, however its levels are called."""
     ome = ome_metadata(group)
     scales = ome["multiscales"][0]
-    level0 = group[scales["datasets"][0]["path"]]
-    source = zarr_source(level0, name, _ome_axes(scales.get("axes"), level0.ndim))
-    return replace(source, calibration=_ome_calibration(scales), channels=_channel_names(ome))
+    arrays = [group[level["path"]] for level in scales["datasets"]]
+    axes = _ome_axes(scales.get("axes"), arrays[0].ndim)
+    source, *levels = (zarr_source(array, name, axes) for array in arrays)
+    return replace(source, calibration=_ome_calibration(scales), channels=_channel_names(ome), levels=tuple(levels))
 
 
 def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.images.calibration import UNKNOWN, Calibration
 
+DAMAGED = "is the file complete? copy or export it again"
+"""What to do about a file of which something cannot be read."""
+
 
 class PixelArray(Protocol):
     """What is asked of an array: its shape, its dtype, and basic indexing."""
@@ -111,6 +114,8 @@ class Source:
         What else is to be said of what is there, or why something is not.
     inverted : bool
         Whether black is the largest value, and so a movie is read the other way round.
+    levels : tuple of Source
+        The same pixels at lower resolutions, the finest first.
     """
 
     name: str
@@ -127,6 +132,7 @@ class Source:
     absent: NDArray[np.bool_] | None = None
     note: str = ""
     inverted: bool = False
+    levels: "tuple[Source, ...]" = ()
 
     def __post_init__(self) -> None:
         if max(self.shape, default=0) > _LONGEST_AXIS:
@@ -167,13 +173,14 @@ class Source:
         """
         if self.absent is not None and self.absent[index[: self.absent.ndim]].any():
             raise MovieError(f"{what} of {self.name} is not there")
-        if not self.is_file:
+        if not self.is_file and self.chunks is None:
             return self._read(index)
-        with as_movie_error(f"{what} of {self.name} cannot be read"):
+        advice = DAMAGED if self.is_file else "the array raised it"
+        with as_movie_error(f"{what} of {self.name} cannot be read", advice):
             return self._read(index)
 
     def _read(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
-        stored = np.asarray(self.pixels[index], self.dtype)
+        stored = np.asarray(computed(self.pixels[index]), self.dtype)
         return _turned_round(stored) if self.inverted else stored
 
 
@@ -181,6 +188,11 @@ def _turned_round(pixels: NDArray[Any]) -> NDArray[Any]:
     """The largest value that the type holds becomes the smallest; real numbers change their sign."""
     turned: NDArray[Any] = -pixels if pixels.dtype.kind == "f" else ~pixels
     return turned
+
+
+def computed(part: Any) -> Any:
+    """What a lazy array gives; that of dask in this thread: its own threads would take the time of the network's."""
+    return part.compute(scheduler="synchronous") if type(part).__module__.startswith("dask.") else part
 
 
 def _native_dtype(name: str, dtype: Any) -> np.dtype[Any]:
@@ -198,8 +210,8 @@ def chunks_of(array: Any) -> tuple[int, ...] | None:
 
 
 @contextmanager
-def as_movie_error(problem: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes a MovieError that begins with `problem`."""
+def as_movie_error(problem: str, advice: str = DAMAGED) -> Iterator[None]:
+    """Whatever goes wrong inside becomes a MovieError that begins with `problem` and ends with `advice`."""
     try:
         yield
     except MovieError:
@@ -208,4 +220,4 @@ def as_movie_error(problem: str) -> Iterator[None]:
         raise MovieError(str(error)) from error
     except Exception as error:  # every decoder has its own kinds of error
         said = (str(error) or type(error).__name__).splitlines()[0]
-        raise MovieError(f"{problem}: {said} (is the file complete? copy or export it again)") from error
+        raise MovieError(f"{problem}: {said} ({advice})") from error

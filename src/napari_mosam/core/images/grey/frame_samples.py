@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.images.axes import FramePlan
 from napari_mosam.core.images.formats.source import Source
+from napari_mosam.core.images.reading import FrameReader
 
 BUDGET = 2**28
 """Bytes read at most, as they are after decoding: bounds the wait before a run, and the memory; not measured."""
@@ -107,7 +108,7 @@ def _joined(bands: Sequence[slice]) -> tuple[slice, ...]:
     return tuple(joined)
 
 
-def read_frames(source: Source, plan: FramePlan, samples: SamplePlan) -> Iterator[tuple[int, NDArray[Any]]]:
+def read_frames(reader: FrameReader, samples: SamplePlan) -> Iterator[tuple[int, NDArray[Any]]]:
     """Frames of a sample that can be read, in the order of time: index, and rows (Y', X) of the stored type.
 
     Raises
@@ -115,34 +116,17 @@ def read_frames(source: Source, plan: FramePlan, samples: SamplePlan) -> Iterato
     MovieError
         When none can.
     """
+    columns = slice(0, reader.grid.shape[2])
     failed: list[Exception] = []
-    for slab in samples.slabs:
+    frames = [t for slab in samples.slabs for t in slab.frames]
+    for t in frames:
         try:
-            frames = _read_slab(source, plan, slab, samples.bands)
+            bands = [reader.read(t, band, columns) for band in samples.bands]
         except MemoryError:
             raise
         except Exception as error:  # an array that is lazy raises whatever its maker did
             failed.append(error)
             continue
-        yield from zip(slab.frames, frames, strict=True)
-    if len(failed) == len(samples.slabs):
+        yield t, bands[0] if len(bands) == 1 else np.concatenate(bands)
+    if len(failed) == len(frames):
         raise failed[0]
-
-
-def _read_slab(source: Source, plan: FramePlan, slab: Slab, bands: Sequence[slice]) -> list[NDArray[Any]]:
-    rows = [_read_band(source, plan, slab, band) for band in bands]
-    return rows[0] if len(rows) == 1 else [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-
-
-def _read_band(source: Source, plan: FramePlan, slab: Slab, band: slice) -> list[NDArray[Any]]:
-    whole = (band.start, band.stop) == (0, plan.frame_shape[0])
-    first = slab.span.start
-    index = list(plan.index(first))
-    if not whole:
-        index[plan.axes.index("Y")] = band
-    if len(slab.span) == 1:
-        return [plan.flatten(source.read(tuple(index), f"frame {first}"))]
-    index[plan.axes.index("T")] = slice(first, slab.span.stop)
-    block = source.read(tuple(index), f"frames {first} to {slab.span.stop - 1}")
-    time_axis = [axis for axis in plan.axes if axis == "T" or axis in plan.kept].index("T")
-    return [plan.flatten(np.take(block, t - first, axis=time_axis)) for t in slab.frames]

@@ -1,0 +1,64 @@
+"""The frames of a movie as the engine looks at them, and the next one read while it computes."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.windows.canvas import Canvas
+
+
+def open_frame(movie: Movie, t: int) -> Canvas:
+    """Frame `t`, read where something looks at it."""
+    return Canvas(movie.frame_shape, movie.tile_yx, partial(movie.part, t), partial(movie.overview, t))
+
+
+class ReadAhead:
+    """Gives the frames of a pass; what is asked of one is read of the next one in a thread of its own.
+
+    Objects move little from frame to frame, so that is nearly all that the next one will be asked for. What cannot be
+    read in advance is asked for again on its own frame, and fails there. The thread has ended when the context has.
+
+    Parameters
+    ----------
+    movie : Movie
+    frames : sequence of int
+        In the order in which they will be asked for.
+    """
+
+    def __init__(self, movie: Movie, frames: Sequence[int]) -> None:
+        self._open, self._next = partial(open_frame, movie), dict(pairwise(frames))
+        self._thread = ThreadPoolExecutor(1, "mosam-read-ahead")
+        self._current: Canvas | None = None
+        self._coming: dict[int, Canvas] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def __call__(self, t: int) -> Canvas:
+        """Frame `t`."""
+        self._leave()
+        frame = self._coming.pop(t, None) or self._open(t)
+        self._coming.clear()
+        if t in self._next:
+            self._coming[self._next[t]] = coming = self._open(self._next[t])
+            frame.asked = partial(self._ask, coming)
+        self._current = frame
+        return frame
+
+    def _ask(self, coming: Canvas, ask: Callable[[Canvas], object]) -> None:
+        self._thread.submit(ask, coming)
+
+    def _leave(self) -> None:
+        """Nothing more is read in advance because of the frame that was given last."""
+        if self._current is not None:
+            self._current.asked = None
