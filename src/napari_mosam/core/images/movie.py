@@ -6,6 +6,7 @@ import operator
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,9 +145,9 @@ class Movie:
         """Where it lies; None for an array."""
         return self._source.path
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the shape, the type, and the first, the middle and the last frame as they are stored."""
+        """SHA-256 of the shape, the type, and the first, the middle and the last frame as they are stored; read once."""
         digest = hashlib.sha256(f"{self.shape} {self.dtype}".encode())
         for t in sorted({0, self.n_frames // 2, self.n_frames - 1}):
             frame = self._if_readable(t)

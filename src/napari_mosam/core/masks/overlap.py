@@ -61,7 +61,7 @@ class PixelOwnership:
     ----------
     best, second : Tensor, shape (Y, X)
         The two largest logits of any object.
-    winner : Tensor of int64, shape (Y, X)
+    winner : Tensor of int32, shape (Y, X)
         Row of the object with the largest logit; -1 outside every window.
     denied : mapping of int to ndarray of bool
         Pixels on which a row did not take part, over the frame pixels of its window.
@@ -85,12 +85,14 @@ class PixelOwnership:
     def labels(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> "NDArray[np.unsignedinteger[Any]]":
         """Ids where a logit is positive, 0 elsewhere; shape (Y, X), of the smallest fitting or the given dtype."""
         lookup = np.array([*object_ids, 0], dtype or label_dtype(max(object_ids, default=0)))
-        return lookup[np.where((self.best > 0).cpu().numpy(), self.winner.cpu().numpy(), -1)]
+        labels: NDArray[np.unsignedinteger[Any]] = lookup[self.winner.cpu().numpy()]
+        labels[(self.best <= 0).cpu().numpy()] = 0
+        return labels
 
     def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":
         """Probability of the winner times its predicted IoU where its logit is positive, 0 elsewhere."""
         quality = torch.tensor([*predicted_ious, 0.0], device=self.best.device)
-        confidence = torch.where(self.best > 0, self.best.sigmoid() * quality[self.winner], 0.0)
+        confidence = self.best.sigmoid().mul_(quality[self.winner]).masked_fill_(self.best <= 0, 0.0)
         return np.asarray(confidence.cpu().numpy(), np.float32)
 
 
@@ -113,7 +115,7 @@ def resolve_overlaps(
     device = logits[0].device if len(logits) else torch.device("cpu")
     best = torch.full(shape_yx, NO_LOGIT, device=device)
     second = best.clone()
-    winner = torch.full(shape_yx, -1, dtype=torch.int64, device=device)
+    winner = torch.full(shape_yx, -1, dtype=torch.int32, device=device)
     for row, (own, window) in enumerate(zip(logits, windows, strict=True)):
         region, values = paste(own, window, shape_yx)
         if values.numel():

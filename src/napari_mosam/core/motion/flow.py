@@ -51,7 +51,8 @@ class FlowField:
         dense = self.vectors.repeat(self.step, 1).repeat(self.step, 2)
         _, height, width = dense.shape
         missing = (max(0, self.shape_yx[0] - height), max(0, self.shape_yx[1] - width))
-        dense = np.pad(dense, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
+        if any(missing):
+            dense = np.pad(dense, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
         return np.asarray(dense[:, : self.shape_yx[0], : self.shape_yx[1]], np.float32)
 
     def median(self, mask: NDArray[np.bool_], origin_yx: tuple[int, int]) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """A frame of which only the tiles are read that something looks at."""
 
+import mmap
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,7 +52,7 @@ class Canvas:
         read: Callable[[slice, slice], Frame],
         overview: Overview = lambda step: None,
     ) -> None:
-        self.pixels: Frame = np.zeros(shape_yx, np.float32)
+        self.pixels = _unread(shape_yx)
         self.asked: Callable[[Callable[[Canvas], object]], None] | None = None
         self._tiles, self._read, self._overview = Tiles(shape_yx, tile_yx), read, overview
         self._lock = threading.RLock()
@@ -126,6 +127,12 @@ class Canvas:
     def _tell(self, ask: "Callable[[Canvas], object]") -> None:
         if self.asked is not None:
             self.asked(ask)
+
+
+def _unread(shape_yx: tuple[int, int]) -> Frame:
+    """A frame of zeros that takes memory where it is written to; numpy's own would take pages of 2 MB."""
+    n_pixels = shape_yx[0] * shape_yx[1]
+    return np.frombuffer(mmap.mmap(-1, max(1, 4 * n_pixels)), np.float32, n_pixels).reshape(shape_yx)
 
 
 def shrink(frame: Frame, step: int) -> Frame:
