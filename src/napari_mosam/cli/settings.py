@@ -126,6 +126,7 @@ SOURCE_FLAGS = {
     "movie.limits": Flag("--limits", "LOW:HIGH|exact", parse_limits),
     "movie.pixel_size": Flag("--pixel-size", "UM"),
     "movie.interval": Flag("--interval", "SECONDS"),
+    "movie.ram": Flag("--ram", "SIZE"),
 }
 RUN_FLAGS = {
     "model": Flag("--model"),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field
 
+from napari_mosam.core.config.checks import bytes_of
 from napari_mosam.core.config.declare import from_json, settings, to_json
 from napari_mosam.core.config.engine import Direction, EngineConfig, rising
 from napari_mosam.core.config.fields import ROOT, Meta
@@ -20,6 +21,13 @@ def not_empty(frames: FrameRange) -> FrameRange:
     if stop is not None and not (start or 0) < stop:
         raise ValueError("the range is empty")
     return frames
+
+
+def a_size(size: str | None) -> str | None:
+    """Refuse what is no amount of memory."""
+    if size is not None:
+        bytes_of(size)
+    return size
 
 
 @settings("movie")
@@ -59,6 +67,15 @@ class MovieConfig:
         bool,
         Field(description="Count frames that cannot be read as absent for all objects, instead of ending there."),
     ] = False
+    ram: Annotated[
+        str | None,
+        AfterValidator(a_size),
+        Field(
+            description="Memory that a run may take, such as 2GB; decoded pixels are kept in what is left of it. By "
+            "default a quarter of what is free keeps them."
+        ),
+        Meta(allowed="bytes, or a number and a unit such as 500MB or 2GB, or none"),
+    ] = None
 
 
 @settings("compute")

@@ -147,7 +147,7 @@ class Movie:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the shape, the type, and the first, the middle and the last frame as they are stored; read once."""
+        """SHA-256 of the shape, the type, and the first, the middle and the last frame as they are stored."""
         digest = hashlib.sha256(f"{self.shape} {self.dtype}".encode())
         for t in sorted({0, self.n_frames // 2, self.n_frames - 1}):
             frame = self._if_readable(t)

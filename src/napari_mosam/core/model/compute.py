@@ -91,6 +91,7 @@ def stepwise(steps: Iterator[Step], threads: int) -> Iterator[Step]:
             except StopIteration:
                 return
         yield step
+        del step  # what it holds is not needed while the next one is computed
 
 
 def _at_most(threads: int, cores: int) -> int:

@@ -172,6 +172,7 @@ def open_movie(movie: Any, config: MovieConfig) -> Movie:
         limits=config.limits,
         series=config.series,
         skip_bad_frames=config.skip_bad_frames,
+        ram=config.ram,
     )
     return opened.calibrated(config.pixel_size, config.interval)
 

@@ -111,8 +111,9 @@ def _write(
     writer: ResultWriter, results: Iterable[FrameResult], total: int, progress: Progress | None, most: int | None
 ) -> None:
     """Write what is not there yet; all is computed, since what the engine remembers is not stored."""
-    there, skipped = writer.n_written, dict[str, str]()
-    for done, result in enumerate(islice(results, most), start=1):
+    there, done, skipped = writer.n_written, 0, dict[str, str]()
+    for result in islice(results, most):
+        done += 1  # enumerate would keep the arrays of a frame while the next one is computed
         if done > there:
             writer.write(result)
         if result.skipped and str(result.t) not in skipped:
@@ -120,6 +121,7 @@ def _write(
             _note_skipped(writer, skipped)
         if progress is not None:
             progress(result, done, total)
+        del result
     if most is None:
         writer.finish(complete=True)
 

@@ -157,6 +157,7 @@ class Propagator:
             result = self._step(t)
             if result is not None:
                 yield result
+            del result  # its arrays of a whole frame would stay while the next one is computed
 
     def release(self, object_id: int) -> None:
         """Follow an object no further; to be called between two frames."""

@@ -2,7 +2,9 @@
 
 import mmap
 import threading
+import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,24 +111,25 @@ class Canvas:
             if self._halved is None:
                 tile = (HALVED_TILE_PX, HALVED_TILE_PX)
                 shape = (-(-self.shape[0] // 2), -(-self.shape[1] // 2))
-                self._halved = Canvas(shape, tile, self._halve)
+                self._halved = Canvas(shape, tile, partial(_halve, weakref.proxy(self)))  # in a circle both would stay
         smaller, scale = self._halved.level(depth - 1)
         return smaller, 2 * scale
-
-    def _halve(self, rows: slice, columns: slice) -> Frame:
-        """A part of the halved copy; an odd last row or column is repeated first."""
-        part = self[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
-        odd = [(0, side % 2) for side in part.shape]
-        even = np.pad(part, odd, mode="edge") if part.shape[0] % 2 or part.shape[1] % 2 else part
-        summed = even[::2, ::2] + even[::2, 1::2]  # in the order in which torch adds them, for the same last bit
-        summed += even[1::2, ::2]
-        summed += even[1::2, 1::2]
-        summed *= np.float32(0.25)
-        return summed
 
     def _tell(self, ask: "Callable[[Canvas], object]") -> None:
         if self.asked is not None:
             self.asked(ask)
+
+
+def _halve(frame: Canvas, rows: slice, columns: slice) -> Frame:
+    """A part of the halved copy; an odd last row or column is repeated first."""
+    part = frame[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
+    odd = [(0, side % 2) for side in part.shape]
+    even = np.pad(part, odd, mode="edge") if (1 in odd[0]) or (1 in odd[1]) else part
+    summed = even[::2, ::2] + even[::2, 1::2]  # in the order in which torch adds them, for the same last bit
+    summed += even[1::2, ::2]
+    summed += even[1::2, 1::2]
+    summed *= np.float32(0.25)
+    return summed
 
 
 def _unread(shape_yx: tuple[int, int]) -> Frame:
