@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=";".join(KINDS))
     parser.add_argument("--length", type=int, default=600, help="frames of the OME-Zarr image")
     parser.add_argument("--frames", type=int, default=40, help="frames that are followed")
-    parser.add_argument("--few", type=int, default=12, help="frames that are followed in TIFF and dask")
+    parser.add_argument("--few", type=int, default=12, help="frames that are followed of the other kinds")
     parser.add_argument("--ram", default="2GB")
     parser.add_argument("--follow", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -207,7 +207,7 @@ def main() -> None:
         writer = csv.DictWriter(file, ("kind", *MEASURED))
         writer.writeheader()
         for kind in given.kinds.split(";"):
-            n_frames = given.frames if "zarr" in kind.lower() else min(given.frames, given.few)
+            n_frames = given.frames if kind == "OME-Zarr" else min(given.frames, given.few)
             command = [sys.executable, "-m", "benchmarks.reading", "--out", given.out, "--follow", kind]
             command += ["--frames", str(n_frames), "--ram", given.ram]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -26,7 +26,7 @@ measured."""
 PROGRAM_BYTES = 700_000_000
 """Python, torch and the model 'nano'; measured with one thread and 30 objects."""
 
-RUN_BYTES = 60
+RUN_BYTES = 48
 """Of a pixel of the frame, beside reading it: who holds it, labels, confidence, motion, and two frames more in sight.
 """
 
