@@ -114,7 +114,6 @@ def make_movies(folder: Path, n_frames: int, n_few: int) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     frames, labels = texture()
-    np.save(folder / "frames.npy", frames)
     make_zarr(folder / "movie.zarr", frames, n_frames)
     with tifffile.TiffWriter(folder / "movie.tif", bigtiff=True) as writer:
         for t in range(n_few):
@@ -122,7 +121,7 @@ def make_movies(folder: Path, n_frames: int, n_few: int) -> None:
     np.save(folder / "labels.npy", labels)
 
 
-def open_kind(kind: str, folder: Path, n_frames: int) -> Any:
+def open_kind(kind: str, folder: Path) -> Any:
     """What is given to the plug-in."""
     if kind == "OME-Zarr":
         return folder / "movie.zarr"
@@ -132,15 +131,7 @@ def open_kind(kind: str, folder: Path, n_frames: int) -> Any:
         return folder / "movie.tif"
     import dask.array as da
 
-    frames = np.load(folder / "frames.npy", mmap_mode="r")
-
-    def block(block_info: Any = None) -> NDArray[Any]:
-        (t, _), *part = block_info[None]["array-location"]
-        return np.array(frames[(shown(t), *(slice(*ends) for ends in part))])[None]
-
-    sides = (CHUNK,) * (SIDE // CHUNK)
-    meta = np.empty((0, 0, 0), np.uint16)
-    return da.map_blocks(block, chunks=((1,) * n_frames, sides, sides), dtype=np.uint16, meta=meta)
+    return da.from_zarr(str(folder / "movie.zarr" / "0"))
 
 
 # --- one row ---------------------------------------------------------------------------------------------------------
@@ -163,12 +154,12 @@ def follow(kind: str, folder: Path, n_frames: int, ram: str) -> dict[str, float]
     from napari_mosam.core.images.sources import open_source
     from napari_mosam.core.prompts.collection import Prompts
 
-    source = open_source(open_kind(kind, folder, n_frames))
+    source = open_source(open_kind(kind, folder))
     counted = [Counting(one.pixels, one.chunks or one.shape) for one in (source, *source.levels)]
     levels = tuple(replace(one, pixels=count) for one, count in zip(source.levels, counted[1:], strict=True))
     source = replace(source, pixels=counted[0], levels=levels)
     plan = plan_frames(kind, source.shape, source.dtype, given="TYX", found=None, channel=None, z=None)
-    movie = Movie(source, plan, cache=BlockCache(room_for_blocks(source, plan, ram)))
+    movie = Movie(source, plan, cache=BlockCache(room_for_blocks(source, plan, ram), bounded=True))
     assert movie.limits and movie.fingerprint
     before = sum(count.decoded for count in counted)
     chunks, seen = counted[0].chunks, set[tuple[int, int, int]]()

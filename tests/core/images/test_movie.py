@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_mosam.core.images.movie import Movie, MovieError, normalise
+from napari_mosam.core.images.grey.normalise import normalise
+from napari_mosam.core.images.movie import Movie, MovieError
 
 T, Y, X = 6, 24, 32
 STACK = np.random.default_rng(0).integers(100, 4000, (T, Y, X)).astype(np.uint16)

@@ -23,6 +23,7 @@ from napari_mosam.core.images.formats.source import Source
 from napari_mosam.core.images.gaps import absence, ended_early, lost_frames, reading, unwritten_frames
 from napari_mosam.core.images.grey.frame_samples import SamplePlan, read_frames
 from napari_mosam.core.images.grey.limits import GreyLimits, exact_limits, find_limits
+from napari_mosam.core.images.grey.normalise import normalise
 from napari_mosam.core.images.grey.statistics import FrameSample
 from napari_mosam.core.images.reading import BlockCache, FrameReader, coarser, room_for_blocks
 from napari_mosam.core.images.sources import open_source
@@ -132,7 +133,7 @@ class Movie:
             channels=found.channels,
         )
         plan = ended_early(found, plan)
-        cache = BlockCache(room_for_blocks(found, plan, ram))
+        cache = BlockCache(room_for_blocks(found, plan, ram), bounded=ram is not None)
         return cls(found, plan, checked_limits(limits), cache, skip_bad_frames=skip_bad_frames)
 
     @property
@@ -172,6 +173,11 @@ class Movie:
     def frame_shape(self) -> tuple[int, int]:
         """Shape (Y, X) of a frame, px."""
         return self._plan.frame_shape
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it was said how much memory a run may take."""
+        return self._cache.bounded
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -381,18 +387,3 @@ class Movie:
         """Every pixel of every frame that can be read."""
         frames = ((t, self._if_readable(t)) for t in range(self.n_frames))
         return (FrameSample.of(t, frame) for t, frame in frames if frame is not None)
-
-
-def normalise(frame: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.float32]:
-    """Map `limits` to 0 and 1 and clip; NaN becomes 0, and so does everything when the limits are equal."""
-    low, half_span = limits[0] / 2, limits[1] / 2 - limits[0] / 2
-    if not half_span > 0:
-        return np.zeros(frame.shape, np.float32)
-    scaled: NDArray[Any] = frame.astype(np.float32 if frame.dtype.itemsize <= 2 else np.float64)
-    with np.errstate(all="ignore"):
-        # Halves, because the span of the largest floats is itself too large for a float.
-        scaled *= 0.5
-        scaled -= low
-        scaled /= half_span
-    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.clip(scaled, 0, 1, out=scaled).astype(np.float32, copy=False)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import Refused, bytes_of
 from napari_mosam.core.images.axes import FramePlan, MovieError
+from napari_mosam.core.images.formats.image_files import SMALLER
 from napari_mosam.core.images.formats.source import Source
-from napari_mosam.core.images.formats.tiff import SMALLER
 
 MIN_TILE_PX = 64
 """Shortest side of what is read at once: strips of one row would cost a call each. Not measured."""
@@ -90,10 +90,12 @@ class BlockCache:
     ----------
     room : int
         Bytes at most.
+    bounded : bool
+        Whether somebody said so, rather than what is free.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room, self._used = room, 0
+    def __init__(self, room: int, *, bounded: bool = False) -> None:
+        self.room, self.bounded, self._used = room, bounded, 0
         self._blocks: OrderedDict[Key, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.images.gaps import needed
-from napari_mosam.core.model.compute import fixed_threads, in_chunks, resolve, stepwise
+from napari_mosam.core.model.compute import fixed_threads, give_back, in_chunks, resolve, stepwise
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.flow import choose_flow
@@ -109,4 +109,8 @@ def _results(request: RunRequest, model: Segmenter) -> Iterator[FrameResult]:
     knowledge, movie = gather(request, model), request.movie
     for one in request.passes:
         with ReadAhead(movie, one.frames) as read:
-            yield from Propagator(model, read, movie.n_frames, knowledge, one, request.config.engine)
+            for result in Propagator(model, read, movie.n_frames, knowledge, one, request.config.engine):
+                yield result
+                del result
+                if movie.bounded:
+                    give_back()
