@@ -88,20 +88,20 @@ class Canvas:
 
     def need(self, parts: Sequence[Part]) -> None:
         """Read what is not there yet of some parts; whatever the source raises leaves that part unread."""
-        self._tell(lambda other: other.need(parts))
         with self._lock:
             for rows, columns in self._tiles.missing(parts):
                 self.pixels[rows, columns] = self._read(rows, columns)
                 self._tiles.mark((rows, columns))
+        self._tell(lambda other: other.need(parts))
 
     def shrunk(self, step: int) -> tuple[Frame, int]:
         """The whole frame, each px the mean of n x n of its own, and n: about `step`, and never more."""
-        self._tell(lambda other: other.shrunk(step))
         with self._lock:
             if step not in self._shrunk:
                 image, factor = self._overview(step) or (self[:, :], 1)
                 self._shrunk[step] = shrink(image, step // factor), step // factor * factor
-            return self._shrunk[step]
+        self._tell(lambda other: other.shrunk(step))
+        return self._shrunk[step]
 
     def level(self, depth: int) -> tuple["Canvas", int]:
         """The frame halved `depth` times, each px the mean of four, and how much smaller it is; less if it is tiny."""
