@@ -105,7 +105,8 @@ def open_multiscales(group: Any, name: str) -> Source:
     """The full resolution of an OME-Zarr image, however its levels are called."""
     ome = ome_metadata(group)
     scales = ome["multiscales"][0]
-    arrays = [group[level["path"]] for level in scales["datasets"]]
+    first, *coarser = (level["path"] for level in scales["datasets"])
+    arrays = [group[first], *(group[path] for path in coarser if path in group)]
     axes = _ome_axes(scales.get("axes"), arrays[0].ndim)
     source, *levels = (zarr_source(array, name, axes) for array in arrays)
     return replace(source, calibration=_ome_calibration(scales), channels=_channel_names(ome), levels=tuple(levels))
