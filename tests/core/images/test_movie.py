@@ -657,7 +657,7 @@ def test_a_chunk_that_cannot_be_computed_is_a_bad_frame_with_the_error_said():
         MovieError, match=r"frame 1 of dask array cannot be read: mine \(the array raised it\)"
     ) as found:
         movie[1]
-    assert isinstance(found.value.__cause__.__cause__, ZeroDivisionError)
+    assert isinstance(found.value.__cause__, ZeroDivisionError)
 
 
 def test_description_is_short_and_aligned(tmp_path):
