@@ -354,8 +354,9 @@ def test_names_on_this_machine_are_not_taken_for_addresses(offline, tmp_path, mo
         assert np.array_equal(Movie.open(tmp_path / name).raw(1), STACK[1])
         os.rename(name, "a")
     for name in ("imageio:chelsea.png", "a::b.png", "c:d.png"):
-        Image.fromarray(STACK[0]).save(tmp_path / name, "png")
-        assert np.array_equal(Movie.open(tmp_path / name).raw(0), STACK[0])
+        blocks = np.kron([[1, 2], [0, 3]], np.ones((4, 4))).astype("u1")
+        Image.fromarray(blocks).save(tmp_path / name, "png")
+        assert np.array_equal(Movie.open(tmp_path / name).raw(0), blocks)
         assert load_prompts(tmp_path / name, (1, 8, 8)).object_ids[0] == 1
     for path in (r"C:\data\a.tif", "C:/data/a.tif", "/data/a:/b.tif", "./s3:/a", "data/t:1.tif", ""):
         refuse_address(path, "a movie")
