@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_mosam.core.api import import_labels, preview, replay, rerun, segment, track
+    from napari_mosam.core.api import import_labels, preview, segment, track
+    from napari_mosam.core.api_results import replay, rerun
     from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.download.model import download_model
@@ -49,7 +50,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "api": ("import_labels", "preview", "replay", "rerun", "segment", "track"),
+    "api": ("import_labels", "preview", "segment", "track"),
+    "api_results": ("replay", "rerun"),
     "config.engine": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
     "model.download.model": ("download_model",),
     "model.registry": ("available_models", "load_model"),

@@ -44,7 +44,7 @@ def rerun_command(arguments: argparse.Namespace, run: Reporter) -> str:
     UsageError, ValueError, OSError
         For input that cannot be used.
     """
-    from napari_mosam.core.api import rerun
+    from napari_mosam.core.api_results import rerun
     from napari_mosam.core.runs.recreate import movie_of
     from napari_mosam.core.store.result import Result
 
@@ -127,7 +127,7 @@ def _mask(path: Path, object_id: int) -> "NDArray[np.bool_]":
 
 def replay_command(arguments: argparse.Namespace, run: Reporter) -> str:
     """Make a result again and compare both; else as :func:`rerun_command`."""
-    from napari_mosam.core.api import replay
+    from napari_mosam.core.api_results import replay
     from napari_mosam.core.runs.provenance import differences
     from napari_mosam.core.runs.recreate import Comparison
     from napari_mosam.core.store.result import Result
@@ -195,3 +195,14 @@ def half_words(changed: "Result") -> str:
         f"\n{changed.path} is half a result: {changed.progress}; its run cannot go on (--resume) unless this is undone "
         "(mosam undo)"
     )
+
+
+def step_words(result: Path, *, back: bool) -> str:
+    """Take a step back or forth; returns what it was."""
+    from napari_mosam.core.files.places import alone
+    from napari_mosam.core.store.history import redo, undo
+    from napari_mosam.core.store.layout import open_group
+
+    open_group(result, "r")
+    with alone(result):
+        return (undo if back else redo)(result).words

@@ -9,7 +9,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.runs.request import RunRequest
-    from napari_mosam.core.store.history import Step
     from napari_mosam.core.store.result import Result
 
 OK, UNEXPECTED, BAD_INPUT, HALF = 0, 1, 2, 3
@@ -341,27 +340,19 @@ def _replay(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _undo(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.core.store.history import undo
-
-    _say(f"undone: {_step(arguments, run, undo)}")
+    _say(f"undone: {_step(arguments, run, back=True)}")
 
 
 def _redo(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.core.store.history import redo
-
-    _say(f"done again: {_step(arguments, run, redo)}")
+    _say(f"done again: {_step(arguments, run, back=False)}")
 
 
-def _step(arguments: argparse.Namespace, run: _Run, take: "Callable[[Path], Step]") -> str:
-    """Take a step back or forth; returns what it was."""
-    from napari_mosam.core.files.places import alone
-    from napari_mosam.core.store.layout import open_group
+def _step(arguments: argparse.Namespace, run: _Run, *, back: bool) -> str:
+    from napari_mosam.cli.edits import step_words
 
     run.note("the result is as it was, or the next command that opens it comes to the end of it")
     run.stop.begin()
-    open_group(arguments.result, "r")
-    with alone(arguments.result):
-        return take(arguments.result).words
+    return step_words(arguments.result, back=back)
 
 
 def _lock(arguments: argparse.Namespace, run: _Run) -> None:

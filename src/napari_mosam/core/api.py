@@ -1,15 +1,14 @@
-"""The public functions: segment, preview, track, rerun and others. The first call loads the engine, and torch."""
+"""The public functions that begin: segment, preview, track and others. The first call loads the engine, and torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
-from napari_mosam.core.config.run import Limits, RunConfig
+from napari_mosam.core.config.run import Limits
 from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.runs.arguments import Frames, merged_config, movie_config, run_config
+from napari_mosam.core.runs.arguments import Frames, given_model, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def segment(
             axes=axes, channel=channel, z=z, limits=limits, series=series, skip_bad_frames=skip_bad_frames
         ),
     )
-    return run(RunRequest.build(movie, prompts, asked), _given(model))
+    return run(RunRequest.build(movie, prompts, asked), given_model(model))
 
 
 def preview(
@@ -141,7 +140,7 @@ def preview(
     )
     request = RunRequest.build(movie, prompts, asked)
     request.check_frame(frame)
-    return preview_frame(request, frame, _given(model))
+    return preview_frame(request, frame, given_model(model))
 
 
 def track(
@@ -226,7 +225,7 @@ def track(
         ),
     )
     request = RunRequest.build(movie, prompts, asked)
-    return write_run(request, out, overwrite=overwrite, resume=resume, progress=progress, model=_given(model))
+    return write_run(request, out, overwrite=overwrite, resume=resume, progress=progress, model=given_model(model))
 
 
 def import_labels(
@@ -289,168 +288,4 @@ def import_labels(
             series=series,
         ),
     )
-    return import_result(movie, labels, out, asked, overwrite=overwrite, progress=progress, model=_given(model))
-
-
-def rerun(
-    result: "Result | str | Path",
-    movie: Any,
-    prompts: AnyPrompts,
-    object_ids: Sequence[int] | None = None,
-    *,
-    model: "str | Path | Segmenter | None" = None,
-    neighbours: bool = False,
-    changed_frames: Mapping[int, Sequence[int]] | None = None,
-    progress: "Progress | None" = None,
-    device: Any = None,
-    axes: str | None = None,
-    channel: int | None = None,
-    z: int | Literal["max"] | None = None,
-) -> "Result":
-    """Follow some objects of a result again after their prompts changed, and leave everything else as it is.
-
-    A correction, a removed prompt or a new object is found by comparing the prompts with those of the result. An
-    object is followed from its changed frames to its next prompts on either side, and less far where the new mask
-    agrees with the stored one for five frames. All other objects take part as they are stored: their records stay the
-    same to the bit. Label frames are composed anew, so pixels may change hands where masks meet, except those of
-    locked objects, see :meth:`Result.lock`.
-
-    Parameters
-    ----------
-    result : Result or path
-        What :func:`track` wrote; changed in place, which :meth:`Result.undo` takes back. One that was stopped before
-        its end stays half, see :attr:`Result.complete`. A re-run that was stopped or killed is rolled back first.
-    movie : Movie, array or path
-        The movie it was made from; its grey limits are those stored with the result.
-    prompts : Prompts, sequence of prompts, or path
-        All prompts of the objects, as they are now.
-    object_ids : sequence of int, optional
-        The only objects to follow. By default those of `prompts` that are new or changed. An object named here that
-        has no prompts any more is removed.
-    model : str, path or Segmenter, optional
-        By default the one that made the result.
-    neighbours : bool
-        Also follow the objects again whose masks touch theirs on the way.
-    changed_frames : mapping of int to sequence of int, optional
-        Frames to be done again by object, besides those whose prompts changed.
-    progress : callable, optional
-        Called after each frame with its result, the number of steps done and the largest possible number.
-    device : str or torch.device, optional
-    axes, channel, z
-        How to read the movie, see :meth:`Movie.open`.
-
-    Returns
-    -------
-    Result
-        Opened again; without changes nothing is done.
-
-    Raises
-    ------
-    MovieError, PromptError, ModelError, DeviceError, ValueError
-        On bad input, before anything is changed.
-    ResultBusyError
-        If somebody else is writing the result.
-    """
-    from napari_mosam.core.runs.rerun import rerun_result
-
-    return rerun_result(
-        _path(result),
-        movie,
-        prompts,
-        object_ids,
-        model=_loader(model, device),
-        neighbours=neighbours,
-        changed_frames=changed_frames,
-        progress=progress,
-        axes=axes,
-        channel=channel,
-        z=z,
-    )
-
-
-def replay(
-    result: "Result | str | Path",
-    out: str | Path,
-    *,
-    movie: Any = None,
-    other_movie: bool = False,
-    all_at_once: bool = False,
-    overwrite: bool = False,
-    progress: "Progress | None" = None,
-    model: "str | Path | Segmenter | None" = None,
-    device: Any = None,
-) -> "Result":
-    """Make a result again from what it keeps: prompts, settings, and what was done to it since, in order.
-
-    With the same versions on the same kind of machine the labels, the confidence and the table are the same to the
-    bit. A run that was stopped is stopped where it was.
-
-    Parameters
-    ----------
-    result : Result or path
-        What :func:`track` wrote, corrected or not; left as it is.
-    out : path
-        Folder to make.
-    movie : Movie, array or path, optional
-        The movie it was made from; by default the place that the result keeps.
-    other_movie : bool
-        Allow a movie of the same shape that shows something else.
-    all_at_once : bool
-        Ignore the order: one run with all prompts of now and the corrected masks, then corrections and locks.
-    overwrite : bool
-        Replace a result at `out`.
-    progress : callable, optional
-        As in :func:`track`, for each run.
-    model : str, path or Segmenter, optional
-        By default the one that made the result.
-    device : str or torch.device, optional
-
-    Returns
-    -------
-    Result
-        Open on the new group; its steps can be undone one by one.
-
-    Raises
-    ------
-    MovieError, PromptError, ModelError, DeviceError, ValueError
-        Before anything is computed: for a movie that is not there, or another; another model or other weights; a
-        result of version 0.1, which does not keep the order, unless `all_at_once` is true.
-    FileExistsError, PermissionError, ResultBusyError
-        As in :func:`track`.
-    """
-    from napari_mosam.core.runs.recreate import movie_of, replay_result
-    from napari_mosam.core.store.result import Result
-
-    stored = Result.open(_path(result))
-    return replay_result(
-        stored,
-        Path(out),
-        movie_of(stored, movie, other=other_movie),
-        _loader(model, device),
-        all_at_once=all_at_once,
-        overwrite=overwrite,
-        progress=progress,
-    )
-
-
-def _path(result: "Result | str | Path") -> Path:
-    return Path(result if isinstance(result, str | Path) else result.path)
-
-
-def _loader(model: "str | Path | Segmenter | None", device: Any) -> "Callable[[RunConfig], Segmenter]":
-    """What loads the model of a result, or that which is given in place of it."""
-    from napari_mosam.core.runs import run
-
-    given = _given(model)
-    return lambda config: given if given is not None else run.load(_on(config, model, device))
-
-
-def _given(model: "str | Path | Segmenter | None") -> "Segmenter | None":
-    """A model that is loaded already."""
-    return None if model is None or isinstance(model, str | Path) else model
-
-
-def _on(config: RunConfig, model: "str | Path | Segmenter | None", device: Any) -> RunConfig:
-    """The settings with another place of the model, and the device of now."""
-    place = str(model) if isinstance(model, str | Path) else config.model
-    return replace(config, model=place, device=None if device is None else str(device))
+    return import_result(movie, labels, out, asked, overwrite=overwrite, progress=progress, model=given_model(model))

@@ -11,7 +11,8 @@ import zarr
 from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks
 
-from napari_mosam.core.api import rerun, track
+from napari_mosam.core.api import track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.files.places import Place, ResultBusyError, ResultError, ResultGoneError, alone, settled
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt

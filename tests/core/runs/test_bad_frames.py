@@ -8,7 +8,8 @@ import zarr
 from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.cli import main as cli
-from napari_mosam.core.api import preview, rerun, segment, track
+from napari_mosam.core.api import preview, segment, track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MotionConfig
 from napari_mosam.core.config.run import MovieConfig, RunConfig
 from napari_mosam.core.images.movie import Movie, MovieError

@@ -8,7 +8,8 @@ import tifffile
 from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.cli import main as cli
-from napari_mosam.core.api import import_labels, replay, rerun
+from napari_mosam.core.api import import_labels
+from napari_mosam.core.api_results import replay, rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.images.label_images.labels import LabelError
 from napari_mosam.core.prompts.collection import PromptError

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 from tests.support.fake_model import FakeSegmenter
 
-from napari_mosam.core.api import preview, rerun, segment, track
+from napari_mosam.core.api import preview, segment, track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig, WindowConfig
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.simulation import SimulationConfig, simulate

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks, iou
 
-from napari_mosam.core.api import rerun, track
+from napari_mosam.core.api import track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.images.movie import Movie

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.support.crashes import Killed, content_but_journal, dying_at
 from tests.support.fake_model import FakeSegmenter, disks
 
-from napari_mosam.core.api import rerun, track
+from napari_mosam.core.api import track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.files import disk
 from napari_mosam.core.prompts.collection import MaskPrompt

@@ -15,7 +15,8 @@ from tests.support.fake_model import FakeSegmenter, disks
 from tests.support.zoo_formats import imaris, lif
 
 from napari_mosam import Movie, Result
-from napari_mosam.core.api import rerun, track
+from napari_mosam.core.api import track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.files.manifest import MANIFEST
 from napari_mosam.core.images.label_images.label_files import open_labels

@@ -107,3 +107,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return tuple(_plain(item) for item in value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def given_model(model: "str | Path | Segmenter | None") -> "Segmenter | None":
+    """A model that is loaded already."""
+    return None if model is None or isinstance(model, str | Path) else model
