@@ -28,8 +28,11 @@ Seals = dict[str, Seal]
 
 
 def is_sealed(key: str) -> bool:
-    """Whether a file of a zarr group is a chunk, or metadata."""
-    return "/c/" in f"/{key}" or key.rpartition("/")[2] == "zarr.json"
+    """Whether a file is a chunk, or metadata of what lies in the group.
+
+    The head of the group itself is not: it says where the movie lies, which changes when the result is moved.
+    """
+    return "/c/" in f"/{key}" or key.endswith("/zarr.json")
 
 
 def read_manifest(root: Path) -> Seals:
