@@ -167,8 +167,9 @@ def test_results_come_as_frames_are_read():
     opened.limits  # noqa: B018
     movie.reads.clear()
     for n, result in enumerate(segment(opened, [CLICK], model=FakeSegmenter(), config=QUICK), start=1):
-        assert movie.reads[-1] == result.t
-        assert len(movie.reads) == n + 1
+        read = movie.reads.copy()  # the next frame is read ahead, in a thread
+        assert set(range(result.t + 1)) <= set(read) <= set(range(result.t + 2))
+        assert len(read) <= n + 2
         if n == 10:
             break
 
