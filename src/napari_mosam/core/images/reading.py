@@ -23,6 +23,10 @@ FREE_SHARE = 0.25
 """Of the memory that is free when a movie is opened: what may keep decoded pixels where nothing is said. Not
 measured."""
 
+MOST_BYTES = 2**29
+"""Of decoded pixels that are kept where nothing is said: the sample for grey limits, and what follows of a pass that
+begins where it was taken; a pass reads no frame twice. More, where two chunks along time take more."""
+
 PROGRAM_BYTES = 900_000_000
 """Python, torch, the model 'nano', 30 objects and what the C library keeps of freed memory: .4 GB before the first
 frame, and what made the peak of 40 frames of 4096 px 2.17 GB with .24 GB of decoded pixels (benchmarks.reading)."""
@@ -228,7 +232,8 @@ def room_for_blocks(source: Source, plan: FramePlan, ram: str | int | None) -> i
     if ram is None:
         import psutil
 
-        return int(psutil.virtual_memory().available * FREE_SHARE)
+        two_chunks = 2 * prod((Grid.of(source, plan).block[0], *plan.frame_shape)) * source.dtype.itemsize
+        return min(int(psutil.virtual_memory().available * FREE_SHARE), max(MOST_BYTES, two_chunks))
     pixels = prod(plan.frame_shape)
     needed = PROGRAM_BYTES + pixels * RUN_BYTES + plan.bytes_of_frame(source.dtype.itemsize) + source.chunk_bytes
     try:
