@@ -72,7 +72,7 @@ class MovieConfig:
         AfterValidator(a_size),
         Field(
             description="Memory that a run may take, such as 2GB; decoded pixels are kept in what is left of it. By "
-            "default up to .5 GB do, or two chunks along time where those take more."
+            "default up to .27 GB do, or two chunks along time where those take more."
         ),
         Meta(allowed="bytes, or a number and a unit such as 500MB or 2GB, or none"),
     ] = None

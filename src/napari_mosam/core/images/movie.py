@@ -106,7 +106,7 @@ class Movie:
             Let a run go on over a frame that cannot be read: it counts as absent for all objects.
         ram : str or int, optional
             Memory that a run on the movie may take, bytes or text such as '2GB': what is left of it keeps decoded
-            pixels, so that no chunk is decoded twice. By default up to .5 GB do, see `docs/benchmarks.md`.
+            pixels, so that no chunk is decoded twice. By default up to .27 GB do, see `docs/benchmarks.md`.
 
         Raises
         ------

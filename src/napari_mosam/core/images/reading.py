@@ -23,9 +23,9 @@ FREE_SHARE = 0.25
 """Of the memory that is free when a movie is opened: what may keep decoded pixels where nothing is said. Not
 measured."""
 
-MOST_BYTES = 2**29
-"""Of decoded pixels that are kept where nothing is said: the sample for grey limits, and what follows of a pass that
-begins where it was taken; a pass reads no frame twice. More, where two chunks along time take more."""
+MOST_BYTES = 2**28
+"""Of decoded pixels that are kept where nothing is said: as much as the sample for grey limits reads; a pass reads no
+frame twice. More, where two chunks along time take more."""
 
 PROGRAM_BYTES = 900_000_000
 """Python, torch, the model 'nano', 30 objects and what the C library keeps of freed memory: .4 GB before the first
