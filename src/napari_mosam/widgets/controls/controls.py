@@ -226,9 +226,9 @@ class Controls(QWidget):
         frames = [("this frame", "this"), ("first frames", "first"), ("all frames", "all")]
         tip = "The frame shown, the first frame on which each label is, or all frames of the labels."
         self.seed_frames = make_menu(frames, tip)
-        self.seed_labels.setMinimumContentsLength(5)  # together they fill a dock of 340 px
-        self.seed_frames.setMinimumContentsLength(8)
-        self._column.addLayout(make_row((self.seed_labels, 1), self.seed_frames, self.seed))
+        self.seed_labels.setMinimumContentsLength(4)
+        self.seed_frames.setMinimumContentsLength(6)
+        self._column.addLayout(make_row((self.seed_labels, 1), (self.seed_frames, 1), self.seed))
         self.summary = make_note()
         self.clear = QPushButton("Clear")
         self.clear.setToolTip("Remove all boxes, clicks and label masks of this movie. Results stay.")
