@@ -271,10 +271,8 @@ class Session(SessionState):
         with self._working("a correction") as work, self._change(f"the correction of object {object_id} on {frame}"):
             corrected = result.correct(object_id, frame, mask)
             if again:
-                try:
+                with suppress(work.Stopped):  # what was followed until then stays
                     self._engine(work).follow(corrected, self.movie, self._marks(), [object_id])
-                except work.Stopped:
-                    pass
             self._show(self._path)
 
     def paint(self, frame: int, labels: "NDArray[Any]") -> tuple[int, ...]:

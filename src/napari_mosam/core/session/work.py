@@ -1,6 +1,7 @@
 """What a session has computed and written: its only door to the engine and the store, which load torch."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,10 +87,8 @@ class Engine:
         return stored.path
 
     def _written(self, request: RunRequest, path: Path, *, resume: bool = False) -> Path:
-        try:
+        with suppress(Stopped):  # what was followed until then stays, and can be gone on with
             write_run(request, path, resume=resume, progress=self.progress, model=self.model)
-        except Stopped:
-            pass
         return path
 
 

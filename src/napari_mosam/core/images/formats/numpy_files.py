@@ -14,25 +14,39 @@ SMALLER = "save it as .npy, zarr or TIFF, which are read piece by piece"
 """What to do about an archive that does not fit into memory."""
 
 
+class ObjectsError(MovieError):
+    """A file of numpy that holds Python objects, which are not read."""
+
+
 def open_numpy(path: Path) -> Source:
-    """The array of a .npy or .npz file.
+    """The array of a .npy or .npz file; errors as in :func:`read_numpy`."""
+    kind = "NumPy archive" if _is_packed(path) else "NumPy file"
+    return Source(path.name, kind, read_numpy(path), is_file=True)
+
+
+def read_numpy(path: Path) -> NDArray[Any]:
+    """The array of a .npy file, mapped, or the only one of a .npz file.
 
     Raises
     ------
+    ObjectsError
+        For Python objects.
     MovieError
-        For Python objects, and for an archive of several arrays.
+        For an archive of several arrays.
     """
-    packed = path.suffix.lower() == ".npz"
     try:
-        pixels = _only_member(path) if packed else np.load(path, mmap_mode="r", allow_pickle=False)
+        return _only_member(path) if _is_packed(path) else np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
-        if isinstance(error, MovieError) or not any(word in str(error) for word in ("allow_pickle", "Python objects")):
+        if isinstance(error, MovieError) or not any(word in str(error) for word in ("pickle", "Python objects")):
             raise
-        raise MovieError(
+        raise ObjectsError(
             f"{path.name} holds Python objects, which could run any program when they are loaded, so it is not read; "
             "save an array of numbers"
         ) from error
-    return Source(path.name, "NumPy archive" if packed else "NumPy file", pixels, is_file=True)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
 
 
 def _only_member(path: Path) -> NDArray[Any]:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import refuse_address, require_room
+from napari_mosam.core.config.checks import refuse_address
 from napari_mosam.core.files.places import settled
 from napari_mosam.core.files.zarr_files import open_zarr
+from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.images.formats.folders import natural_key
-from napari_mosam.core.images.formats.image_files import SMALLER, FileStack, read_image
+from napari_mosam.core.images.formats.image_files import FileStack, read_image
+from napari_mosam.core.images.formats.numpy_files import ObjectsError, read_numpy
 from napari_mosam.core.images.formats.ome_zarr import (
     is_zarr,
     ome_metadata,
@@ -216,25 +218,12 @@ def _only_label(group: Any, name: str) -> Source:
 
 def _read_numpy(path: Path) -> NDArray[Any]:
     try:
-        if path.suffix.lower() == ".npz":
-            return _read_archive(path)
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError as error:
-        if not any(word in str(error) for word in ("pickle", "Python objects")):
-            raise
+        return read_numpy(path)
+    except ObjectsError as error:
         raise LabelError(
             f"{path.name} holds Python objects, which could run any program when they are loaded, so it is not read "
             "(the _seg.npy files of Cellpose are such); save the masks as PNG or TIFF and give those: in Cellpose, "
             "'Save masks as PNG/tif', or --save_png or --save_tif on its command line"
         ) from error
-
-
-def _read_archive(path: Path) -> NDArray[Any]:
-    """The only array of a .npz file."""
-    with np.load(path, allow_pickle=False) as archive:
-        names = archive.files
-        if len(names) != 1:
-            raise LabelError(f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}); give a file with one")
-        n_bytes = max(member.file_size for member in archive.zip.infolist())
-        require_room(n_bytes, f"the array in {path.name}", SMALLER)
-        return np.asarray(archive[names[0]])
+    except MovieError as error:
+        raise LabelError(str(error)) from error
