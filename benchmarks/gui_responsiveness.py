@@ -88,7 +88,7 @@ def propagate(viewer: napari.Viewer, widget: MosamWidget) -> tuple[np.ndarray, f
         elif widget.run is not None and widget.run.done != shown:
             shown = widget.run.done
             viewer.dims.set_point(0, shown - 1)
-        return widget.runner.busy
+        return widget.jobs.busy
 
     return Heartbeat().during(busy), time.perf_counter() - begin
 

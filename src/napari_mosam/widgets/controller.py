@@ -1,34 +1,36 @@
-"""What Preview, Propagate and Cancel start and stop: a worker's results go into layers, its progress into words."""
+"""What the dock's buttons do to the session of the movie that is shown, and what is said of it."""
 
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.widgets.doubts import preview_sentence
-from napari_mosam.widgets.layers.outputs import LabelsOutput, PreviewOutput
+from napari_mosam.widgets.layers.outputs import PreviewOutput
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.run_view import RunView
-from napari_mosam.widgets.worker import RunEnd, Worker
+from napari_mosam.widgets.session_view import SessionView, Told
+from napari_mosam.widgets.sessions import Key, key_of, sessions_of
+from napari_mosam.widgets.threads import GuiThread, Outcome, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari.layers import Layer
 
     from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
-    from napari_mosam.core.runs.request import RunRequest
+    from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.controls.controls import Controls
     from napari_mosam.widgets.engine import Engine
-    from napari_mosam.widgets.layers.label_ids import LabelIds
-    from napari_mosam.widgets.layers.painted import PaintWatch
-    from napari_mosam.widgets.layers.scratch_store import ScratchStore
     from napari_mosam.widgets.layers.source import MovieSource
 
 
 class Controller:
-    """Previews and runs of one widget, one at a time.
+    """Previews, runs and edits of one dock.
 
     Parameters
     ----------
@@ -37,17 +39,13 @@ class Controller:
     controls : Controls
         Give the settings and show the progress.
     engine : Engine
-        What computes.
-    session : ScratchStore
-        Where results are stored.
-    label_ids : LabelIds
-        Is told which ids a run writes.
-    paint : PaintWatch
-        Is told what was painted on a frame.
+        Makes sessions.
+    marks : callable
+        Told that the session shown has other marks.
+    result : callable
+        Told that it has another result, or that other frames were painted.
     fail : callable
         Shows an error, and how many frames were done before it; returns what it said.
-    idle : callable
-        Says what to do next, when nothing came of a job.
     """
 
     def __init__(
@@ -55,25 +53,108 @@ class Controller:
         viewer: Any,
         controls: "Controls",
         engine: "Engine",
-        session: "ScratchStore",
-        label_ids: "LabelIds",
-        paint: "PaintWatch",
+        marks: Callable[[], object],
+        result: Callable[[], object],
         fail: Callable[..., str],
-        idle: Callable[[], None],
     ) -> None:
-        self.runner = Worker()
         self.run: RunView | None = None
         self.preview_output = PreviewOutput(viewer)
-        self._viewer, self._controls, self._engine, self._session = viewer, controls, engine, session
-        self._label_ids, self._paint, self._fail, self._idle = label_ids, paint, fail, idle
-        self._going: RunView | None = None
+        self.sessions = sessions_of(viewer, engine)
+        self.view: SessionView | None = None
+        self.painted: dict[int, int] = {}  # masks of a person by frame
+        self._viewer, self._controls, self._engine, self._fail = viewer, controls, engine, fail
+        self._tell_marks, self._tell_result = marks, result
+        self._gui = GuiThread()
+        self._runs, self._edits = Worker("MoSAM run", self._gui), Worker("MoSAM edits", self._gui)
+        self._views: dict[Key, SessionView] = {}
+        self._stopping = self._previewing = False
         self._grey_limits: GreyLimits | None = None
+        self._bar: Any = None
         self._said = ""
-        self._closed = False
+
+    # ---- which session
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run or a preview is going."""
+        return self._runs.busy
+
+    @property
+    def session(self) -> "Session | None":
+        """That of the movie shown."""
+        return None if self.view is None else self.view.session
+
+    def follow(self, source: "MovieSource | None") -> None:
+        """Show the session of a movie; stays with the one that a run is about."""
+        if self.busy:
+            return
+        view = None if source is None else self._view_of(source)
+        if view is self.view:
+            return
+        self.view = view
+        self.sessions.shown = self.session
+        if view is not None:
+            view.show()
+        self._result_changed()
 
     def shows_result(self, image: "Layer | None") -> bool:
         """Whether the controls say how the last run ended, and the image is the one it ran on."""
         return self.run is not None and self.run.source.image is image and self._controls.status.text() == self._said
+
+    def replace(self, source: "MovieSource", session: "Session") -> None:
+        """Let another session be that of a movie, such as one that was opened."""
+        old = self.sessions.find(source)
+        if old is not None and old is not session:
+            self._drop_view(key_of(source))
+            old.close()
+        self.sessions.put(source, session)
+        self.view = None
+        self.follow(source)
+
+    def _view_of(self, source: "MovieSource") -> SessionView:
+        key, session = key_of(source), self.sessions.of(source)
+        known = self._views.get(key)
+        if known is not None and known.session is session:
+            return known
+        self._drop_view(key)
+        self._views[key] = SessionView(self._viewer, session, source, self._gui, self._edits, self._told(key))
+        return self._views[key]
+
+    def _drop_view(self, key: Key) -> None:
+        if key in self._views:
+            self._views.pop(key).close()
+
+    def _told(self, key: Key) -> Told:
+        """What the view of a session tells, as long as that is the one shown."""
+
+        def shown(call: Callable[..., object]) -> Callable[..., None]:
+            def told(*args: Any) -> None:
+                if self.view is not None and self.view is self._views.get(key):
+                    call(*args)
+
+            return told
+
+        return Told(shown(self._tell_marks), shown(self._result_changed), shown(self._handle), self._fail)
+
+    # ---- marks and settings
+
+    def take_marks(self, prompts: "Prompts") -> None:
+        """Let the session have the marks of the layers; ValueError for marks that cannot be."""
+        session = self.session
+        if session is not None and session.prompts != prompts:
+            session.prompts = prompts
+
+    def _take_settings(self, source: "MovieSource") -> "Session":
+        """The session, with the settings of the controls and marks as they are."""
+        self.follow(source)
+        assert self.view is not None
+        session, config = self.view.session, self._controls.settings
+        if config.movie.limits != self.view.limits:
+            session.movie, self.view.limits = source.open(config.movie.limits), config.movie.limits
+        session.settings = replace(config, movie=MovieConfig())
+        return session
+
+    # ---- previews and runs
 
     def preview(self, source: "MovieSource", prompts: "Prompts", frame: int) -> None:
         """Outline the objects prompted on a frame.
@@ -84,128 +165,226 @@ class Controller:
             If a run is going, or nothing is prompted there.
         """
         self._refuse_if_busy()
-        config = self._controls.settings
-        request = self._engine.preview_request(source, prompts, frame, config)
-        followed = config.range_in(request.movie.n_frames)
-
-        def steps() -> "Iterator[FrameResult]":
-            self._find_limits(request)
-            yield self._engine.preview(request, frame)
-
-        self.runner.start(
-            steps,
-            total=1,
-            title="MoSAM preview",
-            on_result=partial(self._show_preview, source, followed),
-            on_end=partial(self._preview_ended, source),
-        )
-        self._controls.set_busy(True)
+        session = self._take_settings(source)
+        self.take_marks(prompts)
+        session.preview_request(frame)
+        followed = session.settings.range_in(session.movie.n_frames)
+        self._previewing = True
+        self._start(partial(self._compute, session, source, partial(session.preview, frame)), self._preview_ended)
+        self._followed = source, followed
         self._controls.say(f"Segmenting frame {frame}…")
 
-    def propagate(self, source: "MovieSource", prompts: "Prompts") -> None:
-        """Follow the prompted objects through the movie.
+    def propagate(self, source: "MovieSource", prompts: "Prompts", only: int | None = None) -> None:
+        """Follow what is marked, or one object, and bring the result up to date.
 
         Raises
         ------
         ValueError
-            If a run is going, or the engine would refuse this one; no layer is made then.
+            If a run is going, or this one would be refused.
         """
         self._refuse_if_busy()
-        request = self._engine.request(source, prompts, self._controls.settings)
-        total = request.n_results
+        session = self._take_settings(source)
+        self.take_marks(prompts)
+        objects = None if only is None else [only]
+        session.request(objects)
+        assert self.view is not None
+        self.view.settle()
         self.preview_output.remove()
-        labels = LabelsOutput(self._viewer, self._session, source, max(prompts.object_ids))
-        self._label_ids.watch(labels.layer, prompts.object_ids)
-        run = self.run = self._going = RunView(self._viewer, self._session, source, labels, total)
-
-        def steps() -> "Iterator[FrameResult]":
-            run.device = self._engine.device_name(request)
-            self._find_limits(request)
-            return self._engine.segment(request)
-
-        self.runner.start(
-            steps, total=total, title="MoSAM", on_result=partial(self._handle, run), on_end=partial(self._ended, run)
-        )
-        self._controls.set_busy(True)
+        self.run = RunView(self._viewer, source)
+        self._start(partial(self._compute, session, source, partial(session.run, objects)), self._run_ended)
         self._controls.say("Getting the model and the movie ready…")
 
     def cancel(self) -> None:
         """Stop after the frame being computed; what is done stays. Returns at once."""
-        self.runner.stop()
-        if self.runner.busy:
+        session = self.session
+        if self.busy and session is not None:
+            self._stopping = True
+            session.stop()
             self._controls.set_busy(True, cancelling=True)
 
-    def close(self) -> None:
-        """Stop quietly; the controls are going away."""
-        self._closed = True
-        self.runner.stop()
+    def _start(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+        self._stopping = False
+        self._controls.set_busy(True)
+        self._runs.start(job, on_end)
+
+    def _compute(self, session: "Session", source: "MovieSource", job: Callable[[], Any]) -> Any:
+        """In the thread of runs: what takes time before the first frame, and then the job."""
+        self._edits.drain()
+        session.movie = self._engine.on_disk(source, session.movie)
+        if self.run is not None:
+            self.run.device = self._engine.device_name(session.settings)
+        self._grey_limits = session.movie.grey_limits
+        return None if self._stopping else job()
+
+    def _handle(self, result: "FrameResult", done: int, total: int) -> None:
+        run, controls = self.run, self._controls
+        if run is None:
+            return
+        if self._stopping and self.session is not None:
+            self.session.stop()  # it may have been asked for before the run began
+        run.handle(result, done, total, flow=controls.show_flow.isChecked())
+        self._progress(done, total)
+        controls.show_limits(self._grey_limits)
+        self._show_confidence()
+        if not self._stopping:
+            controls.say(run.progress(result))
+
+    def _progress(self, done: int, total: int) -> None:
+        """The bar in napari's own list of what is going on."""
+        from napari.utils import progress
+
+        if self._bar is None:
+            self._bar = progress(total=total, desc="MoSAM")
+        self._bar.update(done - self._bar.n)
+
+    def _run_ended(self, outcome: Outcome) -> None:
+        run, session = self.run, self.session
+        self._close_bar()
+        self._controls.set_busy(False)
+        if run is None or session is None:
+            return
+        if outcome.error is not None:
+            self._said = self._fail(outcome.error, kept=len(run.frames) if session.result is not None else 0)
+        else:
+            self._said = run.summary(session.result, self.painted, stopped=self._stopping and not _whole(run))
+            self._controls.say(self._said)
+        self._stopping = False
+        self._result_changed()
+
+    def _preview_ended(self, outcome: Outcome) -> None:
+        self._previewing, (source, followed) = False, self._followed
+        self._controls.set_busy(False)
+        if outcome.error is not None:
+            self._fail(outcome.error)
+        elif source.image not in self._viewer.layers:
+            self._tell_result()
+        elif outcome.value is None or self._stopping:
+            self._controls.say("Preview cancelled.")
+        else:
+            self.preview_output.show(source, outcome.value)
+            self._controls.show_limits(self._grey_limits)
+            self._controls.say(preview_sentence(outcome.value, followed))
+
+    def _refuse_if_busy(self) -> None:
+        if self.busy:
+            what = "a preview" if self._previewing else "a run"
+            raise SourceError(f"{what} is going; press Cancel, or wait for its end, before you start another")
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    # ---- edits
+
+    def undo(self) -> None:
+        """Take back what was done last, whatever it was."""
+        self.edit(lambda session: f"Undone: {session.undo()}.")
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self.edit(lambda session: f"Done again: {session.redo()}.")
+
+    def release_painted(self) -> None:
+        """Let the next run change what was painted; no pixel changes now."""
+
+        def release(session: "Session") -> str:
+            from napari_mosam.core.store.edits import corrected
+
+            frames: dict[int, list[int]] = {}
+            for object_id, t in corrected(session.path) if session.path is not None else ():
+                frames.setdefault(object_id, []).append(t)
+            for object_id, mine in frames.items():
+                session.release(object_id, *mine)
+            return f"The next run may change {sum(map(len, frames.values()))} masks that you painted or erased."
+
+        self.edit(release)
+
+    def edit(self, change: "Callable[[Session], str]", on_done: Callable[[], object] = lambda: None) -> None:
+        """Change the session in the thread of edits, after the strokes that were painted before; then say what it did.
+
+        Raises
+        ------
+        ValueError
+            If no movie is shown.
+        """
+        if self.view is None:
+            raise SourceError("there is no movie; open a time-lapse with the axes (T, Y, X) first")
+        self.view.settle()
+
+        def ended(outcome: Outcome) -> None:
+            if outcome.error is not None:
+                self._fail(outcome.error)
+                return
+            self._controls.say(outcome.value)
+            self._result_changed()
+            on_done()
+
+        self._edits.start(partial(change, self.view.session), ended)
+
+    # ---- what is shown
 
     def forget(self, layer: "Layer") -> None:
-        """A layer was removed; a run that needs it stops, and the result of the last run is not spoken of any more."""
-        self._engine.forget(layer)
-        run = self._going
-        if run is None:
-            self.run = None if self.run is not None and self.run.labels.layer is layer else self.run
-            return
-        run.forget(layer)
-        if run.needs(layer) and not run.reason:
-            run.reason = f"Stopped, since the layer '{layer.name}' was removed"
-            self.cancel()
+        """A layer was removed; a run that needs it stops."""
+        for key, view in list(self._views.items()):
+            needed = layer in (view.source.image, view.labels)
+            if needed and self.busy and view is self.view and self.run is not None and not self.run.reason:
+                self.run.reason = f"Stopped, since the layer '{layer.name}' was removed"
+                self.cancel()
+            view.forget(layer)
+            if layer is view.source.image and not self.busy:
+                self._drop_view(key)
+                self.view = None if self.view is view else self.view
+        if self.run is not None:
+            self.run.forget(layer)
 
     def frame_changed(self) -> None:
         """Show the motion of the frame which the viewer shows."""
         if self.run is not None and self.run.flow is not None:
             self.run.flow.show()
 
-    def _refuse_if_busy(self) -> None:
-        if self.runner.busy:
-            what = "a preview" if self._going is None else "a run"
-            raise SourceError(f"{what} is going; press Cancel, or wait for its end, before you start another")
+    def show_confidence(self) -> None:
+        """Have the layer of confidence, or not, as the controls say."""
+        self._show_confidence()
 
-    def _find_limits(self, request: "RunRequest") -> None:
-        """Find the grey limits of the movie, which takes time: in the worker thread."""
-        self._grey_limits = self._engine.grey_limits(request.movie)
+    def close(self) -> None:
+        """Stop quietly; the controls are going away."""
+        if self.busy and self.session is not None:
+            self._stopping = True
+            self.session.stop()
+        for key in list(self._views):
+            self._drop_view(key)
+        self._close_bar()
+        self._gui.close()
+        self._edits.close()
+        self._runs.close()
 
-    def _handle(self, run: RunView, result: "FrameResult") -> None:
-        if self._closed:
-            return
-        controls = self._controls
-        painted = run.handle(
-            result, confidence=controls.show_confidence.isChecked(), flow=controls.show_flow.isChecked()
-        )
-        if painted is not None:
-            self._paint.note(result.t, painted.n_pixels)
-        controls.show_limits(self._grey_limits)
-        if not self.runner.stopping:
-            controls.say(run.progress(result))
+    def _show_confidence(self) -> None:
+        if self.view is not None:
+            self.view.show_confidence(self._controls.show_confidence.isChecked())
 
-    def _ended(self, run: RunView, end: RunEnd) -> None:
-        self._going = None
-        run.labels.close()
-        if self._closed:
-            return
-        self._controls.set_busy(False)
-        if end.error is not None:
-            self._said = self._fail(end.error, kept=len(run.frames) if run.kept else 0)
-        else:
-            self._said = run.summary(end)
-            self._controls.say(self._said)
-        if not run.kept:
-            self.run = None
+    def _result_changed(self) -> None:
+        self._show_confidence()
+        self._tell_result()
+        session = self.session
+        if session is None or session.path is None:
+            self._painted_known(Outcome({}))
+        elif not self.busy:
+            self._edits.start(partial(_painted, session.path), self._painted_known)
 
-    def _show_preview(self, source: "MovieSource", followed: range, result: "FrameResult") -> None:
-        if not self._closed and source.image in self._viewer.layers:
-            self.preview_output.show(source, result)
-            self._controls.show_limits(self._grey_limits)
-            self._controls.say(preview_sentence(result, followed))
+    def _painted_known(self, outcome: Outcome) -> None:
+        self.painted = outcome.value if outcome.error is None else {}
+        self._tell_result()
 
-    def _preview_ended(self, source: "MovieSource", end: RunEnd) -> None:
-        if self._closed:
-            return
-        self._controls.set_busy(False)
-        if end.error is not None:
-            self._fail(end.error)
-        elif source.image not in self._viewer.layers:
-            self._idle()
-        elif not end.n_results:
-            self._controls.say("Preview cancelled.")
+
+def _painted(path: Path) -> dict[int, int]:
+    """How many masks of a person each frame of a result has."""
+    from napari_mosam.core.store.edits import corrected
+
+    with suppress(OSError, ValueError):
+        return dict(Counter(t for _, t in corrected(path)))
+    return {}
+
+
+def _whole(run: RunView) -> bool:
+    return bool(run.total) and run.done == run.total

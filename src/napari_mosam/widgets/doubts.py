@@ -1,12 +1,20 @@
 """What a run or a preview is not sure of, in words."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_mosam.core.results.frame import ObjectState
 
 if TYPE_CHECKING:
-    from napari_mosam.core.results.frame import FrameResult, ObjectResult
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.store.result import Result
+
+Kind = Mapping[int, Mapping[int, float]]
 
 SURE_IOU = 0.7
 """Predicted IoU below which a mask deserves a look: its median is .58 where a mask fails and .93 where it is good."""
@@ -15,31 +23,40 @@ MAX_NAMED = 4
 """Objects named in a sentence, the others are counted; not measured."""
 
 
+@dataclass(frozen=True, slots=True)
 class Doubts:
-    """Objects of a run that are lost, gone or unsure, judged by the masks that are kept."""
+    """Objects of a run that are lost, gone or unsure.
 
-    def __init__(self) -> None:
-        self._followed: dict[int, set[int]] = {}
-        self._lost: dict[int, dict[int, float]] = {}  # by object: predicted IoU by frame, in the order of the run
-        self._left: dict[int, dict[int, float]] = {}
-        self._unsure: dict[int, dict[int, float]] = {}
+    Attributes
+    ----------
+    lost, left, unsure : mapping of int to (mapping of int to float)
+        By object: predicted IoU by frame.
+    everywhere : bool
+        Whether every object was followed through all frames.
+    """
 
-    def follow(self, t: int, ids: Iterable[int]) -> None:
-        """Objects that were followed through a frame, whatever came of it."""
-        for object_id in ids:
-            self._followed.setdefault(object_id, set()).add(t)
+    lost: "Kind"
+    left: "Kind"
+    unsure: "Kind"
+    everywhere: bool
 
-    def note(self, t: int, item: "ObjectResult") -> None:
-        """Take a mask for the one that is kept of its object on frame `t`, in place of an earlier one."""
-        for kind in (self._lost, self._left, self._unsure):
-            kind.get(item.object_id, {}).pop(t, None)
-        doubt = self._kind(item)
-        if doubt is not None:
-            doubt.setdefault(item.object_id, {})[t] = item.predicted_iou
+    @classmethod
+    def of(cls, result: "Result", ids: Iterable[int], frames: Iterable[int]) -> "Doubts":
+        """Those of objects of a result on some of its frames."""
+        asked, columns = sorted(frames), [result.object_ids.index(i) for i in ids if i in result.object_ids]
+        at = np.ix_(asked, columns)
+        state, area, iou = result.state[at], np.nan_to_num(result.area[at]), result.predicted_iou[at]
+        followed = state != ""
+        left = state == str(ObjectState.ENDED)
+        lost = followed & ~left & ((state == str(ObjectState.LOST)) | (area == 0))
+        unsure = followed & ~left & ~lost & (iou < SURE_IOU)
+        names = [result.object_ids[column] for column in columns]
+        found = [_by_object(kind, iou, names, asked) for kind in (lost, left, unsure)]
+        return cls(*found, bool(followed.all()))
 
     def sentences(self, *, painted: bool = False) -> str:
         """What to look at, the worst first; or that all is well, where nobody `painted`."""
-        lost, left, unsure = _starts(self._lost), _starts(self._left), _worst_first(self._unsure)
+        lost, left, unsure = _starts(self.lost), _starts(self.left), _worst_first(self.unsure)
         parts = [
             f"Not found on some frames: object {_listed(lost)}." if lost else "",
             f"Left the picture: object {_listed(left)}." if left else "",
@@ -48,18 +65,18 @@ class Doubts:
         return " ".join(filter(None, parts)) or self._all_well(painted)
 
     def _all_well(self, painted: bool) -> str:
-        frames = set().union(*self._followed.values())
-        everywhere = all(followed == frames for followed in self._followed.values())
-        but = [] if everywhere else ["that it was followed through"]
+        but = [] if self.everywhere else ["that it was followed through"]
         but += ["that you did not paint on"] if painted else []
         return " ".join(["Every object was found on every frame", " and ".join(but)]).strip() + "."
 
-    def _kind(self, item: "ObjectResult") -> dict[int, dict[int, float]] | None:
-        if item.state is ObjectState.ENDED:
-            return self._left
-        if item.state is ObjectState.LOST or not item.area:
-            return self._lost
-        return None if item.predicted_iou >= SURE_IOU else self._unsure
+
+def _by_object(
+    kind: "NDArray[np.bool_]", iou: "NDArray[np.float32]", names: list[int], frames: list[int]
+) -> dict[int, dict[int, float]]:
+    found: dict[int, dict[int, float]] = {}
+    for row, column in np.argwhere(kind):
+        found.setdefault(names[column], {})[frames[row]] = float(iou[row, column])
+    return found
 
 
 def preview_sentence(result: "FrameResult", followed: range) -> str:

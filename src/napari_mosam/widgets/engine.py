@@ -1,21 +1,19 @@
-"""The only door from the widget to the engine; torch is imported behind it, in the worker thread."""
+"""What the dock asks of the engine: sessions, models, devices; torch is imported behind it, in a thread."""
 
-from dataclasses import dataclass, replace
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
-from napari_mosam.widgets.layers.source import image_array
+from napari_mosam.core.config.run import RunConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.catalogue import ModelInfo, Progress
-    from napari_mosam.core.prompts.collection import Prompts
-    from napari_mosam.core.results.frame import FrameResult
-    from napari_mosam.core.runs.request import RunRequest
+    from napari_mosam.core.session.recent import Recent
+    from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.layers.source import MovieSource
 
 
@@ -53,13 +51,48 @@ class ModelChoice:
 
 
 class Engine:
-    """Runs the real engine and keeps the last model loaded, so that a second preview is fast."""
+    """What the dock asks of the engine besides its sessions."""
 
-    def __init__(self) -> None:
-        self._key: tuple[Any, ...] = ()
-        self._segmenter: Any = None
-        self._loading = Lock()
-        self._movie: tuple[Any, tuple[Any, ...], Movie] | None = None
+    def session(self, source: "MovieSource", settings: RunConfig | None = None) -> "Session":
+        """A new session of a movie. Reads no frame and imports no torch.
+
+        Raises
+        ------
+        MovieError
+            For an image that is no movie.
+        """
+        from napari_mosam.core.session.session import Session
+
+        session = Session(source.open())
+        session.settings = settings or session.settings
+        return session
+
+    def open(self, path: Path, source: "MovieSource | None" = None) -> "Session":
+        """The session of a result, with the movie that is shown, or the one that the result names.
+
+        Raises
+        ------
+        FileNotFoundError, ResultError, ValueError
+            As :meth:`Session.open`.
+        """
+        from napari_mosam.core.session.session import Session
+
+        return Session.open(path, None if source is None else source.open())
+
+    def on_disk(self, source: "MovieSource", movie: "Movie") -> "Movie":
+        """The movie as it lies on the disk, where the image was opened from a file that shows the same frames.
+
+        It is read without napari's help then, and a result can say where its movie is. Reads some frames.
+        """
+        path = source.image.source.path
+        if movie.path is not None or not path:
+            return movie
+        fixed = dict(zip(source.axes.lower(), source.plane, strict=False))
+        with suppress(OSError, ValueError):
+            lying = type(movie).open(path, channel=fixed.get("c"), z=fixed.get("z"))
+            if lying.shape == movie.shape and lying.fingerprint == movie.fingerprint:
+                return lying.with_limits(movie.grey_limits)
+        return movie
 
     def models(self) -> list[ModelChoice]:
         """Models that can be chosen, the shipped one first."""
@@ -80,87 +113,22 @@ class Engine:
         return list(available_devices())
 
     def warm_up(self) -> None:
-        """Import everything that a run needs and load the first model, so that the first run starts at once."""
-        import zarr  # noqa: F401
+        """Import everything that a run needs and load the first model once, so that the first run starts at once."""
+        from napari_mosam.core.session import work
 
-        self._loaded(RunConfig(model=self.models()[0].name))
+        work.load(RunConfig(model=self.models()[0].name))
 
-    def device_name(self, request: "RunRequest") -> str:
-        """The device a run computes on."""
+    def device_name(self, config: RunConfig) -> str:
+        """The device a run computes on. Imports torch."""
         from napari_mosam.core.model.device import choose_device
 
-        return str(choose_device(request.config.device))
+        return str(choose_device(config.device))
 
-    def request(self, source: "MovieSource", prompts: "Prompts", config: RunConfig) -> "RunRequest":
-        """What is asked of a run. Reads no frame and imports no torch, so it may be built in the GUI thread.
+    def recent(self) -> "Recent":
+        """Results that were not saved, and those that were opened last."""
+        from napari_mosam.core.session.recent import Recent
 
-        Axes, channel and plane are those of `source`; of how a movie is read, `config` says the grey limits alone.
-
-        Raises
-        ------
-        MovieError, PromptError, ValueError
-            For what a run would refuse.
-        """
-        from napari_mosam.core.runs.request import RunRequest
-
-        return RunRequest.build(self.open(source, config.movie.limits), prompts, replace(config, movie=MovieConfig()))
-
-    def preview_request(self, source: "MovieSource", prompts: "Prompts", frame: int, config: RunConfig) -> "RunRequest":
-        """What is asked of a preview of any frame: its prompts, and those of the run, which tell the size of objects.
-
-        Raises
-        ------
-        MovieError, PromptError, ValueError
-            For what a preview would refuse, such as a frame on which nothing is prompted.
-        """
-        from napari_mosam.core.prompts.collection import Prompts
-
-        request = self.request(source, prompts, replace(config, frames=None, direction="both"))
-        request.check_frame(frame)
-        followed = config.range_in(request.movie.n_frames)
-        counted = (prompt for prompt in request.prompts if prompt.frame == frame or prompt.frame in followed)
-        return replace(request, prompts=Prompts(counted))
-
-    def open(self, source: "MovieSource", limits: Limits = None) -> "Movie":
-        """The movie; the last one is kept, since its grey limits take time to find."""
-        array, reading = image_array(source.image), (source.axes, source.plane, limits)
-        kept = self._movie
-        if kept is not None and kept[0] is array and kept[1] == reading:
-            return kept[2]
-        movie = source.open(limits)
-        self._movie = (array, reading, movie)  # which the GUI thread may forget at any time
-        return movie
-
-    def grey_limits(self, movie: "Movie") -> "GreyLimits":
-        """What the network sees as black and white; takes time when it is asked first."""
-        return movie.grey_limits
-
-    def forget(self, layer: Any) -> None:
-        """Let go of the movie of a layer that was removed."""
-        kept = self._movie
-        if kept is not None and kept[0] is image_array(layer):
-            self._movie = None
-
-    def segment(self, request: "RunRequest") -> "Iterator[FrameResult]":
-        """Follow the prompted objects; see :func:`napari_mosam.segment`."""
-        from napari_mosam.core.runs.run import run
-
-        return run(request, self._loaded(request.config))
-
-    def preview(self, request: "RunRequest", frame: int) -> "FrameResult":
-        """First masks of the objects prompted on `frame`."""
-        from napari_mosam.core.runs.run import preview_frame
-
-        return preview_frame(request, frame, self._loaded(request.config))
-
-    def _loaded(self, config: RunConfig) -> Any:
-        from napari_mosam.core.runs.run import load
-
-        key = (config.model, config.checkpoint_config, config.model_folder, config.device)
-        with self._loading:
-            if key != self._key:
-                self._segmenter, self._key = load(config), key
-            return self._segmenter
+        return Recent.of_user()
 
 
 def _choice(model: "ModelInfo") -> ModelChoice:

@@ -40,15 +40,9 @@ def micrometres(image: "Image | None", diameter: float) -> str:
     return f"= {diameter * float(image.scale[-1]):.3g} {short}"
 
 
-def painted_summary(n_pixels: int, n_frames: int) -> str:
+def painted_summary(n_masks: int, n_frames: int) -> str:
     """What the labels hold that runs leave alone, or nothing."""
-    return (
-        f"You painted or erased {pixels_on_frames(n_pixels, n_frames)}. Runs leave them as they are."
-        if n_pixels
-        else ""
-    )
-
-
-def pixels_on_frames(n_pixels: int, n_frames: int) -> str:
-    """Such as '400 px on 2 frames'."""
-    return f"{n_pixels} px on {n_frames} frame{'s' * (n_frames != 1)}"
+    if not n_masks:
+        return ""
+    masks = f"{n_masks} mask{'s' * (n_masks != 1)} on {n_frames} frame{'s' * (n_frames != 1)}"
+    return f"You painted or erased {masks}. Runs leave them as they are."

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from napari_mosam.widgets.layers.scratch_store import remove_stale
-
 if TYPE_CHECKING:
     from weakref import ref
 
@@ -83,11 +81,10 @@ def put_into_scroll_area(outer: QWidget, inner: QWidget) -> None:
 
 
 def look_around(engine: "Engine", on_found: Callable[[Any], None]) -> None:
-    """Import what a run needs, list models and devices, and sweep old sessions, while the user looks at the widget."""
+    """Import what a run needs, and list models and devices, while the user looks at the widget."""
     from napari.qt.threading import create_worker
 
     def look() -> Any:
-        remove_stale()
         found = engine.models(), engine.devices()
         engine.warm_up()
         return found

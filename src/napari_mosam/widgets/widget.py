@@ -1,11 +1,12 @@
 """The dock widget: it wires controls, prompt layers, worker and output layers together."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_mosam.widgets.controller import Controller
@@ -15,21 +16,18 @@ from napari_mosam.widgets.controls.diameter import DiameterTool
 from napari_mosam.widgets.controls.model_download import ModelDownload
 from napari_mosam.widgets.controls.movie_menu import MovieMenu
 from napari_mosam.widgets.engine import Engine
-from napari_mosam.widgets.layers.label_ids import LabelIds
-from napari_mosam.widgets.layers.label_store import STORE, detach_copy
-from napari_mosam.widgets.layers.painted import PaintWatch
+from napari_mosam.widgets.layers.label_ids import labels_layers, largest_id
 from napari_mosam.widgets.layers.prompts import PromptLayers
-from napari_mosam.widgets.layers.scratch_store import ScratchStore
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
-from napari_mosam.widgets.messages import hint, micrometres, painted_summary, pixels_on_frames, prompt_summary
+from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary
 from napari_mosam.widgets.support import Reporting, ViewerLink, look_around, put_into_scroll_area, shut_down
 
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.run_view import RunView
-    from napari_mosam.widgets.worker import Worker
 
 
 class MosamWidget(QWidget):
@@ -41,35 +39,16 @@ class MosamWidget(QWidget):
         The viewer to work in.
     engine : Engine or None
         What computes; the real engine by default.
-    session : ScratchStore or None
-        Where results are stored; the user's cache by default.
     """
 
-    def __init__(
-        self,
-        napari_viewer: "napari.viewer.Viewer",
-        engine: Engine | None = None,
-        session: ScratchStore | None = None,
-    ) -> None:
+    def __init__(self, napari_viewer: "napari.viewer.Viewer", engine: Engine | None = None) -> None:
         super().__init__()
         self.viewer = napari_viewer
         self.controls = Controls()
-        self.label_ids = LabelIds(napari_viewer)
         self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._sync_tools, self._max_label)
         engine = engine or Engine()
-        self.session = session or ScratchStore()
-        self.painted = PaintWatch(napari_viewer, self._painted_changed)
-        self.jobs = Controller(
-            napari_viewer,
-            self.controls,
-            engine,
-            self.session,
-            self.label_ids,
-            self.painted,
-            self._fail,
-            self._hint,
-        )
-        self.movies = MovieMenu(napari_viewer, self.controls.image, lambda: self.runner.busy, self._say_movie)
+        self.jobs = Controller(napari_viewer, self.controls, engine, self._show_marks, self._result_changed, self._fail)
+        self.movies = MovieMenu(napari_viewer, self.controls.image, lambda: self.jobs.busy, self._say_movie)
         self.model_download = ModelDownload(self.controls, engine, self._fail)
         self.diameter_tool = DiameterTool(napari_viewer, self.controls.diameter.setValue)
         self._image_link = ViewerLink(napari_viewer)
@@ -88,9 +67,9 @@ class MosamWidget(QWidget):
         return self.jobs.run
 
     @property
-    def runner(self) -> "Worker":
-        """The worker of previews and runs."""
-        return self.jobs.runner
+    def session(self) -> "Session | None":
+        """That of the movie shown."""
+        return self.jobs.session
 
     @property
     def source(self) -> MovieSource:
@@ -146,12 +125,24 @@ class MosamWidget(QWidget):
             source = self.source
             self.model_download.require()
             only = self.prompts.object_id if self.controls.only_current.isChecked() else None
-            self.jobs.propagate(source, self.prompts.prompts(source, only))
+            self.jobs.propagate(source, self.prompts.prompts(source), only)
 
     def forget_painted(self, *_: Any) -> None:
         """Let the next run change what was painted in the labels; no pixel changes now."""
-        n_pixels, n_frames = self.painted.forget()
-        self.controls.say(f"The next run may change {pixels_on_frames(n_pixels, n_frames)} that you painted or erased.")
+        with self._reporting():
+            self.jobs.release_painted()
+
+    def undo(self, *_: Any) -> None:
+        """Take back what was done last: a mark, a stroke, a run, whatever it was."""
+        with self._reporting():
+            self._take_marks()
+            self.jobs.undo()
+
+    def redo(self, *_: Any) -> None:
+        """Do again what was undone last."""
+        with self._reporting():
+            self._take_marks()
+            self.jobs.redo()
 
     def measure_diameter(self, *_: Any) -> None:
         """Let the next drag measure a cell."""
@@ -182,7 +173,6 @@ class MosamWidget(QWidget):
         self.jobs.close()
         self.model_download.close()
         self.prompts.close()
-        self.painted.close()
         self.movies.close()
         self._image_link.close()
         self._link.close()
@@ -204,9 +194,11 @@ class MosamWidget(QWidget):
 
     def _max_label(self) -> int:
         try:
-            return self.label_ids.largest(self.source, self.frame)
+            largest = largest_id(self.viewer, self.source, self.frame)
         except SourceError:
             return 0
+        result = None if self.session is None else self.session.result
+        return max((largest, *(() if result is None else result.object_ids)))
 
     def _prompts_changed(self) -> None:
         controls = self.controls
@@ -217,10 +209,34 @@ class MosamWidget(QWidget):
         controls.clear.setEnabled(bool(self.prompts.ids()))
         if not self.jobs.shows_result(controls.image.layer):
             self._hint()
+        QTimer.singleShot(0, self._take_marks)  # what one gesture changes is one entry of the history
+
+    def _take_marks(self) -> None:
+        """Let the session have the marks of the layers; what it would refuse, a run says."""
+        if self._closed or self.session is None:
+            return
+        with suppress(ValueError):
+            source = self.source
+            if self.session is self.jobs.sessions.find(source):
+                self.jobs.take_marks(self.prompts.prompts(source))
+
+    def _show_marks(self) -> None:
+        """Show the marks of the session, which somebody else changed: undo, the console, a stroke."""
+        session = self.session
+        if session is not None:
+            with suppress(SourceError):
+                self.prompts.apply(self.source, session.prompts)
+
+    def _result_changed(self) -> None:
+        """Say what was painted, and what can be undone."""
+        painted = self.jobs.painted
+        self.controls.show_painted(painted_summary(sum(painted.values()), len(painted)))
+        session = self.session
+        self.controls.result.show_history(*((), ()) if session is None else (session.history, session.undone))
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""
-        if not self.runner.busy:
+        if not self.jobs.busy:
             image = self.controls.image.layer
             self.controls.say(hint(image is not None, self._has_movie(), len(self.prompts.ids())))
 
@@ -229,9 +245,6 @@ class MosamWidget(QWidget):
             return bool(self.source)
         except SourceError:
             return False
-
-    def _painted_changed(self) -> None:
-        self.controls.show_painted(painted_summary(self.painted.n_pixels, self.painted.n_frames))
 
     def _image_chosen(self) -> None:
         image = self.controls.image.layer
@@ -254,7 +267,7 @@ class MosamWidget(QWidget):
         self._say_movie()
         if not self._has_movie():
             controls.set_n_frames(1)
-            self.painted.follow(None)
+            self.jobs.follow(None)
             return
         controls.set_n_frames(self.source.shape[0])
         self._frame_changed()
@@ -280,9 +293,16 @@ class MosamWidget(QWidget):
         self.jobs.frame_changed()
 
     def _follow_result(self) -> None:
-        layer = self.painted.follow(self.source if self._has_movie() else None)
-        if layer is not None:
-            self.label_ids.watch(layer)
+        source = self.source if self._has_movie() else None
+        before = self.session
+        self.jobs.follow(source)
+        session = self.session
+        if source is None or session is None or session is before:
+            return
+        if session.prompts and not self.prompts.prompts(source):
+            self._show_marks()  # of a session that was here before the dock
+        else:
+            self._take_marks()
 
     def _diameter_changed(self, *_: Any) -> None:
         note = micrometres(self.controls.image.layer, self.controls.diameter.value())
@@ -290,12 +310,9 @@ class MosamWidget(QWidget):
         self.controls.diameter_note.setVisible(bool(note))
 
     def _layers_changed(self, *_: Any) -> None:
-        for layer in self.viewer.layers:
-            if STORE in layer.metadata and tag_of(layer) is None:
-                detach_copy(layer, self.session)
         self.movies.refresh()
         self.prompts.adopt()
-        self.controls.seed_labels.set_layers(self.label_ids.layers)
+        self.controls.seed_labels.set_layers(labels_layers(self.viewer))
         self.controls.seed.setEnabled(self.controls.seed_labels.layer is not None)
         self._follow_result()
         self._say_movie()
@@ -324,7 +341,7 @@ class MosamWidget(QWidget):
         self.prompts.object_id = object_id
 
     def _toggle(self, *_: Any) -> None:
-        (self.cancel if self.runner.busy else self.propagate)()
+        (self.cancel if self.jobs.busy else self.propagate)()
 
     def _connect_controls(self) -> None:
         c = self.controls
@@ -341,6 +358,9 @@ class MosamWidget(QWidget):
         c.forget.clicked.connect(self.forget_painted)
         c.preview.clicked.connect(self.preview)
         c.propagate.clicked.connect(self._toggle)
+        c.result.undo.clicked.connect(self.undo)
+        c.result.redo.clicked.connect(self.redo)
+        c.show_confidence.toggled.connect(lambda _: self.jobs.show_confidence())
 
     def _connect_viewer(self) -> None:
         layers, dims = self.viewer.layers, self.viewer.dims
@@ -354,7 +374,12 @@ class MosamWidget(QWidget):
         ]
         if hasattr(layers.events, "renamed"):
             slots.append((layers.events.renamed, self._layers_changed))
-        keys = {"N": lambda _: self.controls.new_object.click(), "U": lambda _: self.controls.preview.click()}
+        keys = {
+            "N": lambda _: self.controls.new_object.click(),
+            "U": lambda _: self.controls.preview.click(),
+            "Control-Z": self.undo,
+            "Control-Shift-Z": self.redo,
+        }
         self._link = ViewerLink(self.viewer, slots, keys)
 
     def _fill_menus(self, found: Any) -> None:

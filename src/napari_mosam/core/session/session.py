@@ -185,14 +185,19 @@ class Session(SessionState):
         PromptError
             If nothing is marked there.
         """
+        request = self.preview_request(frame)
+        with self._working("a preview") as work:
+            found: FrameResult = work.preview_frame(request, frame, self._model(work))
+        return found
+
+    def preview_request(self, frame: int) -> RunRequest:
+        """What a preview is asked: the marks of any frame, and those of the run, which tell the size of objects."""
         asked = replace(self.settings, frames=None, direction="both")
         request = RunRequest.build(self.movie, self._prompts, asked)
         request.check_frame(frame)
         followed = self.settings.range_in(self.movie.n_frames)
         counted = Prompts(p for p in request.prompts if p.frame == frame or p.frame in followed)
-        with self._working("a preview") as work:
-            found: FrameResult = work.preview_frame(replace(request, prompts=counted), frame, self._model(work))
-        return found
+        return replace(request, prompts=counted)
 
     def run(
         self, objects: Sequence[int] | None = None, *, anew: bool = False, progress: "Progress | None" = None

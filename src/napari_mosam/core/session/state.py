@@ -102,6 +102,11 @@ class SessionState:
         return self._doing
 
     @property
+    def waiting(self) -> tuple[int, ...]:
+        """Frames that were painted and are not written yet."""
+        return tuple(sorted(self._waiting))
+
+    @property
     def history(self) -> tuple[str, ...]:
         """What was done and can be undone, the last at the end."""
         return tuple(change.words for change in self._history.done)

@@ -33,6 +33,7 @@ from napari_mosam.widgets.controls.builders import (
     make_tool,
 )
 from napari_mosam.widgets.controls.model_download import DownloadRow
+from napari_mosam.widgets.controls.result_row import ResultRow
 
 if TYPE_CHECKING:
     from napari_mosam.core.images.grey.limits import GreyLimits
@@ -352,6 +353,8 @@ class Controls(QWidget):
             "mask fits (IoU, from 0 to 1); below .7 a mask deserves a look."
         )
         self._column.addWidget(self.status)
+        self.result = ResultRow()
+        self._column.addWidget(self.result)
 
     def _heading(self, text: str) -> None:
         if self._column.count():

@@ -1,19 +1,18 @@
-"""The layers a run writes: labels, confidence and flow, and the outline of a preview."""
+"""The layers of a result: labels, confidence and flow; and the outline of a preview."""
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets.layers.label_store import STORE, LabelStore, LabelWriter, Painted, StoredLabels, make_writable
 from napari_mosam.widgets.layers.tags import layer_name, movie_id, put_tag, tagged
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_mosam.core.results.frame import FrameResult, ObjectResult
-    from napari_mosam.widgets.layers.scratch_store import ScratchStore
+    from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.widgets.layers.result_view import FrameView, LabelsView
     from napari_mosam.widgets.layers.source import MovieSource
 
 MAX_VECTORS = 50_000
@@ -47,67 +46,80 @@ def find_output(viewer: Any, role: str, source: "MovieSource") -> Any:
 
 
 class LabelsOutput:
-    """The Labels layer of a movie, during one run.
+    """The Labels layer of a result.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
         Where the layer is, or is made.
-    session : ScratchStore
-        Where its array is made.
     source : MovieSource
         The movie.
-    max_id : int
-        Largest object id that will be written.
+    view : LabelsView
+        What the layer shows.
     """
 
-    def __init__(self, viewer: Any, session: "ScratchStore", source: "MovieSource", max_id: int) -> None:
-        self.layer = find_output(viewer, "labels", source) or _new_labels(viewer, session, source, max_id)
-        self._session, self._source, self._viewer, self._max_id = session, source, viewer, max_id
-        self._make_writable()
-        self._writer = LabelWriter(LabelStore(self.layer, source), source.shape[0])
+    def __init__(self, viewer: Any, source: "MovieSource", view: "LabelsView") -> None:
+        self._viewer, self._source, self._view = viewer, source, view
+        self._dtype = view.dtype
+        self.layer = find_output(viewer, "labels", source) or self._new_layer()
+        if self.layer.data is not view:
+            self.layer.data = view
 
-    def write(self, result: "FrameResult") -> "tuple[list[ObjectResult], Painted]":
-        """Write a frame, and refresh the layer if the frame is shown; returns what ``LabelWriter.write`` does."""
-        self._make_writable()  # the user may have given the layer another array since
-        written = self._writer.write(result)
-        if self._source.frame_at(self._viewer.dims.point) == result.t:
-            self.layer.refresh(thumbnail=False, highlight=False, extent=False)
-        return written
+    def refresh(self, *, whole: bool = False) -> None:
+        """Draw the frame that is shown anew; with its thumbnail, where all may have changed."""
+        if self._view.dtype != self._dtype:
+            self._dtype, self.layer.data = self._view.dtype, self._view
+        self.layer.refresh(thumbnail=whole, highlight=False, extent=False)
 
-    def close(self) -> None:
-        """End of the run: the thumbnail follows."""
-        self.layer.refresh()
+    def take_over(self) -> bool:
+        """Where somebody gave the layer another array: paint what differs; whether it has the shape of the movie."""
+        given = self.layer.data
+        if given is self._view:
+            return True
+        if tuple(given.shape) != self._view.shape:
+            return False
+        for t in range(self._source.shape[0]):
+            at = self._source.index(t) or ...
+            frame = np.asarray(given[at])
+            if not np.array_equal(frame, self._view[at]):
+                self._view[at] = frame
+        self.layer.data = self._view
+        return True
 
-    def _make_writable(self) -> None:
-        make_writable(self.layer, self._session, self._source, self._max_id)
+    def _new_layer(self) -> "Labels":
+        from napari.layers import Labels
+
+        source = self._source
+        layer = Labels(
+            self._view,
+            name=layer_name(self._viewer, "MoSAM labels", "labels", source.image),
+            opacity=0.6,
+            **source.placement(source.corner()),
+        )
+        put_tag(layer, "labels", movie_id(source.image), source.plane)
+        return insert_layer(self._viewer, layer)
 
 
 class ConfidenceOutput:
-    """Per-pixel confidence of the current run, one new array per run."""
+    """The layer of the confidence of each pixel, 0 … 255; else as :class:`LabelsOutput`."""
 
-    def __init__(self, viewer: Any, session: "ScratchStore", source: "MovieSource") -> None:
-        self._viewer, self._source = viewer, source
-        self._array = session.new_array("confidence", source.layer_shape, np.float16)
-        self.layer = find_output(viewer, "confidence", source)
-        if self.layer is None:
-            self.layer = self._new_layer()
-        else:
-            self.layer.data = self._array
+    def __init__(self, viewer: Any, source: "MovieSource", view: "FrameView") -> None:
+        self._viewer, self._source, self._view = viewer, source, view
+        self.layer = find_output(viewer, "confidence", source) or self._new_layer()
+        if self.layer.data is not view:
+            self.layer.data = view
 
-    def write(self, result: "FrameResult") -> None:
-        """Write a frame; refresh the layer if the frame is shown."""
-        self._array[self._source.index(result.t) or ...] = result.confidence.astype(np.float16)
-        if self._source.frame_at(self._viewer.dims.point) == result.t:
-            self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+    def refresh(self, *, whole: bool = False) -> None:
+        """As :meth:`LabelsOutput.refresh`."""
+        self.layer.refresh(thumbnail=whole, highlight=False, extent=False)
 
     def _new_layer(self) -> "Layer":
         from napari.layers import Image
 
         layer = Image(
-            self._array,
+            self._view,
             name=layer_name(self._viewer, "MoSAM confidence", "confidence", self._source.image),
-            contrast_limits=(0, 1),
+            contrast_limits=(0, 255),
             colormap="magma",
             blending="additive",
             **self._source.placement(self._source.corner()),
@@ -200,20 +212,3 @@ class PreviewOutput:
         """Remove the preview, if there is one."""
         for layer in list(tagged(self._viewer, "preview")):
             self._viewer.layers.remove(layer)
-
-
-def _new_labels(viewer: Any, session: "ScratchStore", source: "MovieSource", max_id: int) -> "Labels":
-    from napari.layers import Labels
-
-    from napari_mosam.core.masks.label_frames import label_dtype
-
-    arrays = StoredLabels.new(session, source.layer_shape, label_dtype(max_id))
-    layer = Labels(
-        arrays.labels,
-        name=layer_name(viewer, "MoSAM labels", "labels", source.image),
-        opacity=0.6,
-        metadata={STORE: arrays},
-        **source.placement(source.corner()),
-    )
-    put_tag(layer, "labels", movie_id(source.image), source.plane)
-    return insert_layer(viewer, layer)

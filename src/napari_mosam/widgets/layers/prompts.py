@@ -1,26 +1,36 @@
 """The Points and Shapes layers in which the user marks objects, and their conversion to prompts."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, repeat
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
+from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.kinds import label_masks
 from napari_mosam.widgets.layers.mapping import OffFrameError, label_frame
-from napari_mosam.widgets.layers.saved_clicks import POINTS, color_of_sign, id_text, know_again
+from napari_mosam.widgets.layers.marks import (
+    BOXES,
+    FILLED,
+    apply,
+    forget_masks,
+    layers_of,
+    mark_masks,
+    marked,
+    masks_of,
+    recolor,
+    set_features,
+)
+from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign, id_text, know_again
 from napari_mosam.widgets.layers.source import MovieSource, SourceError, time_axis
-from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of, tagged
+from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points, Shapes
     from numpy.typing import NDArray
 
 Sign = Literal["+", "-"]
-BOXES = "boxes"
-MASKS = "napari-mosam masks"
-FILLED = ("polygon", "path")  # shapes whose outline is the object's; rectangles and ellipses give their bounds
 
 
 class PromptLayers:
@@ -57,6 +67,7 @@ class PromptLayers:
         self._put_away: set[str] = set()
         self.sign: Sign = "+"
         self._links: list[tuple[Any, Callable[..., None]]] = []
+        self._quiet = False
 
     def show_movie(self, image: "Image | None") -> None:
         """Show and use the marks of this movie, and put those of the others away."""
@@ -109,13 +120,11 @@ class PromptLayers:
     def use_points(self, source: MovieSource, sign: Sign) -> None:
         """Let the next clicks on the canvas add points of `sign` to the current object."""
         self.sign = sign
-        layer = self.points if self._fits(self.points, source) else self._new_points(source)
-        self._activate(layer, "add")
+        self._activate(self._layer_for(source, POINTS), "add")
 
     def use_boxes(self, source: MovieSource) -> None:
         """Let the next drag on the canvas draw a box."""
-        layer = self.shapes if self._fits(self.shapes, source) else self._new_shapes(source)
-        self._activate(layer, "add_rectangle")
+        self._activate(self._layer_for(source, BOXES), "add_rectangle")
 
     def ids(self) -> set[int]:
         """Every object id that has a prompt."""
@@ -128,9 +137,10 @@ class PromptLayers:
 
     def counts(self) -> dict[str, int]:
         """Number of boxes, outlines, clicks and masks."""
-        kinds = [kind for layer in self._all(BOXES, self._image) for kind in layer.shape_type]
+        kinds = [kind for layer in layers_of(self._viewer, BOXES, self._image) for kind in layer.shape_type]
         n_outlines = sum(kind in FILLED for kind in kinds)
-        n_clicks = sum(len(layer.data) for layer in self._all(POINTS, self._image))
+        points = layers_of(self._viewer, POINTS, self._image)
+        n_clicks = sum(sign != MASK for layer in points for sign in layer.features["sign"])
         return {
             "box": len(kinds) - n_outlines,
             "outline": n_outlines,
@@ -166,14 +176,14 @@ class PromptLayers:
         if not masks:
             where = f"frame {asked[0]}" if len(asked) == 1 else "any frame"
             raise SourceError(f"'{labels.name}' has no object on {where}; go to a frame where cells are painted")
-        self._seeds(source.image).update(masks)
+        masks_of(source.image).update(masks)
+        with self._quietly():
+            mark_masks(self._viewer, source, partial(self._layer_for, source))
         self._on_change()
         return sorted({object_id for object_id, _ in masks})
 
     def clear(self) -> None:
         """Remove every prompt of the movie; results stay."""
-        if self._image is not None:
-            self._seeds(self._image).clear()
         for layer in self._drawn():
             if len(layer.data):
                 layer.selected_data = set(range(len(layer.data)))
@@ -182,66 +192,34 @@ class PromptLayers:
 
     def prompts(self, source: MovieSource, only: int | None = None) -> Prompts:
         """All prompts that lie on the movie, or those of the object `only`; a request checks them."""
-        seeds = self._seeds(source.image)
-        masks: dict[tuple[int, int], NDArray[np.bool_]] = {k: m.to_frame(source.shape[1:]) for k, m in seeds.items()}
-        items: list[Any] = [*self._point_prompts(source), *self._shape_prompts(source, masks)]
-        items += [MaskPrompt.from_frame(i, t, mask) for (i, t), mask in masks.items()]
-        return Prompts([item for item in items if only in (None, item.object_id)])
+        items = marked(self._viewer, source)
+        return Prompts(item for item in items if only in (None, item.object_id))
 
-    def recolor(self, layer: "Layer", color_of: Callable[[int], Any]) -> None:
-        """Give every shape the colour of its object."""
-        layer.edge_color = np.asarray([color_of(int(i)) for i in layer.features["object_id"]])
-
-    def _point_prompts(self, source: MovieSource) -> Iterator[PointPrompt]:
-        for layer in self._all(POINTS, source.image):
-            places, features = source.to_tyx(layer, layer.data).tolist(), layer.features
-            for (frame, y, x), object_id, sign in zip(places, features["object_id"], features["sign"], strict=True):
-                yield PointPrompt(int(object_id), round(frame), (y, x), sign == "+")
-
-    def _shape_prompts(
-        self, source: MovieSource, masks: "dict[tuple[int, int], NDArray[np.bool_]]"
-    ) -> Iterator[BoxPrompt]:
-        """Yield boxes; outlines are added to `masks`."""
-        for layer, vertices, kind, object_id in chain.from_iterable(map(_outlines, self._all(BOXES, source.image))):
-            tyx = source.to_tyx(layer, vertices)
-            frame, yx = round(tyx[0, 0]), tyx[:, 1:]
-            if kind in FILLED:
-                key = (int(object_id), frame)
-                outline = polygon_mask(yx, source.shape[1:])
-                masks[key] = masks[key] | outline if key in masks else outline
-            else:
-                y0, x0, y1, x1 = (float(v) for v in (*yx.min(0), *yx.max(0)))
-                yield BoxPrompt(int(object_id), frame, (y0, x0, y1, x1))
+    def apply(self, source: MovieSource, wanted: Prompts) -> None:
+        """Let the layers hold these marks, and tell nobody but of the end."""
+        if self.prompts(source) == wanted:
+            return
+        with self._quietly():
+            apply(self._viewer, source, wanted, partial(self._layer_for, source))
+        self._on_change()
 
     @property
     def _movie(self) -> str:
         return "" if self._image is None else movie_id(self._image)
 
     def _find(self, role: str) -> Any:
-        return next(iter(self._all(role, self._image)), None)
-
-    def _all(self, role: str, image: "Image | None") -> list[Any]:
-        """Layers of clicks or of boxes of a movie; the first is drawn in, others were saved and opened again."""
-        return [] if image is None else list(tagged(self._viewer, role, movie_id(image)))
+        return next(iter(layers_of(self._viewer, role, self._image)), None)
 
     def _drawn(self) -> list[Any]:
-        return [*self._all(POINTS, self._image), *self._all(BOXES, self._image)]
+        return [*layers_of(self._viewer, POINTS, self._image), *layers_of(self._viewer, BOXES, self._image)]
 
     def _layers(self) -> "list[Layer]":
         """Layers of clicks and boxes, of every movie."""
         tags = ((layer, tag_of(layer)) for layer in self._viewer.layers)
         return [layer for layer, tag in tags if tag is not None and tag.role in (POINTS, BOXES)]
 
-    def _seeds(self, image: "Image") -> "dict[tuple[int, int], MaskPrompt]":
-        """Masks of a movie by object and frame."""
-        owner, masks = image.metadata.get(MASKS, ("", {}))
-        if owner != movie_id(image):  # a copy of another image brings its metadata
-            masks = {}
-            image.metadata[MASKS] = (movie_id(image), masks)
-        return masks
-
     def _masks(self) -> list[MaskPrompt]:
-        return [] if self._image is None else list(self._seeds(self._image).values())
+        return [] if self._image is None else list(masks_of(self._image).values())
 
     def _put_away_or_back(self, layer: "Layer", mine: bool) -> None:
         """Hide the marks of another movie; what the user hid stays hidden."""
@@ -291,6 +269,23 @@ class PromptLayers:
         put_tag(layer, BOXES, movie_id(source.image))
         return layer
 
+    def _layer_for(self, source: MovieSource, role: str) -> Any:
+        """The layer in which marks of a kind are drawn."""
+        if role == POINTS:
+            return self.points if self._fits(self.points, source) else self._new_points(source)
+        return self.shapes if self._fits(self.shapes, source) else self._new_shapes(source)
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Marks that the program makes and not the user."""
+        active, quiet, self._quiet = self._viewer.layers.selection.active, self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = quiet
+            if active is None or active in self._viewer.layers:
+                self._viewer.layers.selection.active = active
+
     def _activate(self, layer: Any, mode: str) -> None:
         self._listen(layer)
         layer.visible = True
@@ -306,21 +301,27 @@ class PromptLayers:
         self._links += [link for link in new if link not in self._links]
 
     def _on_points(self, event: Any) -> None:
+        if self._quiet:
+            return
+        if event.action == "removed" and self._image is not None:
+            forget_masks(self._viewer, MovieSource.from_layer(self._image, self._viewer.dims.point))
         if event.action == "added":
             layer, rows = event.source, _rows(event)
-            _set_features(layer, rows, self.object_id, self.sign)
+            set_features(layer, rows, self.object_id, self.sign)
             colors = np.array(layer.face_color)
             colors[rows] = color_of_sign(self.sign)
             layer.face_color = colors
         self._report(event)
 
     def _on_shapes(self, event: Any) -> None:
+        if self._quiet:
+            return
         if event.action == "added":
             layer, rows = event.source, _rows(event)
-            _set_features(layer, rows, 0, "+")
+            set_features(layer, rows, 0, "+")
             self.object_id = self.next_id() if self._has_shape(layer, rows[0]) else self.object_id
-            _set_features(layer, rows, self.object_id, "+")
-            self.recolor(layer, object_color)
+            set_features(layer, rows, self.object_id, "+")
+            recolor(layer)
         self._report(event)
 
     def _has_shape(self, layer: "Shapes", new_row: int) -> bool:
@@ -334,13 +335,6 @@ class PromptLayers:
             self._on_change()
 
 
-def object_color(object_id: int) -> Any:
-    """The colour in which napari's Labels layers show this id, RGBA."""
-    from napari.utils.colormaps import label_colormap
-
-    return label_colormap(49, 0.5, background_value=0).map(object_id)
-
-
 def _masks_on(source: MovieSource, labels: "Labels", t: int, *, alone: bool) -> list[MaskPrompt]:
     """The masks of a frame; labels may end before the movie does, where more than one frame is asked for."""
     try:
@@ -349,11 +343,6 @@ def _masks_on(source: MovieSource, labels: "Labels", t: int, *, alone: bool) -> 
         if alone:
             raise
         return []
-
-
-def _outlines(layer: "Shapes") -> "Iterator[tuple[Shapes, Any, str, Any]]":
-    """Layer, corners, kind and object of each shape."""
-    return zip(repeat(layer, layer.nshapes), layer.data, layer.shape_type, layer.features["object_id"], strict=True)
 
 
 def _frame(layer: "Shapes", image: Any, vertices: "NDArray[Any]") -> int:
@@ -371,11 +360,3 @@ def _tag(layer: "Layer") -> Tag:
 def _rows(event: Any) -> list[int]:
     n = len(event.source.data)
     return [i % n for i in event.data_indices]
-
-
-def _set_features(layer: "Layer", rows: list[int], object_id: int, sign: Sign) -> None:
-    table = layer.features.copy()
-    table["object_id"] = table["object_id"].fillna(0).astype(int)
-    table.loc[table.index[rows], "object_id"] = object_id
-    table.loc[table.index[rows], "sign"] = sign
-    layer.features = table

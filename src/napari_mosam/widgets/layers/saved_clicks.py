@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 POINTS = "points"
-SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b"}
+MASK = "mask"
+"""In place of the sign of a click: a mark that stands for a mask."""
+
+SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b", MASK: "#4aa3ff"}
 
 
 def know_again(viewer: Any, image: "Image") -> None:
@@ -28,7 +31,7 @@ def _was_saved(layer: "Layer") -> bool:
     features = getattr(layer, "features", {})
     if ROLE in layer.metadata or not {"object_id", "sign"} <= set(features) or hasattr(layer, "shape_type"):
         return False
-    return len(features) > 0 and set(features["sign"]) <= set(SIGN_COLORS) and features["object_id"].dtype.kind in "iu"
+    return len(features) > 0 and set(features["sign"]) <= {"+", "-"} and features["object_id"].dtype.kind in "iu"
 
 
 def _lay_onto(layer: Any, source: MovieSource) -> None:

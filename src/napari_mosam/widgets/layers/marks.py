@@ -1,0 +1,225 @@
+"""The marks in the layers of a movie, as prompts and back."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
+from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign
+from napari_mosam.widgets.layers.tags import movie_id, tagged
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer, Points, Shapes
+    from numpy.typing import NDArray
+
+    from napari_mosam.widgets.layers.source import MovieSource
+
+BOXES = "boxes"
+MASKS = "napari-mosam masks"
+FILLED = ("polygon", "path")  # shapes whose outline is the object's; rectangles and ellipses give their bounds
+Key = tuple[int, int]
+
+
+def marked(viewer: Any, source: "MovieSource") -> Iterator[PointPrompt | BoxPrompt | MaskPrompt]:
+    """All marks of a movie; what is drawn and painted of an object on a frame is one mask."""
+    for layer in layers_of(viewer, POINTS, source.image):
+        yield from (click for click, sign in _clicks(source, layer) if sign != MASK)
+    outlines: dict[Key, NDArray[np.bool_]] = {}
+    for shape in chain.from_iterable(map(outlines_of, layers_of(viewer, BOXES, source.image))):
+        key, box = _of_shape(source, *shape)
+        if box is not None:
+            yield box
+        else:
+            outline = polygon_mask(source.to_tyx(shape[0], shape[1])[:, 1:], source.shape[1:])
+            outlines[key] = outlines[key] | outline if key in outlines else outline
+    masks = masks_of(source.image)
+    yield from (mask for key, mask in masks.items() if key not in outlines)
+    for key, outline in outlines.items():
+        whole = outline | masks[key].to_frame(source.shape[1:]) if key in masks else outline
+        yield MaskPrompt.from_frame(*key, whole)
+
+
+def apply(viewer: Any, source: "MovieSource", wanted: Prompts, layer_of: Callable[[str], Any]) -> None:
+    """Let the layers hold these marks; one that is right already stays as it was drawn.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    source : MovieSource
+    wanted : Prompts
+    layer_of : callable
+        Gives the layer of 'points' or 'boxes' in which is drawn, a new one where there is none.
+    """
+    _drop_others(viewer, source, wanted)
+    there = Prompts(marked(viewer, source))
+    missing = [*(Counter(_drawn(wanted)) - Counter(_drawn(there))).elements()]
+    clicks = [(p.frame, p.yx, p.object_id, "+" if p.positive else "-") for p in missing if isinstance(p, PointPrompt)]
+    _add_points(source, clicks, layer_of)
+    _add_boxes(source, [p for p in missing if isinstance(p, BoxPrompt)], layer_of)
+    known = _masks(there)
+    masks_of(source.image).update({key: mask for key, mask in _masks(wanted).items() if key not in known})
+    mark_masks(viewer, source, layer_of)
+
+
+def mark_masks(viewer: Any, source: "MovieSource", layer_of: Callable[[str], Any]) -> None:
+    """Have one mark among the clicks for each mask, so that it can be seen, chosen and deleted."""
+    missing = dict(masks_of(source.image))
+    for layer in layers_of(viewer, POINTS, source.image):
+        keys = _mask_keys(source, layer)
+        _remove(layer, {row for row, key in keys.items() if missing.pop(key, None) is None})
+    _add_points(source, [(t, inside(mask), i, MASK) for (i, t), mask in missing.items()], layer_of)
+
+
+def forget_masks(viewer: Any, source: "MovieSource") -> None:
+    """Masks whose mark was deleted are gone."""
+    masks, points = masks_of(source.image), layers_of(viewer, POINTS, source.image)
+    seen = {key for layer in points for key in _mask_keys(source, layer).values()}
+    for key in set(masks) - seen:
+        del masks[key]
+
+
+def masks_of(image: "Image") -> dict[Key, MaskPrompt]:
+    """Masks of a movie by object and frame; change them there."""
+    owner, masks = image.metadata.get(MASKS, ("", {}))
+    if owner != movie_id(image):  # a copy of another image brings its metadata
+        masks = {}
+        image.metadata[MASKS] = (movie_id(image), masks)
+    found: dict[Key, MaskPrompt] = masks
+    return found
+
+
+def layers_of(viewer: Any, role: str, image: "Image | None") -> list[Any]:
+    """Layers of clicks or of boxes of a movie; the first is drawn in, others were saved and opened again."""
+    return [] if image is None else list(tagged(viewer, role, movie_id(image)))
+
+
+def outlines_of(layer: "Shapes") -> "Iterator[tuple[Shapes, Any, str, int]]":
+    """Layer, corners, kind and object of each shape."""
+    return zip(repeat(layer, layer.nshapes), layer.data, layer.shape_type, layer.features["object_id"], strict=True)
+
+
+def set_features(layer: "Layer", rows: Iterable[int], object_id: int, sign: str) -> None:
+    """Say which object marks belong to."""
+    table, chosen = layer.features.copy(), list(rows)
+    table["object_id"] = table["object_id"].fillna(0).astype(int)
+    table.loc[table.index[chosen], "object_id"] = object_id
+    table.loc[table.index[chosen], "sign"] = sign
+    layer.features = table
+
+
+def object_color(object_id: int) -> Any:
+    """The colour in which napari's Labels layers show this id, RGBA."""
+    from napari.utils.colormaps import label_colormap
+
+    return label_colormap(49, 0.5, background_value=0).map(object_id)
+
+
+def recolor(layer: "Layer", color_of: Callable[[int], Any] = object_color) -> None:
+    """Give every shape the colour of its object."""
+    layer.edge_color = np.asarray([color_of(int(i)) for i in layer.features["object_id"]])
+
+
+def inside(mask: MaskPrompt) -> tuple[float, float]:
+    """The pixel (y, x) of a mask that is nearest to its middle; that of its crop where it has none."""
+    places = np.argwhere(mask.mask)
+    if not len(places):
+        return float(mask.origin[0]), float(mask.origin[1])
+    y, x = places[np.square(places - places.mean(0)).sum(1).argmin()] + mask.origin
+    return float(y), float(x)
+
+
+def _drop_others(viewer: Any, source: "MovieSource", wanted: Prompts) -> None:
+    """Remove the marks that are not wanted, and outlines of objects whose mask is to be another."""
+    masks, mine = _masks(wanted), _masks(marked(viewer, source))
+    wrong = {key for key, mask in mine.items() if masks.get(key) != mask}
+    for key in wrong & set(masks_of(source.image)):
+        del masks_of(source.image)[key]
+    left = Counter(_drawn(wanted))
+    for layer in layers_of(viewer, POINTS, source.image):
+        clicks = enumerate(_clicks(source, layer))
+        _remove(layer, {row for row, (click, sign) in clicks if sign != MASK and not _take(left, click)})
+    for layer in layers_of(viewer, BOXES, source.image):
+        shapes = [_of_shape(source, *shape) for shape in outlines_of(layer)]
+        gone = {row for row, (key, box) in enumerate(shapes) if box is None and key in wrong}
+        _remove(layer, gone | {row for row, (_, box) in enumerate(shapes) if box and not _take(left, box)})
+
+
+def _add_points(
+    source: "MovieSource", rows: "list[tuple[int, tuple[float, float], int, str]]", layer_of: Callable[[str], Any]
+) -> None:
+    """Add clicks, or marks of masks: frame, place (y, x), object and sign of each."""
+    if not rows:
+        return
+    layer: Points = layer_of(POINTS)
+    layer.selected_data = set()
+    layer.add(np.array([(*source.corner(frame)[:-2], *yx) for frame, yx, _, _ in rows], float))
+    for row, (_, _, object_id, sign) in zip(range(len(layer.data) - len(rows), len(layer.data)), rows, strict=True):
+        set_features(layer, [row], object_id, sign)
+    layer.face_color = np.array([color_of_sign(sign) for sign in layer.features["sign"]])
+    layer.selected_data = set()
+
+
+def _add_boxes(source: "MovieSource", boxes: list[BoxPrompt], layer_of: Callable[[str], Any]) -> None:
+    if not boxes:
+        return
+    layer: Shapes = layer_of(BOXES)
+    for box in boxes:
+        (y0, x0, y1, x1), corner = box.box, source.corner(box.frame)[:-2]
+        corners = [(*corner, y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))]
+        layer.add(np.array(corners, float), shape_type="rectangle")
+        set_features(layer, [layer.nshapes - 1], box.object_id, "+")
+    recolor(layer)
+    layer.selected_data = set()
+
+
+def _clicks(source: "MovieSource", layer: "Points") -> Iterator[tuple[PointPrompt, str]]:
+    places, features = source.to_tyx(layer, layer.data).tolist(), layer.features
+    for (frame, y, x), object_id, sign in zip(places, features["object_id"], features["sign"], strict=True):
+        yield PointPrompt(int(object_id), round(frame), (_px(y), _px(x)), sign == "+"), sign
+
+
+def _of_shape(
+    source: "MovieSource", layer: "Shapes", vertices: "NDArray[Any]", kind: str, object_id: int
+) -> tuple[Key, BoxPrompt | None]:
+    """Object and frame of a shape, and its box; None for an outline."""
+    tyx = source.to_tyx(layer, vertices)
+    key = int(object_id), round(tyx[0, 0])
+    if kind in FILLED:
+        return key, None
+    y0, x0, y1, x1 = (_px(v) for v in (*tyx[:, 1:].min(0), *tyx[:, 1:].max(0)))
+    return key, BoxPrompt(*key, (y0, x0, y1, x1))
+
+
+def _mask_keys(source: "MovieSource", layer: "Points") -> dict[int, Key]:
+    """Object and frame of the masks that are marked in a layer, by row."""
+    clicks = enumerate(_clicks(source, layer))
+    return {row: (click.object_id, click.frame) for row, (click, sign) in clicks if sign == MASK}
+
+
+def _masks(prompts: Iterable[Any]) -> dict[Key, MaskPrompt]:
+    return {(p.object_id, p.frame): p for p in prompts if isinstance(p, MaskPrompt)}
+
+
+def _drawn(prompts: Iterable[Any]) -> Iterator[PointPrompt | BoxPrompt]:
+    return (p for p in prompts if not isinstance(p, MaskPrompt))
+
+
+def _take(left: "Counter[Any]", wanted: object) -> bool:
+    """Take one out of those that are left; whether it was there."""
+    there = left[wanted] > 0
+    left[wanted] -= there
+    return there
+
+
+def _remove(layer: Any, rows: set[int]) -> None:
+    if rows:
+        layer.selected_data = rows
+        layer.remove_selected()
+
+
+def _px(coordinate: float) -> float:
+    """A place as it is kept: finer than a mouse, coarser than what rounds in the layers."""
+    return round(float(coordinate), 2)

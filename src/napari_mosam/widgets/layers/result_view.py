@@ -1,0 +1,220 @@
+"""Arrays of a result as napari shows them: with the axes of the image, a frame at a time, and strokes on top."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Read = Callable[[int], "NDArray[Any]"]
+
+
+class FrameView:
+    """Frames that somebody else keeps, as an array that lies on a movie; indexed as numpy indexes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array: that of :attr:`MovieSource.layer_shape`.
+    time_axis : int or None
+        Which of its axes is time; None for a single frame.
+    dtype : callable
+        Gives the type of a pixel as it is now.
+    read : callable
+        Gives frame `t`, shape (Y, X).
+    """
+
+    def __init__(self, shape: tuple[int, ...], time_axis: int | None, dtype: Callable[[], Any], read: Read) -> None:
+        self.shape, self._time_axis, self._dtype, self._read = shape, time_axis, dtype, read
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a pixel."""
+        return np.dtype(self._dtype())
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return int(np.prod(self.shape))
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return 1 if self._time_axis is None else self.shape[self._time_axis]
+
+    def frame(self, t: int) -> "NDArray[Any]":
+        """Frame `t`, shape (Y, X); may be changed without harm."""
+        return np.array(self._read(t))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        """An array of its own in memory, compressed: what napari makes of a layer that the user duplicates."""
+        import zarr
+
+        store, chunks = zarr.storage.MemoryStore(), self._block_shape(1)
+        copy = zarr.create_array(store, shape=self.shape, chunks=chunks, dtype=self.dtype)
+        for t in range(self.n_frames):
+            at = tuple(slice(t, t + 1) if axis == self._time_axis else slice(None) for axis in range(self.ndim))
+            copy[at] = self[at]
+        return copy
+
+    def __getitem__(self, key: Any) -> "NDArray[Any]":
+        times, inner = self._split(key)
+        return np.asarray(self._block(times)[inner])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> "NDArray[Any]":
+        return np.asarray(self[...], dtype)
+
+    def _block(self, times: "NDArray[np.intp]") -> "NDArray[Any]":
+        """These frames, with all axes."""
+        frames = np.stack([self._read(int(t)) for t in times]) if len(times) else np.empty((0, *self.shape[-2:]))
+        return frames.astype(self.dtype, copy=False).reshape(self._block_shape(len(times)))
+
+    def _block_shape(self, n: int) -> tuple[int, ...]:
+        return tuple(n if axis == self._time_axis else length for axis, length in enumerate(self.shape))
+
+    def _split(self, key: Any) -> tuple["NDArray[np.intp]", tuple[Any, ...]]:
+        """Frames that an index touches, rising, and the same index into a block of these alone."""
+        parts = list(_per_axis(key, self.ndim))
+        if self._time_axis is None:
+            return np.zeros(1, np.intp), tuple(parts)
+        chosen = np.arange(self.shape[self._time_axis])[parts[self._time_axis]]
+        times = np.unique(chosen)
+        inner = np.searchsorted(times, chosen)
+        if isinstance(parts[self._time_axis], slice):
+            parts[self._time_axis] = slice(None) if (np.diff(inner) > 0).all() else slice(None, None, -1)
+        else:
+            parts[self._time_axis] = inner if inner.ndim else int(inner)
+        return times, tuple(parts)
+
+
+def _per_axis(key: Any, ndim: int) -> Iterator[Any]:
+    """One index for each axis."""
+    given = key if isinstance(key, tuple) else (key,)
+    at = next((k for k, part in enumerate(given) if part is Ellipsis), len(given))
+    before, after = given[:at], given[at + 1 :]
+    yield from before
+    yield from [slice(None)] * (ndim - len(before) - len(after))
+    yield from after
+
+
+@dataclass(eq=False)
+class _Held:
+    """A frame in which somebody painted what is not in the result yet.
+
+    Attributes
+    ----------
+    frame : ndarray of int, shape (Y, X)
+        As it is shown.
+    touched : ndarray of bool, shape (Y, X)
+        What was painted or erased.
+    strokes : int
+        How often.
+    """
+
+    frame: "NDArray[Any]"
+    touched: "NDArray[np.bool_]"
+    strokes: int = 0
+
+
+class LabelsView(FrameView):
+    """Labels of a result in which a person may paint: a frame is held in memory until its strokes are written.
+
+    Parameters
+    ----------
+    shape, time_axis, dtype, read
+        As in :class:`FrameView`.
+    """
+
+    def __init__(self, shape: tuple[int, ...], time_axis: int | None, dtype: Callable[[], Any], read: Read) -> None:
+        super().__init__(shape, time_axis, dtype, self._seen)
+        self._held: dict[int, _Held] = {}
+        self._widest = np.dtype(np.uint8)
+        self.connect(dtype, read)
+
+    def connect(
+        self, dtype: Callable[[], Any], read: Read, on_write: Callable[[list[int]], object] = lambda _: None
+    ) -> None:
+        """Show the frames of another, and tell it of the frames that were painted."""
+        self._dtype, self._stored, self._on_write = dtype, read, on_write
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a pixel; it grows with what is painted."""
+        return np.promote_types(self._dtype(), self._widest)
+
+    @property
+    def held(self) -> dict[int, int]:
+        """How often somebody painted in frames that are held, by frame."""
+        return {t: held.strokes for t, held in self._held.items()}
+
+    def release(self, t: int, strokes: int | None = None) -> bool:
+        """Show a frame as it is stored, unless there were more strokes since; whether it is."""
+        held = self._held.get(t)
+        if held is not None and strokes in (None, held.strokes):
+            del self._held[t]
+        return t not in self._held
+
+    def renew(self, t: int) -> None:
+        """The stored frame is another: strokes stay on top."""
+        held = self._held.get(t)
+        if held is not None:
+            held.frame = np.where(held.touched, held.frame, self._stored(t))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        times, inner = self._split(key)
+        self._make_room(value)
+        held = [self._hold(int(t)) for t in times]
+        if len(held) == 1:  # a brush: nothing but its pixels is touched
+            self._assign(held[0], inner, value)
+        else:
+            self._assign_each(held, self._block(times), inner, value)
+        self._on_write(times.tolist())
+
+    def _assign(self, held: _Held, inner: tuple[Any, ...], value: Any) -> None:
+        shape = self._block_shape(1)
+        frame, touched = held.frame.reshape(shape), held.touched.reshape(shape)
+        old = frame[inner]
+        touched[inner] = touched[inner] | (old != value)
+        frame[inner] = value
+        held.strokes += 1
+
+    def _assign_each(self, held: list[_Held], block: "NDArray[Any]", inner: tuple[Any, ...], value: Any) -> None:
+        changed = block.copy()
+        changed[inner] = value
+        for one, old, new in zip(held, _frames(block), _frames(changed), strict=True):
+            one.touched |= old != new
+            one.frame = new
+            one.strokes += 1
+
+    def _make_room(self, value: Any) -> None:
+        """Let the pixels hold an id that the result has no room for yet."""
+        widest = int(np.max(value, initial=0))
+        if widest > np.iinfo(self.dtype).max:
+            self._widest = np.min_scalar_type(widest)
+            for held in self._held.values():
+                held.frame = held.frame.astype(self.dtype)
+
+    def _hold(self, t: int) -> _Held:
+        if t not in self._held:
+            frame = np.array(self._stored(t)).astype(self.dtype, copy=False)
+            self._held[t] = _Held(frame, np.zeros(frame.shape, bool))
+        return self._held[t]
+
+    def _seen(self, t: int) -> "NDArray[Any]":
+        held = self._held.get(t)
+        return self._stored(t) if held is None else held.frame.copy()
+
+
+def _frames(block: "NDArray[Any]") -> "NDArray[Any]":
+    return block.reshape(-1, *block.shape[-2:])

@@ -1,0 +1,91 @@
+"""Hands what a person paints in the labels over to the session, a stroke at a time, without the viewer waiting."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_mosam.core.session.session import Session
+    from napari_mosam.widgets.layers.result_view import LabelsView
+    from napari_mosam.widgets.threads import Outcome, Worker
+
+TICK_MS = 50
+"""Time without a change after which what was painted is a stroke; a person does not paint two in it. Not measured."""
+
+
+class Strokes:
+    """Strokes in one layer of labels.
+
+    Parameters
+    ----------
+    session : Session
+        Whose result they belong to.
+    worker : Worker
+        In whose thread they are written.
+    fail : callable
+        Told what could not be written; the labels are shown as they were.
+    """
+
+    def __init__(self, session: "Session", worker: "Worker", fail: Callable[[Exception], object]) -> None:
+        self._session, self._worker, self._fail = session, worker, fail
+        self._dirty: dict[int, None] = {}
+        self._sent: dict[int, int] = {}  # strokes that are on their way, by frame
+        self.layer: Labels | None = None
+        self.view: LabelsView | None = None
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._tick)
+
+    def painted(self, frames: list[int]) -> None:
+        """Somebody painted in frames."""
+        self._dirty |= dict.fromkeys(frames)
+        self._timer.start(TICK_MS)
+
+    def send(self) -> None:
+        """Let what was painted until now be written, as a stroke per frame."""
+        self._timer.stop()
+        dirty, self._dirty = self._dirty, {}
+        for t in dirty:
+            assert self.view is not None
+            strokes, frame = self.view.held.get(t, 0), self.view.frame(t)
+            self._sent[t] = strokes
+            self._worker.start(partial(self._session.paint, t, frame), partial(self._written, t, strokes))
+
+    def settle(self) -> None:
+        """The result is another: show as stored what does not wait to be written any more."""
+        if self.view is None:
+            return
+        waiting = {*self._session.waiting, *self._dirty, *self._sent}
+        for t in self.view.held:
+            if t in waiting or not self.view.release(t):
+                self.view.renew(t)
+        self._redraw()
+
+    def close(self) -> None:
+        """Send what was painted, and watch nothing any more."""
+        self.send()
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        pressed = QApplication.mouseButtons() != Qt.MouseButton.NoButton
+        self._timer.start(TICK_MS) if pressed else self.send()
+
+    def _written(self, t: int, strokes: int, outcome: "Outcome") -> None:
+        if self._sent.get(t) == strokes:
+            del self._sent[t]
+        assert self.view is not None
+        if outcome.error is not None:
+            self.view.release(t, strokes)
+            self._fail(outcome.error)
+        elif t not in self._session.waiting:
+            self.view.release(t, strokes)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self.layer is not None:
+            self.layer.refresh(thumbnail=False, highlight=False, extent=False)

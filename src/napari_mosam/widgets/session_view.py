@@ -1,0 +1,192 @@
+"""A session as the viewer shows it: its labels and confidence, strokes that go into it, and what it tells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mosam.widgets.layers.outputs import ConfidenceOutput, LabelsOutput
+from napari_mosam.widgets.layers.result_view import FrameView, LabelsView
+from napari_mosam.widgets.layers.strokes import Strokes
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.config.run import Limits
+    from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.session.session import Session
+    from napari_mosam.widgets.layers.source import MovieSource
+    from napari_mosam.widgets.threads import GuiThread, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whom a session's view tells of what happens, in the GUI thread.
+
+    Attributes
+    ----------
+    marks, result : callable
+        The session has other marks, or another result.
+    frame : callable
+        A frame of a run is done; given its result, the number of steps done and their total.
+    fail : callable
+        A stroke could not be written; given the error.
+    """
+
+    marks: Callable[[], object]
+    result: Callable[[], object]
+    frame: "Callable[[FrameResult, int, int], object]"
+    fail: Callable[[Exception], object]
+
+
+class SessionView:
+    """Shows one session.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    session : Session
+    source : MovieSource
+        Its movie in the viewer.
+    gui : GuiThread
+        Where everything that the session tells is carried to.
+    edits : Worker
+        Writes strokes.
+    told : Told
+    """
+
+    def __init__(
+        self, viewer: Any, session: "Session", source: "MovieSource", gui: "GuiThread", edits: "Worker", told: Told
+    ) -> None:
+        self.session, self.source = session, source
+        self.limits: Limits = None  # that the movie was opened with
+        self._viewer, self._told = viewer, told
+        self._strokes = Strokes(session, edits, told.fail)
+        self._labels: LabelsOutput | None = None
+        self._confidence: ConfidenceOutput | None = None
+        shape, axis = source.layer_shape, source.time_axis
+        self.labels_view = self._known_view() or LabelsView(shape, axis, self._label_dtype, self._label_frame)
+        self.labels_view.connect(self._label_dtype, self._label_frame, self._strokes.painted)
+        self._confidence_view = FrameView(shape, axis, lambda: np.uint8, self._confidence_frame)
+        events = session.events
+        self._slots: list[tuple[Any, Callable[..., None]]] = [
+            (events.marks, lambda: gui.post(self._marks_changed)),
+            (events.result, lambda: gui.post(self._result_changed)),
+            (events.frame, lambda *frame: gui.post(partial(self._frame_done, *frame))),
+        ]
+        for signal, slot in self._slots:
+            signal.connect(slot)
+        self._strokes.painted(list(self.labels_view.held))  # without a dock nobody wrote them
+
+    @property
+    def labels(self) -> "Labels | None":
+        """The layer of the labels, if it is shown."""
+        return None if self._labels is None else self._labels.layer
+
+    def show(self) -> None:
+        """Have the labels of the result in the viewer, where there is one."""
+        if self.session.result is None:
+            self._remove()
+            return
+        if self._labels is None or self._labels.layer not in self._viewer.layers:
+            self._labels = LabelsOutput(self._viewer, self.source, self.labels_view)
+            self._strokes.layer, self._strokes.view = self._labels.layer, self.labels_view
+            self._labels.layer.events.data.connect(self._array_given)
+        self._labels.refresh(whole=True)
+
+    def show_confidence(self, wanted: bool) -> None:
+        """Have a layer of the confidence of the result, or none."""
+        if not wanted or self.session.result is None:
+            self._remove_confidence()
+        elif self._confidence is None or self._confidence.layer not in self._viewer.layers:
+            self._confidence = ConfidenceOutput(self._viewer, self.source, self._confidence_view)
+
+    def forget(self, layer: "Layer") -> None:
+        """A layer was removed by the user."""
+        if layer is self.labels:
+            self._forget_labels()
+        if self._confidence is not None and self._confidence.layer is layer:
+            self._confidence = None
+
+    def settle(self) -> None:
+        """Let everything that was painted be on its way to the result."""
+        self._strokes.send()
+
+    def close(self) -> None:
+        """Leave the session alone; the layers stay and show its result."""
+        self._strokes.close()
+        for signal, slot in self._slots:
+            signal.disconnect(slot)
+        self._slots = []
+        self.labels_view.connect(self._label_dtype, self._label_frame)
+        self._forget_labels()
+
+    # ---- what the session tells
+
+    def _marks_changed(self) -> None:
+        self._told.marks()
+
+    def _result_changed(self) -> None:
+        self._strokes.settle()
+        self.show()
+        if self._confidence is not None:
+            self._confidence.refresh(whole=True)
+        self._told.result()
+
+    def _frame_done(self, result: "FrameResult", done: int, total: int) -> None:
+        self.labels_view.renew(result.t)
+        if self.source.frame_at(self._viewer.dims.point) == result.t:
+            for output in (self._labels, self._confidence):
+                if output is not None:
+                    output.refresh()
+        self._told.frame(result, done, total)
+
+    # ---- what the layers show
+
+    def _label_dtype(self) -> Any:
+        result = self.session.result
+        return np.uint16 if result is None else result.labels.dtype
+
+    def _label_frame(self, t: int) -> "NDArray[Any]":
+        result = self.session.result
+        return np.zeros(self.source.shape[1:], np.uint16) if result is None else np.asarray(result.labels[t])
+
+    def _confidence_frame(self, t: int) -> "NDArray[Any]":
+        result = self.session.result
+        return np.zeros(self.source.shape[1:], np.uint8) if result is None else np.asarray(result.confidence[t])
+
+    # ---- layers that come and go
+
+    def _known_view(self) -> LabelsView | None:
+        """That of a layer which an earlier dock made: what was painted in it since is not lost."""
+        from napari_mosam.widgets.layers.outputs import find_output
+
+        layer = find_output(self._viewer, "labels", self.source)
+        known = None if layer is None else layer.data
+        return known if isinstance(known, LabelsView) else None
+
+    def _array_given(self, *_: Any) -> None:
+        assert self._labels is not None
+        if not self._labels.take_over():  # labels of something else: they are the user's
+            self._labels.layer.metadata.clear()
+            self._forget_labels()
+
+    def _forget_labels(self) -> None:
+        if self._labels is not None:
+            self._labels.layer.events.data.disconnect(self._array_given)
+        self._labels = self._strokes.layer = None
+
+    def _remove(self) -> None:
+        layer = self.labels
+        self._forget_labels()
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        self._remove_confidence()
+
+    def _remove_confidence(self) -> None:
+        output, self._confidence = self._confidence, None
+        if output is not None and output.layer in self._viewer.layers:
+            self._viewer.layers.remove(output.layer)

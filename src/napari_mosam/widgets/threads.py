@@ -1,0 +1,97 @@
+"""Threads of the dock: one thing after the other in each, and whatever comes of it told in the GUI thread."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+logger = logging.getLogger(__name__)
+
+
+class GuiThread(QObject):
+    """Carries calls into the thread in which it was made, in order; at once where they come from there."""
+
+    _posted = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+        self._posted.connect(self._carry_out, Qt.ConnectionType.AutoConnection)
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Carry out a call there; from any thread."""
+        if not self._closed:
+            self._posted.emit(call)
+
+    def close(self) -> None:
+        """Carry out nothing any more, not even what is on its way."""
+        self._closed = True
+
+    def _carry_out(self, call: Callable[[], object]) -> None:
+        if not self._closed:
+            call()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of something that was done in a thread.
+
+    Attributes
+    ----------
+    value : object
+        What it returned; None where it failed.
+    error : Exception or None
+    """
+
+    value: Any = None
+    error: Exception | None = None
+
+
+class Worker:
+    """One thread.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread.
+    gui : GuiThread
+        Is told of the ends.
+    """
+
+    def __init__(self, name: str, gui: GuiThread) -> None:
+        self._pool = ThreadPoolExecutor(1, name)
+        self._gui = gui
+        self._waiting = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being done whose end was not told yet."""
+        return self._waiting > 0
+
+    def start(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+        """Do something as soon as what was started before is done; `on_end` is called in the GUI thread."""
+        self._waiting += 1
+        self._pool.submit(self._do, job, on_end)
+
+    def drain(self) -> None:
+        """Wait until everything is done."""
+        self._pool.submit(int).result()
+
+    def close(self) -> None:
+        """End the thread once everything is done; returns at once."""
+        self._pool.shutdown(wait=False)
+
+    def _do(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+        try:
+            outcome = Outcome(job())
+        except Exception as error:
+            logger.info("refused or failed", exc_info=True)
+            outcome = Outcome(error=error)
+        self._gui.post(lambda: self._ended(outcome, on_end))
+
+    def _ended(self, outcome: Outcome, on_end: Callable[[Outcome], object]) -> None:
+        self._waiting -= 1
+        on_end(outcome)
