@@ -12,6 +12,7 @@ from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.outputs import PreviewOutput
 from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.messages import mark_words
 from napari_mosam.widgets.run_view import RunView
 from napari_mosam.widgets.session_view import SessionView, Told
 from napari_mosam.widgets.sessions import Key, key_of, sessions_of
@@ -142,7 +143,7 @@ class Controller:
         """Let the session have the marks of the layers; ValueError for marks that cannot be."""
         session = self.session
         if session is not None and session.prompts != prompts:
-            session.prompts = prompts
+            session.set_prompts(prompts, mark_words(session.prompts, prompts))
 
     def _take_settings(self, source: "MovieSource") -> "Session":
         """The session, with the settings of the controls and marks as they are."""

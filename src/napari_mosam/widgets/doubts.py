@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,8 +52,8 @@ class Doubts:
         lost = followed & ~left & ((state == str(ObjectState.LOST)) | (area == 0))
         unsure = followed & ~left & ~lost & (iou < SURE_IOU)
         names = [result.object_ids[column] for column in columns]
-        found = [_by_object(kind, iou, names, asked) for kind in (lost, left, unsure)]
-        return cls(*found, bool(followed.all()))
+        in_words = partial(_by_object, iou=iou, names=names, frames=asked)
+        return cls(in_words(lost), in_words(left), in_words(unsure), bool(followed.all()))
 
     def sentences(self, *, painted: bool = False) -> str:
         """What to look at, the worst first; or that all is well, where nobody `painted`."""

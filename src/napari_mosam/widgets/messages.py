@@ -1,7 +1,9 @@
 """Sentences of the widget."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
+
+from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompt, Prompts
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -46,3 +48,23 @@ def painted_summary(n_masks: int, n_frames: int) -> str:
         return ""
     masks = f"{n_masks} mask{'s' * (n_masks != 1)} on {n_frames} frame{'s' * (n_frames != 1)}"
     return f"You painted or erased {masks}. Runs leave them as they are."
+
+
+def mark_words(before: Prompts, after: Prompts) -> str:
+    """What changed of the marks, such as 'the box of object 3' or 'removing 4 marks'."""
+    old, new = list(before), list(after)
+    added, gone = [p for p in new if p not in old], [p for p in old if p not in new]
+    if not gone:
+        return _marks(added)
+    if not added:
+        return f"removing {_marks(gone)}"
+    return f"changing {_marks(added)}"
+
+
+def _marks(prompts: Iterable[Prompt]) -> str:
+    marks = list(prompts)
+    if len(marks) != 1:
+        return f"{len(marks)} marks"
+    (mark,) = marks
+    kind = "click" if isinstance(mark, PointPrompt) else "box" if isinstance(mark, BoxPrompt) else "mask"
+    return f"the {kind} of object {mark.object_id}"

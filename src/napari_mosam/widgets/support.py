@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from weakref import ref
@@ -48,6 +49,61 @@ class ViewerLink:
             if action in self._viewer.keymap.values():
                 self._viewer.bind_key(key, None)
         self._slots, self._keys = [], {}
+
+
+class HistoryKeys(QObject):
+    """Lets the keys of undo and redo do the same wherever the focus is: in the viewer, our layers, the dock's fields.
+
+    A field in which something was typed takes that back first. Labels of the user keep napari's own undo.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    undo, redo : callable
+    """
+
+    def __init__(self, viewer: Any, undo: Callable[[], object], redo: Callable[[], object]) -> None:
+        super().__init__()
+        self._actions = {"Control-Z": lambda _: undo(), "Control-Shift-Z": lambda _: redo()}
+        self._keys = ((QKeySequence.StandardKey.Undo, undo), (QKeySequence.StandardKey.Redo, redo))
+        self._bound: list[Any] = []
+        self._fields: list[QWidget] = []
+        self.bind(viewer)
+
+    def bind(self, provider: Any) -> None:
+        """Bind the keys where a layer, or the viewer, looks for them first."""
+        if not any(known is provider for known in self._bound):
+            self._bound.append(provider)
+            for key, action in self._actions.items():
+                provider.bind_key(key, action, overwrite=True)
+
+    def watch_fields(self, dock: QWidget) -> None:
+        """Watch the fields of the dock, which would keep the keys to themselves."""
+        self._fields = [*dock.findChildren(QAbstractSpinBox), *dock.findChildren(QLineEdit)]
+        for field in self._fields:
+            field.installEventFilter(self)
+
+    def eventFilter(self, field: Any, event: Any) -> bool:
+        """Take the key where the field has nothing to take back."""
+        if event.type() != QEvent.Type.KeyPress:
+            return False
+        edit = field.lineEdit() if isinstance(field, QAbstractSpinBox) else field
+        available = (edit.isUndoAvailable(), edit.isRedoAvailable())
+        for (key, action), own in zip(self._keys, available, strict=True):
+            if event.matches(key) and not own:
+                action()
+                return True
+        return False
+
+    def close(self) -> None:
+        """Give the keys back; those that somebody else has bound since stay."""
+        for provider in self._bound:
+            for key, action in self._actions.items():
+                if action in provider.keymap.values():
+                    provider.bind_key(key, None)
+        for field in self._fields:
+            field.removeEventFilter(self)
+        self._bound, self._fields = [], []
 
 
 class Reporting:

@@ -21,7 +21,14 @@ from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary
-from napari_mosam.widgets.support import Reporting, ViewerLink, look_around, put_into_scroll_area, shut_down
+from napari_mosam.widgets.support import (
+    HistoryKeys,
+    Reporting,
+    ViewerLink,
+    look_around,
+    put_into_scroll_area,
+    shut_down,
+)
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -52,12 +59,14 @@ class MosamWidget(QWidget):
         self.model_download = ModelDownload(self.controls, engine, self._fail)
         self.diameter_tool = DiameterTool(napari_viewer, self.controls.diameter.setValue)
         self._image_link = ViewerLink(napari_viewer)
+        self._history_keys = HistoryKeys(napari_viewer, self.undo, self.redo)
         self._closed = False
         put_into_scroll_area(self, self.controls)
         self._connect_controls()
         self._connect_viewer()
         self._layers_changed()
         self._sync_tools()
+        self._history_keys.watch_fields(self.controls)
         look_around(engine, self._fill_menus)
         self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
 
@@ -175,6 +184,7 @@ class MosamWidget(QWidget):
         self.prompts.close()
         self.movies.close()
         self._image_link.close()
+        self._history_keys.close()
         self._link.close()
 
     def _reporting(self) -> Reporting:
@@ -317,6 +327,7 @@ class MosamWidget(QWidget):
         self._follow_result()
         self._say_movie()
         self._prompts_changed()
+        self._sync_tools()
 
     def _layer_removed(self, event: Any) -> None:
         self.jobs.forget(event.value)
@@ -324,6 +335,8 @@ class MosamWidget(QWidget):
 
     def _sync_tools(self, *_: Any) -> None:
         """Show as pressed the tool which the next click on the canvas uses."""
+        for ours in filter(tag_of, self.viewer.layers):
+            self._history_keys.bind(ours)
         prompts, controls = self.prompts, self.controls
         layer: Any = self.viewer.layers.selection.active
         mode = "" if layer is None or layer not in (prompts.points, prompts.shapes) else str(layer.mode)
@@ -377,8 +390,6 @@ class MosamWidget(QWidget):
         keys = {
             "N": lambda _: self.controls.new_object.click(),
             "U": lambda _: self.controls.preview.click(),
-            "Control-Z": self.undo,
-            "Control-Shift-Z": self.redo,
         }
         self._link = ViewerLink(self.viewer, slots, keys)
 

@@ -81,6 +81,10 @@ class SessionState:
     def prompts(self, prompts: Prompts | Sequence[Prompt] | str | Path) -> None:
         self._mark(_checked(prompts, self.movie), "marks")
 
+    def set_prompts(self, prompts: Prompts, words: str) -> None:
+        """Change the marks, and say in the history what that was; what a run would refuse too, such as half a mark."""
+        self._mark(prompts, words)
+
     @property
     def result(self) -> "Result | None":
         """The result as it is now; None before the first run."""
