@@ -1,5 +1,6 @@
 """A session as the viewer shows it: its labels and confidence, strokes that go into it, and what it tells."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.layers.source import MovieSource
-    from napari_mosam.widgets.threads import GuiThread, Worker
+    from napari_mosam.widgets.threads import GuiThread, Outcome, Worker
+
+
+N_CACHED = 2
+"""Frames that stay decoded: the one shown, and the first one, whose type napari asks for at every touch of a brush."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,15 @@ class SessionView:
     ) -> None:
         self.session, self.source = session, source
         self.limits: Limits = None  # that the movie was opened with
-        self._viewer, self._told = viewer, told
-        self._strokes = Strokes(session, edits, told.fail)
+        self._viewer, self._told, self._edits = viewer, told, edits
+        self._strokes = Strokes(session, edits, told.fail, self._settle)
+        self._cached: OrderedDict[int, NDArray[Any]] = OrderedDict()  # frames as they are stored
         self._labels: LabelsOutput | None = None
         self._confidence: ConfidenceOutput | None = None
         shape, axis = source.layer_shape, source.time_axis
         self.labels_view = self._known_view() or LabelsView(shape, axis, self._label_dtype, self._label_frame)
         self.labels_view.connect(self._label_dtype, self._label_frame, self._strokes.painted)
+        self._strokes.view = self.labels_view
         self._confidence_view = FrameView(shape, axis, lambda: np.uint8, self._confidence_frame)
         events = session.events
         self._slots: list[tuple[Any, Callable[..., None]]] = [
@@ -93,9 +100,7 @@ class SessionView:
             return
         if self._labels is None or self._labels.layer not in self._viewer.layers:
             self._labels = LabelsOutput(self._viewer, self.source, self.labels_view)
-            self._strokes.layer, self._strokes.view = self._labels.layer, self.labels_view
             self._labels.layer.events.data.connect(self._array_given)
-        self._labels.refresh(whole=True)
 
     def show_confidence(self, wanted: bool) -> None:
         """Have a layer of the confidence of the result, or none."""
@@ -130,13 +135,35 @@ class SessionView:
         self._told.marks()
 
     def _result_changed(self) -> None:
-        self._strokes.settle()
         self.show()
-        if self._confidence is not None:
-            self._confidence.refresh(whole=True)
+        self._settle()
         self._told.result()
 
+    def _settle(self) -> None:
+        """Show the frame as it is stored now: read in the thread of edits, and drawn only if it looks another way."""
+        t = self.source.frame_at(self._viewer.dims.point)
+        self._edits.start(partial(self._read_anew, t), partial(self._settled, t))
+
+    def _read_anew(self, t: int) -> "tuple[NDArray[Any], bool]":
+        """A frame as it is stored, and whether that is what is shown."""
+        frame = self._stored_labels(t)
+        return frame, np.array_equal(frame, self.labels_view.frame(t))
+
+    def _settled(self, t: int, outcome: "Outcome") -> None:
+        if not self._slots:
+            return
+        frame, same = outcome.value or (None, False)
+        self._cached.clear()
+        if frame is not None:
+            self._cached[t] = frame
+        self._strokes.settle()
+        if self._labels is not None:
+            self._labels.renewed(draw=not same)
+        if self._confidence is not None:
+            self._confidence.refresh()
+
     def _frame_done(self, result: "FrameResult", done: int, total: int) -> None:
+        self._cached.pop(result.t, None)
         self.labels_view.renew(result.t)
         if self.source.frame_at(self._viewer.dims.point) == result.t:
             for output in (self._labels, self._confidence):
@@ -151,6 +178,13 @@ class SessionView:
         return np.uint16 if result is None else result.labels.dtype
 
     def _label_frame(self, t: int) -> "NDArray[Any]":
+        frame = self._cached.pop(t, None)
+        self._cached[t] = self._stored_labels(t) if frame is None else frame
+        if len(self._cached) > N_CACHED:
+            self._cached.popitem(last=False)
+        return self._cached[t]
+
+    def _stored_labels(self, t: int) -> "NDArray[Any]":
         result = self.session.result
         return np.zeros(self.source.shape[1:], np.uint16) if result is None else np.asarray(result.labels[t])
 
@@ -177,7 +211,7 @@ class SessionView:
     def _forget_labels(self) -> None:
         if self._labels is not None:
             self._labels.layer.events.data.disconnect(self._array_given)
-        self._labels = self._strokes.layer = None
+        self._labels = None
 
     def _remove(self) -> None:
         layer = self.labels

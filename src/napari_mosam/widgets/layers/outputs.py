@@ -65,11 +65,16 @@ class LabelsOutput:
         if self.layer.data is not view:
             self.layer.data = view
 
-    def refresh(self, *, whole: bool = False) -> None:
-        """Draw the frame that is shown anew; with its thumbnail, where all may have changed."""
+    def refresh(self) -> None:
+        """Draw the frame that is shown anew."""
+        self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def renewed(self, *, draw: bool) -> None:
+        """The result is another: ids may need more room; `draw` where the frame that is shown looks another way."""
         if self._view.dtype != self._dtype:
             self._dtype, self.layer.data = self._view.dtype, self._view
-        self.layer.refresh(thumbnail=whole, highlight=False, extent=False)
+        elif draw:
+            self.refresh()
 
     def take_over(self) -> bool:
         """Where somebody gave the layer another array: paint what differs; whether it has the shape of the movie."""
@@ -109,9 +114,9 @@ class ConfidenceOutput:
         if self.layer.data is not view:
             self.layer.data = view
 
-    def refresh(self, *, whole: bool = False) -> None:
+    def refresh(self) -> None:
         """As :meth:`LabelsOutput.refresh`."""
-        self.layer.refresh(thumbnail=whole, highlight=False, extent=False)
+        self.layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _new_layer(self) -> "Layer":
         from napari.layers import Image

@@ -70,15 +70,19 @@ class FrameView:
 
     def __getitem__(self, key: Any) -> "NDArray[Any]":
         times, inner = self._split(key)
-        return np.asarray(self._block(times)[inner])
+        return np.array(self._block(times)[inner])  # what is returned may be changed without harm
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> "NDArray[Any]":
         return np.asarray(self[...], dtype)
 
     def _block(self, times: "NDArray[np.intp]") -> "NDArray[Any]":
-        """These frames, with all axes."""
-        frames = np.stack([self._read(int(t)) for t in times]) if len(times) else np.empty((0, *self.shape[-2:]))
-        return frames.astype(self.dtype, copy=False).reshape(self._block_shape(len(times)))
+        """These frames, with all axes; not to be changed."""
+        if len(times) == 1:
+            return self._read(int(times[0])).astype(self.dtype, copy=False).reshape(self._block_shape(1))
+        block = np.empty((len(times), *self.shape[-2:]), self.dtype)
+        for row, t in zip(block, times, strict=True):
+            row[...] = self._read(int(t))
+        return block.reshape(self._block_shape(len(times)))
 
     def _block_shape(self, n: int) -> tuple[int, ...]:
         return tuple(n if axis == self._time_axis else length for axis, length in enumerate(self.shape))
@@ -166,7 +170,7 @@ class LabelsView(FrameView):
         return t not in self._held
 
     def renew(self, t: int) -> None:
-        """The stored frame is another: strokes stay on top."""
+        """The stored frame of one that is held is another: strokes stay on top."""
         held = self._held.get(t)
         if held is not None:
             held.frame = np.where(held.touched, held.frame, self._stored(t))
@@ -213,7 +217,7 @@ class LabelsView(FrameView):
 
     def _seen(self, t: int) -> "NDArray[Any]":
         held = self._held.get(t)
-        return self._stored(t) if held is None else held.frame.copy()
+        return self._stored(t) if held is None else held.frame
 
 
 def _frames(block: "NDArray[Any]") -> "NDArray[Any]":

@@ -8,8 +8,6 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
-
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.layers.result_view import LabelsView
     from napari_mosam.widgets.threads import Outcome, Worker
@@ -29,13 +27,20 @@ class Strokes:
         In whose thread they are written.
     fail : callable
         Told what could not be written; the labels are shown as they were.
+    settled : callable
+        Told that a stroke is written, or refused.
     """
 
-    def __init__(self, session: "Session", worker: "Worker", fail: Callable[[Exception], object]) -> None:
-        self._session, self._worker, self._fail = session, worker, fail
+    def __init__(
+        self,
+        session: "Session",
+        worker: "Worker",
+        fail: Callable[[Exception], object],
+        settled: Callable[[], object],
+    ) -> None:
+        self._session, self._worker, self._fail, self._settled = session, worker, fail, settled
         self._dirty: dict[int, None] = {}
         self._sent: dict[int, int] = {}  # strokes that are on their way, by frame
-        self.layer: Labels | None = None
         self.view: LabelsView | None = None
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -57,14 +62,12 @@ class Strokes:
             self._worker.start(partial(self._session.paint, t, frame), partial(self._written, t, strokes))
 
     def settle(self) -> None:
-        """The result is another: show as stored what does not wait to be written any more."""
-        if self.view is None:
-            return
-        waiting = {*self._session.waiting, *self._dirty, *self._sent}
-        for t in self.view.held:
-            if t in waiting or not self.view.release(t):
-                self.view.renew(t)
-        self._redraw()
+        """Show as stored what does not wait to be written any more."""
+        if self.view is not None:
+            waiting = {*self._session.waiting, *self._dirty, *self._sent}
+            for t in self.view.held:
+                if t in waiting or not self.view.release(t):
+                    self.view.renew(t)
 
     def close(self) -> None:
         """Send what was painted, and watch nothing any more."""
@@ -78,14 +81,8 @@ class Strokes:
     def _written(self, t: int, strokes: int, outcome: "Outcome") -> None:
         if self._sent.get(t) == strokes:
             del self._sent[t]
-        assert self.view is not None
         if outcome.error is not None:
+            assert self.view is not None
             self.view.release(t, strokes)
             self._fail(outcome.error)
-        elif t not in self._session.waiting:
-            self.view.release(t, strokes)
-        self._redraw()
-
-    def _redraw(self) -> None:
-        if self.layer is not None:
-            self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self._settled()
