@@ -29,19 +29,6 @@ def session_of(folder, movie=IMAGES, prompts=TWO, **options):
     return Session(movie, prompts, **given, **options)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A result that is made once and copied."""
-    return track(IMAGES, TWO, out=tmp_path_factory.mktemp("made") / "cells.zarr", model=FakeSegmenter(), config=QUICK)
-
-
-@pytest.fixture
-def session(made, tmp_path):
-    """A session on a copy of that result."""
-    shutil.copytree(made.path, tmp_path / "cells.zarr")
-    return opened(tmp_path)
-
-
 def opened(folder, name="cells.zarr"):
     return Session.open(folder / name, IMAGES, model=FakeSegmenter(), recent=folder / "recent")
 

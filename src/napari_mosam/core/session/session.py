@@ -343,14 +343,15 @@ class Session(SessionState):
     # ---- inside
 
     def _engine(self, work: Any, progress: "Progress | None" = None) -> Any:
-        coming: list[Path] = []
+        coming = [self._path]
 
         def new_place() -> Path:
-            coming.append(self._recent.new_place(self.movie.name))
-            return coming[0]
+            place = self._recent.new_place(self.movie.name)
+            coming[:] = [place]
+            return place
 
         def told(result: "FrameResult", done: int, total: int) -> None:
-            if coming:  # there with its first frame, so that whatever ends the run, it is found again
+            if coming:  # with its first frame: found again whatever ends the run, and of a type that holds new ids
                 self._show(coming.pop())
                 self._keep()
             self.events.frame.emit(result, done, total)

@@ -107,8 +107,9 @@ class SessionState:
 
     @property
     def waiting(self) -> tuple[int, ...]:
-        """Frames that were painted and are not written yet."""
-        return tuple(sorted(self._waiting))
+        """Frames that were painted and are not written yet, ascending."""
+        with self._state:
+            return tuple(sorted(self._waiting))
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -259,6 +260,9 @@ class SessionState:
         mine = self._history
         try:
             yield
+        except BaseException:
+            self._show(self._path)  # as it is on disk now
+            raise
         finally:
             with self._state:
                 new = () if place != self._path else work.steps_done(self._path)

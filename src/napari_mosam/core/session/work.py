@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.files.journal import Journal
-from napari_mosam.core.files.places import RUN, Place, ResultError
+from napari_mosam.core.files.places import RUN, Place, ResultError, alone
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames
@@ -21,7 +21,7 @@ from napari_mosam.core.runs.rerun import rerun_result
 from napari_mosam.core.runs.rerun_checks import stored_limits, with_corrections
 from napari_mosam.core.runs.run import load, preview_frame
 from napari_mosam.core.runs.write import write_run
-from napari_mosam.core.store.history import Step
+from napari_mosam.core.store.history import Step, ready_for_rerun
 from napari_mosam.core.store.result import Result
 
 if TYPE_CHECKING:
@@ -78,11 +78,12 @@ class Engine:
         return path
 
     def follow(self, stored: Result, movie: Movie, prompts: Prompts, ids: Sequence[int]) -> Path:
-        """Follow objects of a result again whose prompts changed; one that is stopped is rolled back."""
+        """Follow objects of a result again whose prompts changed; one that does not come to its end is rolled back."""
         try:
             rerun_result(stored.path, movie, prompts, ids, model=lambda _: self.model, progress=self.progress)
-        except Stopped:
-            stored.undo()
+        except BaseException:
+            with suppress(OSError), alone(stored.path):
+                ready_for_rerun(stored.path)
             raise
         return stored.path
 
