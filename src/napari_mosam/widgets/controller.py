@@ -157,7 +157,7 @@ class Controller:
 
     # ---- previews and runs
 
-    def preview(self, source: "MovieSource", prompts: "Prompts", frame: int) -> None:
+    def preview(self, source: "MovieSource", frame: int) -> None:
         """Outline the objects prompted on a frame.
 
         Raises
@@ -167,7 +167,6 @@ class Controller:
         """
         self._refuse_if_busy()
         session = self._take_settings(source)
-        self.take_marks(prompts)
         session.preview_request(frame)
         followed = session.settings.range_in(session.movie.n_frames)
         self._previewing = True
@@ -175,7 +174,7 @@ class Controller:
         self._followed = source, followed
         self._controls.say(f"Segmenting frame {frame}…")
 
-    def propagate(self, source: "MovieSource", prompts: "Prompts", only: int | None = None) -> None:
+    def propagate(self, source: "MovieSource", only: int | None = None) -> None:
         """Follow what is marked, or one object, and bring the result up to date.
 
         Raises
@@ -185,7 +184,6 @@ class Controller:
         """
         self._refuse_if_busy()
         session = self._take_settings(source)
-        self.take_marks(prompts)
         objects = None if only is None else [only]
         session.request(objects)
         assert self.view is not None

@@ -126,7 +126,8 @@ class MosamWidget(QWidget):
         with self._reporting():
             source = self.source
             self.model_download.require()
-            self.jobs.preview(source, self.prompts.prompts(source), self.frame)
+            self._take_marks()
+            self.jobs.preview(source, self.frame)
 
     def propagate(self, *_: Any) -> None:
         """Follow the prompted objects through the movie, in a thread."""
@@ -134,7 +135,8 @@ class MosamWidget(QWidget):
             source = self.source
             self.model_download.require()
             only = self.prompts.object_id if self.controls.only_current.isChecked() else None
-            self.jobs.propagate(source, self.prompts.prompts(source), only)
+            self._take_marks()
+            self.jobs.propagate(source, only)
 
     def forget_painted(self, *_: Any) -> None:
         """Let the next run change what was painted in the labels; no pixel changes now."""
@@ -223,11 +225,12 @@ class MosamWidget(QWidget):
 
     def _take_marks(self) -> None:
         """Let the session have the marks of the layers; what it would refuse, a run says."""
-        if self._closed or self.session is None:
+        if self._closed or self.session is None or not self.prompts.changed:
             return
         with suppress(ValueError):
             source = self.source
             if self.session is self.jobs.sessions.find(source):
+                self.prompts.changed = False
                 self.jobs.take_marks(self.prompts.prompts(source))
 
     def _show_marks(self) -> None:
@@ -312,6 +315,7 @@ class MosamWidget(QWidget):
         if session.prompts and not self.prompts.prompts(source):
             self._show_marks()  # of a session that was here before the dock
         else:
+            self.prompts.changed = True
             self._take_marks()
 
     def _diameter_changed(self, *_: Any) -> None:

@@ -49,6 +49,11 @@ class PromptLayers:
         Called after the user has taken another tool in a prompt layer.
     max_label : callable
         Largest id in the results, so that a new object never joins an old one.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether the user changed marks; whoever takes notice sets it back.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class PromptLayers:
         self.sign: Sign = "+"
         self._links: list[tuple[Any, Callable[..., None]]] = []
         self._quiet = False
+        self.changed = False
 
     def show_movie(self, image: "Image | None") -> None:
         """Show and use the marks of this movie, and put those of the others away."""
@@ -179,6 +185,7 @@ class PromptLayers:
         masks_of(source.image).update(masks)
         with self._quietly():
             mark_masks(self._viewer, source, partial(self._layer_for, source))
+        self.changed = True
         self._on_change()
         return sorted({object_id for object_id, _ in masks})
 
@@ -252,6 +259,7 @@ class PromptLayers:
         )
         put_tag(layer, POINTS, movie_id(source.image))
         layer.canvas_size_limits = (9, 40)
+        self._listen(layer)
         return layer
 
     def _new_shapes(self, source: MovieSource) -> "Shapes":
@@ -267,6 +275,7 @@ class PromptLayers:
             **source.placement(),
         )
         put_tag(layer, BOXES, movie_id(source.image))
+        self._listen(layer)
         return layer
 
     def _layer_for(self, source: MovieSource, role: str) -> Any:
@@ -332,6 +341,7 @@ class PromptLayers:
 
     def _report(self, event: Any) -> None:
         if event.action in ("added", "removed", "changed"):
+            self.changed = True
             self._on_change()
 
 

@@ -42,18 +42,15 @@ class Strokes:
         self._dirty: dict[int, None] = {}
         self._sent: dict[int, int] = {}  # strokes that are on their way, by frame
         self.view: LabelsView | None = None
-        self._timer = QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._tick)
+        self._touches = 0
 
     def painted(self, frames: list[int]) -> None:
         """Somebody painted in frames."""
         self._dirty |= dict.fromkeys(frames)
-        self._timer.start(TICK_MS)
+        self._look_later()
 
     def send(self) -> None:
         """Let what was painted until now be written, as a stroke per frame."""
-        self._timer.stop()
         dirty, self._dirty = self._dirty, {}
         for t in dirty:
             assert self.view is not None
@@ -70,13 +67,21 @@ class Strokes:
                     self.view.renew(t)
 
     def close(self) -> None:
-        """Send what was painted, and watch nothing any more."""
+        """Send what was painted; nothing more is to come."""
         self.send()
-        self._timer.stop()
 
-    def _tick(self) -> None:
-        pressed = QApplication.mouseButtons() != Qt.MouseButton.NoButton
-        self._timer.start(TICK_MS) if pressed else self.send()
+    def _look_later(self) -> None:
+        self._touches += 1
+        QTimer.singleShot(TICK_MS, partial(self._look, self._touches))
+
+    def _look(self, touches: int) -> None:
+        """Send what was painted, unless somebody is still at it."""
+        if touches != self._touches or not self._dirty:
+            return
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self._look_later()
+        else:
+            self.send()
 
     def _written(self, t: int, strokes: int, outcome: "Outcome") -> None:
         if self._sent.get(t) == strokes:
