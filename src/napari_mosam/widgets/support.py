@@ -123,8 +123,8 @@ class Reporting:
         return True
 
 
-def put_into_scroll_area(outer: QWidget, inner: QWidget) -> None:
-    """Let `inner` fill `outer`, with a scroll bar on small screens."""
+def put_into_scroll_area(outer: QWidget, inner: QWidget, footer: QWidget) -> None:
+    """Let `inner` fill `outer`, with a scroll bar on small screens, and a footer below that is always in sight."""
     scroll = QScrollArea()
     scroll.setWidget(inner)
     scroll.setWidgetResizable(True)
@@ -132,7 +132,9 @@ def put_into_scroll_area(outer: QWidget, inner: QWidget) -> None:
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     column = QVBoxLayout(outer)
     column.setContentsMargins(0, 0, 0, 0)
-    column.addWidget(scroll)
+    column.setSpacing(0)
+    column.addWidget(scroll, 1)
+    column.addWidget(footer)
     outer.setMinimumWidth(320)
 
 

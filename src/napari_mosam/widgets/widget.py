@@ -61,12 +61,12 @@ class MosamWidget(QWidget):
         self._image_link = ViewerLink(napari_viewer)
         self._history_keys = HistoryKeys(napari_viewer, self.undo, self.redo)
         self._closed = False
-        put_into_scroll_area(self, self.controls)
+        put_into_scroll_area(self, self.controls, self.controls.footer)
         self._connect_controls()
         self._connect_viewer()
         self._layers_changed()
         self._sync_tools()
-        self._history_keys.watch_fields(self.controls)
+        self._history_keys.watch_fields(self)
         look_around(engine, self._fill_menus)
         self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
 

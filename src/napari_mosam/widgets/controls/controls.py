@@ -60,6 +60,7 @@ class Controls(QWidget):
         self._build_objects()
         self._build_settings()
         self._build_run()
+        self._build_footer()
         self._column.addStretch(1)
         self.set_n_frames(1)
         self.settings = RunConfig()
@@ -131,6 +132,7 @@ class Controls(QWidget):
         """Say what was painted in the labels; where nothing was, there is nothing to forget."""
         self.painted.setText(text)
         self.painted.setVisible(bool(text))
+        self.forget.setVisible(bool(text))
         self.forget.setEnabled(bool(text) and self.image.isEnabled())
 
     def say(self, text: str, error: bool = False) -> None:
@@ -336,6 +338,13 @@ class Controls(QWidget):
         self._column.addWidget(self.painted)
         self._column.addWidget(self.forget)
         self.show_painted("")
+
+    def _build_footer(self) -> None:
+        """What is in sight however far the rest is scrolled."""
+        self.footer = QWidget()
+        column = QVBoxLayout(self.footer)
+        column.setContentsMargins(8, 4, 8, 8)
+        column.setSpacing(5)
         self.propagate = QPushButton("Propagate")
         self.propagate.setMinimumHeight(32)
         self.propagate.setStyleSheet("font-weight: bold;")
@@ -343,7 +352,7 @@ class Controls(QWidget):
             "Follow all marked cells through the movie. What you painted in the labels stays as it is. "
             "Cancel keeps the frames that are done."
         )
-        self._column.addWidget(self.propagate)
+        column.addWidget(self.propagate)
         self.status = make_note()
         self.status.setMinimumHeight(48)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -352,9 +361,9 @@ class Controls(QWidget):
             "What happens now, or what to do next. Numbers such as (.41) are the network's own estimate of how well a "
             "mask fits (IoU, from 0 to 1); below .7 a mask deserves a look."
         )
-        self._column.addWidget(self.status)
+        column.addWidget(self.status)
         self.result = ResultRow()
-        self._column.addWidget(self.result)
+        column.addWidget(self.result)
 
     def _heading(self, text: str) -> None:
         if self._column.count():
