@@ -1,80 +1,62 @@
-"""A fake engine and helpers for tests in a real viewer (run them under xvfb-run)."""
+"""A real session on a model without a network, a movie for it, and hands; in a real viewer (run under xvfb-run)."""
 
 from __future__ import annotations
 
 import gc
 import threading
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.support.fake_model import FakeSegmenter, disks
 
-from napari_mosam.core.images.grey.limits import GreyLimits
-from napari_mosam.core.masks.label_frames import label_dtype
-from napari_mosam.core.results.frame import Cue, FrameResult, ObjectResult, ObjectScores, ObjectState
-from napari_mosam.core.windows.window import Window
+from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.session.recent import Recent
+from napari_mosam.core.session.session import Session
 from napari_mosam.widgets import MosamWidget
 from napari_mosam.widgets.engine import Engine, ModelChoice
-from napari_mosam.widgets.layers.scratch_store import ScratchStore
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
+from napari_mosam.widgets.sessions import sessions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from napari_mosam.core.config.run import RunConfig
-    from napari_mosam.core.runs.request import RunRequest
+QUICK = RunConfig(engine=EngineConfig(motion=MotionConfig.off()))
 
-
-def frame_result(
-    t: int, ids: list[int], shape: tuple[int, int] = (64, 64), flow: bool = True, right: int = 0
-) -> FrameResult:
-    """Every object is a 6 x 6 square in a row, which moves down with time, `right` px to the right of the first."""
-    labels = np.zeros(shape, label_dtype(max(ids, default=0)))
-    objects = []
-    for row, object_id in enumerate(ids):
-        y, x = 2 + t, 4 + 10 * row + right
-        labels[y : y + 6, x : x + 6] = object_id
-        item = ObjectResult(
-            object_id=object_id,
-            direction="forward",
-            state=ObjectState.PRESENT,
-            window=Window.square((y + 2.5, x + 2.5), 30),
-            logits=np.zeros((32, 32), np.float32),
-            scores=ObjectScores(0.9, 3.0, consistency=1.0),
-            area=36,
-            box=(y, x, y + 5, x + 5),
-            cues=(Cue("flow", (1.0, 0.0), 1.0, used=True),),
-            remembered=True,
-        )
-        objects.append(item)
-    field_ = np.full((2, *shape), 2.0, np.float32) if flow else None
-    return FrameResult(t, "forward", labels, (labels > 0).astype(np.float32) * 0.9, tuple(objects), field_)
-
-
-def changed(item: ObjectResult, said: dict[str, Any]) -> ObjectResult:
-    """A result with other fields, or other scores."""
-    scores = {name: value for name, value in said.items() if name in ObjectScores.__slots__}
-    rest = {name: value for name, value in said.items() if name not in scores}
-    return replace(item, scores=replace(item.scores, **scores), **rest)
+N = 8
+PLACES = [[(20, 20 + t), (44, 40), (20, 36 + t)] for t in range(N)]
+"""Middles of three disks with a radius of 6 px: 1 and 3 move to the right, 2 stays."""
 
 
 @dataclass
-class FakeEngine:
-    """Yields `frame_result`s, `right` px to the right; `before` is called in the worker thread before each frame.
+class Model(FakeSegmenter):
+    """Fails where it is told to."""
 
-    `doubt` changes what is said of an object on a frame: it is given both, and returns what is new in its result.
+    name: str = "nano"
+    error: Exception | None = None
+
+    def encode_image(self, images: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return super().encode_image(images)
+
+
+class FakeEngine(Engine):
+    """The engine with a model without a network, and recent results in a folder of the test.
+
+    `after` is called in the thread of a run after each frame, of which the viewer is told already, with its number.
     """
 
-    before: Callable[[int], None] = lambda t: None
-    error: Exception | None = None
-    right: int = 0
-    doubt: Callable[[int, int], dict[str, Any]] = lambda object_id, t: {}
-    yielded: list[int] = field(default_factory=list)
-    prompts: Any = None
-    config: Any = None
-    source: Any = None
-    threads: set[str] = field(default_factory=set)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model = Model()
+        self.after: Callable[[int], object] = lambda t: None
+        self.sessions: list[Session] = []
+        self.threads: set[str] = set()
 
     def models(self) -> list[ModelChoice]:
         return [ModelChoice("nano", "nano (built in)"), ModelChoice("tiny", "tiny")]
@@ -85,43 +67,29 @@ class FakeEngine:
     def warm_up(self) -> None:
         pass
 
-    def device_name(self, request: Any) -> str:
+    def device_name(self, config: RunConfig) -> str:
         return "cpu"
 
-    def request(self, source: Any, prompts: Any, config: RunConfig) -> RunRequest:
-        self.source, self.prompts, self.config = source, prompts, config
-        return Engine().request(source, prompts, config)
+    def recent(self) -> Recent:
+        return Recent(self.folder)
 
-    def preview_request(self, source: Any, prompts: Any, frame: int, config: RunConfig) -> RunRequest:
-        self.source, self.config = source, config
-        request = Engine().preview_request(source, prompts, frame, config)
-        self.prompts = request.prompts
-        return request
+    def session(self, source: Any, settings: RunConfig | None = None) -> Session:
+        session = Session(source.open(), model=self.model, recent=self.folder)
+        session.settings = settings or QUICK
+        return self._watched(session)
 
-    def grey_limits(self, movie: Any) -> GreyLimits:
-        return GreyLimits(120.0, 3500.0, left_out=(3,))
+    def open(self, path: Path, source: Any = None) -> Session:
+        movie = None if source is None else source.open()
+        return self._watched(Session.open(path, movie, model=self.model, recent=self.folder))
 
-    def forget(self, image: Any) -> None:
-        pass
+    def _watched(self, session: Session) -> Session:
+        session.events.frame.connect(self._frame_done, priority=-1)  # the last to be told
+        self.sessions.append(session)
+        return session
 
-    def segment(self, request: RunRequest) -> Iterator[FrameResult]:
-        for t in range(request.start, request.stop):
-            self.before(t)
-            if self.error is not None:
-                raise self.error
-            self.threads.add(threading.current_thread().name)
-            self.yielded.append(t)
-            ids, shape_yx = list(request.prompts.object_ids), request.movie.frame_shape
-            yield self._doubted(frame_result(t, ids, shape_yx, right=self.right))
-
-    def preview(self, request: RunRequest, frame: int) -> FrameResult:
-        return self._doubted(frame_result(frame, sorted(request.prompts.at(frame)), request.movie.frame_shape))
-
-    def _doubted(self, result: FrameResult) -> FrameResult:
-        objects = tuple(changed(item, self.doubt(item.object_id, result.t)) for item in result.objects)
-        gone = [item.object_id for item in objects if not item.area]
-        labels = np.where(np.isin(result.labels, gone), 0, result.labels).astype(result.labels.dtype)
-        return replace(result, objects=objects, labels=labels)
+    def _frame_done(self, result: Any, done: int, total: int) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.after(result.t)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,16 +100,13 @@ def small_heap() -> None:
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine()
+def engine(tmp_path: Path) -> FakeEngine:
+    return FakeEngine(tmp_path / "recent")
 
 
 @pytest.fixture
-def open_widget(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Any, engine: FakeEngine, monkeypatch: Any
-) -> Iterator[Callable[..., MosamWidget]]:
+def open_widget(make_napari_viewer: Any, qtbot: Any, engine: FakeEngine) -> Iterator[Callable[..., MosamWidget]]:
     """A function: image array, viewer and its options -> docked widget. Ends every run at the end of the test."""
-    monkeypatch.setattr("napari_mosam.widgets.layers.scratch_store.default_root", lambda: tmp_path / "cache")
     widgets: list[MosamWidget] = []
 
     def opened(
@@ -150,25 +115,73 @@ def open_widget(
         viewer = viewer or make_napari_viewer(show=show)
         if data is not None:
             viewer.add_image(data, name="movie", **image)
-        widget = MosamWidget(viewer, engine=with_engine, session=ScratchStore(tmp_path / "sessions"))
+        widget = MosamWidget(viewer, engine=with_engine)
         viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
         widgets.append(widget)
         qtbot.waitUntil(lambda: widget.controls.device.count() > 1, timeout=20_000)
+        if with_engine is engine:
+            widget.controls.settings = QUICK
         return widget
 
     yield opened
     from qtpy.QtCore import QThreadPool
 
     for widget in widgets:
-        widget.runner.stop()
+        widget.shut_down()
+        sessions_of(widget.viewer).close()
+    with suppress(AssertionError):
+        qtbot.waitUntil(lambda: not threads_of_docks(), timeout=10_000)
+    assert threads_of_docks() == [], "a thread outlives its dock"
     assert QThreadPool.globalInstance().waitForDone(10_000), "a worker is still running"
     qtbot.wait(20)
 
 
+def threads_of_docks() -> list[str]:
+    """Threads in which docks run or write."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("MoSAM")]
+
+
+@pytest.fixture
+def held(engine: FakeEngine) -> Iterator[Held]:
+    """Holds a run after a frame, of which the viewer was told, until it is let go."""
+    hold = Held(engine)
+    yield hold
+    hold.let_go()
+
+
+class Held:
+    def __init__(self, engine: FakeEngine, after: int = 2) -> None:
+        self.after, self._reached, self._go_on = after, threading.Event(), threading.Event()
+        engine.after = self._wait
+
+    def _wait(self, t: int) -> None:
+        if t == self.after:
+            self._reached.set()
+            self._go_on.wait(10)
+
+    def __bool__(self) -> bool:
+        return self._reached.is_set()
+
+    def let_go(self, *_: Any) -> None:
+        self._go_on.set()
+
+
 @pytest.fixture
 def movie() -> np.ndarray:
-    """Ten frames of 64 x 64 px."""
-    return np.random.default_rng(0).integers(0, 4000, (10, 64, 64)).astype(np.uint16)
+    """Eight frames of 64 x 64 px with three disks, see :func:`truth`."""
+    return disks(PLACES, shape=(64, 64), radius=6)[0]
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    """Labels of the disks: 1 and 3 move to the right, 2 stays below them."""
+    return disks(PLACES, shape=(64, 64), radius=6)[1]
+
+
+def box_around(disk: int, frame: int) -> tuple[float, float, float, float]:
+    """y0, x0, y1, x1 of a disk."""
+    y, x = PLACES[frame][disk - 1]
+    return y - 6.0, x - 6.0, y + 6.0, x + 6.0
 
 
 class Hands:
@@ -183,6 +196,11 @@ class Hands:
         corners = np.array([(frame, y0, x0), (frame, y0, x1), (frame, y1, x1), (frame, y1, x0)], float)
         widget.prompts.shapes.add(corners, shape_type="rectangle")
 
+    def mark(self, widget: MosamWidget, *disk_numbers: int, frame: int = 0) -> None:
+        """Draw a box around disks of the movie."""
+        for disk in disk_numbers:
+            self.box(widget, frame, *box_around(disk, frame))
+
     def click(self, widget: MosamWidget, frame: int, y: float, x: float, sign: str = "+") -> None:
         """Add a point as if clicked with the tool of that sign."""
         (widget.controls.plus if sign == "+" else widget.controls.minus).click()
@@ -192,10 +210,48 @@ class Hands:
         """Press Propagate, wait, and return the labels."""
         widget.controls.propagate.click()
         self.finish(widget)
-        return np.asarray(self.labels(widget).data[:])
+        return self.shown(widget)
+
+    def start(self, widget: MosamWidget, held: Held) -> None:
+        """Press Propagate and wait until the run is held and the viewer knows of that frame."""
+        widget.controls.propagate.click()
+        self.qtbot.waitUntil(lambda: bool(held) and held.after in widget.run.frames, timeout=10_000)
 
     def finish(self, widget: MosamWidget, timeout: int = 20_000) -> None:
-        self.qtbot.waitUntil(lambda: not widget.runner.busy, timeout=timeout)
+        self.qtbot.waitUntil(lambda: not widget.jobs.busy, timeout=timeout)
+        self.settle(widget)
+
+    def settle(self, widget: MosamWidget) -> None:
+        """Wait until all that was marked and painted is in the session, and the viewer shows it."""
+        self.qtbot.waitUntil(lambda: not self.busy(widget), timeout=20_000)
+        self.qtbot.wait(1)
+
+    def busy(self, widget: MosamWidget) -> bool:
+        view = widget.jobs.view
+        return widget.jobs._edits.busy or (view is not None and bool(view._strokes._dirty))
+
+    def undo(self, widget: MosamWidget) -> None:
+        widget.controls.result.undo.click()
+        self.settle(widget)
+
+    def redo(self, widget: MosamWidget) -> None:
+        widget.controls.result.redo.click()
+        self.settle(widget)
+
+    def paint(self, widget: MosamWidget, frame: int, where: Any, object_id: int) -> None:
+        """Set pixels of a frame of the labels, as a brush does, and wait until they are in the result."""
+        layer = self.labels(widget)
+        rows, columns = np.nonzero(where)
+        layer.data_setitem((np.full(len(rows), frame), rows, columns), object_id)
+        self.settle(widget)
+
+    def shown(self, widget: MosamWidget) -> np.ndarray:
+        """What the labels layer shows, all frames."""
+        return np.asarray(self.labels(widget).data[...])
+
+    def stored(self, widget: MosamWidget) -> np.ndarray:
+        """The labels of the result."""
+        return np.asarray(widget.session.result.labels[:])
 
     def labels(self, widget: MosamWidget) -> Any:
         return self.layer(widget, "labels")
@@ -205,12 +261,10 @@ class Hands:
         tags = ((layer, tag_of(layer)) for layer in widget.viewer.layers)
         return next((layer for layer, t in tags if t and t.role == role and t.movie in ("", movie)), None)
 
+    def says(self, widget: MosamWidget) -> str:
+        return widget.controls.status.text()
+
 
 @pytest.fixture
 def hands(qtbot: Any) -> Hands:
     return Hands(qtbot)
-
-
-@pytest.fixture
-def make_result() -> Callable[..., FrameResult]:
-    return frame_result

@@ -1,4 +1,4 @@
-"""Runs in a real viewer with a fake engine: results, cancel, painting, layers that go away."""
+"""Runs in a real viewer: results, cancel, what is painted meanwhile, layers that go away, other threads."""
 
 import threading
 import time
@@ -6,289 +6,285 @@ import time
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
+from tests.widgets.conftest import N
+
+from napari_mosam.core.config.run import RunConfig
+
+OFF_THE_CELLS = np.zeros((64, 64), bool)
+OFF_THE_CELLS[50:60, 4:20] = True
 
 
-@pytest.fixture
-def held(engine):
-    """An event that holds the worker before frame 3 until it is set."""
-    event = threading.Event()
-    engine.before = lambda t: event.wait(10) if t == 3 else None
-    yield event
-    event.set()
+def iou(mask, wanted):
+    return (mask & wanted).sum() / (mask | wanted).sum()
 
 
-def wait_for_frame(qtbot, widget, t):
-    qtbot.waitUntil(lambda: widget.run is not None and t in widget.run.frames, timeout=10_000)
-
-
-def test_frames_arrive_in_a_labels_layer_placed_like_the_image(open_widget, movie, hands, engine):
+def test_frames_arrive_in_a_labels_layer_placed_like_the_image(open_widget, movie, truth, hands, engine):
     widget = open_widget(movie, scale=(2, 0.5, 0.5), translate=(0, 7, 9), units=("s", "um", "um"), axis_labels="tyx")
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1, 2)
     labels = hands.run(widget)
-    assert [(labels[t] == 1).sum() for t in range(10)] == [36] * 10
+    assert min(iou(labels[t] == i, truth[t] == i) for t in range(N) for i in (1, 2)) > 0.7
+    np.testing.assert_array_equal(labels, hands.stored(widget))
     layer, image = hands.labels(widget), widget.controls.image.layer
     np.testing.assert_allclose(layer.scale, image.scale)
     np.testing.assert_allclose(layer.translate, image.translate)
     assert layer.units == image.units and layer.axis_labels == image.axis_labels
-    assert "Done: 10 frames" in widget.controls.status.text()
-    assert not any("MainThread" in name for name in engine.threads)
+    assert hands.says(widget).startswith(f"Done: {N} frames in ")
+    assert {name.rpartition("_")[0] for name in engine.threads} == {"MoSAM run"}
 
 
-def test_cancel_keeps_what_is_done_and_returns_at_once(open_widget, movie, hands, held, qtbot):
+def test_cancel_keeps_what_is_done_and_propagate_goes_on_there(open_widget, movie, hands, held, engine):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
-    wait_for_frame(qtbot, widget, 2)
+    hands.mark(widget, 1, 2)
+    hands.start(widget, held)
     started = time.thread_time()
     widget.controls.propagate.click()
     assert time.thread_time() - started < 0.2
     assert not widget.controls.propagate.isEnabled()
-    held.set()
+    held.let_go()
     hands.finish(widget)
-    stored = np.asarray(hands.labels(widget).data[:])
-    assert stored[:3].any((1, 2)).all() and not stored[4:].any()
-    assert widget.controls.status.text() == "Cancelled. 3 frames done and kept."
+    stored = hands.shown(widget)
+    assert stored[:3].any((1, 2)).all() and not stored[3:].any()
+    assert hands.says(widget) == "Cancelled. 3 frames done and kept; Propagate goes on there."
     assert widget.controls.propagate.text() == "Propagate"
+    seen = []
+    engine.after = seen.append
+    went_on = hands.run(widget)
+    assert set(seen) >= set(range(3, N)) and widget.session.result.complete
+    widget.session.run(anew=True)
+    np.testing.assert_array_equal(hands.stored(widget), went_on)
 
 
-def test_cancel_during_the_first_frame(open_widget, movie, hands, engine):
-    event = threading.Event()
-    engine.before = lambda t: event.wait(10)
+def test_cancel_before_the_first_frame_changes_nothing(open_widget, movie, hands, engine):
+    go_on = threading.Event()
+    name = engine.device_name
+    engine.device_name = lambda config: go_on.wait(10) and name(config)
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     widget.controls.propagate.click()
     widget.controls.propagate.click()
-    event.set()
+    go_on.set()
     hands.finish(widget)
-    assert not np.asarray(hands.labels(widget).data[:]).any()
+    assert hands.says(widget) == "Cancelled before the first frame was done; no label was changed."
+    assert hands.labels(widget) is None and widget.session.path is None
+    assert list(engine.recent().results()) == []
 
 
-def test_worker_never_runs_far_ahead_of_the_viewer(open_widget, hands, engine, monkeypatch):
-    widget = open_widget(np.zeros((40, 64, 64), np.uint8))
-    leads = []
-    handle = widget.jobs._handle
-
-    def slowly(run, result):
-        time.sleep(0.01)
-        leads.append(len(engine.yielded) - len(leads))
-        handle(run, result)
-
-    monkeypatch.setattr(widget.jobs, "_handle", slowly)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    hands.run(widget)
-    assert len(leads) == 40
-    assert 1 <= max(leads) <= 5
-
-
-def test_what_the_user_paints_ahead_of_a_run_survives_it(open_widget, movie, hands, held, qtbot):
+def test_a_rerun_that_is_cancelled_leaves_the_labels_as_they_were(open_widget, movie, hands, held, engine):
+    held.let_go()
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    hands.box(widget, 0, 2, 14, 8, 20)
+    hands.mark(widget, 1)
+    before = hands.run(widget)
+    hands.mark(widget, 2)
+    engine.after = lambda t: t == 2 and widget.session.stop()
     widget.controls.propagate.click()
-    wait_for_frame(qtbot, widget, 2)
+    hands.finish(widget)
+    np.testing.assert_array_equal(hands.shown(widget), before)
+    engine.after = lambda t: None
+    assert set(np.unique(hands.run(widget))) == {0, 1, 2}
+
+
+def test_what_the_user_paints_during_a_run_survives_it(open_widget, movie, hands, held):
+    widget = open_widget(movie)
+    hands.mark(widget, 1, 2)
+    hands.start(widget, held)
     layer = hands.labels(widget)
     layer.brush_size = 4
-    layer.paint((6, 40, 40), 1)
-    painted = np.asarray(layer.data[6]) == 1
-    held.set()
+    layer.paint((6, 52, 10), 1)
+    layer.paint((1, 52, 10), 5)
+    painted = hands.shown(widget)
+    assert (painted[6] == 1).sum() > 8 and (painted[1] == 5).sum() > 8
+    hands.qtbot.wait(120)
+    np.testing.assert_array_equal(hands.shown(widget), painted)
+    held.let_go()
     hands.finish(widget)
-    assert painted.any()
-    np.testing.assert_array_equal(np.asarray(layer.data[6]) == 1, painted)
-    assert (np.asarray(layer.data[6]) == 2).sum() == 36
-    assert (np.asarray(layer.data[7]) == 1).sum() == 36
+    after = hands.shown(widget)
+    np.testing.assert_array_equal(after[6] == 1, painted[6] == 1)
+    np.testing.assert_array_equal(after[1] == 5, painted[1] == 5)
+    np.testing.assert_array_equal(after, hands.stored(widget))
+    assert (after[6] == 2).any() and (after[7] == 1).any()
+    assert widget.session.result.locked(6) == (1,) and widget.session.result.locked(1) == (5,)
 
 
-def test_a_stroke_with_the_button_still_down_survives(open_widget, movie, hands, held, qtbot):
+def test_no_object_takes_pixels_that_the_user_painted_or_erased(open_widget, movie, truth, hands, held):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
-    wait_for_frame(qtbot, widget, 2)
-    layer = hands.labels(widget)
-    with layer.block_history():
-        layer.paint((5, 40, 40), 1)
-        painted = np.asarray(layer.data[5]) == 1
-        held.set()
-        hands.finish(widget)
-    np.testing.assert_array_equal(np.asarray(layer.data[5]) == 1, painted)
-    layer.undo()
-    layer.redo()
-
-
-def test_no_object_takes_pixels_that_the_user_painted_or_erased(open_widget, movie, hands, held, qtbot):
-    widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
-    wait_for_frame(qtbot, widget, 2)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
     layer = hands.labels(widget)
     layer.brush_size = 3
-    layer.paint((5, 8, 5), 9)  # frame 5: object 1 will be at rows 7-12, columns 4-9
-    painted = np.asarray(layer.data[5]) == 9
-    held.set()
+    layer.paint((5, 20, 24), 9)  # inside disk 1 of that frame
+    painted = hands.shown(widget)[5] == 9
+    held.let_go()
     hands.finish(widget)
-    frame = np.asarray(layer.data[5])
-    assert painted.sum() > 3 and (frame[painted] == 9).all()
-    assert 0 < (frame == 1).sum() < 36
+    frame = hands.shown(widget)[5]
+    assert painted.sum() > 3 and (frame[painted] == 9).all() and (frame == 9).sum() == painted.sum()
+    assert 0 < (frame == 1).sum() < (truth[5] == 1).sum()
 
 
-def test_undo_and_redo_go_on_after_a_run(open_widget, movie, hands):
+def test_marks_made_during_a_run_are_followed_by_the_next(open_widget, movie, hands, held):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    hands.mark(widget, 2)
+    held.let_go()
+    hands.finish(widget)
+    assert widget.session.result.object_ids == (1,)
+    assert widget.controls.summary.text() == "2 objects: 2 boxes" and widget.session.prompts.object_ids == (1, 2)
+    assert set(np.unique(hands.run(widget))) == {0, 1, 2}
+
+
+def test_a_second_run_keeps_other_objects(open_widget, movie, hands):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
     first = hands.run(widget)
     layer = hands.labels(widget)
-    layer.paint((0, 4, 6), 5)
-    layer.paint((0, 40, 40), 5)
-    painted = np.asarray(layer.data[:])
-    np.testing.assert_array_equal(hands.run(widget), painted)
-    layer.undo()
-    layer.undo()
-    np.testing.assert_array_equal(layer.data[:], first)
-    layer.redo()
-    layer.redo()
-    np.testing.assert_array_equal(layer.data[:], painted)
-
-
-def test_second_run_keeps_other_objects_and_other_frames(open_widget, movie, hands, engine):
-    widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    first = hands.run(widget)
-    layer = hands.labels(widget)
-    widget.prompts.clear()
-    widget.new_object()
-    assert widget.prompts.object_id == 2
-    hands.box(widget, 4, 40, 40, 50, 50)
-    widget.controls.first.setValue(4)
-    widget.controls.last.setValue(6)
-    engine.before = lambda t: None
+    hands.mark(widget, 2, frame=4)
     second = hands.run(widget)
     assert hands.labels(widget) is layer
-    np.testing.assert_array_equal(second[:4], first[:4])
-    np.testing.assert_array_equal(second[7:], first[7:])
-    assert engine.config.frames == (4, 7) and engine.prompts.object_ids == (2,)
+    np.testing.assert_array_equal(second == 1, first == 1)
+    assert (second == 2).any((1, 2)).all()
+
+
+def test_a_run_on_part_of_the_frames(open_widget, movie, hands, engine):
+    widget = open_widget(movie)
+    hands.mark(widget, 1, frame=4)
+    widget.controls.first.setValue(4)
+    widget.controls.last.setValue(6)
+    seen = []
+    engine.after = seen.append
+    labels = hands.run(widget)
+    assert sorted(set(seen)) == [4, 5, 6] and hands.says(widget).startswith("Done: 3 frames in ")
+    assert labels[4:7].any((1, 2)).all() and not labels[:4].any() and not labels[7:].any()
+    assert widget.session.settings.frames == (4, 7)
 
 
 def test_a_second_run_while_one_is_going_is_refused(open_widget, movie, hands, held):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
     widget.propagate()
-    widget.propagate()
-    assert "run is going" in widget.controls.status.text()
-    held.set()
+    assert hands.says(widget) == (
+        "A run is going; press Cancel, or wait for its end, before you start another"
+    )
+    held.let_go()
     hands.finish(widget)
-    assert len(widget.run.frames) == 10
+    assert len(widget.run.frames) == N
 
 
-@pytest.mark.parametrize("role", ["image", "labels"])
-def test_removing_a_layer_stops_the_run_quietly(open_widget, movie, hands, held, qtbot, role):
+def test_removing_the_movie_stops_its_run_and_the_result_is_kept(open_widget, movie, hands, held):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
-    wait_for_frame(qtbot, widget, 2)
-    layer = widget.run.source.image if role == "image" else hands.labels(widget)
-    widget.viewer.layers.remove(layer)
-    held.set()
+    image = widget.controls.image.layer
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    widget.viewer.layers.remove(image)
+    held.let_go()
+    hands.qtbot.waitUntil(lambda: not widget.jobs.busy)
+    assert "'movie' was removed" in hands.says(widget)
+    widget.viewer.layers.append(image)
+    assert widget.session.result.progress.frames == (0, 1, 2)
+    assert hands.labels(widget) is not None and hands.shown(widget)[:3].any((1, 2)).all()
+
+
+def test_removing_the_labels_stops_the_run_and_the_next_shows_them_again(open_widget, movie, hands, held):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    widget.viewer.layers.remove(hands.labels(widget))
+    held.let_go()
     hands.finish(widget)
-    assert "was removed" in widget.controls.status.text()
+    assert "Stopped, since the layer 'MoSAM labels' was removed." in hands.says(widget)
+    assert hands.run(widget).any((1, 2)).all()
 
 
-def test_renaming_layers_during_a_run_does_not_matter(open_widget, movie, hands, held, qtbot):
+def test_renaming_layers_during_a_run_does_not_matter(open_widget, movie, hands, held):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
-    wait_for_frame(qtbot, widget, 2)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
     image = widget.controls.image.layer
     image.name, hands.labels(widget).name = "renamed", "my cells"
     widget.prompts.shapes.name = "my boxes"
-    held.set()
+    held.let_go()
     hands.finish(widget)
-    assert len(widget.run.frames) == 10
+    assert len(widget.run.frames) == N
     assert widget.controls.image.layer is image and widget.controls.image.currentText() == "renamed"
 
 
-@pytest.mark.parametrize("what", ["viewer", "dock"])
-def test_closing_during_a_run_stops_it(open_widget, movie, hands, held, qtbot, what):
-    widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
-    wait_for_frame(qtbot, widget, 2)
-    runner, viewer = widget.runner, widget.viewer
-    if what == "viewer":
-        viewer.close()
-    else:
-        viewer.window.remove_dock_widget(widget)
-    held.set()
-    qtbot.waitUntil(lambda: not runner.busy, timeout=10_000)
-    assert not {"N", "U"} & {str(key) for key in viewer.keymap}
-
-
 @pytest.mark.parametrize("error", [ValueError("bad weights"), RuntimeError("out of memory")])
-def test_an_error_in_the_worker_is_shown_and_keeps_the_layer(open_widget, movie, hands, engine, error):
-    engine.error = error
+def test_an_error_in_a_run_is_shown_and_what_was_done_is_kept(open_widget, movie, hands, engine, error):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
+    engine.after = lambda t: t == 1 and setattr(engine.model, "error", error)
     notification_manager.records.clear()
-    hands.run(widget)
-    assert str(error).lower() in widget.controls.status.text().lower()
+    labels = hands.run(widget)
+    said = str(error).capitalize()
+    assert hands.says(widget) == f"{said} 2 frames were done and are kept."
     assert "ff6b6b" in widget.controls.status.styleSheet()
-    assert str(error).lower() in notification_manager.records[-1].message.lower()
-    assert hands.labels(widget) is not None
+    assert notification_manager.records[-1].message == said
+    assert labels[:2].any((1, 2)).all() and not labels[2:].any()
+    engine.model.error, engine.after = None, lambda t: None
+    assert hands.run(widget).any((1, 2)).all()
 
 
-def test_only_the_current_object_is_run(open_widget, movie, hands, engine):
+def test_only_the_current_object_is_run(open_widget, movie, hands):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    hands.box(widget, 0, 22, 4, 28, 10)
+    hands.mark(widget, 1, 2)
     widget.controls.only_current.setChecked(True)
-    hands.run(widget)
-    assert engine.prompts.object_ids == (2,)
+    assert set(np.unique(hands.run(widget))) == {0, 2}
 
 
-def test_ids_above_255_are_kept(open_widget, movie, hands):
+def test_large_ids_widen_the_labels_and_keep_what_was_there(open_widget, movie, hands):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    hands.run(widget)
-    widget.controls.object_id.setValue(300)
-    hands.box(widget, 0, 22, 4, 28, 10)
-    labels = hands.run(widget)
-    assert set(np.unique(labels)) == {0, 1, 300}
-    assert labels.dtype == np.uint16
-
-
-def test_ids_above_65535_widen_the_labels_and_keep_what_was_there(open_widget, movie, hands, engine, make_result):
-    widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    first = hands.run(widget)
-    widget.prompts.clear()
-    widget.controls.object_id.setValue(70_000)
-    hands.box(widget, 0, 22, 4, 28, 10)
-    engine.before = lambda t: (_ for _ in ()).throw(ValueError("before the first frame"))
-    labels = hands.run(widget)
-    assert labels.dtype == np.uint32
-    np.testing.assert_array_equal(labels, first)
+    hands.mark(widget, 1)
+    first, layer = hands.run(widget), hands.labels(widget)
+    assert layer.data.dtype == first.dtype == widget.session.result.labels.dtype
+    for object_id, disk, dtype in ((300, 2, np.uint16), (70_000, 3, np.uint32)):
+        widget.controls.object_id.setValue(object_id)
+        hands.mark(widget, disk)
+        labels = hands.run(widget)
+        assert labels.dtype == layer.data.dtype == dtype and hands.labels(widget) is layer
+        assert (labels == object_id).any((1, 2)).all()
+        assert layer._slice.image.raw.dtype == dtype or layer.data.dtype == dtype
+        np.testing.assert_array_equal(labels == 1, first == 1)
 
 
 def test_two_viewers_do_not_mix(open_widget, movie, hands):
     one, two = open_widget(movie), open_widget(movie[:4])
-    hands.box(one, 0, 2, 4, 8, 10)
+    hands.mark(one, 1)
     assert two.prompts.ids() == set()
-    hands.box(two, 0, 2, 4, 8, 10)
+    hands.mark(two, 2)
     one.controls.propagate.click()
     two.controls.propagate.click()
     hands.finish(one)
     hands.finish(two)
-    assert (hands.labels(one).data.shape[0], hands.labels(two).data.shape[0]) == (10, 4)
+    assert (len(hands.shown(one)), len(hands.shown(two))) == (N, 4)
+    assert one.session is not two.session and one.session.path != two.session.path
 
 
-def test_writing_a_large_frame_does_not_block_the_viewer(open_widget, hands, engine, monkeypatch):
-    widget = open_widget(np.zeros((4, 2048, 2048), np.uint8))
+def test_writing_a_large_frame_does_not_block_the_viewer(open_widget, hands, monkeypatch):
+    large = np.zeros((4, 2048, 2048), np.uint16)
+    large[:, 20:40, 20:40] = 1000
+    widget = open_widget(large)
     times = []
     handle = widget.jobs._handle
 
-    def timed(run, result):
+    def timed(*frame):
         started = time.thread_time()
-        handle(run, result)
+        handle(*frame)
         times.append(time.thread_time() - started)
 
     monkeypatch.setattr(widget.jobs, "_handle", timed)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.box(widget, 0, 20, 20, 40, 40)
     hands.run(widget)
-    assert np.median(times) < 0.25, times
+    assert len(times) == 4 and np.median(times) < 0.25, times
+
+
+def test_other_settings_are_a_new_result_and_undo_shows_the_earlier_one(open_widget, movie, hands):
+    widget = open_widget(movie)
+    hands.mark(widget, 1, frame=4)
+    both, place = hands.run(widget), widget.session.path
+    assert both.any((1, 2)).all()
+    widget.controls.settings = RunConfig(engine=widget.controls.settings.engine, direction="forward")
+    forward = hands.run(widget)
+    assert widget.session.path != place and not forward[:4].any() and forward[4:].any((1, 2)).all()
+    hands.undo(widget)
+    assert widget.session.path == place
+    np.testing.assert_array_equal(hands.shown(widget), both)

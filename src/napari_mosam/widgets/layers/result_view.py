@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_mosam.core.config.checks import Refused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,13 +106,19 @@ class FrameView:
 
 
 def _per_axis(key: Any, ndim: int) -> Iterator[Any]:
-    """One index for each axis."""
-    given = key if isinstance(key, tuple) else (key,)
+    """One index for each axis; a mask of several axes becomes the places at which it is true, as in numpy."""
+    given = tuple(chain.from_iterable(map(_places, key if isinstance(key, tuple) else (key,))))
     at = next((k for k, part in enumerate(given) if part is Ellipsis), len(given))
     before, after = given[:at], given[at + 1 :]
+    if len(before) + len(after) > ndim or any(part is None for part in given):
+        raise IndexError(f"an array with {ndim} axes cannot be indexed with {key}")
     yield from before
     yield from [slice(None)] * (ndim - len(before) - len(after))
     yield from after
+
+
+def _places(part: Any) -> tuple[Any, ...]:
+    return part.nonzero() if isinstance(part, np.ndarray) and part.dtype == bool and part.ndim else (part,)
 
 
 @dataclass(eq=False)
@@ -203,17 +212,19 @@ class LabelsView(FrameView):
 
     def _make_room(self, value: Any) -> None:
         """Let the pixels hold an id that the result has no room for yet."""
+        if np.min(value, initial=0) < 0:
+            raise Refused("labels cannot be negative; paint with 0 to erase, or with the number of an object")
         widest = int(np.max(value, initial=0))
         if widest > np.iinfo(self.dtype).max:
             self._widest = np.min_scalar_type(widest)
-            for held in self._held.values():
-                held.frame = held.frame.astype(self.dtype)
 
     def _hold(self, t: int) -> _Held:
         if t not in self._held:
-            frame = np.array(self._stored(t)).astype(self.dtype, copy=False)
+            frame = np.array(self._stored(t))
             self._held[t] = _Held(frame, np.zeros(frame.shape, bool))
-        return self._held[t]
+        held = self._held[t]
+        held.frame = held.frame.astype(self.dtype, copy=False)
+        return held
 
     def _seen(self, t: int) -> "NDArray[Any]":
         held = self._held.get(t)
