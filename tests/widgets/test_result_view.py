@@ -11,7 +11,14 @@ from hypothesis.extra.numpy import arrays, basic_indices, integer_array_indices
 from napari_mosam.widgets.layers.result_view import FrameView, LabelsView
 
 T, Y, X = 5, 4, 3
-LAYOUTS = [((T, Y, X), 0), ((T, 1, Y, X), 0), ((1, T, Y, X), 1), ((1, 1, T, Y, X), 2), ((Y, X), None), ((1, Y, X), None)]
+LAYOUTS = [
+    ((T, Y, X), 0),
+    ((T, 1, Y, X), 0),
+    ((1, T, Y, X), 1),
+    ((1, 1, T, Y, X), 2),
+    ((Y, X), None),
+    ((1, Y, X), None),
+]
 """Shapes of layers, and which axis is time."""
 
 
@@ -52,7 +59,10 @@ def cases(draw):
 def test_every_key_gives_what_numpy_gives(case):
     shape, time_axis, key = case
     plain = frames_of(time_axis).reshape(shape)
-    for view in (labels_view(shape, time_axis), FrameView(shape, time_axis, lambda: np.uint16, frames_of(time_axis).__getitem__)):
+    for view in (
+        labels_view(shape, time_axis),
+        FrameView(shape, time_axis, lambda: np.uint16, frames_of(time_axis).__getitem__),
+    ):
         found = view[key]
         np.testing.assert_array_equal(found, plain[key])
         assert found.dtype == plain.dtype and found.shape == plain[key].shape

@@ -162,9 +162,7 @@ def test_a_second_run_while_one_is_going_is_refused(open_widget, movie, hands, h
     hands.mark(widget, 1)
     hands.start(widget, held)
     widget.propagate()
-    assert hands.says(widget) == (
-        "A run is going; press Cancel, or wait for its end, before you start another"
-    )
+    assert hands.says(widget) == ("A run is going; press Cancel, or wait for its end, before you start another")
     held.let_go()
     hands.finish(widget)
     assert len(widget.run.frames) == N

@@ -16,6 +16,7 @@ from napari_mosam.widgets.messages import mark_words
 from napari_mosam.widgets.run_view import RunView
 from napari_mosam.widgets.session_view import SessionView, Told
 from napari_mosam.widgets.sessions import Key, key_of, sessions_of
+from napari_mosam.widgets.support import Reporting
 from napari_mosam.widgets.threads import GuiThread, Outcome, Worker
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from napari_mosam.widgets.controls.controls import Controls
     from napari_mosam.widgets.engine import Engine
     from napari_mosam.widgets.layers.source import MovieSource
+
+
+RUN_WORDS = "a run"
+"""What a session calls its runs."""
 
 
 class Controller:
@@ -68,7 +73,7 @@ class Controller:
         self._gui = GuiThread()
         self._runs, self._edits = Worker("MoSAM run", self._gui), Worker("MoSAM edits", self._gui)
         self._views: dict[Key, SessionView] = {}
-        self._stopping = self._previewing = False
+        self._stopping = self._previewing = self._elsewhere = False
         self._grey_limits: GreyLimits | None = None
         self._bar: Any = None
         self._said = ""
@@ -77,8 +82,8 @@ class Controller:
 
     @property
     def busy(self) -> bool:
-        """Whether a run or a preview is going."""
-        return self._runs.busy
+        """Whether a run or a preview is going, from here or from elsewhere."""
+        return self._runs.busy or self._elsewhere
 
     @property
     def session(self) -> "Session | None":
@@ -135,7 +140,14 @@ class Controller:
 
             return told
 
-        return Told(shown(self._tell_marks), shown(self._result_changed), shown(self._handle), self._fail)
+        return Told(
+            marks=shown(self._tell_marks),
+            result=shown(self._result_changed),
+            busy=shown(self._busy_changed),
+            frame=shown(self._handle),
+            painted=shown(self._stroke_done),
+            fail=self._fail,
+        )
 
     # ---- marks and settings
 
@@ -189,7 +201,7 @@ class Controller:
         assert self.view is not None
         self.view.settle()
         self.preview_output.remove()
-        self.run = RunView(self._viewer, source)
+        self.run = RunView(self._viewer, source, marks=session.prompts)
         self._start(partial(self._compute, session, source, partial(session.run, objects)), self._run_ended)
         self._controls.say("Getting the model and the movie ready…")
 
@@ -228,6 +240,17 @@ class Controller:
         if not self._stopping:
             controls.say(run.progress(result))
 
+    def _busy_changed(self, words: str) -> None:
+        """Show a run that the console or a script began."""
+        if words == RUN_WORDS and not self._runs.busy and self.view is not None:
+            self._elsewhere, self._stopping = True, False
+            self.run = RunView(self._viewer, self.view.source, device="elsewhere", marks=self.view.session.prompts)
+            self._controls.set_busy(True)
+            self._controls.say("A run is going that was begun elsewhere, such as in the console.")
+        elif self._elsewhere and not words:
+            self._elsewhere = False
+            self._run_ended(Outcome())
+
     def _progress(self, done: int, total: int) -> None:
         """The bar in napari's own list of what is going on."""
         from napari.utils import progress
@@ -247,8 +270,21 @@ class Controller:
         else:
             self._said = run.summary(session.result, self.painted, stopped=self._stopping and not _whole(run))
             self._controls.say(self._said)
+        go_on = outcome.error is None and not self._stopping and run.marks != session.prompts
         self._stopping = False
         self._result_changed()
+        if go_on:  # marks that were made meanwhile
+            with Reporting(self._fail):
+                self.propagate(run.source)
+
+    def _stroke_done(self) -> None:
+        """Follow what was painted, where that is wanted."""
+        view = self.view
+        if view is None or self.busy or view.painting or not self._controls.follow_painted.isChecked():
+            return
+        if view.session.result is not None and view.session.result.complete:
+            with Reporting(self._fail):
+                self.propagate(view.source)
 
     def _preview_ended(self, outcome: Outcome) -> None:
         self._previewing, (source, followed) = False, self._followed

@@ -10,6 +10,7 @@ from napari_mosam.widgets.layers.outputs import FlowOutput
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
@@ -25,10 +26,13 @@ class RunView:
         Where the layer is.
     source : MovieSource
         The movie.
+    marks : Prompts
+        Those that it follows.
     """
 
     viewer: Any
     source: "MovieSource"
+    marks: "Prompts | None" = None
     device: str = ""
     reason: str = ""
     done: int = 0

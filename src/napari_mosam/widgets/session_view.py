@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets.layers.outputs import ConfidenceOutput, LabelsOutput
+from napari_mosam.widgets.layers.outputs import ConfidenceOutput, LabelsOutput, find_output
 from napari_mosam.widgets.layers.result_view import FrameView, LabelsView
 from napari_mosam.widgets.layers.strokes import Strokes
 
@@ -35,15 +35,21 @@ class Told:
     ----------
     marks, result : callable
         The session has other marks, or another result.
+    busy : callable
+        Something is being done, by whomever; given what, '' at its end.
     frame : callable
         A frame of a run is done; given its result, the number of steps done and their total.
+    painted : callable
+        A stroke was written.
     fail : callable
         A stroke could not be written; given the error.
     """
 
     marks: Callable[[], object]
     result: Callable[[], object]
+    busy: Callable[[str], object]
     frame: "Callable[[FrameResult, int, int], object]"
+    painted: Callable[[], object]
     fail: Callable[[Exception], object]
 
 
@@ -69,7 +75,7 @@ class SessionView:
         self.session, self.source = session, source
         self.limits: Limits = None  # that the movie was opened with
         self._viewer, self._told, self._edits = viewer, told, edits
-        self._strokes = Strokes(session, edits, told.fail, self._settle)
+        self._strokes = Strokes(session, edits, told.fail, self._stroke_done)
         self._cached: OrderedDict[int, NDArray[Any]] = OrderedDict()  # frames as they are stored
         self._labels: LabelsOutput | None = None
         self._confidence: ConfidenceOutput | None = None
@@ -82,6 +88,7 @@ class SessionView:
         self._slots: list[tuple[Any, Callable[..., None]]] = [
             (events.marks, lambda: gui.post(self._marks_changed)),
             (events.result, lambda: gui.post(self._result_changed)),
+            (events.busy, lambda words: gui.post(partial(told.busy, words))),
             (events.frame, lambda *frame: gui.post(partial(self._frame_done, *frame))),
         ]
         for signal, slot in self._slots:
@@ -92,6 +99,11 @@ class SessionView:
     def labels(self) -> "Labels | None":
         """The layer of the labels, if it is shown."""
         return None if self._labels is None else self._labels.layer
+
+    @property
+    def painting(self) -> bool:
+        """Whether a stroke is on its way into the result."""
+        return self._strokes.pending
 
     def show(self) -> None:
         """Have the labels of the result in the viewer, where there is one."""
@@ -126,7 +138,7 @@ class SessionView:
         for signal, slot in self._slots:
             signal.disconnect(slot)
         self._slots = []
-        self.labels_view.connect(self._label_dtype, self._label_frame)
+        self.labels_view.disconnect(self._strokes.painted)
         self._forget_labels()
 
     # ---- what the session tells
@@ -138,6 +150,10 @@ class SessionView:
         self.show()
         self._settle()
         self._told.result()
+
+    def _stroke_done(self) -> None:
+        self._settle()
+        self._told.painted()
 
     def _settle(self) -> None:
         """Show the frame as it is stored now: read in the thread of edits, and drawn only if it looks another way."""
@@ -159,7 +175,7 @@ class SessionView:
         self._strokes.settle()
         if self._labels is not None:
             self._labels.renewed(draw=not same)
-        if self._confidence is not None:
+        if self._confidence is not None and not same:
             self._confidence.refresh()
 
     def _frame_done(self, result: "FrameResult", done: int, total: int) -> None:
@@ -196,8 +212,6 @@ class SessionView:
 
     def _known_view(self) -> LabelsView | None:
         """That of a layer which an earlier dock made: what was painted in it since is not lost."""
-        from napari_mosam.widgets.layers.outputs import find_output
-
         layer = find_output(self._viewer, "labels", self.source)
         known = None if layer is None else layer.data
         return known if isinstance(known, LabelsView) else None
@@ -214,9 +228,10 @@ class SessionView:
         self._labels = None
 
     def _remove(self) -> None:
-        layer = self.labels
+        """Have no layer of a result that is not there any more."""
         self._forget_labels()
-        if layer is not None and layer in self._viewer.layers:
+        layer = find_output(self._viewer, "labels", self.source)
+        if layer is not None:
             self._viewer.layers.remove(layer)
         self._remove_confidence()
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.widgets.layers.source import MovieSource, image_array
@@ -77,7 +77,8 @@ def sessions_of(viewer: Any, engine: "Engine | None" = None) -> Sessions:
     if plain not in _OF_VIEWERS:
         from napari_mosam.widgets.engine import Engine
 
-        _OF_VIEWERS[plain] = Sessions(engine or Engine())
+        _OF_VIEWERS[plain] = made = Sessions(engine or Engine())
+        finalize(plain, made.close)  # at the end of the program too
     return _OF_VIEWERS[plain]
 
 

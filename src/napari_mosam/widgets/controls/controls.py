@@ -327,6 +327,10 @@ class Controls(QWidget):
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.only_current, 0, 0, 1, 2)
+        self.follow_painted = make_check(
+            "Follow what I paint", False, "After a stroke in the labels, follow that cell again from there, at once."
+        )
+        grid.addWidget(self.follow_painted, 2, 0, 1, 2)
         grid.addWidget(self.show_confidence, 1, 0)
         grid.addWidget(self.show_flow, 1, 1)
         self._column.addLayout(grid)

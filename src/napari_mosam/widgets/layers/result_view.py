@@ -153,13 +153,17 @@ class LabelsView(FrameView):
         super().__init__(shape, time_axis, dtype, self._seen)
         self._held: dict[int, _Held] = {}
         self._widest = np.dtype(np.uint8)
-        self.connect(dtype, read)
+        self._stored = read
+        self._listeners: list[Callable[[list[int]], object]] = []
 
-    def connect(
-        self, dtype: Callable[[], Any], read: Read, on_write: Callable[[list[int]], object] = lambda _: None
-    ) -> None:
-        """Show the frames of another, and tell it of the frames that were painted."""
-        self._dtype, self._stored, self._on_write = dtype, read, on_write
+    def connect(self, dtype: Callable[[], Any], read: Read, on_write: Callable[[list[int]], object]) -> None:
+        """Show the frames of another, and tell it too of the frames that were painted."""
+        self._dtype, self._stored = dtype, read
+        self._listeners.append(on_write)
+
+    def disconnect(self, on_write: Callable[[list[int]], object]) -> None:
+        """Tell somebody no more."""
+        self._listeners.remove(on_write)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -192,7 +196,8 @@ class LabelsView(FrameView):
             self._assign(held[0], inner, value)
         else:
             self._assign_each(held, self._block(times), inner, value)
-        self._on_write(times.tolist())
+        for told in self._listeners:
+            told(times.tolist())
 
     def _assign(self, held: _Held, inner: tuple[Any, ...], value: Any) -> None:
         shape = self._block_shape(1)

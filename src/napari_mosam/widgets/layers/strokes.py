@@ -44,6 +44,11 @@ class Strokes:
         self.view: LabelsView | None = None
         self._touches = 0
 
+    @property
+    def pending(self) -> bool:
+        """Whether a stroke is being painted, or on its way into the result."""
+        return bool(self._dirty or self._sent)
+
     def painted(self, frames: list[int]) -> None:
         """Somebody painted in frames."""
         self._dirty |= dict.fromkeys(frames)
