@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_mosam.core.api import AnyPrompts
 from napari_mosam.core.config.run import RunConfig
-from napari_mosam.core.runs.arguments import given_model
+from napari_mosam.core.runs.arguments import Frames, frame_range, given_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,8 @@ def rerun(
     model: "str | Path | Segmenter | None" = None,
     neighbours: bool = False,
     changed_frames: Mapping[int, Sequence[int]] | None = None,
+    frames: Frames = None,
+    anew: bool = False,
     progress: "Progress | None" = None,
     device: Any = None,
     axes: str | None = None,
@@ -60,6 +62,12 @@ def rerun(
         Also follow the objects again whose masks touch theirs on the way.
     changed_frames : mapping of int to sequence of int, optional
         Frames to be done again by object, besides those whose prompts changed.
+    frames : tuple of (int or None), optional
+        The only frames, start to stop - 1, on which anything changes and prompts count. Where they are more than the
+        result has, it is extended, across a gap too: objects go on from their last masks. Half a result, whose run or
+        extension was stopped, goes on from its last frame. By default those of the result, as far as it came.
+    anew : bool
+        Follow all objects again on these frames, from where they are on the first.
     progress : callable, optional
         Called after each frame with its result, the number of steps done and the largest possible number.
     device : str or torch.device, optional
@@ -88,6 +96,8 @@ def rerun(
         model=_loader(model, device),
         neighbours=neighbours,
         changed_frames=changed_frames,
+        frames=frame_range(frames),
+        anew=anew,
         progress=progress,
         axes=axes,
         channel=channel,

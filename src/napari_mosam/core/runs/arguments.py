@@ -54,7 +54,7 @@ def run_config(
     return RunConfig(
         model=str(model) if isinstance(model, str | Path) else model.name,
         device=None if device is None else str(device),
-        frames=_range(frames),
+        frames=frame_range(frames),
         direction=direction,
         diameter=_plain(diameter),
         movie=movie,
@@ -94,7 +94,8 @@ def _of_type(kind: type[GivenT], name: str, given: GivenT | None, default: Given
     return default if given is None else given
 
 
-def _range(frames: Frames) -> tuple[int | None, int | None] | None:
+def frame_range(frames: Frames) -> tuple[int | None, int | None] | None:
+    """A range of frames from what a public function is given; ValueError for one with a step."""
     if not isinstance(frames, slice):
         return _plain(frames)  # type: ignore[no-any-return]
     if frames.step not in (None, 1):

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,8 @@ def replay_result(
     loaded = same_model(stored, model(config))
     _check_weights(stored, loaded)
     run, shape_yx = edits[0], movie.frame_shape
-    request = RunRequest.build(movie, from_records(run["prompts"], shape_yx), config)
+    first = next((tuple(edit["before"]) for edit in edits if "before" in edit), config.frames)
+    request = RunRequest.build(movie, from_records(run["prompts"], shape_yx), replace(config, frames=first))
     write_run(request, out, overwrite=overwrite, progress=progress, model=loaded, most=run["results"])
     for edit in edits[1:]:
         _do(edit, out, movie, loaded, progress)
@@ -165,16 +167,35 @@ def _do(edit: Json, out: Path, movie: Movie, model: "Segmenter", progress: Progr
 def _rerun(edit: Json, result: Result, movie: Movie, model: "Segmenter", progress: Progress | None) -> None:
     changes = {int(i): list(frames) for i, frames in edit["changes"].items()}
     kept = (p for p in result.prompts if p.frame not in changes.get(p.object_id, ()))
-    rerun_result(
-        result.path,
-        movie,
-        Prompts([*kept, *from_records(edit["prompts"], movie.frame_shape)]),
-        sorted(changes),
-        model=lambda _: model,
-        neighbours=bool(edit["neighbours"]),
-        changed_frames=changes,
-        progress=progress,
-    )
+    with suppress(_Enough):
+        rerun_result(
+            result.path,
+            movie,
+            Prompts([*kept, *from_records(edit["prompts"], movie.frame_shape)]),
+            None if "frames" in edit else sorted(changes),
+            model=lambda _: model,
+            neighbours=bool(edit["neighbours"]),
+            changed_frames=changes,
+            frames=tuple(edit["frames"]) if "frames" in edit else None,
+            anew=bool(edit.get("anew")),
+            progress=_ending(progress, edit.get("results")),
+        )
+
+
+class _Enough(Exception):
+    """As much was done as before a stop."""
+
+
+def _ending(progress: Progress | None, results: int | None) -> Progress:
+    """Called after each frame; ends a re-run where the one that is done again was stopped."""
+
+    def told(result: FrameResult, done: int, total: int) -> None:
+        if progress is not None:
+            progress(result, done, total)
+        if done == results:
+            raise _Enough
+
+    return told
 
 
 def _check(edits: Sequence[Json], shape_yx: tuple[int, int]) -> None:
@@ -186,6 +207,7 @@ def _check(edits: Sequence[Json], shape_yx: tuple[int, int]) -> None:
         if edit["kind"] == RERUN:
             from_records(edit["prompts"], shape_yx)
             numbers = [int(i) for i in edit["changes"]] + [t for frames in edit["changes"].values() for t in frames]
+            numbers += [*edit.get("frames", ()), *edit.get("before", ()), edit.get("results") or 0]
         elif edit["kind"] == CORRECT:
             numbers = [edit["object"], edit["frame"], *(() if _mask_of(edit, shape_yx) is None else (1,))]
         elif edit["kind"] in (LOCK, UNLOCK):

@@ -1,6 +1,6 @@
 """Memory of frames that are stored: written anew from the image and the stored logits."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.label_frames import regions_of
+from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import reliability
@@ -68,6 +69,11 @@ class StoredMemory:
             if result.present and result.remembered and not result.prompted:
                 found.append(self._written(result, self.records.read(past)))
         return found[::-1]
+
+    def claims(self, t: int, followed: Collection[int]) -> list[FixedMask]:
+        """What all but the objects that are followed hold on a frame."""
+        held = [r for r in self.records.read(t) if r.area > 0 and r.object_id not in followed]
+        return [as_stored(r, self.model.device) for r in held]
 
     def _before(self, t: int, step: int) -> Iterable[int]:
         edge = -1 if step > 0 else self.movie.n_frames

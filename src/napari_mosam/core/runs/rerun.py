@@ -1,7 +1,7 @@
 """Following some objects of a result again, after their prompts changed, among the others as they are stored."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,23 +20,33 @@ from napari_mosam.core.results.progress import RERUN, UNFINISHED
 from napari_mosam.core.runs.provenance import from_attributes
 from napari_mosam.core.runs.replay import StoredMemory
 from napari_mosam.core.runs.request import RunRequest
-from napari_mosam.core.runs.rerun_checks import find_changes, same_model, same_movie, with_corrections
+from napari_mosam.core.runs.rerun_checks import (
+    asked,
+    check_objects,
+    course_of,
+    find_changes,
+    note_reach,
+    past_of,
+    same_model,
+    same_movie,
+)
 from napari_mosam.core.runs.rerun_plan import (
     PromptHistory,
     RerunPlan,
     RerunSegment,
-    ResultRange,
     grouped,
-    plan_object,
+    n_steps,
     plan_touched,
+    visited,
 )
+from napari_mosam.core.runs.rerun_ranges import Course, plan_inside, plan_stage
 from napari_mosam.core.runs.run import settled
-from napari_mosam.core.store.compose import agreement
+from napari_mosam.core.store.compose import agreement, touches
 from napari_mosam.core.store.edits import list_edit, prompts_at
 from napari_mosam.core.store.history import ready_for_rerun
 from napari_mosam.core.store.layout import reading as reading_of
 from napari_mosam.core.store.layout import write_prompts
-from napari_mosam.core.store.records import FrameTable, as_stored, region_of
+from napari_mosam.core.store.records import FrameTable, region_of
 from napari_mosam.core.store.result import Result
 from napari_mosam.core.store.writer import ResultWriter
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
@@ -46,8 +56,7 @@ from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.propagate import Conditioning, FixedObjects, Propagator
 
 if TYPE_CHECKING:
-    from napari_mosam.core.config.run import RunConfig
-    from napari_mosam.core.masks.region import Region
+    from napari_mosam.core.config.run import FrameRange, RunConfig
 
     Progress = Callable[[FrameResult, int, int], None]
 
@@ -70,6 +79,8 @@ def rerun_result(
     model: "Callable[[RunConfig], Segmenter]",
     neighbours: bool = False,
     changed_frames: Mapping[int, Sequence[int]] | None = None,
+    frames: "FrameRange | None" = None,
+    anew: bool = False,
     progress: "Progress | None" = None,
     **reading: Any,
 ) -> Result:
@@ -77,31 +88,35 @@ def rerun_result(
     with alone(path):
         ready_for_rerun(path)
         stored = Result.open(path)
+        opened = same_movie(stored, movie, **reading)
         with reading_of(path):
             before, made_with = stored.prompts, from_attributes(stored.attrs)
-        given = RunRequest.build(same_movie(stored, movie, **reading), prompts, made_with, empty=True)
-        given = replace(given, prompts=with_corrections(given.prompts, stored).between(given.start, given.stop))
-        frames = range(given.start, given.stop)
-        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, frames)
-        if not changes:
+            course = course_of(stored, made_with, frames, opened.n_frames, anew=anew)
+        check_objects(course, object_ids, stored.path)
+        before, given = before.between(course.frames.start, course.frames.stop), asked(course, opened, prompts, stored)
+        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, course.window)
+        if not (changes or course.onward or course.anew):
             return stored
         made_by = same_model(stored, model(made_with))
         request, loaded, threads = settled(given.with_others(before, asked=changes), made_by)
-        writer = ResultWriter.reopen(path, request.prompts, sorted(changes))
+        ids = request.prompts.object_ids if course.onward or course.anew else sorted(changes)
+        writer = ResultWriter.reopen(path, request.prompts, ids, course.told(None).get("frames", ()))
         with fixed_threads(threads):
-            Rerun(request, loaded, writer, before, changes, neighbours=neighbours, progress=progress).run()
+            Rerun(request, loaded, writer, before, changes, course, neighbours=neighbours, progress=progress).run()
     return Result.open(path)
 
 
 @dataclass(eq=False)
 class RerunProgress:
-    """What a re-run did: frames that turned stale, frames kept because both agreed, others that were touched."""
+    """What a re-run did: frames that turned stale or were kept because both agreed, others touched, how far it came."""
 
     stale: set[tuple[int, int]] = field(default_factory=set)
     kept: set[tuple[int, int]] = field(default_factory=set)
     touched: dict[int, set[int]] = field(default_factory=dict)
     done: int = 0
     total: int = 0
+    fronts: dict[int, int | None] = field(default_factory=dict)
+    way: int = 0
 
 
 class Rerun:
@@ -118,7 +133,9 @@ class Rerun:
     before : Prompts
         The prompts the result was made from.
     changes : mapping of int to iterable of int
-        Frames on which something changed, by object; only these objects are followed.
+        Frames on which something changed, by object; only these objects are followed, but onward.
+    course : Course
+        The frames that it is about.
     neighbours : bool
         Also follow the objects again whose masks touch theirs.
     progress : callable, optional
@@ -131,6 +148,7 @@ class Rerun:
         writer: ResultWriter,
         before: Prompts,
         changes: Changes,
+        course: Course,
         *,
         neighbours: bool = False,
         progress: "Progress | None" = None,
@@ -141,50 +159,76 @@ class Rerun:
         self._changes = {i: set(frames) for i, frames in changes.items()}
         self._neighbours = neighbours
         self._progress = progress
-        self._span = ResultRange(request.start, request.stop, request.config.direction)
+        self._course, self._span = course, course.inner
         self._shape_yx = request.movie.frame_shape
         self._stored = StoredMemory(model, request.movie, self._config, writer.records, labels_of(writer.group))
         self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
-        self._account = RerunProgress()
+        self._account = RerunProgress(fronts=dict(course.reach.fronts))
 
     def run(self) -> None:
-        """Do it, in one transaction."""
-        plans = {i: plan_object(self._past(i), frames, self._span) for i, frames in self._changes.items()}
-        self._carry_out(plans)
+        """Do it, in one transaction; what was followed onward stays where it is stopped."""
+        stages = list(self._course.stages) if self._course.onward else []
+        ahead = [n_steps(self._stage(*stage)) for stage in stages]
+        self._account.total += sum(ahead)
+        self._carry_out(self._inside())
         if self._neighbours:
             touched = {i: t for i, t in self._account.touched.items() if i not in self._changes}
             self._carry_out({i: plan_touched(self._past(i), t, self._span) for i, t in touched.items()})
+        try:
+            for stage, counted in zip(stages, ahead, strict=True):
+                self._account.total -= counted
+                self._beyond(*stage)
+        except BaseException:
+            if self._account.fronts != self._course.reach.fronts:
+                self._end(stopped=True)
+            raise
         self._end()
 
-    def _end(self) -> None:
+    def _inside(self) -> dict[int, RerunPlan]:
+        """What changed on frames that were followed before."""
+        ids = self._request.prompts.object_ids if self._course.anew else self._changes
+        return {i: plan_inside(self._past(i), self._changes.get(i, ()), self._course) for i in ids}
+
+    def _beyond(self, step: int, outward: bool) -> None:
+        self._account.way = step if outward else 0
+        self._carry_out(self._stage(step, outward))
+        self._advance(self._course.span.edge(step), step)
+
+    def _advance(self, t: int, step: int) -> None:
+        """Note how far the pass came that leads outward."""
+        front = self._account.fronts[step]
+        if self._account.way == step and (front is None or (t - front) * step > 0):
+            self._account.fronts[step] = t
+
+    def _stage(self, step: int, outward: bool) -> dict[int, RerunPlan]:
+        """What is to be followed beyond the fronts in one direction."""
+        ids = self._request.prompts.object_ids
+        return {i: plan_stage(self._past(i), self._course, step, outward=outward) for i in ids}
+
+    def _end(self, *, stopped: bool = False) -> None:
         """The prompts are those of now; objects that an earlier version left half new are whole if they took part."""
         left = sorted(self._half_new - set(self._changes))
         with self._writer.batch():
-            list_edit(self._writer.group, self._edit())
+            list_edit(self._writer.group, self._edit(stopped=stopped))
             write_prompts(self._writer.group, self._request.prompts)
             if self._half_new:
                 self._writer.group.attrs[UNFINISHED] = left
+            if self._course.onward:
+                note_reach(self._writer.group, self._course.at(self._account.fronts), complete=not stopped)
         self._writer.finish()
 
-    def _edit(self) -> dict[str, Any]:
+    def _edit(self, *, stopped: bool) -> dict[str, Any]:
         """What is needed to do the same again."""
         return {
             "kind": RERUN,
             "changes": {str(i): sorted(frames) for i, frames in self._changes.items()},
             "prompts": prompts_at(self._request.prompts.items, {i: sorted(t) for i, t in self._changes.items()}),
             "neighbours": self._neighbours,
+            **self._course.told(self._account.done if stopped else None),
         }
 
     def _past(self, object_id: int) -> PromptHistory:
-        now = self._request.requests_of(object_id)
-        followed = self._writer.records.followed(object_id)
-        return PromptHistory(
-            object_id,
-            {t: request.is_positive for t, request in now.items()},
-            frozenset(t for t, request in now.items() if request.only_clicks),
-            frozenset(self._before.of(object_id)),
-            lambda t: 0 <= t < len(followed) and bool(followed[t]),
-        )
+        return past_of(self._request, self._before, self._writer.records.states(object_id), object_id)
 
     # ---- all legs
 
@@ -192,7 +236,7 @@ class Rerun:
         account = self._account
         account.stale |= {(i, t) for i, plan in plans.items() for t in plan.stale}
         groups = grouped(leg for plan in plans.values() for leg in plan.legs)
-        account.total += sum(len(_visited(group)) for group in groups)
+        account.total += n_steps(plans)
         knowledge = self._knowledge({leg.object_id: leg for group in groups for leg in group}, plans)
         for step in (self._span.step, -self._span.step):
             for group in groups:
@@ -227,7 +271,8 @@ class Rerun:
 
     def _unchanged_clicks(self, request: FramePrompts, t: int) -> ConditioningFrame | None:
         """Clicks whose result is stored need not be asked again."""
-        if not request.only_clicks or t in self._changes.get(request.object_id, ()):
+        i = request.object_id
+        if not request.only_clicks or (t in self._changes.get(i, ()) and not self._is_new(i, t)):
             return None
         return self._stored.seed(request.object_id, t)
 
@@ -244,7 +289,7 @@ class Rerun:
     def _follow(self, group: Sequence[RerunSegment], knowledge: Conditioning) -> None:
         legs = {leg.object_id: leg for leg in group}
         active, agreed = dict(legs), dict.fromkeys(legs, 0)
-        frames = _visited(group)
+        frames = visited(group)
         follower = self._propagator(legs, active, knowledge, frames)
         self._note_stale(group)
         for result in follower:
@@ -255,6 +300,7 @@ class Rerun:
                 agreed[i] = self._agreement(one, stored, active[i], agreed[i])
             if told:
                 self._write(told, stored, legs)
+            self._advance(result.t, frames.step)
             self._report(result)
             for i in [i for i in active if self._finished(active[i], new.get(i), result.t, agreed[i])]:
                 leg = active.pop(i)
@@ -291,10 +337,7 @@ class Rerun:
 
     def _rivals(self, t: int, active: Mapping[int, RerunSegment]) -> list[FixedMask]:
         """What everybody else holds on a frame, as it is stored."""
-        followed = {i for i, leg in active.items() if t in leg.frames}
-        device = self._model.device
-        stored = self._writer.records.read(t)
-        return [as_stored(r, device) for r in stored if r.area > 0 and r.object_id not in followed]
+        return self._stored.claims(t, {i for i, leg in active.items() if t in leg.frames})
 
     def _finished(self, leg: RerunSegment, seen: object, t: int, agreed: int) -> bool:
         if t == leg.end or (agreed >= STEADY and leg.object_id not in self._half_new):
@@ -346,24 +389,10 @@ class Rerun:
         old = [stored.get(i) for i in results]
         mine = [region_of(r, shape_yx) for r in (*results.values(), *old) if r is not None]
         for other in stored:
-            if other.object_id not in results and _touch(region_of(other, shape_yx), mine):
+            if other.object_id not in results and touches(region_of(other, shape_yx), mine):
                 self._account.touched.setdefault(other.object_id, set()).add(stored.t)
 
     def _report(self, result: FrameResult) -> None:
         self._account.done += 1
         if self._progress is not None:
             self._progress(result, self._account.done, self._account.total)
-
-
-def _visited(group: Sequence[RerunSegment]) -> range:
-    step = group[0].step
-    first, last = min(leg.start * step for leg in group), max(leg.end * step for leg in group)
-    return range(first * step, last * step + step, step)
-
-
-def _touch(region: "Region | None", others: "Iterable[Region | None]") -> bool:
-    """Whether a region overlaps another or lies right beside it."""
-    if region is None:
-        return False
-    beside = [region.shifted(shift) for shift in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))]
-    return any(moved.overlap(other) for other in others if other is not None for moved in beside)

@@ -1,21 +1,33 @@
 """What is looked up and refused before objects are followed again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.run import FrameRange, RunConfig
+from napari_mosam.core.files.places import ResultError
 from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
-from napari_mosam.core.prompts.records import changed_frames
-from napari_mosam.core.runs.request import listed
-from napari_mosam.core.store.edits import corrected
+from napari_mosam.core.prompts.records import changed_frames, from_records
+from napari_mosam.core.results.frame import ObjectState
+from napari_mosam.core.runs.provenance import from_attributes
+from napari_mosam.core.runs.request import RunRequest, listed
+from napari_mosam.core.runs.rerun_plan import PromptHistory, ResultRange
+from napari_mosam.core.runs.rerun_ranges import Course, Reach
+from napari_mosam.core.store.edits import corrected, edits_of
+from napari_mosam.core.store.layout import open_group
 from napari_mosam.core.store.layout import reading as reading_of
 
 if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter
     from napari_mosam.core.store.result import Result
+
+REACHED = "reached"
+"""Attribute of a result whose extension was stopped: how far that came, see :class:`Reach`."""
 
 
 def same_movie(stored: "Result", movie: Any, **reading: Any) -> Movie:
@@ -62,6 +74,81 @@ def with_corrections(given: Prompts, stored: "Result") -> Prompts:
     masks = [MaskPrompt.from_frame(i, t, np.asarray(stored.labels[t]) == i) for i, t in places]
     painted = {(mask.object_id, mask.frame): mask for mask in masks if mask.mask.size}
     return Prompts([*(p for p in given if (p.object_id, p.frame) not in painted), *painted.values()])
+
+
+# ---- frames
+
+
+def course_of(
+    stored: "Result", made_with: RunConfig, frames: FrameRange | None, n_frames: int, *, anew: bool = False
+) -> Course:
+    """Which frames a re-run is about; ValueError for frames that the movie does not have."""
+    start, stop = made_with.range_in(n_frames).start, made_with.range_in(n_frames).stop
+    made = ResultRange(start, stop, made_with.direction)
+    if frames is None:
+        return Course.of(Reach.whole(made), None, anew=anew)
+    return Course.of(_reach(stored, made), replace(made_with, frames=frames).range_in(n_frames), anew=anew)
+
+
+def _reach(stored: "Result", made: ResultRange) -> Reach:
+    group = open_group(stored.path, "r")
+    edits = edits_of(group)
+    if stored.attrs.get("complete", True):
+        return Reach.whole(made)
+    if REACHED in stored.attrs:
+        return Reach.from_json(made, stored.attrs[REACHED])
+    if not edits:
+        raise ResultError(
+            f"'{stored.path}' was stopped under an earlier version, which does not say how far it came; run 'mosam "
+            "track' again"
+        )
+    prompts = from_records(edits[0]["prompts"], stored.labels.shape[1:])
+    return Reach.half(made, prompts, int(edits[0]["results"]))
+
+
+def note_reach(group: Any, reach: Reach, *, complete: bool) -> None:
+    """Keep with a result how far it came."""
+    group.attrs.update({"frames": [reach.made.start, reach.made.stop], "complete": complete})
+    if not complete:
+        group.attrs[REACHED] = reach.to_json()
+    elif REACHED in group.attrs:
+        del group.attrs[REACHED]
+
+
+def check_objects(course: Course, object_ids: Sequence[int] | None, path: Path) -> None:
+    """Refuse to follow some objects alone where none was followed."""
+    if course.onward and object_ids is not None:
+        there = course.reach.followed
+        raise ValueError(
+            f"frames {course.window.start} to {course.window.stop - 1} are more than '{path}' has, frames "
+            f"{there.start} to {there.stop - 1}; there all objects are followed together: name none"
+        )
+
+
+def asked(course: Course, movie: Movie, prompts: Any, stored: "Result") -> RunRequest:
+    """The prompts of now where they count, and those of the result elsewhere; refuses what a run would."""
+    frames = course.frames
+    config = replace(from_attributes(stored.attrs), frames=(frames.start, frames.stop))
+    given = with_corrections(RunRequest.build(movie, prompts, config, empty=True).prompts, stored)
+    return RunRequest.build(movie, course.counted(stored.prompts, given), config, empty=True)
+
+
+# ---- what changed
+
+
+def past_of(
+    request: RunRequest, before: Prompts, states: Sequence[ObjectState | None], object_id: int
+) -> PromptHistory:
+    """What is known of an object, of which `states` are stored."""
+    now = request.requests_of(object_id)
+    return PromptHistory(
+        object_id,
+        {t: asked.is_positive for t, asked in now.items()},
+        frozenset(t for t, asked in now.items() if asked.only_clicks),
+        frozenset(before.of(object_id)),
+        lambda t: 0 <= t < len(states) and states[t] is not None,
+        lambda t: states[t] if 0 <= t < len(states) else None,
+    )
 
 
 def find_changes(

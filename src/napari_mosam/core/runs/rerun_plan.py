@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_mosam.core.config.engine import Direction
+from napari_mosam.core.results.frame import ObjectState
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class RerunSegment:
         Frame that must be passed before the leg may stop because it agrees with what is stored.
     anew : bool
         Whether what is stored of the other direction is stale too.
+    silent : int
+        Frames after the start that are followed and not new.
     """
 
     object_id: int
@@ -37,6 +40,7 @@ class RerunSegment:
     reports_start: bool
     sure_after: int
     anew: bool = False
+    silent: int = 0
 
     @property
     def frames(self) -> range:
@@ -45,7 +49,8 @@ class RerunSegment:
 
     def reports(self, t: int) -> bool:
         """Whether the result on a frame is new."""
-        return t in self.frames and (t != self.start or self.reports_start)
+        first = self.start + (self.silent + (not self.reports_start)) * self.step
+        return t in self.frames and (t - first) * self.step >= 0
 
     def passed(self, t: int) -> bool:
         """Whether no change lies ahead of frame `t`."""
@@ -67,6 +72,8 @@ class PromptHistory:
         Frames that were prompted before; empty for a new object.
     has_record : callable
         Whether something is stored of the object on a frame.
+    state : callable
+        Its state there; None where nothing is stored.
     """
 
     object_id: int
@@ -74,6 +81,7 @@ class PromptHistory:
     clicked: frozenset[int]
     was_prompted: frozenset[int]
     has_record: Callable[[int], bool]
+    state: Callable[[int], ObjectState | None] = lambda t: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,11 @@ class ResultRange:
     start: int
     stop: int
     direction: Direction
+
+    @property
+    def frames(self) -> range:
+        """All of them."""
+        return range(self.start, self.stop)
 
     @property
     def step(self) -> int:
@@ -118,9 +131,9 @@ def plan_object(past: PromptHistory, changed: Iterable[int], span: ResultRange) 
     span : ResultRange
     """
     if not past.prompted:
-        return RerunPlan((), frozenset(range(span.start, span.stop)))
+        return RerunPlan((), frozenset(span.frames))
     if not past.was_prompted:
-        return RerunPlan(_whole(past, span), frozenset())
+        return RerunPlan(whole(past, span), frozenset())
     legs: list[RerunSegment] = []
     stale: set[int] = set()
     for t in sorted(changed, key=lambda t: t * span.step):
@@ -130,7 +143,8 @@ def plan_object(past: PromptHistory, changed: Iterable[int], span: ResultRange) 
     return RerunPlan(tuple(leg for leg in _joined(legs) if any(map(leg.reports, leg.frames))), frozenset(stale))
 
 
-def _whole(past: PromptHistory, span: ResultRange) -> tuple[RerunSegment, ...]:
+def whole(past: PromptHistory, span: ResultRange) -> tuple[RerunSegment, ...]:
+    """From the first prompt that says where an object is, and back from the last one."""
     step = span.step
     positive = [t for t, where in past.prompted.items() if where]
     first, last = min(positive, key=lambda t: t * step), max(positive, key=lambda t: t * step)
@@ -160,7 +174,7 @@ def _from_prompt(past: PromptHistory, t: int, span: ResultRange) -> list[RerunSe
 
 def _entering(past: PromptHistory, t: int, span: ResultRange, end: int) -> RerunSegment:
     """The primary leg from a prompt; clicks correct the mask of the object that is followed from the frame before."""
-    corrects = t in past.clicked and past.has_record(t - span.step) and _nearest(past, t, -span.step) is not None
+    corrects = t in past.clicked and past.has_record(t - span.step) and nearest(past, t, -span.step) is not None
     start = t - span.step if corrects else t
     return RerunSegment(past.object_id, span.step, start, end, not corrects, t)
 
@@ -171,7 +185,7 @@ def _through_denial(past: PromptHistory, t: int, span: ResultRange) -> list[Reru
     legs = []
     if past.has_record(t - step):
         legs.append(RerunSegment(i, step, t - step, _end(past, t, step, span), False, t))
-    if span.both and _nearest(past, t, step, positive=True) is not None and past.has_record(t + step):
+    if span.both and nearest(past, t, step, positive=True) is not None and past.has_record(t + step):
         legs.append(RerunSegment(i, -step, t + step, _end(past, t, -step, span), False, t))
     return legs
 
@@ -179,7 +193,7 @@ def _through_denial(past: PromptHistory, t: int, span: ResultRange) -> list[Reru
 def _between_neighbours(past: PromptHistory, t: int, span: ResultRange) -> tuple[list[RerunSegment], set[int]]:
     """From the prompts on both sides across a frame whose prompt is gone."""
     step, i = span.step, past.object_id
-    behind, ahead = _nearest(past, t, -step), _nearest(past, t, step, positive=True)
+    behind, ahead = nearest(past, t, -step), nearest(past, t, step, positive=True)
     first = behind + step if behind is not None else span.edge(-step)
     last = ahead - step if ahead is not None else span.edge(step)
     legs = []
@@ -190,7 +204,7 @@ def _between_neighbours(past: PromptHistory, t: int, span: ResultRange) -> tuple
     return legs, set(range(first, last + step, step))
 
 
-def _nearest(past: PromptHistory, t: int, step: int, *, positive: bool = False) -> int | None:
+def nearest(past: PromptHistory, t: int, step: int, *, positive: bool = False) -> int | None:
     """The next prompted frame on the way of `step`."""
     ahead = [p for p, where in past.prompted.items() if (p - t) * step > 0 and (where or not positive)]
     return min(ahead, key=lambda p: abs(p - t)) if ahead else None
@@ -198,7 +212,7 @@ def _nearest(past: PromptHistory, t: int, step: int, *, positive: bool = False) 
 
 def _end(past: PromptHistory, t: int, step: int, span: ResultRange) -> int:
     """The last frame before the next prompt on the way of `step`."""
-    stop = _nearest(past, t, step)
+    stop = nearest(past, t, step)
     return span.edge(step) if stop is None else stop - step
 
 
@@ -232,11 +246,11 @@ def plan_touched(past: PromptHistory, touched: Iterable[int], span: ResultRange)
     by_prompts: dict[tuple[int | None, int | None], list[int]] = {}
     for t in sorted(touched):
         if t not in past.prompted:
-            by_prompts.setdefault((_nearest(past, t, -1), _nearest(past, t, 1)), []).append(t)
+            by_prompts.setdefault((nearest(past, t, -1), nearest(past, t, 1)), []).append(t)
     for frames in by_prompts.values():
         for step in (span.step, -span.step)[: 1 + span.both]:
             first, last = frames[0 if step > 0 else -1], frames[-1 if step > 0 else 0]
-            if _nearest(past, first, -step, positive=True) is not None and past.has_record(first - step):
+            if nearest(past, first, -step, positive=True) is not None and past.has_record(first - step):
                 end = _end(past, last, step, span)
                 legs.append(RerunSegment(past.object_id, step, first - step, end, False, last, anew=True))
     return RerunPlan(tuple(legs), frozenset())
@@ -255,3 +269,15 @@ def grouped(legs: Iterable[RerunSegment]) -> list[list[RerunSegment]]:
         else:
             groups.append([leg])
     return groups
+
+
+def n_steps(plans: Mapping[int, RerunPlan]) -> int:
+    """Frames that are visited."""
+    return sum(len(visited(group)) for group in grouped(leg for plan in plans.values() for leg in plan.legs))
+
+
+def visited(group: Sequence[RerunSegment]) -> range:
+    """The frames of legs that run together."""
+    step = group[0].step
+    first, last = min(leg.start * step for leg in group), max(leg.end * step for leg in group)
+    return range(first * step, last * step + step, step)

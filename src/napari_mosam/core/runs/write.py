@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 SKIPPED_FRAMES = "skipped_frames"
 """Where a result keeps, with its movie, the frames that were passed over: number -> why."""
 
+
+class OtherRunError(ValueError):
+    """A run that was stopped was another, or was changed since, so that it cannot go on to the same bytes."""
+
+
 Progress = Callable[[FrameResult, int, int], None]
 
 
@@ -89,7 +94,7 @@ def _check_same(folder: Path, path: Path, asked: RunRequest, attributes: Mapping
     other = differences(stored.attrs, attributes)
     other += ["prompts"] if changed_frames(stored.prompts, asked.prompts) else []
     if other:
-        raise ValueError(
+        raise OtherRunError(
             f"'{path}' was begun with other values of: {', '.join(other)}; give the same again, or begin anew "
             "(--overwrite)"
         )
@@ -99,7 +104,7 @@ def writer_of(folder: Path, path: Path, asked: RunRequest) -> ResultWriter:
     """The writer of a result that was begun, or of one that goes on; ValueError where it cannot."""
     entry = Place(folder).unfinished_run()
     if entry is None:
-        raise ValueError(
+        raise OtherRunError(
             f"'{path}' was changed after its run had been stopped, so that cannot go on; undo that (mosam undo), or "
             "begin anew (--overwrite)"
         )

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
-
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
 from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
@@ -175,7 +173,12 @@ class Session(SessionState):
         """What the next run is asked; raises what it would refuse. Reads no frame and loads no torch."""
         marks = self._marks()
         chosen = marks if objects is None else Prompts(p for p in marks if p.object_id in objects)
-        return RunRequest.build(self.movie, chosen, self.settings)
+        settings = self.settings
+        if self._result is not None:
+            from napari_mosam.core.session import work
+
+            settings = work.reaching(self._result, settings, self.movie.n_frames)
+        return RunRequest.build(self.movie, chosen, settings)
 
     def preview(self, frame: int) -> "FrameResult":
         """Segment what is marked on a frame, without following anything.
@@ -195,7 +198,7 @@ class Session(SessionState):
         asked = replace(self.settings, frames=None, direction="both")
         request = RunRequest.build(self.movie, self._prompts, asked)
         request.check_frame(frame)
-        followed = self.settings.range_in(self.movie.n_frames)
+        followed = self._frames()
         counted = Prompts(p for p in request.prompts if p.frame == frame or p.frame in followed)
         return replace(request, prompts=counted)
 
@@ -208,12 +211,16 @@ class Session(SessionState):
         only what is new or changed, see :func:`napari_mosam.rerun`; with other settings all is followed anew, and what
         was corrected or locked stays. An object whose marks are all gone stays as it is, see :meth:`remove`.
 
+        The frames of the settings are those on which something may change. Where they are more than the result has, it
+        is extended from the last masks, across a gap too; where they are fewer, all others stay as they are, and marks
+        on them wait.
+
         Parameters
         ----------
         objects : sequence of int, optional
             The only objects to follow.
         anew : bool
-            Follow all again.
+            Follow all again: as a new result, or where the settings have fewer frames than it, on these.
         progress : callable, optional
             Called after each frame with its result, the number of steps done and their total.
 
@@ -221,19 +228,26 @@ class Session(SessionState):
         -------
         Result
             Half of one where :meth:`stop` was called.
+
+        Raises
+        ------
+        ValueError
+            If the settings have fewer frames than the result and nothing is new there, among others.
         """
-        request = self.request(None if self._result is not None else objects)
-        with self._working("a run") as work, self._change("the run"):
-            engine = self._engine(work, progress)
-            try:
-                if self._result is not None and objects is not None:
-                    path = engine.follow(self._result, self.movie, request.prompts, objects)
-                else:
-                    path = engine.run(request, self._result, anew=anew)
-            except work.Stopped:
-                path = self._path
-            self._show(path)
-        self._write_waiting()
+        request, frames = self.request(None if self._result is not None else objects), self._frames()
+        try:
+            with self._working("a run") as work, self._change("the run"):
+                engine = self._engine(work, progress)
+                try:
+                    if self._result is not None and objects is not None:
+                        path = engine.follow_some(request, self._result, objects, frames)
+                    else:
+                        path = engine.run(request, self._result, frames, anew=anew)
+                except work.Stopped:
+                    path = self._path
+                self._show(path)
+        finally:
+            self._write_waiting()
         return self._there()
 
     def resume(self, progress: "Progress | None" = None) -> "Result":
@@ -249,7 +263,7 @@ class Session(SessionState):
             if not work.goes_on(result, result.prompts):
                 raise Refused(f"the run of '{result.path}' was not stopped, so there is nothing to resume")
             request = RunRequest.build(self.movie, result.prompts, work.settings_of(result))
-            self._show(self._engine(work, progress).run(request, result))
+            self._show(self._engine(work, progress).resume(request, result))
         self._write_waiting()
         return self._there()
 
@@ -298,8 +312,7 @@ class Session(SessionState):
         """
         from napari_mosam.core.session import work
 
-        given = _frame_of(labels, self.movie.frame_shape)
-        masks = work.painted(self._result, frame, given)
+        masks = work.painted(self._result, frame, work.frame_of(labels, self.movie.frame_shape))
         if not masks:
             return ()
         with self._state:
@@ -342,6 +355,9 @@ class Session(SessionState):
 
     # ---- inside
 
+    def _frames(self) -> range:
+        return self.settings.range_in(self.movie.n_frames)
+
     def _engine(self, work: Any, progress: "Progress | None" = None) -> Any:
         coming = [self._path]
 
@@ -378,13 +394,6 @@ class Session(SessionState):
             return self._prompts
         ids = self._prompts.object_ids
         return Prompts([*self._prompts, *(p for p in self._result.prompts if p.object_id not in ids)])
-
-
-def _frame_of(labels: "NDArray[Any]", shape: tuple[int, int]) -> "NDArray[Any]":
-    given = np.asarray(labels)
-    if given.shape != shape or given.dtype.kind not in "iu":
-        raise Refused(f"the labels are {given.dtype} {given.shape}; give whole numbers of shape (Y, X) = {shape}")
-    return given
 
 
 def _there(kept: Kept | None) -> Path | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.places import RUN, Place, ResultError, alone
 from napari_mosam.core.images.movie import Movie
@@ -20,7 +21,7 @@ from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.rerun import rerun_result
 from napari_mosam.core.runs.rerun_checks import stored_limits, with_corrections
 from napari_mosam.core.runs.run import load, preview_frame
-from napari_mosam.core.runs.write import write_run
+from napari_mosam.core.runs.write import OtherRunError, write_run
 from napari_mosam.core.store.history import Step, ready_for_rerun
 from napari_mosam.core.store.result import Result
 
@@ -59,17 +60,19 @@ class Engine:
     new_place: Callable[[], Path]
     progress: Progress
 
-    def run(self, request: RunRequest, stored: Result | None, *, anew: bool = False) -> Path:
-        """Bring a result up to date with a request; returns where it lies now, which may be another place.
+    def run(self, request: RunRequest, stored: Result | None, frames: range, *, anew: bool = False) -> Path:
+        """Bring a result up to date with a request on some frames; returns where it lies now, maybe in another place.
 
-        A stopped run goes on, changed objects are followed again; where the request is another altogether, a new
-        result is made, which keeps what a person corrected and locked in the earlier one.
+        A stopped run goes on, changed objects are followed again, further frames are added. Where the settings are
+        others, or all is followed anew, a new result is made, which keeps what a person corrected and locked.
         """
-        if stored is not None and not anew and made_alike(stored, request, self.model.name):
-            if goes_on(stored, request.prompts):
-                return self._written(request, stored.path, resume=True)
-            if stored.complete:
-                return self.follow(stored, request.movie, request.prompts, request.prompts.object_ids)
+        if stored is not None and made_alike(stored, request, self.model.name):
+            made = made_frames(stored)
+            if not anew:
+                return self._up_to_date(request, stored, None if frames == made else frames)
+            if stored.complete and _hull(made, frames) != frames:
+                return self.follow(stored, request.movie, request.prompts, frames=frames, anew=True)
+        request = RunRequest.build(request.movie, request.prompts, with_frames(request.config, frames))
         if stored is None:
             return self._written(request, self.new_place())
         given = with_corrections(request.prompts, stored).between(request.start, request.stop)
@@ -77,10 +80,52 @@ class Engine:
         carry_over(stored, Result.open(path))
         return path
 
-    def follow(self, stored: Result, movie: Movie, prompts: Prompts, ids: Sequence[int]) -> Path:
-        """Follow objects of a result again whose prompts changed; one that does not come to its end is rolled back."""
+    def _up_to_date(self, request: RunRequest, stored: Result, frames: range | None) -> Path:
+        if frames is None and goes_on(stored, request.prompts):
+            with suppress(OtherRunError):  # then it goes on from its last frame
+                return self.resume(request, stored)
+        if not stored.complete:
+            frames = frames or made_frames(stored)
+        before = steps_done(stored.path)[-1:]
+        path = self.follow(stored, request.movie, request.prompts, frames=frames)
+        if frames is not None and steps_done(path)[-1:] == before:
+            raise Refused(
+                f"nothing is new on frames {frames.start} to {frames.stop - 1}; mark or paint something there, or "
+                "follow the objects anew there (anew=True)"
+            )
+        return path
+
+    def follow_some(self, request: RunRequest, stored: Result, ids: Sequence[int], frames: range) -> Path:
+        """Follow some objects again, on those of the frames that a result has; half a result stays half."""
+        all_there = not stored.complete or frames == made_frames(stored)
+        return self.follow(stored, request.movie, request.prompts, ids, frames=None if all_there else frames)
+
+    def resume(self, request: RunRequest, stored: Result) -> Path:
+        """Go on with a run that was stopped, to the same bytes; ValueError where it was another."""
+        return self._written(request, stored.path, resume=True)
+
+    def follow(
+        self,
+        stored: Result,
+        movie: Movie,
+        prompts: Prompts,
+        ids: Sequence[int] | None = None,
+        *,
+        frames: range | None = None,
+        anew: bool = False,
+    ) -> Path:
+        """Follow objects of a result again; what is not followed onward is rolled back where it is stopped."""
         try:
-            rerun_result(stored.path, movie, prompts, ids, model=lambda _: self.model, progress=self.progress)
+            rerun_result(
+                stored.path,
+                movie,
+                prompts,
+                ids,
+                model=lambda _: self.model,
+                frames=None if frames is None else (frames.start, frames.stop),
+                anew=anew,
+                progress=self.progress,
+            )
         except BaseException:
             with suppress(OSError), alone(stored.path):
                 ready_for_rerun(stored.path)
@@ -94,12 +139,34 @@ class Engine:
 
 
 def made_alike(stored: Result, request: RunRequest, model_name: str) -> bool:
-    """Whether a result was made with the settings of a request."""
-    made, asked = from_attributes(stored.attrs), request.config
-    return (made.model, made.frames, made.direction, made.diameter, made.engine, stored_limits(stored.attrs)) == (
-        *(model_name, (request.start, request.stop), asked.direction, asked.diameter, asked.engine),
-        request.movie.grey_limits,
-    )
+    """Whether a result was made with the settings of a request, whatever its frames."""
+    same = _alike(stored, request.config) and stored.attrs["model"] == model_name
+    return same and stored_limits(stored.attrs) == request.movie.grey_limits
+
+
+def _alike(stored: Result, asked: "RunConfig") -> bool:
+    """As :func:`made_alike`, of what is known before a model is loaded and a frame is read."""
+    made = from_attributes(stored.attrs)
+    return (made.direction, made.diameter, made.engine) == (asked.direction, asked.diameter, asked.engine)
+
+
+def made_frames(stored: Result) -> range:
+    """Frames that a result is about."""
+    return range(*stored.attrs["frames"])
+
+
+def reaching(stored: Result, asked: "RunConfig", n_frames: int) -> "RunConfig":
+    """Settings of a run that extends a result: also about its frames; those of another run stay as they are."""
+    return with_frames(asked, _hull(made_frames(stored), asked.range_in(n_frames))) if _alike(stored, asked) else asked
+
+
+def with_frames(settings: "RunConfig", frames: range) -> "RunConfig":
+    """Settings about these frames."""
+    return replace(settings, frames=(frames.start, frames.stop))
+
+
+def _hull(one: range, other: range) -> range:
+    return range(min(one.start, other.start), max(one.stop, other.stop))
 
 
 def goes_on(stored: Result, prompts: Prompts) -> bool:
@@ -115,6 +182,14 @@ def carry_over(old: Result, new: Result) -> None:
         if ids:
             labels = np.asarray(old.labels[t])
             new.paint(t, {i: (labels == i) if (labels == i).any() else None for i in ids})
+
+
+def frame_of(labels: "NDArray[Any]", shape: tuple[int, int]) -> "NDArray[Any]":
+    """The labels of a frame; Refused for an array of another shape or type."""
+    given = np.asarray(labels)
+    if given.shape != shape or given.dtype.kind not in "iu":
+        raise Refused(f"the labels are {given.dtype} {given.shape}; give whole numbers of shape (Y, X) = {shape}")
+    return given
 
 
 def painted(stored: Result | None, t: int, labels: "NDArray[Any]") -> "Masks":

@@ -81,6 +81,14 @@ def agreement(mine: "Region | None", theirs: "Region | None") -> float:
     return 0.0 if mine is None or theirs is None else mine.iou(theirs)
 
 
+def touches(region: "Region | None", others: "Iterable[Region | None]") -> bool:
+    """Whether a region overlaps another or lies right beside it."""
+    if region is None:
+        return False
+    beside = [region.shifted(shift) for shift in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))]
+    return any(moved.overlap(other) for other in others if other is not None for moved in beside)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Locked:
     """Objects of a frame whose pixels are fixed.

@@ -44,7 +44,8 @@ def _words(note: Mapping[str, Any]) -> str:
     if note.get("kind") == RUN:
         return f"the run that followed {objects}"
     if note.get("kind") == RERUN:
-        return f"the re-run of {objects}"
+        start, stop = note.get("span", (0, 0))
+        return f"the re-run of {objects}" + (f" on frames {start} to {stop - 1}" if stop else "")
     return f"the {note.get('kind', 'change')} of {objects} on {_frames(note.get('frames', ()))}"
 
 

@@ -38,7 +38,7 @@ from napari_mosam.core.results.columns import (
     in_order,
     reads_of,
 )
-from napari_mosam.core.results.frame import ObjectResult, ObjectScores
+from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -273,10 +273,10 @@ class RecordStore:
         table = self._rows(t)
         return FrameTable(t, self.object_ids, np.asarray(self.logits[t]), np.asarray(self.details[t]), table)
 
-    def followed(self, object_id: int) -> "NDArray[np.bool_]":
-        """Frames on which an object was followed, shape (T,)."""
-        states = in_order(np.asarray(self.table[:, self.object_ids.index(object_id)]), self.table.attrs["columns"])
-        return np.asarray(np.nan_to_num(states[:, STATE]) > 0)
+    def states(self, object_id: int) -> list[ObjectState | None]:
+        """Of an object on all frames; None where it was not followed."""
+        table = in_order(np.asarray(self.table[:, self.object_ids.index(object_id)]), self.table.attrs["columns"])
+        return [STATES[int(code)] for code in np.nan_to_num(table[:, STATE])]
 
     def write(self, frame: FrameTable) -> None:
         """Replace the records of a frame."""

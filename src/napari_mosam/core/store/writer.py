@@ -99,8 +99,12 @@ class ResultWriter:
         return writer
 
     @classmethod
-    def reopen(cls, path: Path, prompts: "Prompts", new_ids: Sequence[int] = ()) -> "ResultWriter":
+    def reopen(
+        cls, path: Path, prompts: "Prompts", new_ids: Sequence[int] = (), span: Sequence[int] = ()
+    ) -> "ResultWriter":
         """Begin to follow objects of a result again, with room for more objects and the prompts as they are now.
+
+        `span` are the first frame and the one after the last where that is not all the result has.
 
         Raises
         ------
@@ -110,7 +114,8 @@ class ResultWriter:
         group = open_group(path, "r+")
         ids = tuple(int(i) for i in group["table/object_ids"][:])
         records = RecordStore.open(group, ids)
-        transaction = Transaction.begin(path, {"kind": RERUN, "objects": list(new_ids)})
+        where = {"span": list(span)} if span else {}
+        transaction = Transaction.begin(path, {"kind": RERUN, "objects": list(new_ids), **where})
         make_room(group, transaction, records, new_ids)
         return cls(path, group, transaction, prompts)
 
