@@ -20,7 +20,7 @@ from napari_mosam import Result
 from napari_mosam.core.api import track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.prompts.collection import MaskPrompt
-from napari_mosam.widgets.reader import get_reader, read_result
+from napari_mosam.widgets.files.reader import get_reader, read_result
 
 N = 5
 IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)

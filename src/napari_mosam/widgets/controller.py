@@ -357,6 +357,15 @@ class Controller:
 
         self._edits.start(partial(change, self.view.session), ended)
 
+    def settle(self) -> None:
+        """Let everything that was painted be on its way to its session."""
+        if self.view is not None:
+            self.view.settle()
+
+    def background(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+        """Do something in the thread of edits, after what was started before."""
+        self._edits.start(job, on_end)
+
     # ---- what is shown
 
     def forget(self, layer: "Layer") -> None:

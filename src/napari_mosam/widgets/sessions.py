@@ -1,6 +1,6 @@
 """The sessions of the movies in a viewer: which one a dock shows, and the same one for the console."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize
@@ -10,6 +10,8 @@ from napari_mosam.widgets.layers.source import MovieSource, image_array
 from napari_mosam.widgets.layers.tags import movie_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_mosam.core.config.run import RunConfig
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.engine import Engine
@@ -29,7 +31,9 @@ class Sessions:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._all: dict[Key, tuple[Any, Session]] = {}  # with the array of the movie
+        self._samples: set[str] = set()  # movies that are sample data
         self.shown: Session | None = None
+        self.opener: Callable[[Path], object] | None = None  # of the dock that is open
 
     def of(self, source: MovieSource, settings: "RunConfig | None" = None) -> "Session":
         """The session of a movie; a new one where there is none, or where the image got another array."""
@@ -48,6 +52,22 @@ class Sessions:
     def put(self, source: MovieSource, session: "Session") -> None:
         """Let this be the session of a movie."""
         self._all[key_of(source)] = image_array(source.image), session
+        if source.image.source.sample is not None:
+            self._samples.add(movie_id(source.image))
+
+    def movie_of(self, session: "Session") -> str | None:
+        """Id of the movie of a session."""
+        return next((movie for (movie, _), (_, known) in self._all.items() if known is session), None)
+
+    def drop(self, session: "Session") -> None:
+        """Close a session and know it no longer."""
+        session.close()
+        self._all = {key: value for key, value in self._all.items() if value[1] is not session}
+
+    def unsaved(self) -> list["Session"]:
+        """Those with a result that nobody gave a place; not those of sample data."""
+        mine = ((movie, session) for (movie, _), (_, session) in self._all.items() if movie not in self._samples)
+        return [session for _, session in mine if session.path is not None and not session.saved]
 
     def all(self) -> Iterator["Session"]:
         """Every one of them."""
@@ -80,6 +100,12 @@ def sessions_of(viewer: Any, engine: "Engine | None" = None) -> Sessions:
         _OF_VIEWERS[plain] = made = Sessions(engine or Engine())
         finalize(plain, made.close)  # at the end of the program too
     return _OF_VIEWERS[plain]
+
+
+def opener_of(viewer: Any) -> "Callable[[Path], object] | None":
+    """What opens a result in the dock of a viewer; None where there is none."""
+    sessions = _OF_VIEWERS.get(getattr(viewer, "__wrapped__", viewer)) if viewer is not None else None
+    return None if sessions is None else sessions.opener
 
 
 def session(viewer: Any = None) -> "Session":

@@ -16,6 +16,7 @@ from napari_mosam.widgets.controls.diameter import DiameterTool
 from napari_mosam.widgets.controls.model_download import ModelDownload
 from napari_mosam.widgets.controls.movie_menu import MovieMenu
 from napari_mosam.widgets.engine import Engine
+from napari_mosam.widgets.files.files import Files
 from napari_mosam.widgets.layers.label_ids import labels_layers, largest_id
 from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
@@ -61,11 +62,13 @@ class MosamWidget(QWidget):
         self._image_link = ViewerLink(napari_viewer)
         self._history_keys = HistoryKeys(napari_viewer, self.undo, self.redo)
         self._closed = False
+        self.files = Files(self, engine, self._fail)
         put_into_scroll_area(self, self.controls, self.controls.footer)
         self._connect_controls()
         self._connect_viewer()
         self._layers_changed()
         self._sync_tools()
+        self.files.start()
         self._history_keys.watch_fields(self)
         look_around(engine, self._fill_menus)
         self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
@@ -181,6 +184,7 @@ class MosamWidget(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.files.close()
         self.jobs.close()
         self.model_download.close()
         self.prompts.close()
@@ -244,8 +248,7 @@ class MosamWidget(QWidget):
         """Say what was painted, and what can be undone."""
         painted = self.jobs.painted
         self.controls.show_painted(painted_summary(sum(painted.values()), len(painted)))
-        session = self.session
-        self.controls.result.show_history(*((), ()) if session is None else (session.history, session.undone))
+        self.files.show_result()
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""
@@ -296,9 +299,8 @@ class MosamWidget(QWidget):
         self.controls.image_note.setText(". ".join(filter(None, [text, self.movies.caveat()])))
 
     def _frame_changed(self, *_: Any) -> None:
-        if self.controls.image.layer is None or self.controls.image.layer not in self.viewer.layers:
-            return
-        if not self._has_movie():
+        image = self.controls.image.layer
+        if image is None or image not in self.viewer.layers or not self._has_movie():
             return
         self.controls.preview.setText(f"Preview frame {self.frame}")
         self._say_movie()
@@ -354,9 +356,6 @@ class MosamWidget(QWidget):
             tool(self.source)
         self._sync_tools()
 
-    def _set_object_id(self, object_id: int) -> None:
-        self.prompts.object_id = object_id
-
     def _toggle(self, *_: Any) -> None:
         (self.cancel if self.jobs.busy else self.propagate)()
 
@@ -364,7 +363,7 @@ class MosamWidget(QWidget):
         c = self.controls
         c.image.layer_changed.connect(self._image_chosen)
         c.new_object.clicked.connect(partial(self._use, lambda _: self.new_object()))
-        c.object_id.valueChanged.connect(self._set_object_id)
+        c.object_id.valueChanged.connect(partial(setattr, self.prompts, "object_id"))
         c.box.clicked.connect(partial(self._use, self.prompts.use_boxes))
         c.plus.clicked.connect(partial(self._use, lambda source: self.prompts.use_points(source, "+")))
         c.minus.clicked.connect(partial(self._use, lambda source: self.prompts.use_points(source, "-")))

@@ -33,7 +33,7 @@ from napari_mosam.widgets.controls.builders import (
     make_tool,
 )
 from napari_mosam.widgets.controls.model_download import DownloadRow
-from napari_mosam.widgets.controls.result_row import ResultRow
+from napari_mosam.widgets.controls.result_row import RecoverRow, ResultRow
 
 if TYPE_CHECKING:
     from napari_mosam.core.images.grey.limits import GreyLimits
@@ -62,6 +62,8 @@ class Controls(QWidget):
         self._build_run()
         self._build_footer()
         self._column.addStretch(1)
+        self.recover = RecoverRow()
+        self._column.insertWidget(0, self.recover)
         self.set_n_frames(1)
         self.settings = RunConfig()
 

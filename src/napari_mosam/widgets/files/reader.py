@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.files.places import ResultError, is_result
+from napari_mosam.core.files.places import Place, ResultError, is_result
+from napari_mosam.widgets.files.opening import place_of
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_mosam.core.images.calibration import Calibration
+
+RESULT = "napari-mosam result"
+"""In the metadata of the layers of a result: where it lies."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 Say = Callable[[str], object]
@@ -33,7 +39,33 @@ def get_reader(path: Any) -> Callable[[Any], list[LayerData]] | None:
         ours = isinstance(path, str | Path) and is_result(path)
     except (OSError, ValueError):  # names that no file can have
         return None
-    return read_result if ours else None
+    return open_result if ours else None
+
+
+def open_result(path: str | Path) -> list[LayerData]:
+    """Let the dock that is open go on with a result; without one, its layers, see :func:`read_result`."""
+    from napari import current_viewer
+
+    from napari_mosam.widgets.sessions import opener_of
+
+    opener = opener_of(current_viewer())
+    if opener is None:
+        return read_result(path)
+    opener(Path(path))
+    return [(None,)]  # type: ignore[list-item]  # napari: nothing to add, and nothing is wrong
+
+
+def as_layers(path: Path) -> "list[Layer]":
+    """The layers of :func:`read_result`."""
+    from napari.layers import Layer
+
+    return [Layer.create(*layer) for layer in read_result(path)]
+
+
+def result_of(layer: "Layer") -> Path | None:
+    """The result that a layer of the reader shows; None for all other layers."""
+    path = layer.metadata.get(RESULT)
+    return Path(path) if isinstance(path, str) else None
 
 
 def read_result(path: str | Path) -> list[LayerData]:
@@ -72,6 +104,8 @@ class _Opened:
 
     Attributes
     ----------
+    path : Path
+        Absolute, without links.
     name : str
         Of the layers.
     group : zarr.Group
@@ -82,6 +116,7 @@ class _Opened:
         Tells the user what is wrong; the same only once.
     """
 
+    path: Path
     name: str
     group: Any
     table: Any
@@ -97,7 +132,7 @@ class _Opened:
         name = path.name.removesuffix(".zarr") + (f" ({', '.join(faults)})" if faults else "")
         pixel, interval = group.attrs.get("pixel_size_um"), group.attrs.get("interval_s")
         calibration = Calibration(tuple(pixel) if pixel else None, interval)
-        return cls(name, group, _table(group, path, say), calibration, say)
+        return cls(Place.of(path).path, name, group, _table(group, path, say), calibration, say)
 
     def labels(self) -> LayerData:
         from napari_mosam.core.results.columns import labels_of
@@ -145,9 +180,7 @@ class _Opened:
         return dask.array.from_array(_Lenient(array, self.say), chunks, name=False, asarray=False, meta=nothing)
 
     def _place(self) -> dict[str, Any]:
-        interval, pixel = self.calibration.interval_s, self.calibration.pixel_um
-        units = ("second" if interval else "pixel", *(("micrometer",) * 2 if pixel else ("pixel",) * 2))
-        return {"scale": (interval or 1.0, *(pixel or (1.0, 1.0))), "units": units, "axis_labels": ("t", "y", "x")}
+        return {"metadata": {RESULT: str(self.path)}, **place_of(self.calibration)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,379 @@
+"""Results of the dock have a place: saved, opened with all that belongs to them, recent, left by a crash, closing."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtWidgets import QMainWindow
+
+from napari_mosam import Result, Session
+from napari_mosam.core.session.recent import IN_USE
+from napari_mosam.widgets.files import questions
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What a person answers to each question, in order; a question without an answer is an error."""
+    given = {}
+
+    def answer(name):
+        def asked(parent, *words, **more):
+            given.setdefault("asked", []).append((name, *words))
+            return given[name].pop(0)
+
+        return asked
+
+    for name in ("place_to_save", "result_to_open", "movie_to_open", "may_replace", "before_closing"):
+        monkeypatch.setattr(questions, name, answer(name))
+    return given
+
+
+@pytest.fixture
+def file(movie, tmp_path):
+    """The movie as a file."""
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, movie, imagej=True, metadata={"axes": "TYX"})
+    return path
+
+
+@pytest.fixture
+def followed(open_widget, movie, hands):
+    """A dock in which disks 1 and 2 were followed."""
+    widget = open_widget(movie)
+    hands.mark(widget, 1, 2)
+    hands.run(widget)
+    return widget
+
+
+@pytest.fixture
+def saved(file, engine, tmp_path):
+    """A result of disk 1 on the file, saved by a session without napari, with a mark not yet followed and a frame."""
+    from tests.widgets.conftest import QUICK, box_around
+
+    from napari_mosam import BoxPrompt
+
+    session = Session(file, [BoxPrompt(1, 0, box_around(1, 0))], model=engine.model, recent=tmp_path / "recent")
+    session.settings = QUICK
+    session.run()
+    session.mark(BoxPrompt(2, 3, box_around(2, 3)))
+    session.view = {"frame": 5}
+    session.save(tmp_path / "cells.zarr")
+    session.close()
+    return tmp_path / "cells.zarr"
+
+
+def place(widget):
+    return widget.controls.result.place.text()
+
+
+# ---- save
+
+
+def test_the_line_says_truly_where_the_result_is(open_widget, movie, hands, answers, tmp_path):
+    widget = open_widget(movie)
+    row = widget.controls.result
+    assert place(widget) == "No result yet" and not row.save.isEnabled()
+    hands.mark(widget, 1)
+    hands.run(widget)
+    assert place(widget) == "Not saved yet: kept under Recent" and widget.session.path.is_dir()
+    answers["place_to_save"] = [None, tmp_path / "cells.zarr"]
+    row.save.click()
+    assert not widget.session.saved
+    row.save.click()
+    hands.settle(widget)
+    assert place(widget) == "cells.zarr, saved" and str(tmp_path / "cells.zarr") in hands.says(widget)
+    assert np.array_equal(Result.open(tmp_path / "cells.zarr").labels[:], hands.shown(widget))
+    row.save.click()
+    hands.settle(widget)
+    assert hands.says(widget) == "'cells.zarr' is up to date."
+    assert [name for name, *_ in answers["asked"]] == ["place_to_save"] * 2
+
+
+def test_the_place_asked_for_is_beside_the_movie_with_its_name(open_widget, file, hands, answers, make_napari_viewer):
+    viewer = make_napari_viewer()
+    viewer.open(file, axis_labels=("t", "y", "x"))
+    widget = open_widget(None, viewer=viewer)
+    hands.mark(widget, 1)
+    hands.run(widget)
+    (file.parent / "movie-2.zarr").mkdir()
+    (file.parent / "movie.zarr").mkdir()
+    answers["place_to_save"] = [None]
+    widget.controls.result.save.click()
+    assert answers["asked"][-1][-1] == file.parent / "movie-3.zarr"
+
+
+def test_without_a_file_the_home_folder_is_proposed(followed, answers):
+    answers["place_to_save"] = [None]
+    followed.controls.result.save.click()
+    assert answers["asked"][-1][-1] == Path.home() / "movie.zarr"
+
+
+def test_a_copy_is_gone_on_with_and_what_is_there_is_replaced_only_when_asked(followed, hands, answers, tmp_path):
+    first, second = tmp_path / "a.zarr", tmp_path / "b.zarr"
+    answers["place_to_save"], answers["may_replace"] = [first, second, first, first], [False, True]
+    row = followed.controls.result
+    for button in (row.save, row.save_as):
+        button.click()
+        hands.settle(followed)
+    before = hands.shown(followed)
+    assert followed.session.path == second and np.array_equal(Result.open(first).labels[:], before)
+    row.save_as.click()
+    hands.settle(followed)
+    assert followed.session.path == second
+    row.save_as.click()
+    hands.settle(followed)
+    assert followed.session.path == first and place(followed) == "a.zarr, saved"
+
+
+def test_sample_data_never_asks(open_widget, hands, answers, make_napari_viewer, movie):
+    from napari.layers._source import layer_source
+
+    viewer = make_napari_viewer()
+    with layer_source(sample=("napari-mosam", "simulated_cells")):
+        viewer.add_image(movie, name="movie")
+    widget = open_widget(None, viewer=viewer)
+    hands.mark(widget, 1)
+    hands.run(widget)
+    widget.controls.result.save.click()
+    assert "stay under Recent" in hands.says(widget) and widget.jobs.sessions.unsaved() == []
+
+
+# ---- open
+
+
+def opened(widget, path, hands, answers):
+    answers["result_to_open"] = [path]
+    widget.controls.result.open.click()
+    hands.settle(widget)
+    return widget
+
+
+def check_whole(widget, hands, saved):
+    assert widget.session.path == saved and place(widget) == "cells.zarr, saved"
+    assert np.array_equal(hands.shown(widget), Result.open(saved).labels[:])
+    assert sorted(prompt.object_id for prompt in widget.session.prompts) == [1, 2]
+    assert widget.prompts.counts()["box"] == 2 and widget.prompts.prompts(widget.source) == widget.session.prompts
+    assert widget.frame == 5 and widget.session.view["frame"] == 5
+    assert not widget.controls.motion.isChecked()
+    assert hands.says(widget) == "Opened 'cells.zarr': 1 object, 8 frames."
+
+
+def test_a_result_brings_its_movie_marks_settings_and_frame(open_widget, saved, movie, hands, answers):
+    widget = opened(open_widget(None), saved, hands, answers)
+    check_whole(widget, hands, saved)
+    image = widget.controls.image.layer
+    assert image.name == "movie" and np.array_equal(np.asarray(image.data), movie)
+    hands.run(widget)
+    assert list(Result.open(saved).object_ids) == [1, 2]
+
+
+def test_the_image_that_is_there_is_taken(open_widget, saved, movie, hands, answers):
+    widget = open_widget(movie)
+    widget.viewer.add_image(movie[:, ::-1], name="another")
+    assert widget.controls.image.layer.name == "another"
+    opened(widget, saved, hands, answers)
+    check_whole(widget, hands, saved)
+    assert widget.controls.image.layer.name == "movie"
+    assert [type(layer).__name__ for layer in widget.viewer.layers].count("Image") == 2
+
+
+def test_the_result_that_was_there_stays_under_recent(followed, saved, hands, answers):
+    before, labels = followed.session.path, hands.shown(followed)
+    opened(followed, saved, hands, answers)
+    assert np.array_equal(Result.open(before).labels[:], labels)
+    assert [layer.name for layer in followed.viewer.layers].count("MoSAM labels") == 1
+    followed.controls.result.recent.click()
+    hands.settle(followed)
+    actions = {action.toolTip(): action for action in followed.files.menu.actions()}
+    assert "not saved" in actions[str(before)].text() and actions[str(saved)].text().endswith("saved, open here")
+    actions[str(before)].trigger()
+    hands.settle(followed)
+    assert followed.session.path == before and np.array_equal(hands.shown(followed), labels)
+    followed.files.menu.hide()
+
+
+def test_a_movie_that_is_not_there_is_asked_for(open_widget, saved, file, movie, hands, answers, tmp_path):
+    moved, other = tmp_path / "moved.tif", tmp_path / "other.tif"
+    file.rename(moved)
+    tifffile.imwrite(other, movie[:, ::-1], imagej=True, metadata={"axes": "TYX"})
+    answers["movie_to_open"] = [other, moved]
+    widget = opened(open_widget(None), saved, hands, answers)
+    titles = [words[0] for name, *words in answers["asked"] if name == "movie_to_open"]
+    assert "no longer at" in titles[0] and "shows other frames" in titles[1]
+    assert all("--" not in title for title in titles)
+    check_whole(widget, hands, saved)
+
+
+def test_without_its_movie_the_labels_are_shown(open_widget, saved, file, hands, answers):
+    file.unlink()
+    answers["movie_to_open"] = [None]
+    widget = opened(open_widget(None), saved, hands, answers)
+    assert [layer.name for layer in widget.viewer.layers] == ["cells", "cells confidence", "cells centres"]
+    assert "only its labels are shown" in hands.says(widget)
+
+
+def test_a_damaged_result_shows_what_is_left(open_widget, saved, hands, answers):
+    (saved / "mosam_manifest.json").write_text("{")
+    widget = opened(open_widget(None), saved, hands, answers)
+    assert widget.viewer.layers[0].name.startswith("cells") and widget.session is None
+
+
+def test_a_result_dropped_onto_the_dock_goes_on_in_it(open_widget, saved, hands):
+    widget = open_widget(None)
+    widget.viewer.open(saved, plugin="napari-mosam")
+    hands.settle(widget)
+    check_whole(widget, hands, saved)
+    widget.viewer.open(saved, plugin="napari-mosam")
+    hands.settle(widget)
+    assert hands.says(widget) == "'cells.zarr' is open already."
+
+
+def test_a_dock_that_opens_later_goes_on_with_what_was_dropped(open_widget, saved, hands, make_napari_viewer):
+    viewer = make_napari_viewer()
+    viewer.open(saved, plugin="napari-mosam")
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells confidence", "cells centres"]
+    widget = open_widget(None, viewer=viewer)
+    hands.settle(widget)
+    assert widget.session.path == saved and widget.frame == 5
+    assert [layer.name for layer in viewer.layers if "cells" in layer.name] == []
+
+
+# ---- start over
+
+
+def test_starting_over_keeps_the_marks_and_the_earlier_result(followed, hands):
+    before, marks, labels = followed.session.path, followed.session.prompts, hands.shown(followed)
+    followed.controls.result.start_over.click()
+    hands.settle(followed)
+    assert followed.session.result is None and followed.session.prompts == marks and hands.labels(followed) is None
+    assert place(followed) == "No result yet" and "under Recent" in hands.says(followed)
+    assert np.array_equal(hands.run(followed), labels) and followed.session.path != before
+    assert np.array_equal(Result.open(before).labels[:], labels)
+
+
+# ---- after a crash
+
+
+def leave(result, recent, process, host=None):
+    """What a process leaves that works on a result."""
+    import platform
+
+    (folder,) = [f for f in recent.iterdir() if (f / "place.json").exists()]
+    (folder / IN_USE).write_text(json.dumps({"host": host or platform.node(), "process": process}))
+
+
+@pytest.fixture
+def dead():
+    """The number of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_crash_left_open_is_offered(open_widget, saved, hands, engine, dead):
+    leave(saved, engine.folder, dead)
+    widget = open_widget(None)
+    hands.settle(widget)
+    assert not widget.controls.recover.isHidden() and "'cells'" in widget.controls.recover.words.text()
+    widget.controls.recover.go_on.click()
+    hands.settle(widget)
+    check_whole(widget, hands, saved)
+    assert widget.controls.recover.isHidden()
+
+
+def test_what_was_dismissed_is_not_offered_again(open_widget, saved, hands, engine, dead):
+    leave(saved, engine.folder, dead)
+    widget = open_widget(None)
+    hands.settle(widget)
+    widget.controls.recover.dismiss.click()
+    hands.settle(widget)
+    assert widget.controls.recover.isHidden() and saved.is_dir()
+    again = open_widget(None)
+    hands.settle(again)
+    assert again.controls.recover.isHidden()
+
+
+@pytest.mark.parametrize("host", [None, "another"])
+def test_what_others_work_on_is_not_offered(open_widget, saved, hands, engine, dead, host):
+    import os
+
+    leave(saved, engine.folder, dead if host else os.getpid(), host)
+    widget = open_widget(None)
+    hands.settle(widget)
+    assert widget.controls.recover.isHidden()
+
+
+# ---- closing
+
+
+@pytest.fixture
+def window(open_widget, movie, hands):
+    """A dock in a window that is seen, in which disk 1 was followed, and the window."""
+    widget = open_widget(movie, show=True)
+    hands.mark(widget, 1)
+    hands.run(widget)
+    return widget, widget.viewer.window._qt_window
+
+
+def test_closing_napari_asks_about_results_without_a_place(window, answers, hands, tmp_path):
+    widget, main = window
+    assert isinstance(main, QMainWindow)
+    answers["before_closing"] = ["cancel", "save", "save"]
+    answers["place_to_save"] = [None, tmp_path / "cells.zarr"]
+    for _ in range(2):
+        main.close()
+        assert main.isVisible() and not widget.session.saved
+    session = widget.session
+    main.close()
+    assert main.isVisible()
+    hands.qtbot.waitUntil(lambda: not main.isVisible(), timeout=10_000)
+    assert session.saved and session.path == tmp_path / "cells.zarr"
+    assert "1 result without a place yet" in answers["asked"][0][1]
+
+
+def test_closing_napari_keeps_results_under_recent(window, answers):
+    widget, main = window
+    path, answers["before_closing"] = widget.session.path, ["keep"]
+    main.close()
+    assert not main.isVisible() and path.is_dir()
+
+
+def test_nothing_is_asked_where_nothing_was_done_or_a_program_closes(window, answers, open_widget, movie):
+    widget, _ = window
+    widget.viewer.close()
+    other = open_widget(movie, show=True)
+    other.viewer.window._qt_window.close()
+    assert "asked" not in answers
+
+
+def test_closing_napari_with_a_run_saves_what_is_done(open_widget, movie, hands, held, answers, tmp_path):
+    widget = open_widget(movie, show=True)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    main = widget.viewer.window._qt_window
+    answers["before_closing"], answers["place_to_save"] = ["save"], [tmp_path / "half.zarr"]
+    main.close()
+    assert main.isVisible() and answers["asked"][0][1].startswith("A run is going")
+    held.let_go()
+    hands.qtbot.waitUntil(lambda: not main.isVisible(), timeout=10_000)
+    half = Result.open(tmp_path / "half.zarr")
+    assert not half.complete and (half.labels[0] == 1).any()
+
+
+def test_closing_the_dock_says_what_was_kept(open_widget, movie, hands, held):
+    from napari.utils.notifications import notification_manager
+
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    session = widget.session
+    widget.viewer.window.remove_dock_widget(widget)
+    held.let_go()
+    notification_manager.records.clear()
+    hands.qtbot.waitUntil(lambda: not session.busy and bool(notification_manager.records), timeout=10_000)
+    (record,) = notification_manager.records
+    assert record.message.startswith("MoSAM was closed and its run stopped. Half a result (")
+    assert record.message.endswith("is kept under Recent.")
