@@ -6,6 +6,7 @@ import gc
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,12 +35,14 @@ PLACES = [[(20, 20 + t), (44, 40), (20, 36 + t)] for t in range(N)]
 
 @dataclass
 class Model(FakeSegmenter):
-    """Fails where it is told to."""
+    """Waits and fails where it is told to."""
 
     name: str = "nano"
     error: Exception | None = None
+    waits: Callable[[], object] = lambda: None
 
     def encode_image(self, images: Any) -> Any:
+        self.waits()
         if self.error is not None:
             raise self.error
         return super().encode_image(images)
@@ -94,7 +97,9 @@ class FakeEngine(Engine):
 
 @pytest.fixture(scope="module", autouse=True)
 def small_heap() -> None:
-    """napari collects garbage after every viewer; what was there before a module of tests is not looked at again."""
+    """napari collects garbage after every viewer; what is there before a module of tests is not looked at again."""
+    for heavy in ("napari._qt.qt_main_window", "napari_mosam.core.session.work", "vispy.app.backends._pyqt6", "pandas"):
+        import_module(heavy)
     gc.collect()
     gc.freeze()
 

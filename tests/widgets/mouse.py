@@ -8,6 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 LEFT, NO_KEY = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
 
 def canvas_position(viewer: Any, world_yx: tuple[float, float]) -> QPoint:
@@ -62,7 +63,17 @@ def drag(viewer: Any, qtbot: Any, *world_yx: tuple[float, float]) -> None:
     release(viewer, qtbot, world_yx[-1])
 
 
-def key(viewer: Any, qtbot: Any, pressed: Qt.Key, modifiers: Any = NO_KEY) -> None:
-    """Press a key on the canvas."""
-    QTest.keyClick(viewer.window._qt_viewer.canvas.native, pressed, modifiers)
+def key(viewer: Any, qtbot: Any, pressed: Qt.Key, modifiers: Any = NO_KEY, on: Any = None) -> None:
+    """Press a key on a widget; on the canvas where none is given."""
+    QTest.keyClick(on or viewer.window._qt_viewer.canvas.native, pressed, modifiers)
     qtbot.wait(30)
+
+
+def undo_key(viewer: Any, qtbot: Any, on: Any = None) -> None:
+    """Press Ctrl+Z."""
+    key(viewer, qtbot, Qt.Key.Key_Z, CONTROL, on)
+
+
+def redo_key(viewer: Any, qtbot: Any, on: Any = None) -> None:
+    """Press Ctrl+Shift+Z."""
+    key(viewer, qtbot, Qt.Key.Key_Z, CONTROL | SHIFT, on)

@@ -1,13 +1,12 @@
-"""Controls and settings, import time, and the session folder."""
+"""Controls and settings, and import time."""
 
-import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
 from magicgui.widgets import Container
+from tests.widgets.conftest import QUICK
 
 from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig, MemoryConfig, MotionConfig, WindowConfig
 from napari_mosam.core.config.fields import settings_of
@@ -15,7 +14,6 @@ from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
 from napari_mosam.widgets.controls.advanced import EnginePanel, PairBox
 from napari_mosam.widgets.controls.builders import choose
 from napari_mosam.widgets.controls.controls import Controls
-from napari_mosam.widgets.layers.scratch_store import ScratchStore, remove_stale
 
 
 @pytest.mark.parametrize(
@@ -84,12 +82,13 @@ def test_frames_that_the_movie_shown_does_not_have_are_not_taken(controls):
 
 def test_a_model_of_ones_own_stays_in_the_menu_when_the_models_are_known(open_widget, movie, hands, engine):
     widget = open_widget(movie)
-    given = RunConfig(model="mine.pt", checkpoint_config="mine.yaml", compute=ComputeConfig(chunk=2))
+    given = replace(QUICK, model="mine.pt", checkpoint_config="mine.yaml", compute=ComputeConfig(chunk=2))
     widget.controls.settings = given
     widget.model_download.set_choices(engine.models())
-    hands.box(widget, 0, 2, 4, 8, 10)
+    engine.model.name = "mine.pt"
+    hands.mark(widget, 1)
     hands.run(widget)
-    assert engine.config == given
+    assert widget.session.settings == given and widget.session.result.attrs["model"] == "mine.pt"
 
 
 @pytest.fixture
@@ -173,13 +172,16 @@ def test_reset_gives_the_defaults(panel):
 def test_the_panel_reaches_the_run(open_widget, movie, hands, engine):
     widget = open_widget(movie)
     assert not widget.controls.advanced.isExpanded() and not widget.controls.engine_box.isExpanded()
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     widget.controls.engine.controls["window", "ratio"].value = 7.5
     widget.controls.engine.controls["life", "gate_area"].value = (0.5, 3)
     widget.controls.compete.setChecked(False)
     hands.run(widget)
-    assert engine.config.engine == EngineConfig(
-        window=WindowConfig(ratio=7.5), life=LifecycleConfig(gate_area=(0.5, 3)), compete=False
+    assert widget.session.settings.engine == EngineConfig(
+        window=WindowConfig(ratio=7.5),
+        life=LifecycleConfig(gate_area=(0.5, 3)),
+        motion=MotionConfig.off(),
+        compete=False,
     )
 
 
@@ -208,13 +210,16 @@ def test_following_motion_and_its_cues_say_the_same(qtbot):
 
 
 def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movie, hands):
+    movie[3] = 65_535
     widget = open_widget(movie)
     assert widget.controls.low.placeholderText() == widget.controls.high.placeholderText() == "automatic"
     widget.viewer.dims.set_point(0, 0)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     widget.controls.preview.click()
     hands.finish(widget)
-    assert (widget.controls.low.placeholderText(), widget.controls.high.placeholderText()) == ("120", "3500")
+    limits = widget.session.movie.grey_limits
+    shown = (widget.controls.low.placeholderText(), widget.controls.high.placeholderText())
+    assert shown == (f"{limits.low:.6g}", f"{limits.high:.6g}") and limits.high < 2000
     assert widget.controls.limits_note.text() == "Grey limits: frame 3 took no part (unlike all others)"
     widget.viewer.add_image(movie[:5], name="another")
     widget.controls.image.setCurrentText("another")
@@ -223,7 +228,7 @@ def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movi
 
 def test_impossible_grey_limits_are_refused(open_widget, movie, hands):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     for low, high in (("9", "3"), ("5", ""), ("a", "b"), ("0", "inf"), ("7", "7")):
         widget.controls.low.setText(low)
         widget.controls.high.setText(high)
@@ -250,7 +255,7 @@ def test_without_an_image_the_widget_says_what_to_do(open_widget):
 
 def test_frames_that_end_before_they_begin_are_refused(open_widget, movie, hands):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     widget.controls.first.setValue(5)
     widget.controls.last.setValue(2)
     for button in (widget.controls.propagate, widget.controls.preview):
@@ -266,19 +271,3 @@ def test_import_loads_no_torch():
     code = f"import sys, napari_mosam.widgets as w; w.MosamWidget; print({names})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_only_old_sessions_of_ended_processes_are_removed(tmp_path):
-    old = time.time() - 10 * 86400
-    for name in (f"{os.getpid()}-mine", "999999999-ended", "999999998-new"):
-        (tmp_path / name).mkdir()
-        if "new" not in name:
-            os.utime(tmp_path / name, (old, old))
-    assert [folder.name for folder in remove_stale(tmp_path)] == ["999999999-ended"]
-
-
-def test_a_cache_that_cannot_be_written_falls_back_to_the_temporary_folder(tmp_path):
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    array = ScratchStore(blocked).new_array("labels", (2, 8, 8), "uint16")
-    assert array.shape == (2, 8, 8) and array.chunks == (1, 8, 8)

@@ -6,6 +6,7 @@ import time
 import pytest
 from napari.utils.notifications import notification_manager
 from tests.support.weights_server import Answer, serving
+from tests.widgets.conftest import N
 
 from napari_mosam.widgets.engine import Engine, ModelChoice
 
@@ -74,14 +75,14 @@ def test_the_menu_says_which_models_need_a_download(widget, choose):
 @pytest.mark.parametrize("button", ["preview", "propagate"])
 def test_a_run_with_a_missing_model_says_what_to_press(widget, choose, hands, button):
     choose("sam2.1-tiny")
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     layers = list(widget.viewer.layers)
     getattr(widget.controls, button).click()
     assert widget.controls.status.text() == (
         "The model sam2.1-tiny is not on this computer yet; press 'Download 2 MB' under the menu, or choose nano "
         "(built in)"
     )
-    assert not widget.runner.busy and list(widget.viewer.layers) == layers
+    assert not widget.jobs.busy and list(widget.viewer.layers) == layers
 
 
 def test_a_download_shows_its_progress_and_makes_the_model_usable(widget, choose, server, qtbot, tmp_path):
@@ -104,7 +105,7 @@ def test_the_viewer_is_not_held_up(widget, choose, server, qtbot, hands):
     choose("sam2.1-tiny")
     longest, last = 0.0, time.perf_counter()
     started(qtbot, widget, server)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     last = time.perf_counter()
     while widget.model_download.busy:
         qtbot.wait(5)
@@ -158,7 +159,7 @@ def test_another_model_is_used_during_a_download(open_widget, movie, engine, han
     menu = widget.controls.model
     menu.setCurrentIndex(1)
     started(qtbot, widget, server)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     widget.controls.propagate.click()
     assert "still being downloaded" in widget.controls.status.text()
     menu.setCurrentIndex(0)
@@ -166,7 +167,7 @@ def test_another_model_is_used_during_a_download(open_widget, movie, engine, han
     widget.controls.propagate.click()
     assert row(widget).cancel.isEnabled() and not menu.isEnabled()
     hands.finish(widget)
-    assert widget.run.frames == set(range(10))
+    assert widget.run.frames == set(range(N))
     row(widget).cancel.click()
     finish(qtbot, widget)
 

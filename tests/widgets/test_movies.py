@@ -1,7 +1,5 @@
 """Several movies in one viewer: whose marks they are, which one is chosen, and whether it can be seen."""
 
-import threading
-
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -47,10 +45,10 @@ def test_the_menu_follows_the_image_selected_in_the_layer_list(two, qtbot):
     assert widget.controls.image.layer is other
     click_in_layer_list(widget.viewer, qtbot, movie)
     assert widget.controls.image.layer is movie
-    assert widget.controls.image_note.text() == '10 frames, 64 x 64 px (Y, X). Runs on "movie", which "other" covers.'
+    assert widget.controls.image_note.text() == '8 frames, 64 x 64 px (Y, X). Runs on "movie", which "other" covers.'
     click_in_layer_list(widget.viewer, qtbot, other)
     assert widget.controls.image.layer is other
-    assert widget.controls.image_note.text() == "10 frames, 64 x 64 px (Y, X)"
+    assert widget.controls.image_note.text() == "8 frames, 64 x 64 px (Y, X)"
 
 
 @pytest.mark.slow
@@ -73,26 +71,26 @@ def test_an_image_that_is_not_selected_does_not_take_the_menu_by_being_shown(two
 
 
 @pytest.mark.slow
-def test_the_menu_does_not_follow_while_a_run_goes_on(two, hands, engine, qtbot):
-    go_on = threading.Event()
-    engine.before = lambda t: go_on.wait(10)
+def test_the_menu_does_not_follow_while_a_run_goes_on(two, hands, held):
     widget, movie, other = two()
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    session = widget.session
     widget.viewer.layers.selection.active = movie
     other.visible = False
     assert widget.controls.image.layer is other
     assert 'Runs on "other", which is hidden.' in widget.controls.image_note.text()
-    go_on.set()
+    assert widget.session is session
+    held.let_go()
     hands.finish(widget)
-    assert engine.source.image is other and widget.controls.image.layer is other
+    assert widget.controls.image.layer is other and session.result.complete
     assert "Done" in widget.controls.status.text()
 
 
 @pytest.mark.parametrize(
     "tool", ["drag", pytest.param("click", marks=pytest.mark.slow), pytest.param("masks", marks=pytest.mark.slow)]
 )
-def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, engine, qtbot, tool):
+def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, qtbot, tool):
     widget, movie, other = two(show=True)
     widget.controls.image.layer = movie
     if tool == "drag":
@@ -102,7 +100,7 @@ def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, engine, 
         widget.controls.plus.click()
         press(widget.viewer, qtbot, (20, 30))
     else:
-        labels = widget.viewer.add_labels(np.full((10, 64, 64), 4, np.uint16))
+        labels = widget.viewer.add_labels(np.full((8, 64, 64), 4, np.uint16))
         widget.controls.seed.click()
         widget.viewer.layers.remove(labels)
     marks = widget.prompts.prompts(widget.source).items
@@ -110,13 +108,16 @@ def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, engine, 
     widget.controls.image.layer = other
     assert widget.controls.summary.text() == "Nothing marked yet"
     widget.controls.propagate.click()
-    assert "no prompts" in widget.controls.status.text() and not widget.runner.busy
+    assert "no prompts" in widget.controls.status.text() and not widget.jobs.busy
     hands.box(widget, 3, 40, 40, 50, 50)
     assert [item.frame for item in widget.prompts.prompts(widget.source).items] == [3]
     widget.controls.image.layer = movie
     np.testing.assert_array_equal(repr(widget.prompts.prompts(widget.source).items), repr(marks))
     hands.run(widget)
-    assert engine.source.image is movie and engine.prompts.frames == (marks[0].frame,)
+    assert widget.session.movie.raw(0)[0, 0] == movie.data[0, 0, 0]
+    assert repr(widget.session.prompts.items) == repr(marks) and widget.session.result.prompts.frames == (
+        marks[0].frame,
+    )
     widget.controls.clear.click()
     widget.controls.image.layer = other
     assert [item.frame for item in widget.prompts.prompts(widget.source).items] == [3]
@@ -124,14 +125,14 @@ def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, engine, 
 
 def test_marks_of_the_other_movie_are_put_away_and_come_back_unless_the_user_hid_them(two, hands):
     widget, movie, other = two()
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     hands.click(widget, 0, 5, 5)
     boxes, points = widget.prompts.shapes, widget.prompts.points
     points.visible = False
     widget.controls.image.layer = movie
     assert (boxes.visible, points.visible) == (False, False) and widget.prompts.shapes is None
     assert widget.viewer.layers.selection.active is movie, "the tool in hand was the other movie's"
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     mine = widget.prompts.shapes
     assert mine is not boxes and mine.name == "MoSAM boxes of movie"
     widget.viewer.layers.selection.active = other
@@ -144,13 +145,13 @@ def test_marks_of_the_other_movie_are_put_away_and_come_back_unless_the_user_hid
 @pytest.mark.slow
 def test_objects_are_numbered_in_each_movie(two, hands):
     widget, movie, other = two()
-    hands.box(widget, 0, 2, 4, 8, 10)
-    hands.box(widget, 0, 22, 4, 28, 10)
+    hands.mark(widget, 1)
+    hands.mark(widget, 2)
     hands.run(widget)
     assert widget.controls.object_id.value() == 2
     widget.controls.image.layer = movie
     assert widget.controls.object_id.value() == 1
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     assert list(widget.prompts.shapes.features["object_id"]) == [1]
     widget.controls.image.layer = other
     assert widget.controls.object_id.value() == 2
@@ -160,28 +161,29 @@ def test_objects_are_numbered_in_each_movie(two, hands):
 
 @pytest.mark.parametrize(
     ("shape", "scale"),
-    [((4, 32, 48), (1, 1, 1)), ((10, 64, 64), (1, 0.5, 0.5)), pytest.param((64, 64), (1, 1), marks=pytest.mark.slow)],
+    [((4, 32, 48), (1, 1, 1)), ((8, 64, 64), (1, 0.5, 0.5)), pytest.param((64, 64), (1, 1), marks=pytest.mark.slow)],
 )
-def test_movies_of_other_shapes_and_scales_keep_to_themselves(two, hands, engine, shape, scale):
-    widget, movie, other = two(np.zeros(shape, np.uint16), scale=scale)
+def test_movies_of_other_shapes_and_scales_keep_to_themselves(two, hands, shape, scale):
+    data = np.full(shape, 100, np.uint16)
+    data[..., 2:9, 3:10] = 1000
+    widget, movie, other = two(data, scale=scale)
     widget.controls.plus.click()
     widget.prompts.points.add((0,) * (len(shape) - 2) + (5, 6))
     widget.controls.image.layer = movie
-    hands.click(widget, 8, 50, 60)
+    hands.click(widget, 6, 44, 40)
     n_frames = shape[0] if len(shape) == 3 else 1
-    for image, expected, frames in ((other, (0, (5, 6)), n_frames), (movie, (8, (50, 60)), 10)):
+    for image, expected, frames in ((other, (0, (5, 6)), n_frames), (movie, (6, (44, 40)), 8)):
         widget.viewer.layers.selection.active = image
         assert widget.controls.last.maximum() == frames - 1
         labels = hands.run(widget)
-        (mark,) = engine.prompts.items
-        assert (mark.frame, mark.yx) == expected and engine.source.image is image
-        assert labels.shape == image.data.shape
+        (mark,) = widget.session.result.prompts
+        assert (mark.frame, mark.yx) == expected and labels.shape == image.data.shape and labels.any()
 
 
 @pytest.mark.slow
 def test_a_movie_removed_and_put_back_has_its_marks_and_results(two, hands):
     widget, movie, other = two()
-    hands.box(widget, 2, 2, 4, 8, 10)
+    hands.mark(widget, 1, frame=2)
     hands.run(widget)
     labels, boxes = hands.labels(widget), widget.prompts.shapes
     widget.viewer.layers.remove(other)
@@ -196,12 +198,12 @@ def test_a_movie_removed_and_put_back_has_its_marks_and_results(two, hands):
 
 
 @pytest.mark.slow
-def test_marks_renamed_copied_removed_and_put_back(two, hands, engine):
+def test_marks_renamed_copied_removed_and_put_back(two, hands):
     from napari.layers._layer_actions import _duplicate_layer
 
     widget, _, _ = two()
     viewer = widget.viewer
-    hands.box(widget, 2, 2, 4, 8, 10)
+    hands.mark(widget, 1, frame=2)
     boxes = widget.prompts.shapes
     boxes.name = "mine"
     viewer.layers.selection.select_only(boxes)
@@ -210,16 +212,16 @@ def test_marks_renamed_copied_removed_and_put_back(two, hands, engine):
     viewer.layers.remove(boxes)
     assert widget.controls.summary.text() == "Nothing marked yet"
     viewer.layers.append(boxes)
-    hands.box(widget, 2, 22, 4, 28, 10)
+    hands.mark(widget, 2, frame=2)
     assert widget.controls.summary.text() == "2 objects: 2 boxes" and len(boxes.data) == 2
     hands.run(widget)
-    assert engine.prompts.object_ids == (1, 2)
+    assert widget.session.result.object_ids == (1, 2)
 
 
 def test_a_reopened_dock_knows_whose_marks_they_are(two, hands, open_widget):
     first, movie, other = two()
-    hands.box(first, 0, 2, 4, 8, 10)
-    first.viewer.add_labels(np.full((10, 64, 64), 4, np.uint16), name="painted")
+    hands.mark(first, 1)
+    first.viewer.add_labels(np.full((8, 64, 64), 4, np.uint16), name="painted")
     first.controls.image.layer = movie
     hands.click(first, 0, 5, 5)
     first.controls.seed.click()
@@ -237,7 +239,7 @@ def test_a_copy_of_an_image_has_no_marks(two, hands):
     from napari.layers._layer_actions import _duplicate_layer
 
     widget, _, other = two()
-    widget.viewer.add_labels(np.full((10, 64, 64), 4, np.uint16))
+    widget.viewer.add_labels(np.full((8, 64, 64), 4, np.uint16))
     widget.controls.seed.click()
     widget.viewer.layers.selection.select_only(other)
     _duplicate_layer(widget.viewer.layers)
@@ -266,7 +268,7 @@ def test_what_hides_the_chosen_movie_is_named(two):
     other.visible, movie.visible = False, False
     assert HIDDEN in note.text()
     movie.visible = True
-    assert note.text() == "10 frames, 64 x 64 px (Y, X)"
+    assert note.text() == "8 frames, 64 x 64 px (Y, X)"
     movie.opacity = 0
     assert HIDDEN in note.text()
 

@@ -65,9 +65,9 @@ def test_an_ellipse_is_a_box_and_a_polygon_is_a_mask(open_widget, movie, hands):
 
 def test_a_second_box_on_a_frame_is_another_object_on_another_frame_the_same(open_widget, movie, hands):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    hands.box(widget, 5, 2, 4, 8, 10)
-    hands.box(widget, 5, 22, 4, 28, 10)
+    hands.mark(widget, 1)
+    hands.mark(widget, 1, frame=5)
+    hands.mark(widget, 2, frame=5)
     assert list(widget.prompts.shapes.features["object_id"]) == [1, 1, 2]
     assert widget.controls.summary.text() == "2 objects: 3 boxes"
     assert widget.controls.object_id.value() == 2
@@ -85,10 +85,10 @@ def test_new_object_takes_an_id_above_prompts_and_labels(open_widget, movie, han
     assert widget.prompts.shapes.mode == "add_rectangle"
 
 
-def test_labels_of_the_frame_shown_become_objects_even_above_255(open_widget, movie, hands):
+def test_labels_of_the_frame_shown_become_objects_even_above_255(open_widget, movie, hands, truth):
     widget = open_widget(movie, scale=(1, 0.5, 0.5))
     labels = np.zeros(movie.shape, np.uint16)
-    labels[2, 5:10, 5:10], labels[2, 20:24, 20:30], labels[3] = 3, 1000, 9
+    labels[2, 5:10, 5:10], labels[2, 38:50, 34:46], labels[3] = 3, 1000, 9
     widget.viewer.add_labels(labels, scale=(1, 0.5, 0.5), name="painted")
     widget.viewer.dims.set_point(0, 2)
     widget.controls.seed.click()
@@ -96,7 +96,7 @@ def test_labels_of_the_frame_shown_become_objects_even_above_255(open_widget, mo
     assert [(m.object_id, m.frame) for m in masks] == [(3, 2), (1000, 2)]
     np.testing.assert_array_equal(masks[1].to_frame((64, 64)), labels[2] == 1000)
     hands.run(widget)
-    assert (np.asarray(hands.labels(widget).data[5]) == 1000).sum() == 36
+    assert ((hands.shown(widget)[5] == 1000) & (truth[5] == 2)).sum() > 0.8 * (truth[5] == 2).sum()
 
 
 def test_labels_of_all_frames_or_of_the_first_of_each_object_are_taken(open_widget, movie):
@@ -114,10 +114,10 @@ def test_labels_of_all_frames_or_of_the_first_of_each_object_are_taken(open_widg
 
 def test_empty_labels_and_labels_of_another_size_are_refused(open_widget, movie):
     widget = open_widget(movie)
-    widget.viewer.add_labels(np.zeros((10, 64, 64), int), name="empty")
+    widget.viewer.add_labels(np.zeros((8, 64, 64), int), name="empty")
     widget.controls.seed.click()
     assert "no object on frame" in widget.controls.status.text()
-    widget.viewer.add_labels(np.ones((10, 32, 32), int), name="small")
+    widget.viewer.add_labels(np.ones((8, 32, 32), int), name="small")
     widget.controls.seed_labels.layer = widget.viewer.layers["small"]
     widget.controls.seed.click()
     assert "same size" in widget.controls.status.text()
@@ -125,19 +125,19 @@ def test_empty_labels_and_labels_of_another_size_are_refused(open_widget, movie)
 
 def test_bad_prompts_are_refused_in_plain_words(open_widget, movie, hands):
     widget = open_widget(movie)
-    marks = [(None, "no prompts"), ((0, 5, 5, "-"), "negative points only"), ((30, 5, 5), "0 to 9")]
+    marks = [(None, "no prompts"), ((0, 5, 5, "-"), "negative points only"), ((30, 5, 5), "0 to 7")]
     for mark, message in [*marks, ((0, 500, 5), "outside")]:
         widget.prompts.clear()
         if mark:
             hands.click(widget, *mark)
         widget.controls.propagate.click()
         assert message in widget.controls.status.text()
-    assert not widget.runner.busy and hands.labels(widget) is None
+    assert not widget.jobs.busy and hands.labels(widget) is None
 
 
 def test_clear_removes_all_prompts_and_no_result(open_widget, movie, hands):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     hands.click(widget, 0, 5, 5)
     hands.run(widget)
     widget.controls.clear.click()
@@ -156,7 +156,8 @@ def test_prompts_of_a_single_image(open_widget, movie, hands):
 
 
 def test_a_stack_in_z_is_followed_in_the_plane_shown(open_widget, hands):
-    stack = np.random.default_rng(1).integers(0, 99, (4, 3, 64, 48)).astype(np.uint8)
+    stack = np.random.default_rng(1).integers(0, 9, (4, 3, 64, 48)).astype(np.uint8)
+    stack[:, 2, 1:10, 1:12] = 200
     widget = open_widget(stack, scale=(1, 2, 0.5, 0.5), translate=(0, 5, 0, 0))
     widget.viewer.dims.set_point((0, 1), (2, 9))
     source = widget.source
@@ -232,7 +233,7 @@ def test_clicks_that_were_saved_and_opened_again_keep_their_objects(open_widget,
 
 def test_a_reopened_dock_takes_over_the_marks_and_their_layers(open_widget, movie, hands):
     first = open_widget(movie)
-    hands.box(first, 0, 2, 4, 8, 10)
+    hands.mark(first, 1)
     hands.click(first, 0, 5, 5)
     viewer = first.viewer
     viewer.window.remove_dock_widget(first)

@@ -9,6 +9,7 @@ from napari.utils.notifications import notification_manager
 from tests.widgets.conftest import N
 
 from napari_mosam.core.config.run import RunConfig
+from napari_mosam.widgets.session_view import SessionView
 
 OFF_THE_CELLS = np.zeros((64, 64), bool)
 OFF_THE_CELLS[50:60, 4:20] = True
@@ -137,6 +138,7 @@ def test_a_second_run_keeps_other_objects(open_widget, movie, hands):
     hands.mark(widget, 1)
     first = hands.run(widget)
     layer = hands.labels(widget)
+    widget.new_object()
     hands.mark(widget, 2, frame=4)
     second = hands.run(widget)
     assert hands.labels(widget) is layer
@@ -240,7 +242,6 @@ def test_large_ids_widen_the_labels_and_keep_what_was_there(open_widget, movie, 
         labels = hands.run(widget)
         assert labels.dtype == layer.data.dtype == dtype and hands.labels(widget) is layer
         assert (labels == object_id).any((1, 2)).all()
-        assert layer._slice.image.raw.dtype == dtype or layer.data.dtype == dtype
         np.testing.assert_array_equal(labels == 1, first == 1)
 
 
@@ -260,16 +261,16 @@ def test_two_viewers_do_not_mix(open_widget, movie, hands):
 def test_writing_a_large_frame_does_not_block_the_viewer(open_widget, hands, monkeypatch):
     large = np.zeros((4, 2048, 2048), np.uint16)
     large[:, 20:40, 20:40] = 1000
-    widget = open_widget(large)
     times = []
-    handle = widget.jobs._handle
+    frame_done = SessionView._frame_done
 
     def timed(*frame):
         started = time.thread_time()
-        handle(*frame)
+        frame_done(*frame)
         times.append(time.thread_time() - started)
 
-    monkeypatch.setattr(widget.jobs, "_handle", timed)
+    monkeypatch.setattr(SessionView, "_frame_done", timed)
+    widget = open_widget(large)
     hands.box(widget, 0, 20, 20, 40, 40)
     hands.run(widget)
     assert len(times) == 4 and np.median(times) < 0.25, times

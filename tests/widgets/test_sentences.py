@@ -1,28 +1,30 @@
 """What the widget says is so: at the end of a run, of a preview, after a stop, over another movie."""
 
 import threading
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.widgets.conftest import changed
+from tests.support.fake_model import disks
 
 from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.widgets.doubts import Doubts, preview_sentence
 
-
-def doubts_of(make_result, *frames):
-    """Frames are dicts: object id -> fields of its result."""
-    doubts = Doubts()
-    for t, said in enumerate(frames):
-        for item in make_result(t, sorted(said)).objects:
-            doubts.note(t, changed(item, said[item.object_id]))
-        doubts.follow(t, said)
-    return doubts
+FOUND = {"state": ObjectState.PRESENT, "area": 36.0, "predicted_iou": 0.9}
+LOST = {"state": ObjectState.LOST, "area": 0.0, "predicted_iou": 0.1}
+ENDED = {"state": ObjectState.ENDED, "area": 0.0, "predicted_iou": 0.0}
 
 
-LOST = {"state": ObjectState.LOST, "area": 0, "predicted_iou": 0.1}
-ENDED = {"state": ObjectState.ENDED, "area": 0, "predicted_iou": 0.0}
+def doubts_of(*frames):
+    """Frames are dicts: object id -> what a result says of it that is not as if it was found."""
+    ids = sorted({object_id for frame in frames for object_id in frame})
+    cells = [
+        [FOUND | frame[i] if i in frame else {"state": "", "area": np.nan, "predicted_iou": np.nan} for i in ids]
+        for frame in frames
+    ]
+    columns = {name: np.array([[cell[name] for cell in row] for row in cells]) for name in FOUND}
+    result = SimpleNamespace(object_ids=tuple(ids), **(columns | {"state": columns["state"].astype(object)}))
+    return Doubts.of(result, ids, range(len(frames)))
 
 
 @pytest.mark.parametrize(
@@ -47,129 +49,103 @@ ENDED = {"state": ObjectState.ENDED, "area": 0, "predicted_iou": 0.0}
         ),
     ],
 )
-def test_what_a_run_is_not_sure_of_is_named_the_worst_first(make_result, frames, said):
-    assert doubts_of(make_result, *frames).sentences() == said
+def test_what_a_run_is_not_sure_of_is_named_the_worst_first(frames, said):
+    assert doubts_of(*frames).sentences() == said
 
 
-def test_a_better_mask_of_the_other_direction_takes_a_doubt_away(make_result):
-    doubts = doubts_of(make_result, {1: {}}, {1: LOST}, {1: {"predicted_iou": 0.5}})
-    for t in (1, 2):
-        (item,) = make_result(t, [1]).objects
-        doubts.note(t, item)
-    assert doubts.sentences() == "Every object was found on every frame."
+def test_doubts_are_about_the_frames_and_objects_of_the_run_alone():
+    columns = [np.full((3, 2), FOUND[name]) for name in ("area", "predicted_iou")]
+    state = np.array([["present", "lost"], ["lost", "lost"], ["present", "lost"]], object)
+    result = SimpleNamespace(object_ids=(4, 7), state=state, area=columns[0], predicted_iou=columns[1])
+    assert Doubts.of(result, {4}, {0, 2}).sentences() == "Every object was found on every frame."
+    assert Doubts.of(result, {4}, {1, 2}).sentences() == "Not found on some frames: object 4 on frame 1."
+    assert Doubts.of(result, {4, 9}, {1}).sentences(painted=True).startswith("Not found")
 
 
-def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, movie, hands, engine):
+def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, hands, engine):
+    places = [[(20, 20), (44, 40) if t < 6 else None] for t in range(8)]
+    widget = open_widget(disks(places, shape=(64, 64), radius=6)[0])
+    hands.mark(widget, 1, 2)
+    hands.run(widget)
+    assert hands.says(widget).endswith("Not found on some frames: object 2 on frames 6 to 7.")
+    hands.paint(widget, 6, np.indices((64, 64))[0] > 58, 2)
+    hands.paint(widget, 7, np.indices((64, 64))[0] > 58, 2)
+    hands.run(widget)
+    text = hands.says(widget)
+    assert "What you painted or erased on 2 frames was kept." in text and "Not found" not in text
+    engine.model.present_iou = 0.41
+    widget.session.prompts = list(widget.session.prompts)[:1]
+    hands.settle(widget)
+    widget.controls.direction.setCurrentIndex(1)
+    hands.run(widget)
+    assert "Unsure: object 1 on frames 0 to 7 (.4" in hands.says(widget)
+
+
+@pytest.mark.slow
+def test_a_run_that_has_nothing_to_do_says_so(open_widget, movie, hands):
     widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    hands.box(widget, 0, 2, 14, 8, 20)
-    engine.doubt = lambda i, t: {"predicted_iou": 0.41} if (i, t) == (2, 6) else LOST if i == 1 and t > 7 else {}
-    hands.run(widget)
-    text = widget.controls.status.text()
-    assert "Not found on some frames: object 1 on frames 8 to 9. Unsure: object 2 on frame 6 (.41)." in text
-    assert "Every object" not in text
-    engine.doubt = lambda i, t: {}
-    hands.run(widget)
-    assert "Every object was found on every frame." in widget.controls.status.text()
-    engine.doubt = lambda i, t: LOST if t == 5 else {}
-    hands.labels(widget).data[5, 40:44, 40:44] = 1
-    widget.prompts.object_id = 1
-    widget.controls.only_current.setChecked(True)
-    hands.run(widget)
-    text = widget.controls.status.text()
-    assert "What you painted or erased on 1 frame was kept." in text and "Not found" not in text
-    assert "Every object was found on every frame that you did not paint on." in text
+    hands.mark(widget, 1)
+    first = hands.run(widget)
+    np.testing.assert_array_equal(hands.run(widget), first)
+    assert hands.says(widget) == (
+        "Nothing has changed since the last run. Mark or correct something, then press Propagate."
+    )
 
 
-def test_a_preview_says_what_it_outlined_and_what_it_doubts(make_result):
-    result = make_result(3, [1, 2, 3])
-    said = ({}, {"predicted_iou": 0.45}, LOST)
-    objects = tuple(changed(item, one) for item, one in zip(result.objects, said, strict=True))
-    result = replace(result, objects=objects)
+def item(object_id, **said):
+    scores = SimpleNamespace(predicted_iou=said.get("predicted_iou", 0.9))
+    return SimpleNamespace(object_id=object_id, area=said.get("area", 36), predicted_iou=scores.predicted_iou)
+
+
+def test_a_preview_says_what_it_outlined_and_what_it_doubts():
+    objects = (item(1), item(2, predicted_iou=0.45), item(3, area=0, predicted_iou=0.1))
+    result = SimpleNamespace(t=3, objects=objects)
     outlined = "Frame 3: 2 of 3 objects outlined. Not found: object 3. Unsure: object 2 (.45). "
     assert preview_sentence(result, range(2, 4)) == outlined + "If they look right, press Propagate."
     outside = "Propagate works on frames 4 to 6 only; widen that range to start here."
     assert preview_sentence(result, range(4, 7)) == outlined + outside
-    result = replace(result, objects=objects[2:])
+    result = SimpleNamespace(t=3, objects=objects[2:])
     clearer = (
         "Frame 3: 0 of 1 objects outlined. Not found: object 3. Mark them more clearly, with a box around each cell."
     )
     assert preview_sentence(result, range(2, 4)) == clearer
 
 
-@pytest.fixture
-def held(engine):
-    """Events: the run stands before frame 2; let it go on."""
-    reached, go_on = threading.Event(), threading.Event()
-    engine.before = lambda t: (reached.set(), go_on.wait(10)) if t == 2 else None
-    yield reached, go_on
-    go_on.set()
-
-
 @pytest.mark.parametrize(
-    "gone",
+    ("gone", "said"),
     [
-        "labels",
-        "image",
-        "labels after the end",
-        *(pytest.param(e, marks=pytest.mark.slow) for e in ("cancel", "error", "error without labels")),
+        (
+            "labels",
+            "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",
+        ),
+        ("image", "Stopped, since the layer 'movie' was removed. 3 frames done and kept; Propagate goes on there."),
+        (
+            "both",
+            "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",
+        ),
     ],
 )
-def test_nothing_is_called_kept_that_is_gone(open_widget, movie, hands, engine, held, qtbot, gone):
+def test_what_is_called_kept_is_there(open_widget, movie, hands, held, qtbot, gone, said):
     widget = open_widget(movie)
     image = widget.controls.image.layer
-    hands.box(widget, 0, 2, 4, 8, 10)
-    if gone.startswith("error"):
-        wait = engine.before
-
-        def fail(t):
-            wait(t)
-            if t == 2:
-                raise ValueError("out of memory")
-
-        engine.before = fail
-    widget.controls.propagate.click()
-    qtbot.waitUntil(lambda: held[0].is_set() and widget.run.done == 2)
-    layers, labels = widget.viewer.layers, hands.labels(widget)
-    if gone == "cancel" or gone == "labels after the end":
-        widget.controls.propagate.click()
-    if gone in ("labels", "image", "error without labels"):
-        layers.remove(image if gone == "image" else labels)
-    held[1].set()
-    hands.finish(widget)
-    if gone == "labels after the end":
-        assert "2 frames done and kept" in widget.controls.status.text()
-        layers.remove(labels)
-    assert widget.controls.status.text() == {
-        "labels": "Stopped: the layer 'MoSAM labels' was removed, and the result with it.",
-        "image": "Stopped, since the layer 'movie' was removed. 2 frames done and kept.",
-        "cancel": "Cancelled. 2 frames done and kept.",
-        "labels after the end": "Mark more cells, preview, or press Propagate.",
-        "error": "Out of memory. 2 frames were done and are kept.",
-        "error without labels": "Out of memory",
-    }[gone].replace("Out of memory.", "Out of memory")
-
-
-@pytest.mark.slow
-def test_a_run_cancelled_before_its_first_frame_changed_nothing(open_widget, movie, hands, engine):
-    go_on = threading.Event()
-    engine.before = lambda t: go_on.wait(10)
-    widget = open_widget(movie)
-    hands.box(widget, 0, 2, 4, 8, 10)
-    widget.controls.propagate.click()
-    widget.controls.propagate.click()
-    go_on.set()
-    hands.finish(widget)
-    assert widget.controls.status.text() == "Cancelled before the first frame was done; no label was changed."
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    session, layers, labels = widget.session, widget.viewer.layers, hands.labels(widget)
+    for layer in {"labels": [labels], "image": [image], "both": [labels, image]}[gone]:
+        layers.remove(layer)
+    held.let_go()
+    qtbot.waitUntil(lambda: not widget.jobs.busy, timeout=10_000)
+    assert hands.says(widget) == said
+    assert session.result.progress.frames == (0, 1, 2) and session.path.exists()
 
 
 def test_another_movie_brings_its_hint_and_not_the_old_result(open_widget, movie, hands):
     widget = open_widget(movie)
     first = widget.controls.image.layer
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     hands.run(widget)
     assert "Done" in widget.controls.status.text()
-    hands.box(widget, 0, 22, 4, 28, 10)
+    hands.mark(widget, 2)
     assert "Done" in widget.controls.status.text(), "the result of this movie stays"
     widget.viewer.add_image(movie[:4], name="new")
     assert widget.controls.status.text() == "Press New object and drag a box around a cell."
@@ -184,20 +160,19 @@ def test_an_image_that_is_no_movie_gets_no_hint_to_mark_cells(open_widget):
 
 
 @pytest.mark.slow
-def test_a_preview_whose_image_goes_ends_with_a_hint(open_widget, movie, hands, engine, qtbot):
+def test_a_preview_whose_image_goes_ends_with_a_hint(open_widget, movie, hands, engine):
     go_on = threading.Event()
-    preview = engine.preview
-    engine.preview = lambda *given: go_on.wait(10) and preview(*given)
+    engine.model.waits = lambda: go_on.wait(10)
     widget = open_widget(movie)
     widget.viewer.dims.set_point(0, 0)
-    hands.box(widget, 0, 2, 4, 8, 10)
+    hands.mark(widget, 1)
     widget.controls.preview.click()
     widget.propagate()
-    assert widget.controls.status.text().startswith("A preview is going")
+    assert hands.says(widget).startswith("A preview is going")
     widget.viewer.layers.remove(widget.controls.image.layer)
     go_on.set()
-    hands.finish(widget)
-    assert widget.controls.status.text() == "Open a time-lapse, or File > Open Sample > MoSAM."
+    hands.qtbot.waitUntil(lambda: not widget.jobs.busy, timeout=10_000)
+    assert hands.says(widget) == "Open a time-lapse, or File > Open Sample > MoSAM."
 
 
 @pytest.mark.slow

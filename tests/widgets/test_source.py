@@ -1,14 +1,12 @@
 """Which movie an image layer is, and when it has to be read anew."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+import tifffile
 
-from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
+from napari_mosam import BoxPrompt, Session
+from napari_mosam.core.config.run import ComputeConfig, RunConfig
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.prompts.collection import BoxPrompt, Prompts
-from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.widgets.engine import Engine
 from napari_mosam.widgets.layers.source import MovieSource
 
@@ -22,16 +20,6 @@ def source_of(image):
     return MovieSource.from_layer(image, (0,) * image.ndim)
 
 
-def test_a_movie_is_read_anew_when_another_axis_becomes_time(stack):
-    from napari.layers import Image
-
-    engine, image = Engine(), Image(stack, axis_labels=("t", "z", "y", "x"))
-    movie = engine.open(source_of(image))
-    assert movie.shape == (3, 8, 8) and engine.open(source_of(image)) is movie
-    image.axis_labels = ("z", "t", "y", "x")
-    assert engine.open(source_of(image)).shape == (4, 8, 8)
-
-
 def test_an_axis_of_planes_or_channels_is_never_time(stack):
     from napari.layers import Image
 
@@ -42,27 +30,49 @@ def test_an_axis_of_planes_or_channels_is_never_time(stack):
     assert channels.shape == (4, 8, 8) and channels.describe().startswith("4 frames, 3 channels (using 0)")
 
 
+def test_a_session_belongs_to_an_array_and_how_it_is_read(open_widget, stack):
+    """Another array, another axis that is time, or another plane is another movie; back again it is the same."""
+    widget = open_widget(stack, axis_labels=("t", "z", "y", "x"))
+    image, first = widget.controls.image.layer, widget.session
+    widget.viewer.dims.set_point(1, 1 if widget.source.plane[1] != 1 else 2)
+    other = widget.session
+    assert other is not first and other.movie.fingerprint != first.movie.fingerprint
+    widget.viewer.dims.set_point(1, 2 if widget.source.plane[1] == 1 else 1)
+    assert widget.session is first
+    image.data = stack + 1
+    new = widget.session
+    assert new is not first and new.movie.raw(0)[0, 0] == first.movie.raw(0)[0, 0] + 1
+    image.axis_labels = ("z", "t", "y", "x")
+    assert widget.session.movie.n_frames == 4
+
+
 @pytest.mark.parametrize("multiscale", [False, True])
-def test_the_movie_of_a_removed_layer_is_forgotten(stack, multiscale):
+def test_the_full_resolution_is_the_movie(stack, multiscale):
     from napari.layers import Image
 
     data = [stack[0], stack[0, :, ::2, ::2]] if multiscale else stack[0]
-    engine, image = Engine(), Image(data, multiscale=multiscale)
-    movie = engine.open(source_of(image))
-    engine.forget(Image(stack[1]))
-    assert engine.open(source_of(image)) is movie
-    engine.forget(image)
-    assert engine.open(source_of(image)) is not movie
+    movie = source_of(Image(data, multiscale=multiscale)).open()
+    assert movie.shape == (4, 8, 8)
+    np.testing.assert_array_equal(movie.raw(1), stack[0, 1])
 
 
-def test_a_movie_forgotten_as_soon_as_it_is_kept_is_still_returned(stack):
+def test_a_movie_that_lies_on_the_disk_is_read_from_there(tmp_path, stack):
+    from napari.components import ViewerModel
     from napari.layers import Image
 
-    class Forgetful(Engine):
-        def __setattr__(self, name, value):
-            super().__setattr__(name, None if name == "_movie" else value)
-
-    assert Forgetful().open(source_of(Image(stack[0]))).shape == (4, 8, 8)
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, stack[0], photometric="minisblack", metadata={"axes": "TYX"})
+    viewer = ViewerModel()
+    (image,) = viewer.open(path, plugin="napari")
+    source, engine = source_of(image), Engine()
+    shown = source.open((3, 99))
+    lying = engine.on_disk(source, shown)
+    assert lying.path == path and lying.fingerprint == shown.fingerprint and lying.limits == shown.limits == (3, 99)
+    image.data = stack[0] + 1
+    shown = source_of(image).open()
+    assert engine.on_disk(source_of(image), shown) is shown, "the file shows something else"
+    memory = source_of(Image(stack[0]))
+    assert engine.on_disk(memory, movie := memory.open()) is movie
 
 
 def test_the_frame_range_follows_the_axes_and_the_data_of_the_image(open_widget, stack):
@@ -82,13 +92,15 @@ def test_the_frame_range_follows_the_axes_and_the_data_of_the_image(open_widget,
 
 
 @pytest.mark.parametrize("limits", [None, (10, 99.5), "exact"])
-def test_a_dock_and_a_function_with_the_same_settings_ask_for_the_same_run(stack, limits):
+def test_a_dock_and_a_function_with_the_same_settings_ask_for_the_same_run(stack, limits, tmp_path):
     from napari.layers import Image
 
-    marks = Prompts([BoxPrompt(1, 1, (1, 1, 5, 5)), BoxPrompt(1, 3, (2, 1, 6, 5))])
+    marks = [BoxPrompt(1, 1, (1, 1, 5, 5)), BoxPrompt(1, 3, (2, 1, 6, 5))]
     config = RunConfig(frames=(1, 3), direction="forward", diameter=4.0, compute=ComputeConfig(chunk=2))
     source = source_of(Image(stack, axis_labels=("z", "t", "y", "x")))
-    asked = Engine().request(source, marks, replace(config, movie=MovieConfig(channel=5, limits=limits)))
-    read = MovieConfig(axes="ZTYX", z=0, limits=limits)
-    assert asked == RunRequest.build(stack, marks, replace(config, movie=read))
-    assert asked.movie.limits == Movie.open(stack[0], limits=limits).limits
+    session = Engine().session(source, config)
+    session.movie, session.prompts = source.open(limits), marks  # as the dock does when a run begins
+    plain = Session(stack, marks, axes="ZTYX", z=0, limits=limits, recent=tmp_path)
+    plain.settings = config
+    assert session.request() == plain.request()
+    assert session.movie.limits == Movie.open(stack[0], limits=limits).limits

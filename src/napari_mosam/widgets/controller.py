@@ -154,7 +154,7 @@ class Controller:
     def take_marks(self, prompts: "Prompts") -> None:
         """Let the session have the marks of the layers; ValueError for marks that cannot be."""
         session = self.session
-        if session is not None and session.prompts != prompts:
+        if session is not None and Counter(session.prompts) != Counter(prompts):  # layers keep an order of their own
             session.set_prompts(prompts, mark_words(session.prompts, prompts))
 
     def _take_settings(self, source: "MovieSource") -> "Session":

@@ -1,38 +1,53 @@
 """Threads of the dock: one thing after the other in each, and whatever comes of it told in the GUI thread."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QThread, Signal
 
 logger = logging.getLogger(__name__)
 
 
 class GuiThread(QObject):
-    """Carries calls into the thread in which it was made, in order; at once where they come from there."""
+    """Carries calls into the thread in which it was made; at once where they come from there.
+
+    Those from other threads are carried out in order, each after the end of the one before: also where one lets Qt work
+    off its events, as napari's bars of progress do.
+    """
 
     _posted = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
-        self._closed = False
-        self._posted.connect(self._carry_out, Qt.ConnectionType.AutoConnection)
+        self._closed = self._carrying = False
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._posted.connect(self._carry_out, Qt.ConnectionType.QueuedConnection)
 
     def post(self, call: Callable[[], object]) -> None:
         """Carry out a call there; from any thread."""
-        if not self._closed:
+        if QThread.currentThread() != self.thread():
             self._posted.emit(call)
+        elif not self._closed:
+            call()
 
     def close(self) -> None:
         """Carry out nothing any more, not even what is on its way."""
         self._closed = True
 
     def _carry_out(self, call: Callable[[], object]) -> None:
-        if not self._closed:
-            call()
+        self._waiting.append(call)
+        if self._carrying:
+            return
+        self._carrying = True
+        try:
+            while self._waiting and not self._closed:
+                self._waiting.popleft()()
+        finally:
+            self._carrying = False
 
 
 @dataclass(frozen=True, slots=True)

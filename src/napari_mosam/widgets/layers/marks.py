@@ -222,4 +222,4 @@ def _remove(layer: Any, rows: set[int]) -> None:
 
 def _px(coordinate: float) -> float:
     """A place as it is kept: finer than a mouse, coarser than what rounds in the layers."""
-    return round(float(coordinate), 2)
+    return round(float(coordinate), 2) + 0.0  # of -0.0 too: it would be written another way
