@@ -1,5 +1,6 @@
 import importlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import tifffile
 import zarr
 from PIL import Image
 
+from napari_mosam.cli import entry
 from napari_mosam.cli import main as cli
 from napari_mosam.cli.checks import UsageError, check_outputs
 from napari_mosam.cli.places import Input
@@ -139,6 +141,7 @@ def engine(monkeypatch) -> SimpleNamespace:
             object_ids=(1, 2),
             n_object_frames=6,
             area=np.array([[5, 5], [np.nan, 5], [0, np.nan]]),
+            progress=SimpleNamespace(complete=True),
         )
 
     importlib.import_module("napari_mosam.core.store.result")
@@ -712,3 +715,12 @@ def test_settings_without_end_are_refused_in_one_line(tmp_path, name, text):
     with pytest.raises(UsageError, match=f"--config .*{name}: ") as refused:
         load_config(tmp_path / name)
     assert len(str(refused.value)) < 600
+
+
+def test_warnings_look_like_all_that_the_command_says(monkeypatch, capsys):
+    ours = logging.getLogger("napari_mosam")
+    monkeypatch.setattr(ours, "handlers", [])
+    monkeypatch.setattr(entry, "StopSignals", lambda: SimpleNamespace(catch=lambda: None, end=lambda: None))
+    monkeypatch.setattr(cli, "main", lambda stop: ours.getChild("core").warning("each is an object of its own") or 0)
+    assert entry.main() == 0
+    assert capsys.readouterr().err == "mosam: each is an object of its own\n"

@@ -4,6 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import dask.array as da
+import imageio.v3 as iio
+import numpy as np
 import pytest
 import tifffile
 import zarr
@@ -11,7 +14,7 @@ from tests.support.crashes import content
 from tests.support.damage import seal
 from tests.support.fake_model import FakeSegmenter, disks
 
-from napari_mosam import Result
+from napari_mosam import BoxPrompt, Result, Session
 from napari_mosam.cli import main as cli
 from napari_mosam.core.api import track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
@@ -126,3 +129,93 @@ def test_reports_replace_nothing_unasked(out, capsys):
     assert cli.main(["info", "cells.zarr", "--json", "cells.zarr/zarr.json", "--overwrite"]) == 2
     assert content(out) == before
     assert cli.main(["info", "movie.tif", "--json", "movie.tif", "--overwrite"]) == 2
+
+
+# --- what is no movie and no result ----------------------------------------------------------------------------------
+
+
+def test_half_a_result_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    frames = da.stack([da.from_array(frame) for frame in IMAGES[:3]] + [da.full((96, 96), np.nan)] * 2)
+    broken = frames.map_blocks(_refusing_gaps, dtype=IMAGES.dtype)
+    with pytest.raises(ValueError, match="frame 3"):
+        track(broken, TWO[:1], out="half.zarr", model=FakeSegmenter(), config=QUICK, limits=(100, 1000))
+    assert (
+        told(capsys, path="half.zarr")["state"]
+        == "stopped at frame 3 of 5; 'mosam track' with --resume goes on with it"
+    )
+
+
+def _refusing_gaps(block):
+    if np.isnan(block).any():
+        raise ValueError("no such frame")
+    return block.astype(IMAGES.dtype)
+
+
+def test_a_session_is_told_with_its_result(out, capsys):
+    session = Session.open(out, IMAGES, model=FakeSegmenter(), recent=out.parent / "recent")
+    session.mark(BoxPrompt(8, 2, (60, 60, 75, 75)))
+    session.save()
+    session.close()
+    line = "marks of 2 objects: 3, 8; not followed yet as they are marked: 8"
+    assert told(capsys)["session"] == line
+    said = told(capsys, "--json", "told.json", path=out / "mosam_session.json")
+    assert (said["session"], said["name"]) == (line, "cells.zarr (result of mosam track)")
+    assert json.loads(Path("told.json").read_text())["session"]["not_followed"] == [8]
+
+
+def test_prompts_are_described(tmp_path, capsys):
+    (tmp_path / "p.csv").write_text("object;frame;y;x;y0;x0;y1;x1\n4;0;1;2;;;;\n4;0;;;1;2;3;4\n9;7;;;1;2;3;4\n")
+    assert told(capsys, "--json", str(tmp_path / "told.json"), path=tmp_path / "p.csv") == {
+        "name": "p.csv (prompts, for 'mosam track MOVIE --prompts p.csv')",
+        "objects": "2: 4, 9",
+        "frames": "2: 0, 7 (from 0)",
+        "marks": "1 point, 2 boxes",
+    }
+    assert json.loads((tmp_path / "told.json").read_text())["marks"] == {"point": 1, "box": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("p.csv", "object,frame,y,x\n1,0,1,1\n1.5,0,1,1\n", "p.csv: record 2: 'object' is 1.5; give a whole number"),
+        ("p.json", "[]", "p.json: marks no object"),
+        ("settings.json", '{"window": {}}', "settings.json: record 1: unknown key 'window'; allowed: object, frame"),
+        (
+            "w.safetensors",
+            "x",
+            "w.safetensors is no movie: it may be the weights of a model, which 'mosam track --model'",
+        ),
+        ("run.toml", "x", "run.toml is no movie: it may be settings, which 'mosam track --config' takes"),
+        ("notes.txt", "x", "notes.txt is of a kind that cannot be read (.txt); allowed: a TIFF file"),
+    ],
+)
+def test_what_cannot_be_described_says_what_it_may_be(tmp_path, capsys, name, text, said):
+    (tmp_path / name).write_text(text)
+    assert cli.main(["info", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.startswith(f"mosam: error: {said}")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".png"])
+def test_labels_are_told_from_images(tmp_path, capsys, suffix):
+    labels = np.where(LABELS[0] == 2, 9, LABELS[0]).astype(np.uint8)
+    image = np.random.default_rng(0).poisson(5, labels.shape).astype(np.uint8)
+    for name, pixels in (("labels", labels), ("image", image)):
+        np.save(tmp_path / name, pixels) if suffix == ".npy" else iio.imwrite(tmp_path / f"{name}{suffix}", pixels)
+    assert cli.main(["info", str(tmp_path / f"labels{suffix}")]) == 0
+    line = "labels  2 objects (1, 9) on the first frame, by the look of it; --prompts takes them\n"
+    assert capsys.readouterr().out.endswith(line)
+    assert cli.main(["info", str(tmp_path / f"image{suffix}")]) == 0
+    assert "\nlabels" not in capsys.readouterr().out
+
+
+def test_folders_of_several_movies_say_to_choose_one(tmp_path, capsys):
+    for name in ("cells", "control"):
+        (tmp_path / "several" / name).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / f"several/{name}/t0.tif", IMAGES[0])
+    assert cli.main(["info", str(tmp_path / "several")]) == 2
+    assert "several holds no image, but cells, control: give one of them; allowed" in capsys.readouterr().err
+    for name in ("cells", "control"):
+        tifffile.imwrite(tmp_path / f"several/{name}.tif", IMAGES, metadata={"axes": "TYX"})
+    assert cli.main(["info", str(tmp_path / "several")]) == 0
+    assert "where each of its files is a movie of its own, give one of them (for" in capsys.readouterr().out

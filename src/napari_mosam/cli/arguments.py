@@ -47,7 +47,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "track": "follow prompted objects through a movie",
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
-        "info": "describe a movie as it will be read, or a result",
+        "info": "describe a movie as it will be read, labels, prompts or a result",
         "import": "make a result of labels of another program, to correct them or to follow objects again",
         "rerun": "follow objects of a result again, with other prompts or corrections",
         "lock": "fix an object on some frames, so that no run changes it there",
@@ -223,7 +223,7 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
 
 
 def _add_info(info: argparse.ArgumentParser) -> None:
-    _add_source(info, "TIFF, zarr, OME-Zarr, or a folder of images; or OUT.zarr of 'mosam track'")
+    _add_source(info, "TIFF, zarr, OME-Zarr, or a folder of images; OUT.zarr of 'mosam track'; a file of prompts")
     info.add_argument("--json", type=_path, metavar="FILE", help="also write everything")
     info.add_argument("--overwrite", action="store_true", help="replace a report that exists")
 

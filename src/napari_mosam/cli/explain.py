@@ -2,18 +2,24 @@
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from napari_mosam.cli.checks import UsageError, check_report
 from napari_mosam.cli.places import inputs_of
 from napari_mosam.cli.settings import run_config
 from napari_mosam.core.config.whole_files import write_whole
+from napari_mosam.core.files.manifest import shortened
 from napari_mosam.core.files.places import is_result, settled
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")
+
+_WEIGHTS = "it may be the weights of a model, which 'mosam track --model' takes; 'mosam models' lists those there are"
+_NO_MOVIES = dict.fromkeys((".safetensors", ".pt", ".pth"), _WEIGHTS)
+_NO_MOVIES[".toml"] = "it may be settings, which 'mosam track --config' takes"
+
+_Told = tuple[dict[str, Any], str]
+"""What is told of something, as JSON types and in words."""
 
 
 def explain_command(arguments: argparse.Namespace) -> str:
@@ -49,7 +55,7 @@ def explain_command(arguments: argparse.Namespace) -> str:
 
 
 def _check_plot(arguments: argparse.Namespace) -> None:
-    path: Path = arguments.plot
+    path = arguments.plot
     if path.suffix.lower() not in PLOT_SUFFIXES:
         raise UsageError(f"--plot {path}: allowed are {', '.join(PLOT_SUFFIXES)} files")
     check_report(path, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
@@ -68,7 +74,7 @@ def info_command(arguments: argparse.Namespace) -> str:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``movie``, which may be a result, how it is read, ``json`` and ``overwrite``.
+        ``movie``, which may be a result, its session or a file of prompts, how it is read, ``json``, ``overwrite``.
 
     Raises
     ------
@@ -77,27 +83,58 @@ def info_command(arguments: argparse.Namespace) -> str:
     """
     if arguments.json:
         check_report(arguments.json, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
-    told, words = _result(arguments) if _is_result(arguments.movie) else _movie(arguments)
+    told, words = _described(arguments)
     if arguments.json:
         write_whole(arguments.json, json.dumps(told, indent=1) + "\n")
     return words
 
 
-def _is_result(given: str | list[str]) -> bool:
-    """Whether what is described is a result; several files never are one."""
-    return isinstance(given, str) and is_result(settled(given))
+def _described(arguments: argparse.Namespace) -> _Told:
+    """By what is given; several files are always a movie."""
+    from napari_mosam.core.prompts.files import RECORD_SUFFIXES
+    from napari_mosam.core.session.session_file import NAME
+
+    if not isinstance(arguments.movie, str):
+        return _movie(arguments)
+    path = Path(arguments.movie).expanduser()
+    place = path.parent if path.name == NAME else path
+    if is_result(settled(place)):
+        return _result(place)
+    if path.suffix.lower() in RECORD_SUFFIXES and path.is_file():
+        return _prompts(path)
+    if path.suffix.lower() in _NO_MOVIES and path.is_file():
+        raise UsageError(f"{path.name} is no movie: {_NO_MOVIES[path.suffix.lower()]}")
+    return _movie(arguments)
 
 
-def _result(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _result(path: Path) -> _Told:
+    from napari_mosam.core.session.session_file import Kept
     from napari_mosam.core.store.describe import facts, in_words
 
-    told = facts(arguments.movie)
+    told = facts(path)
+    words, kept = in_words(told), Kept.read(settled(path), (told["shape"][1], told["shape"][2]))
+    if kept is None:
+        return told, words
+    told["session"] = kept.facts()
+    return told, f"{words}\n{'session':<9}{kept.words()}"
+
+
+def _prompts(path: Path) -> _Told:
+    from napari_mosam.core.prompts.describe import facts, in_words
+
+    told = facts(path)
     return told, in_words(told)
 
 
-def _movie(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _movie(arguments: argparse.Namespace) -> _Told:
     from napari_mosam.core.images.describe import in_words
+    from napari_mosam.core.images.label_images.guess import ids_of_labels
     from napari_mosam.core.runs.request import survey
 
     told = survey(arguments.movie, run_config(arguments).movie)
-    return told, in_words(told)
+    words, ids = in_words(told), ids_of_labels(arguments.movie)
+    if not ids:
+        return told, words
+    told["labels"] = ids
+    objects = f"{len(ids)} object{'s' * (len(ids) != 1)} ({shortened(ids)})"
+    return told, f"{words}\n{'labels':<8}{objects} on the first frame, by the look of it; --prompts takes them"

@@ -214,7 +214,7 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
         raise
     seconds = time.perf_counter() - started
     _tell(*_skipped_lines(run.skipped))
-    _write_extras(arguments, request.movie, result.labels, sorted(run.frames - run.skipped.keys()))
+    _write_extras(arguments, request.movie, result, sorted(run.frames - run.skipped.keys()))
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
         f"{len(result.object_ids)} objects, {_counted(result, run.frames)}, {result.n_object_frames} object-frames "
@@ -238,8 +238,8 @@ def _export_finished(arguments: argparse.Namespace, movie: "Movie", run: _Run) -
     from napari_mosam.core.store.result import Result
 
     if run.half_result is not None:
-        labels = Result.open(run.half_result).labels
-        _write_extras(arguments, movie, labels, sorted(run.frames - run.skipped.keys()))
+        half = Result.open(run.half_result)
+        _write_extras(arguments, movie, half, sorted(run.frames - run.skipped.keys()))
 
 
 def _carry_out(request: "RunRequest", arguments: argparse.Namespace, run: _Run) -> "Result":
@@ -257,15 +257,15 @@ def _counted(result: "Result", frames: set[int]) -> str:
     return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
 
 
-def _write_extras(arguments: argparse.Namespace, movie: "Movie", labels: Any, frames: Sequence[int]) -> None:
+def _write_extras(arguments: argparse.Namespace, movie: "Movie", result: "Result", frames: Sequence[int]) -> None:
     if arguments.export_ctc:
-        from napari_mosam.core.export.ctc import export_ctc
+        from napari_mosam.core.export.ctc import export_result
 
-        export_ctc(labels, arguments.export_ctc, overwrite=arguments.overwrite)
+        export_result(result, arguments.export_ctc, overwrite=arguments.overwrite)
     if arguments.overlay:
         from napari_mosam.cli.overlay import write_overlay
 
-        write_overlay(arguments.overlay, movie, labels, frames)
+        write_overlay(arguments.overlay, movie, result.labels, frames)
 
 
 def _import(arguments: argparse.Namespace, run: _Run) -> None:

@@ -4,6 +4,8 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_mosam.core.export.ctc import export_ctc
+from napari_mosam import Result
+from napari_mosam.core.export.ctc import export_ctc, export_result
 from napari_mosam.core.images.label_images.ctc_folder import IDS, MANIFEST
 from napari_mosam.core.images.label_images.label_files import open_labels
+from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.simulation import disk_divides, disk_vanishes
 
 Rows = dict[int, tuple[int, int, int]]
@@ -118,6 +122,38 @@ def test_more_tracks_than_labels_are_refused_before_anything_is_written(tmp_path
 def test_a_movie_without_objects_is_a_valid_export(tmp_path: Path) -> None:
     masks, table = read_ctc(export_ctc(np.zeros((2, 4, 5), np.uint16), tmp_path))
     assert masks.shape == (2, 4, 5) and table == {}
+
+
+@pytest.mark.parametrize(
+    ("followed", "n_frames", "words"),
+    [
+        ([1, 1, 0, 0], 2, "half of it (stopped at frame 2 of 4); frames 0 to 1 are written"),
+        (
+            [0, 0, 1, 0],
+            3,
+            "half of it (stopped with 1 of 4 frames followed); frames 0 to 2 are written; on 2 of them not all objects "
+            "were followed, such as frame 0",
+        ),
+    ],
+)
+def test_half_a_result_ends_where_it_does_and_what_is_not_there_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, followed: list[int], n_frames: int, words: str
+) -> None:
+    labels = movie_of(*([7] * there for there in followed))
+    half = half_of(labels, followed)
+    masks, _ = read_ctc(export_result(half, tmp_path / "ctc"))
+    np.testing.assert_array_equal(masks, labels[:n_frames])
+    assert caplog.messages == [f"CTC export: {words.replace('half of it', 'a.zarr is half a result')}"]
+    with pytest.raises(ValueError, match="stopped before the first of its 4 frames.* nothing to export"):
+        export_result(half_of(labels, [0, 0, 0, 0]), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def half_of(labels: NDArray[np.uint32], followed: list[int]) -> Result:
+    """A result in which an object was followed on some frames."""
+    done = np.array(followed, bool)[:, None]
+    progress = ResultProgress(False, np.ones_like(done), done)
+    return cast("Result", SimpleNamespace(path="a.zarr", labels=labels, progress=progress))
 
 
 def test_long_movies_get_four_digits(tmp_path: Path) -> None:

@@ -431,6 +431,11 @@ def flash(images):
     return images
 
 
+def saturated(images):
+    images[8] = 65535
+    return images
+
+
 def debris(images):
     y, x = np.mgrid[:256, :320]
     images[:, np.hypot(y - 235, x - 300) < 12] = 60000
@@ -447,9 +452,26 @@ def bleach(images):
     return 100 + rng.poisson(signal) + rng.normal(0, 3, signal.shape)
 
 
+def flicker(images):
+    gains = np.random.default_rng(1).uniform(0.65, 1.35, (16, 1, 1))
+    return 100 + gains * (np.clip(images - 120.0, 0, None) + 60)
+
+
+def shading(images):
+    y, x = np.mgrid[:256, :320]
+    field = 1 + 2 * np.exp(-((y - 20) ** 2 + (x - 20) ** 2) / 2 / 120**2)
+    return 100 + (np.clip(images - 120.0, 0, None) + 80) * field / 2
+
+
+SPOILT = [
+    *((flash, (8,), 0.88), (saturated, (8,), 0.88), (debris, (), 0.88), (rims, (), 0.88), (bleach, (), 0.88)),
+    *((flicker, (), 0.89), (shading, (), 0.9)),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("spoil", "skip"), [(flash, (8,)), (debris, ()), (rims, ()), (bleach, ())])
-def test_spoilt_nuclei_are_followed_as_clean_ones(hela, spoil, skip):
+@pytest.mark.parametrize(("spoil", "skip", "least"), SPOILT)
+def test_spoilt_nuclei_are_followed_as_clean_ones(hela, spoil, skip, least):
     images, truth = hela
     spoilt = np.clip(spoil(images.copy()), 0, 65535).astype(np.uint16)
-    assert mean_iou(spoilt, truth, (1, 27, 28, 31, 38), skip) >= 0.88
+    assert mean_iou(spoilt, truth, (1, 27, 28, 31, 38), skip) >= least

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import tifffile
+from napari.layers import Points, Shapes
 from napari_builtins.io import napari_write_points, napari_write_shapes
 
 from napari_mosam.core.config.run import MovieConfig, RunConfig
@@ -49,7 +50,7 @@ def test_records_keep_the_numbers_of_their_rows(tmp_path):
         ("object;frame;size\n1;0;3\n", "record 1: unknown column 'size'; allowed: object,frame,y,x"),
         ("object,frame,y,,x\n1,0,1,9,1\n", "record 1: a cell in a column without a name"),
         ("object,frame,y,x\n1,0,1,1,,7\n", "record 1: more cells than columns"),
-        ("object,frame,y,x\n1,0,1,\xe4\n".encode("latin-1"), "not text in UTF-8 .*; save it as UTF-8"),
+        ("object,frame,y,x\n1,0,1,\xe4\n".encode("cp1252"), r"record 1: 'point' is \[1.0, 'ä'\]"),
         ("object,frame,y,x\n1,0,40,5,60\n", "more cells than columns"),
         (b"\xff\xfeo\x00b", r"not text in UTF-8 \(truncated data at byte 4\)"),
     ],
@@ -58,6 +59,19 @@ def test_what_is_no_table_of_prompts_is_refused(tmp_path, text, message):
     (tmp_path / "p.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(PromptError, match=message):
         load_prompts(tmp_path / "p.csv", SHAPE)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_mask_is_found_whose_name_a_spreadsheet_saved_in_the_encoding_of_windows(tmp_path, encoding):
+    tifffile.imwrite(tmp_path / "Zelle_\u00e4.tif", np.pad(np.ones((3, 3), np.uint8), ((5, 42), (6, 61))))
+    (tmp_path / "p.csv").write_bytes("object;frame;mask\n1;0;Zelle_\u00e4.tif\n".encode(encoding))
+    assert load_prompts(tmp_path / "p.csv", SHAPE).items[0].origin == (5, 6)
+    assert named_masks(tmp_path / "p.csv") == [tmp_path / "Zelle_\u00e4.tif"]
+
+
+def test_one_record_needs_no_list(tmp_path):
+    (tmp_path / "p.json").write_text('{"object": 1, "frame": 0, "point": [40.5, 60.25]}')
+    assert load_prompts(tmp_path / "p.json", SHAPE).items == (POINT,)
 
 
 def test_json_may_be_utf_16_too(tmp_path):
@@ -91,17 +105,48 @@ def test_a_polygon_is_filled(tmp_path):
 # --- napari ----------------------------------------------------------------------------------------------------------
 
 
-def test_points_that_napari_saved_are_objects_each(tmp_path):
+def test_points_that_napari_saved_are_objects_each_which_is_said(tmp_path, caplog):
     path = napari_write_points(str(tmp_path / "p.csv"), np.array([[0, 40.5, 60.25], [2, 9, 10]]), {})
     assert load_prompts(path, SHAPE).items == (POINT, PointPrompt(2, 2, (9, 10)))
+    assert caplog.messages == [
+        "p.csv does not say whose its points are, so each of the 2 is an object of its own, 1 to 2 in their order; "
+        "where some are of one object, add a column 'object_id'"
+    ]
+    assert named_masks(tmp_path / "p.csv") == [] and len(caplog.messages) == 1
 
 
-def test_points_of_our_layers_are_known_again(tmp_path):
+def test_points_of_our_layers_are_known_again(tmp_path, caplog):
     features = {"object_id": np.array([7, 7, 9]), "sign": np.array(["+", "-", "+"], object)}
     data = np.array([[0, 4, 6], [0, 9, 9], [5, 1, 2]], float)
     path = napari_write_points(str(tmp_path / "p.csv"), data, {"properties": features})
     wanted = (PointPrompt(7, 0, (4, 6)), PointPrompt(7, 0, (9, 9), positive=False), PointPrompt(9, 5, (1, 2)))
-    assert load_prompts(path, SHAPE).items == wanted
+    assert load_prompts(path, SHAPE).items == wanted and not caplog.messages
+
+
+def save(layer, path):
+    """By napari's own writer, as its menu does."""
+    data, meta, kind = layer.as_layer_data_tuple()
+    return {"points": napari_write_points, "shapes": napari_write_shapes}[kind](str(path), data, meta)
+
+
+def test_layers_that_napari_itself_saves_are_read(tmp_path, caplog):
+    points = Points([[0, 4, 6], [5, 1, 2]], features={"object_id": [7, 7], "sign": ["+", "-"]})
+    path = save(points, tmp_path / "p.csv")
+    assert load_prompts(path, SHAPE).items == (PointPrompt(7, 0, (4, 6)), PointPrompt(7, 5, (1, 2), positive=False))
+    assert not caplog.messages
+    corners = [[1, 4, 6], [1, 4, 16], [1, 14, 16], [1, 14, 6]]
+    shapes = Shapes([corners, corners], shape_type=["rectangle", "ellipse"], features={"object_id": [7, 9]})
+    path = save(shapes, tmp_path / "s.csv")
+    assert load_prompts(path, SHAPE).items == (BoxPrompt(1, 1, (4, 6, 14, 16)), BoxPrompt(2, 1, (4, 6, 14, 16)))
+    assert "s.csv does not say whose its shapes are, so each of the 2 is an object" in caplog.text
+
+
+def test_a_column_that_was_added_says_whose_shapes_are(tmp_path, caplog):
+    rows = [f"{i},rectangle,{k},1,{y},{x}" for i in (0, 1) for k, (y, x) in enumerate([(4, 6), (4, 16), (14, 16)])]
+    text = "index,shape-type,vertex-index,axis-0,axis-1,axis-2,object_id\n"
+    (tmp_path / "s.csv").write_text(text + "".join(f"{row},{7 + 2 * (row[0] == '1')}\n" for row in rows))
+    assert load_prompts(tmp_path / "s.csv", SHAPE).items == tuple(BoxPrompt(i, 1, (4, 6, 14, 16)) for i in (7, 9))
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Frames that cannot be read: they end a run, what was finished stays, or they count as absent for all objects."""
 
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -67,6 +69,22 @@ def test_a_frame_that_cannot_be_read_is_absent_for_all_and_nothing_else_changes(
         assert states.pop(BAD) == ObjectState.LOST and set(states) == {ObjectState.PRESENT}
     kept = result.attrs["provenance"]["movie"]["skipped_frames"]
     assert list(kept) == [str(BAD)] and "t4.tif ends before its last image does" in kept[str(BAD)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "t4.tif is empty"),
+        (None, r"t4.tif has shape \(64, 96\) and type uint16, but t0.tif has \(96, 96\) and uint16"),
+    ],
+)
+def test_empty_files_and_images_of_another_size_are_such_frames(folder, tmp_path, content, said):
+    bad = folder / f"t{BAD}.tif"
+    tifffile.imwrite(bad, IMAGES[BAD][:64]) if content is None else bad.write_bytes(content)
+    with pytest.raises(MovieError, match=rf"{said}.*--skip-bad-frames"):
+        track(folder, TWO, out=tmp_path / "o.zarr", **FAKE)
+    result = track(folder, TWO, out=tmp_path / "o.zarr", resume=True, skip_bad_frames=True, **FAKE)
+    assert_like(result.labels, SKIPPED)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
@@ -147,7 +165,9 @@ def test_a_result_with_skipped_frames_is_followed_again_from_what_it_keeps(folde
     assert_like(result.labels, SKIPPED)
 
 
-def test_the_command_keeps_and_exports_what_was_finished_and_names_the_way_on(folder, tmp_path, monkeypatch, capsys):
+def test_the_command_keeps_and_exports_what_was_finished_and_names_the_way_on(
+    folder, tmp_path, monkeypatch, capsys, caplog
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(write, "load", lambda config: FakeSegmenter())
     monkeypatch.setattr(run, "load", lambda config: FakeSegmenter())
@@ -157,6 +177,8 @@ def test_the_command_keeps_and_exports_what_was_finished_and_names_the_way_on(fo
     said = capsys.readouterr().err
     assert "--skip-bad-frames" in said and "4 of 9 frames were finished and are kept in o.zarr; --resume" in said
     assert_like([tifffile.imread(f"ctc/mask{t:03d}.tif") for t in range(BAD)], LABELS[:BAD])
+    assert len(list(Path("ctc").glob("mask*.tif"))) == BAD
+    assert "o.zarr is half a result (stopped at frame 4 of 9); frames 0 to 3 are written" in caplog.text
     assert cli.main([*line[:-2], "--resume", "--skip-bad-frames", "--overlay", "o.gif"]) == cli.OK
     assert "all objects count as absent on frame 4, which was skipped: frame 4 of movie" in capsys.readouterr().err
     assert cli.main(["info", "o.zarr"]) == cli.OK

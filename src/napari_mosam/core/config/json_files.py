@@ -2,6 +2,7 @@
 
 import codecs
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,20 @@ def read_json(path: Path, max_bytes: int) -> Any:
     return parse_json(read_text(path, max_bytes))
 
 
-def read_text(path: Path, max_bytes: int) -> str:
-    """Read a file in UTF-8, or in UTF-16 with its mark, that has at most so many bytes; else as `read_json`."""
+def read_text(path: Path, max_bytes: int, other: str = "utf-8-sig") -> str:
+    """Read a file in UTF-8, or in UTF-16 with its mark, that has at most so many bytes; else as `read_json`.
+
+    `other` is the encoding of what is neither.
+    """
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise Refused(f"the file has more than {max_bytes / 1000:,.0f} kB, the most that is read")
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
+    with suppress(UnicodeDecodeError):
         return content.decode("utf-16" if marked else "utf-8-sig")
+    try:
+        return content.decode("utf-16" if marked else other)
     except UnicodeDecodeError as error:
         why = f"{error.reason} at byte {error.start}"
         raise Refused(f"the file is not text in UTF-8 ({why}); save it as UTF-8") from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.checks import refuse_address
 from napari_mosam.core.files.places import Place, alone
 from napari_mosam.core.images.label_images.ctc_folder import IDS, MANIFEST, WORKSHOP, Manifest, foreign_files
+
+if TYPE_CHECKING:
+    from napari_mosam.core.store.result import Result
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +97,43 @@ def export_ctc(
         finally:
             _remove(workshop)
     return folder
+
+
+def export_result(result: "Result", folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the labels of a result; of half a result up to the last frame on which anything was followed.
+
+    What was not followed is logged as a warning, since it is no background. Else as :func:`export_ctc`.
+
+    Raises
+    ------
+    ValueError
+        As `export_ctc`, and for a result in which nothing was followed yet.
+    """
+    progress = result.progress
+    if progress.complete:
+        return export_ctc(result.labels, folder, overwrite=overwrite)
+    there = np.flatnonzero(progress.followed.any(axis=1))
+    if not there.size:
+        raise ValueError(f"{result.path} is half a result ({progress}), so there is nothing to export")
+    n_frames, missing = int(there[-1]) + 1, ~progress.followed & progress.wanted
+    holes = np.flatnonzero(missing[: int(there[-1]) + 1].any(axis=1))
+    rest = f"; on {len(holes)} of them not all objects were followed, such as frame {holes[0]}" if holes.size else ""
+    logger.warning(
+        "CTC export: %s is half a result (%s); frames 0 to %d are written%s",
+        *(result.path, progress, n_frames - 1, rest),
+    )
+    return export_ctc(_FirstFrames(result.labels, n_frames), folder, overwrite=overwrite)
+
+
+class _FirstFrames:
+    """The first frames of labels, read one at a time."""
+
+    def __init__(self, labels: Any, n_frames: int) -> None:
+        self._labels, self.dtype = labels, labels.dtype
+        self.shape = (n_frames, *labels.shape[1:])
+
+    def __getitem__(self, t: int) -> Any:
+        return self._labels[t]
 
 
 def _check_labels(labels: Any) -> None:

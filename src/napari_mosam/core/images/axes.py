@@ -216,10 +216,11 @@ def _found_axes(name: str, found: str, shape: tuple[int, ...]) -> str:
         axes[axes.index("S")] = "C" if "C" not in axes else "?"
     repeated = any(axes.count(a) > 1 for a in KNOWN)
     if "?" in axes or repeated or not {"Y", "X"} <= set(axes):
+        several = "; where each of its files is a movie of its own, give one of them" if axes.count("T") > 1 else ""
         raise ChoiceError(
             f"{name} has shape {shape} with axes {found!r}, which cannot be understood as a movie; say what each axis "
-            f"is with axes= (--axes), one letter of T Z C Y X S for each, for example {_example(len(shape))}",
-            [_axes_needed(len(shape))],
+            f"is with axes= (--axes), one letter of T Z C Y X S for each, for example {_example(len(shape))}{several}",
+            [f"{_axes_needed(len(shape))}{several}"],
             {},
         )
     return "".join(axes)

@@ -17,6 +17,9 @@ from napari_mosam.core.images.formats.tiff import COMPANION, open_tiff, read_tif
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_SHOWN_NAMES = 6
+"""Of what lies in a folder, in a message that has to stay one line."""
+
 ALLOWED = (
     "a TIFF file, a zarr or OME-Zarr folder, a PNG or JPEG image, a folder of images, a pattern such as 'f*.tif', "
     "ND2, CZI, LIF, IMS, NPY or NPZ files, or a film (MP4, AVI, MOV)"
@@ -126,7 +129,16 @@ def _open_folder(path: Path, series: int | None) -> Source:
         )
     known = TIFF_SUFFIXES | IMAGE_SUFFIXES
     images = [p for p in path.iterdir() if p.suffix.lower() in known and not p.name.startswith(".")]
+    if not images:
+        raise MovieError(f"{path} holds no image{_others(path)}; allowed: {ALLOWED}")
     return _open_files(images, str(path), series)
+
+
+def _others(folder: Path) -> str:
+    """What a folder without images holds, where one of it may be what is meant."""
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return f", but {', '.join(names[:_SHOWN_NAMES])}{more}: give one of them" if names else ""
 
 
 def _open_files(paths: Sequence[Path], name: str, series: int | None = None) -> Source:

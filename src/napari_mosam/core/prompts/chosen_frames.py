@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
+from napari_mosam.core.images.label_images.guess import n_changes
 from napari_mosam.core.images.label_images.labels import LabelStack
 from napari_mosam.core.prompts.kinds import MaskPrompt, PromptError, label_masks
 
@@ -80,9 +79,8 @@ def _all(stack: LabelStack, frame: int) -> Iterator[MaskPrompt]:
 def _masks(stack: LabelStack, t: int, frame: int) -> list[MaskPrompt]:
     """Those of a stored frame; PromptError for what is an image instead of its labels."""
     ids = stack[t]
-    changes = np.count_nonzero(ids[:, 1:] != ids[:, :-1])
     masks = label_masks(ids, frame)
-    if len(masks) > _MANY and changes > _RESTLESS * ids.size:
+    if len(masks) > _MANY and n_changes(ids) > _RESTLESS * ids.size:
         raise PromptError(
             f"frame {t} of {stack.name} holds {len(masks)} ids, and hardly two neighbouring pixels have the same; is "
             "it an image instead of its labels?"

@@ -1,8 +1,8 @@
 """Prompts from files: a list of records in JSON, a table, or labels."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -27,7 +27,7 @@ from napari_mosam.core.prompts.kinds import (
     as_prompt_error,
     polygon_mask,
 )
-from napari_mosam.core.prompts.tables import MAX_BYTES, Numbered, Record, table_records
+from napari_mosam.core.prompts.tables import MAX_BYTES, Numbered, Record, table_masks, table_records
 from napari_mosam.core.prompts.trackmate import Sizes, xml_records
 from napari_mosam.core.results.progress import ResultProgress
 
@@ -35,6 +35,7 @@ KINDS = ("point", "box", "polygon", "mask")
 JSON_KEYS = ("object", "frame", "positive", *KINDS)
 TABLE_SUFFIXES = (".csv", ".tsv")
 XML_SUFFIX = ".xml"
+RECORD_SUFFIXES = (".json", *TABLE_SUFFIXES, XML_SUFFIX)
 
 _LARGEST = 2**53
 """Whole numbers beyond it are no longer told apart in a float."""
@@ -92,23 +93,28 @@ def read_prompts(path: Path, shape_tyx: Shape, frames: PromptFrames = "all", pix
     PromptError
         With one line that names the file, the record and what is allowed.
     """
-    try:
+    with naming_file(path):
         prompts = Prompts(_reader(path)(path, _Wanted(shape_tyx, frames, pixel_um)))
         prompts.check(shape_tyx)
+    return prompts
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Errors inside are about this file."""
+    try:
+        yield
     except PromptError as error:
         said = str(error)
         raise PromptError(said if path.name in said else f"{path.name}: {said}") from None
-    return prompts
 
 
 def named_masks(path: Path) -> list[Path]:
     """The mask files that a prompts file names, as far as it can be read."""
-    readers: dict[str, Callable[[Path], list[Numbered]]] = {".json": _json_records}
-    readers |= dict.fromkeys(TABLE_SUFFIXES, table_records)
+    readers: dict[str, Callable[[Path], list[str]]] = {".json": _json_masks}
+    readers |= dict.fromkeys(TABLE_SUFFIXES, table_masks)
     with suppress(PromptError, OSError, KeyError):
-        records = readers[path.suffix.lower()](path)
-        masks = [record["mask"] for _, record in records if isinstance(record, dict) and "mask" in record]
-        return [_beside(mask, path.parent) for mask in masks if isinstance(mask, str)]
+        return [_beside(mask, path.parent) for mask in readers[path.suffix.lower()](path)]
     return []
 
 
@@ -119,8 +125,7 @@ def _reader(path: Path) -> Callable[[Path, _Wanted], Iterator[Prompt]]:
         raise PromptError(f"there is no such file ({path}); check the path")
     if path.is_dir() or is_pattern(path):
         return _read_labels
-    readers = {".json": _read_json} | dict.fromkeys(TABLE_SUFFIXES, _read_table) | {XML_SUFFIX: _read_xml}
-    readers |= dict.fromkeys(FILE_SUFFIXES, _read_labels)
+    readers = dict.fromkeys(RECORD_SUFFIXES, _read_records) | dict.fromkeys(FILE_SUFFIXES, _read_labels)
     if path.suffix.lower() not in readers:
         raise PromptError(f"'{path.suffix}' is no kind of prompts file; allowed: {', '.join(readers)}, and .zarr")
     return readers[path.suffix.lower()]
@@ -129,12 +134,19 @@ def _reader(path: Path) -> Callable[[Path, _Wanted], Iterator[Prompt]]:
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
-def _read_json(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
-    yield from _parse_all(_json_records(path), path.parent, wanted)
+def prompt_records(path: Path, pixel_um: Sizes | None = None) -> list[Numbered]:
+    """The records of a file that is no label image, in the form of those of a JSON file, with their numbers.
 
-
-def _read_xml(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
-    yield from _parse_all(xml_records(path, wanted.pixel_um, MAX_BYTES), path.parent, wanted)
+    Raises
+    ------
+    PromptError
+        For a file that holds no records; what they say is not checked.
+    """
+    if path.suffix.lower() == ".json":
+        return _json_records(path)
+    if path.suffix.lower() == XML_SUFFIX:
+        return list(xml_records(path, pixel_um, MAX_BYTES))
+    return table_records(path, pixel_um)
 
 
 def _json_records(path: Path) -> list[Numbered]:
@@ -142,26 +154,40 @@ def _json_records(path: Path) -> list[Numbered]:
         records = read_json(path, MAX_BYTES)
     except Refused as error:
         raise PromptError(f"{error}; give a list of records in JSON") from None
+    if isinstance(records, dict):
+        records = [records]
     if not isinstance(records, list):
         raise PromptError(f"holds a {type(records).__name__}; give a list of records: [{{...}}, {{...}}]")
     return list(enumerate(records, 1))
 
 
-def _read_table(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
-    yield from _parse_all(table_records(path, wanted.pixel_um), path.parent, wanted)
+def _json_masks(path: Path) -> list[str]:
+    masks = [record.get("mask") for _, record in _json_records(path) if isinstance(record, dict)]
+    return [mask for mask in masks if isinstance(mask, str)]
 
 
-def _parse_all(records: Iterable[Numbered], folder: Path, wanted: _Wanted) -> Iterator[Prompt]:
-    for n, record in chosen_records(records, wanted.frames):
-        try:
-            yield _parse(record, folder, wanted.shape_tyx)
-        except PromptError as error:
-            raise PromptError(f"record {n}: {error}") from None
+def _read_records(path: Path, wanted: _Wanted) -> Iterator[Prompt]:
+    for n, record in chosen_records(prompt_records(path, wanted.pixel_um), wanted.frames):
+        with naming_record(n):
+            yield _parse(record, path.parent, wanted.shape_tyx)
+
+
+@contextmanager
+def naming_record(n: int) -> Iterator[None]:
+    """Errors inside are about this record."""
+    try:
+        yield
+    except PromptError as error:
+        raise PromptError(f"record {n}: {error}") from None
+
+
+def head_of(record: Any) -> tuple[str, int, int]:
+    """Kind, object and frame of a record; PromptError where it has none."""
+    return _kind(record), _whole(record, "object"), _whole(record, "frame")
 
 
 def _parse(record: Any, folder: Path, shape_tyx: Shape) -> Prompt:
-    kind = _kind(record)
-    object_id, frame = _whole(record, "object"), _whole(record, "frame")
+    kind, object_id, frame = head_of(record)
     positive = _sign(record)
     if kind == "point":
         return PointPrompt(object_id, frame, _coordinates(record, "point", "[y, x]", 2), positive)

@@ -1,6 +1,7 @@
 """Tables of prompts as records: our own columns, napari's points and shapes, TrackMate's spots."""
 
 import csv
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ CSV_COLUMNS = ("object", "frame", "y", "x", "positive", "y0", "x0", "y1", "x1", 
 MAX_BYTES = 100_000_000
 """Of a file of prompts: some millions of points; not measured."""
 
+_WINDOWS = "cp1252"
+"""Encoding in which spreadsheets save tables on many machines; only names of mask files could tell it from others."""
+
 _DELIMITERS = ",;\t"
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
@@ -33,11 +37,18 @@ Numbered = tuple[int, Any]
 Row = tuple[int, dict[str, str]]
 """Its number, and its cells that are not empty, by column."""
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def ids(self) -> str | None:
+        """The column that says whose a mark of napari is; None where there is none."""
+        return next((column for column in _ID_COLUMNS if column in self.columns), None)
 
 
 def table_records(path: Path, pixel_um: Sizes | None = None) -> list[Numbered]:
@@ -59,13 +70,19 @@ def table_records(path: Path, pixel_um: Sizes | None = None) -> list[Numbered]:
     """
     table = _read(path)
     columns = set(table.columns)
-    if {"index", "shape-type", "vertex-index"} <= columns:
-        return list(_napari_shapes(table))
     if {"axis-0", "axis-1"} <= columns:
-        return list(_napari_points(table))
+        shapes = {"index", "shape-type", "vertex-index"} <= columns
+        marks = list(_napari_shapes(table) if shapes else _napari_points(table))
+        _tell_whose(path.name, len(marks), "shape" if shapes else "point", table.ids)
+        return marks
     if {"track_id", "frame", "position_x", "position_y"} <= columns:
         return list(_trackmate_spots(table, pixel_um))
     return [(n, _own_record(n, row)) for n, row in table.rows]
+
+
+def table_masks(path: Path) -> list[str]:
+    """The mask files that a table names; PromptError for what is no table."""
+    return [cells["mask"] for _, cells in _read(path).rows if "mask" in cells]
 
 
 # --- text to cells ---------------------------------------------------------------------------------------------------
@@ -73,7 +90,7 @@ def table_records(path: Path, pixel_um: Sizes | None = None) -> list[Numbered]:
 
 def _read(path: Path) -> _Table:
     try:
-        text = read_text(path, MAX_BYTES)
+        text = read_text(path, MAX_BYTES, _WINDOWS)
         delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
         lines = list(csv.reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True))
     except (csv.Error, Refused) as error:
@@ -136,23 +153,41 @@ def _sign(text: str) -> bool | str:
     return word in _TRUE if word in (*_TRUE, *_FALSE) else text
 
 
+def _tell_whose(name: str, n_marks: int, kind: str, ids: str | None) -> None:
+    """Say what is assumed of marks that do not say whose they are."""
+    if ids is None and n_marks > 1:
+        logger.warning(
+            "%s does not say whose its %ss are, so each of the %d is an object of its own, 1 to %d in their order; "
+            "where some are of one object, add a column 'object_id'",
+            *(name, kind, n_marks, n_marks),
+        )
+
+
 def _napari_points(table: _Table) -> Iterator[Numbered]:
     """Points of a layer; each is an object of its own where no column of features says whose it is."""
-    ids = next((column for column in _ID_COLUMNS if column in table.columns), None)
-    for n, cells in table.rows:
+    for k, (n, cells) in enumerate(table.rows, 1):
         frame, yx = _place(table, n, cells)
-        object_id = n if ids is None else _coordinate(n, cells, ids)
         sign = cells.get("sign", "+")
-        yield n, {"object": object_id, "frame": frame, "point": yx, "positive": _SIGNS.get(sign, sign)}
+        positive = _SIGNS.get(sign, sign)
+        yield n, {"object": _whose(table, n, cells, k), "frame": frame, "point": yx, "positive": positive}
+
+
+def _whose(table: _Table, n: int, cells: dict[str, str], otherwise: int) -> float:
+    return otherwise if table.ids is None else _coordinate(n, cells, table.ids)
 
 
 def _napari_shapes(table: _Table) -> Iterator[Numbered]:
-    """Shapes of a layer, each an object of its own: rectangles and ellipses as boxes, outlines as polygons."""
+    """Shapes of a layer: rectangles and ellipses as boxes, outlines as polygons.
+
+    napari itself writes no features of shapes, so that each is an object of its own, unless a column was added.
+    """
     shapes = groupby(table.rows, key=lambda row: (row[1].get("index"), row[1].get("shape-type")))
-    for object_id, ((_, kind), rows) in enumerate(shapes, 1):
-        numbers, places = zip(*((n, _place(table, n, cells)) for n, cells in rows), strict=True)
+    for k, ((_, kind), rows) in enumerate(shapes, 1):
+        numbered = list(rows)
+        n, cells = numbered[0]
+        places = [_place(table, *row) for row in numbered]
         frame, corners = places[0][0], [yx for _, yx in places]
-        yield numbers[0], {"object": object_id, "frame": frame, **_outline(kind, corners)}
+        yield n, {"object": _whose(table, n, cells, k), "frame": frame, **_outline(kind, corners)}
 
 
 def _outline(kind: str | None, corners: list[list[float]]) -> Record:

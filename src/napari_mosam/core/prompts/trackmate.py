@@ -75,7 +75,7 @@ def spot_records(spots: Iterable[Spot], sizes: Sizes) -> Iterator[tuple[int, Map
     there = list(spots)
     if not there:
         raise PromptError("none of the spots belongs to a track; link them in TrackMate, and save them again")
-    logger.info("objects are the tracks of TrackMate, and their ids those of tracks + 1; frames count from 0")
+    logger.warning("objects are the tracks of TrackMate, and their ids those of tracks + 1; frames count from 0")
     for spot in there:
         record: dict[str, Any] = {"object": spot.track + 1, "frame": spot.frame}
         y, x = (value / size for value, size in zip(spot.yx, sizes, strict=True))

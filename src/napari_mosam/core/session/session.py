@@ -348,10 +348,10 @@ class Session(SessionState):
             self._show(self._path)
 
     def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the labels in the format of the Cell Tracking Challenge, see the command ``mosam export``."""
-        from napari_mosam.core.export.ctc import export_ctc
+        """Write the labels in the format of the Cell Tracking Challenge, see :func:`export_result`."""
+        from napari_mosam.core.export.ctc import export_result
 
-        return export_ctc(self._there().labels, folder, overwrite=overwrite)
+        return export_result(self._there(), folder, overwrite=overwrite)
 
     # ---- inside
 

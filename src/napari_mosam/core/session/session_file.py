@@ -10,6 +10,7 @@ from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.json_files import read_json
 from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.config.whole_files import write_whole
+from napari_mosam.core.files.manifest import shortened
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.records import changed_frames, from_records, to_records
 
@@ -70,6 +71,25 @@ class Kept:
             return cls(prompts, followed, RunConfig.from_dict(said["settings"]), said["movie"], dict(said["view"]))
         except (OSError, Refused, KeyError, TypeError, ValueError, AttributeError):
             return None
+
+    @property
+    def not_followed(self) -> tuple[int, ...]:
+        """Objects whose marks are others than when the result was made."""
+        return tuple(sorted(changed_frames(self.followed, self.prompts)))
+
+    def words(self) -> str:
+        """One line on the marks."""
+        objects = self.prompts.object_ids
+        waiting = f"; not followed yet as they are marked: {shortened(self.not_followed)}" if self.not_followed else ""
+        return f"marks of {len(objects)} objects{f': {shortened(objects)}' if objects else ''}{waiting}"
+
+    def facts(self) -> dict[str, Any]:
+        """What is told of it, as JSON types."""
+        return {
+            "objects": list(self.prompts.object_ids),
+            "not_followed": list(self.not_followed),
+            "movie": self.movie,
+        }
 
     def marks_for(self, followed: Prompts) -> Prompts:
         """The marks, unless the result was followed with others since, by another program: then those."""

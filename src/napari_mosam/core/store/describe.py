@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_mosam.core.files.entries import JOURNAL
 from napari_mosam.core.files.manifest import damage_of, damage_words, shortened
-from napari_mosam.core.files.places import RESULT_MARK, settled
+from napari_mosam.core.files.places import RESULT_MARK, Place, settled
 from napari_mosam.core.images.calibration import Calibration
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.progress import ResultProgress
@@ -33,6 +33,7 @@ def facts(path: str | Path) -> dict[str, Any]:
             "name": Path(path).name,
             "state": "damaged" if damage else "complete" if progress.complete else "half",
             "progress": str(progress),
+            "can_go_on": Place.of(folder).can_go_on(),
             "frames_followed": list(progress.frames),
             "being_followed_again": list(progress.unfinished),
             "damage": damage,
@@ -68,7 +69,7 @@ def _lines(told: Mapping[str, Any]) -> str:
     skipped = told["movie"].get("skipped_frames", {})
     rows = {
         "name": f"{told['name']} (result of mosam track)",
-        "state": told["progress"],
+        "state": told["progress"] + "; 'mosam track' with --resume goes on with it" * told["can_go_on"],
         "damage": damage_words(told["damage"]),
         "movie": f"{told['movie']['name'] or 'unknown'}, {n_frames} frames of {height} x {width} px (Y, X)",
         "objects": f"{len(told['objects'])}: {shortened(told['objects'])}",

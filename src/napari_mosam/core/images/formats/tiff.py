@@ -88,6 +88,8 @@ def open_tiff(path: Path, number: int | None = None) -> Source:
     MovieError, ValueError
         For a file whose description is cut off or not there, for one without a whole page, and for another number.
     """
+    if not path.stat().st_size:
+        raise ValueError("the file is empty")
     with unheard():
         return _opened(path, number)
 
@@ -214,6 +216,8 @@ def read_tiff(path: Path) -> NDArray[Any]:
     """Read the largest image series of one TIFF file, whole; ValueError where some of it is not there."""
     import tifffile
 
+    if not path.stat().st_size:
+        raise ValueError(f"{path.name} is empty")
     # The OME metadata of one file may name the whole movie, which would then be read for every frame.
     with unheard(), tifffile.TiffFile(path, is_ome=False) as tiff:
         series = _largest(tiff)
