@@ -111,3 +111,48 @@ def test_memory_that_is_not_enough_is_refused_with_what_it_takes(tmp_path):
     with pytest.raises(MovieError, match="'much' is no size; give bytes, or a number and a unit such as 500MB or 2GB"):
         Movie.open(pixels, ram="much")
     assert Movie.open(pixels, ram="1.5 GB").shape == pixels.shape
+
+
+def uneven(shape, sides, computed):
+    """A dask array of numbers of frames in chunks of any lengths, which notes the place of every one computed."""
+
+    def block(block_info=None):
+        computed.append(block_info[None]["chunk-location"])
+        (first, stop), *rest = block_info[None]["array-location"]
+        return np.arange(first, stop, dtype=np.uint16)[:, None, None] + np.zeros([1, *(b - a for a, b in rest)], "u2")
+
+    array = da.map_blocks(block, chunks=sides, dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
+    assert array.shape == shape
+    return array
+
+
+@pytest.mark.parametrize("sides", [((1, 4, 2), (30, 100, 20), (140,)), ((3, 1, 1, 2), (70, 80), (9, 60, 1, 70))])
+def test_every_chunk_of_uneven_ones_is_computed_once_whoever_asks(sides):
+    computed = []
+    movie = Movie.open(uneven((7, 150, 140), sides, computed))
+    assert movie.limits and movie.fingerprint
+    for t in (*range(7), *range(6, -1, -1)):
+        assert (movie.raw(t) == t).all()
+        assert movie.part(t, slice(25, 135), slice(3, 11)).shape == (110, 8)
+    assert sorted(computed) == sorted(itertools.product(*(range(len(side)) for side in sides)))
+    part = Movie.open(uneven((7, 150, 140), sides, computed), limits=(0, 9)).part
+    assert part(5, slice(40, 110), slice(0, 140)) == pytest.approx(5 / 9)
+
+
+class Computed:
+    """An array that is made when it is asked for, and notes what of it is."""
+
+    def __init__(self, pixels):
+        self.pixels, self.shape, self.dtype, self.asked = pixels, pixels.shape, pixels.dtype, []
+
+    def __getitem__(self, index):
+        self.asked.append(index[0])
+        return self.pixels[index].copy()
+
+
+def test_a_frame_of_an_array_that_is_not_in_chunks_is_asked_for_once():
+    array = Computed(np.random.default_rng(0).integers(0, 999, (5, 150, 140)).astype(np.uint16))
+    movie = Movie.open(array)
+    assert movie.limits and movie.fingerprint and movie.tile_yx == (150, 140)
+    assert all(np.array_equal(movie.raw(t), array.pixels[t]) for t in range(5))
+    assert sorted(array.asked) == [0, 1, 2, 3, 4]

@@ -165,6 +165,19 @@ def test_a_result_with_skipped_frames_is_followed_again_from_what_it_keeps(folde
     assert_like(result.labels, SKIPPED)
 
 
+@pytest.mark.parametrize("direction", ["forward", "both"])
+@pytest.mark.parametrize("spot", [PointPrompt(1, BAD + 1, (25.0, 20.0)), PointPrompt(1, BAD + 1, (8.0, 80.0), False)])
+def test_an_object_that_is_followed_again_from_a_skipped_frame_starts_on_the_last_that_was_seen(
+    folder, tmp_path, direction, spot
+):
+    track(folder, TWO, out=tmp_path / "o.zarr", direction=direction, skip_bad_frames=True, **FAKE)
+    result = rerun(tmp_path / "o.zarr", folder, [*TWO, spot], model=FakeSegmenter(), neighbours=True)
+    assert_like(result.labels, SKIPPED)
+    states = result.timeline(1).states
+    assert [t for t in range(N) if states[t] != ObjectState.PRESENT] == [BAD]
+    assert not Result.open(tmp_path / "o.zarr").progress.unfinished
+
+
 def test_the_command_keeps_and_exports_what_was_finished_and_names_the_way_on(
     folder, tmp_path, monkeypatch, capsys, caplog
 ):

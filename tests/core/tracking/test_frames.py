@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from tests.core.images.test_reading import lazy
+from tests.core.images.test_reading import Computed, lazy
 from tests.support.fake_model import FakeSegmenter, disks
 
-from napari_mosam.core.api import segment
+from napari_mosam.core.api import segment, track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.images.movie import Movie, MovieError
-from napari_mosam.core.prompts.collection import MaskPrompt
+from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
+from napari_mosam.core.store.result import Result
 from napari_mosam.core.tracking.frames import ReadAhead
 
 AHEAD = "mosam-read-ahead"
@@ -90,6 +92,13 @@ def test_every_chunk_of_dask_is_computed_once_in_a_run_both_ways():
     assert len(computed) == len(set(computed)) == 8 * 3
 
 
+def test_every_frame_of_an_array_that_is_not_in_chunks_is_asked_for_once_in_a_run_both_ways():
+    images, prompts = scene()
+    array = Computed(images)
+    follow(array, prompts)
+    assert sorted(array.asked) == list(range(8))
+
+
 def test_a_frame_that_cannot_be_computed_fails_when_it_is_reached():
     _, prompts = scene()
     movie = Movie.open(lazy((8, 256, 192), (1, 256, 192), [], fails=(3, 0, 0)), limits=(0, 9))
@@ -109,6 +118,19 @@ def test_no_thread_is_left_of_a_run_that_is_dropped():
     assert len(ahead()) == 1
     run.close()
     assert not ahead()
+
+
+def test_the_next_frame_is_read_ahead_when_an_object_is_followed_again(tmp_path):
+    images, prompts = scene()
+    more = [*prompts, PointPrompt(1, 3, (49.0, 46.0))]
+    chunks = Chunks(zarr.array(images, chunks=(1, 64, 64)))
+    for name, movie in (("array", images), ("chunks", Movie.open(chunks, axes="TYX"))):
+        track(images, prompts, out=tmp_path / name, model=FakeSegmenter(), config=WITHOUT_MOTION)
+        chunks.threads.clear()
+        rerun(tmp_path / name, movie, more, model=FakeSegmenter())
+    assert any(name.startswith(AHEAD) for name in chunks.threads) and not ahead()
+    one, other = (Result.open(tmp_path / name).labels for name in ("array", "chunks"))
+    assert np.array_equal(one, other)
 
 
 def test_what_is_asked_of_a_frame_is_there_on_the_next_one():

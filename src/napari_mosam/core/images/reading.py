@@ -38,6 +38,10 @@ RUN_BYTES = 48
 IN_MEMORY_TILE_PX = 256
 """Side of what is taken at once of an array in memory, where only the call costs anything. Not measured."""
 
+Edges = NDArray[np.integer]
+
+Place = tuple[int, int, int]
+
 Span = tuple[int, int]
 """First and one past the last, along an axis."""
 
@@ -45,44 +49,74 @@ Key = tuple[int, int, int, int]
 """Place of a block along T, Y and X, and the number of its level."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Grid:
     """The blocks of frames x rows x columns in which an array is decoded.
 
     Attributes
     ----------
-    shape, block : tuple of int
-        (T, Y, X) of the movie and of a block: whole chunks.
+    shape : tuple of int
+        (T, Y, X) of the movie.
+    edges : tuple of ndarray of int
+        Where the blocks, which are whole chunks, begin along each of these axes, and where the last one ends.
     """
 
     shape: tuple[int, int, int]
-    block: tuple[int, int, int]
+    edges: tuple[Edges, Edges, Edges]
 
     @classmethod
     def of(cls, source: Source, plan: FramePlan) -> "Grid":
-        """Of a source; a file that is not in chunks is decoded frame by frame, and an array in memory costs nothing."""
+        """Of a source; what is not in chunks is decoded frame by frame, and an array in memory costs nothing."""
         shape = (plan.n_frames, *plan.frame_shape)
-        chunks = dict(zip(plan.axes, source.chunks, strict=True)) if source.chunks else {}
-        whole = plan.frame_shape if source.is_file else (IN_MEMORY_TILE_PX, IN_MEMORY_TILE_PX)
-        sides = [chunks.get(axis, side) for axis, side in zip("YX", whole, strict=True)]
-        height, width = (
-            min(extent, -(-MIN_TILE_PX // side) * side) for side, extent in zip(sides, plan.frame_shape, strict=True)
+        whole = (IN_MEMORY_TILE_PX, IN_MEMORY_TILE_PX) if source.in_memory else plan.frame_shape
+        regular = dict(zip("TYX", (1, *whole), strict=True))
+        regular |= dict(zip(plan.axes, source.chunks or (), strict=False))
+        sides = dict(zip(plan.axes, source.sides or (), strict=False))
+        least = (1, MIN_TILE_PX, MIN_TILE_PX)
+        t, y, x = (
+            _edges(sides.get(axis) or regular[axis], extent, most)
+            for axis, extent, most in zip("TYX", shape, least, strict=True)
         )
-        return cls(shape, (min(chunks.get("T", 1), plan.n_frames), height, width))
+        return cls(shape, (t, y, x))
 
-    def blocks(self, t: int, rows: slice, columns: slice) -> list[tuple[int, int, int]]:
+    @property
+    def block(self) -> tuple[int, int, int]:
+        """Frames, rows and columns of a block; the most of them, where they differ."""
+        t, y, x = (int(np.diff(edges).max()) for edges in self.edges)
+        return t, y, x
+
+    def blocks(self, t: int, rows: slice, columns: slice) -> list[Place]:
         """Blocks that hold a part of a frame, row by row."""
-        _, height, width = self.block
-        down = range(rows.start // height, -(-rows.stop // height))
-        across = range(columns.start // width, -(-columns.stop // width))
-        return [(t // self.block[0], y, x) for y, x in product(down, across)]
+        (frame, *_), down, across = (
+            range(int(edges.searchsorted(first, "right")) - 1, int(edges.searchsorted(stop)))
+            for edges, first, stop in zip(
+                self.edges, (t, rows.start, columns.start), (t + 1, rows.stop, columns.stop), strict=True
+            )
+        )
+        return [(frame, y, x) for y, x in product(down, across)]
 
     def spans(self, block: Sequence[int]) -> tuple[Span, Span, Span]:
         """Frames, rows and columns of a block; what follows the three numbers of its place does not count."""
-        starts = [i * n for i, n in zip(block[:3], self.block, strict=True)]
-        ends = [min(start + n, extent) for start, n, extent in zip(starts, self.block, self.shape, strict=True)]
-        t, y, x = zip(starts, ends, strict=True)
+        t, y, x = ((int(e[i]), int(e[i + 1])) for e, i in zip(self.edges, block[:3], strict=True))
         return t, y, x
+
+
+def _edges(sides: int | Sequence[int], extent: int, least: int) -> Edges:
+    """Where blocks of whole chunks begin that are no shorter than `least`, but for the last, and where that one ends.
+
+    Parameters
+    ----------
+    sides : int or sequence of int
+        Length of every chunk, or of each.
+    extent, least : int
+    """
+    if isinstance(sides, int):
+        return np.append(np.arange(0, extent, -(-least // sides) * sides), extent)
+    edges = [0]
+    for end in np.cumsum(sides).tolist():
+        if end - edges[-1] >= least and end < extent:
+            edges.append(end)
+    return np.array([*edges, extent])
 
 
 class BlockCache:
@@ -140,7 +174,6 @@ class FrameReader:
     def __init__(self, source: Source, plan: FramePlan, cache: BlockCache, level: int = 0) -> None:
         self._source, self._plan, self._cache, self._level = source, plan, cache, level
         self.grid = Grid.of(source, plan)
-        self._keeps = source.is_file or source.chunks is not None
         self._lock = threading.Lock()
 
     def frame(self, t: int) -> NDArray[Any]:
@@ -156,16 +189,26 @@ class FrameReader:
         MovieError
             Where the file is damaged.
         """
-        if not self._keeps:
+        if self._reads_apart(rows, columns):
             (part,) = self._decoded((t, t + 1), (rows.start, rows.stop), (columns.start, columns.stop))
             return np.asarray(part)
         with self._lock:
             return self._assembled(t, rows, columns)
 
+    def _reads_apart(self, rows: slice, columns: slice) -> bool:
+        """Whether a part is read by itself: of an array in memory, and of another that is no file and not in chunks.
+
+        All of a frame of that one is kept, since what such an array computes for it is not known.
+        """
+        if self._source.is_file or self._source.chunks is not None:
+            return False
+        whole = (rows.stop - rows.start, columns.stop - columns.start) == self.grid.shape[1:]
+        return self._source.in_memory or not whole
+
     def _assembled(self, t: int, rows: slice, columns: slice) -> NDArray[Any]:
         keys = [(*block, self._level) for block in self.grid.blocks(t, rows, columns)]
         found = {key: block for key in keys if (block := self._cache.get(key)) is not None}
-        if not found and self.grid.block[0] == 1:
+        if not found and _is_flat(self.grid.spans(keys[0])):
             return self._read_together(t, rows, columns, keys)
         part = np.empty((rows.stop - rows.start, columns.stop - columns.start), self._source.dtype)
         for key in keys:
@@ -209,6 +252,12 @@ class FrameReader:
         block = self._source.read(tuple(index), f"frames {first} to {stop - 1}")
         time_axis = [axis for axis in plan.axes if axis == "T" or axis in plan.kept].index("T")
         return np.stack([plan.flatten(np.take(block, t, axis=time_axis)) for t in range(stop - first)])
+
+
+def _is_flat(spans: tuple[Span, Span, Span]) -> bool:
+    """Whether a block is of one frame."""
+    (first, stop), *_ = spans
+    return stop - first == 1
 
 
 def _paste(part: NDArray[Any], start: Span, block: NDArray[Any], spans: tuple[Span, Span]) -> None:

@@ -12,7 +12,7 @@ from napari_mosam.core.images.formats.folders import FrameFiles
 from napari_mosam.core.images.formats.image_files import IMAGE_AXES, FileStack, read_image
 from napari_mosam.core.images.formats.ome_zarr import ZARR_FILES, dimension_axes, is_zarr, open_group, open_store
 from napari_mosam.core.images.formats.other_files import open_other
-from napari_mosam.core.images.formats.source import Source, as_movie_error, chunks_of
+from napari_mosam.core.images.formats.source import Source, as_movie_error, chunks_of, sides_of
 from napari_mosam.core.images.formats.tiff import COMPANION, open_tiff, read_tiff, tiff_layout
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"})
@@ -98,7 +98,7 @@ def _open_array(array: Any) -> Source:
     if kind == "zarr array":
         with as_movie_error("the zarr array cannot be read"):
             check_codecs(kind, array.metadata.to_dict())
-    return Source(kind, kind, array, dimension_axes(array), chunks_of(array))
+    return Source(kind, kind, array, dimension_axes(array), chunks_of(array), sides=sides_of(array))
 
 
 def _open_path(path: Path, series: int | None = None) -> Source:

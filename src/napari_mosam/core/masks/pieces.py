@@ -50,6 +50,7 @@ def share_out(
     *,
     held: "NDArray[np.bool_] | None" = None,
     prune: bool = True,
+    whole: PixelOwnership | None = None,
 ) -> Shares:
     """Hold the contest again and again, each time without the pieces that an object may not keep.
 
@@ -67,12 +68,13 @@ def share_out(
         Pixels that nobody gets.
     prune : bool
         Whether masks that nobody painted are one piece; without it there is one contest.
+    whole : PixelOwnership, optional
+        What is to be told as the first contest.
     """
     ids, windows = [claim.object_id for claim in claims], [claim.window for claim in claims]
     denied: dict[int, NDArray[np.bool_]] = {}
     if held is not None:
         denied = {row: held[window.pixels(shape_yx)].copy() for row, window in enumerate(windows)}
-    whole: PixelOwnership | None = None
     while True:
         contest = resolve_overlaps([claim.logits for claim in claims], windows, shape_yx, denied)
         whole = whole or contest
@@ -85,6 +87,7 @@ def share_out(
         }
         if not dropped:
             return Shares(whole, contest, labels, regions)
+        del contest, labels  # their arrays of a whole frame would stay while the next one is held
         for row, strays in dropped.items():
             rows, columns = windows[row].pixels(shape_yx)
             mine = denied.setdefault(row, np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool))
@@ -122,14 +125,16 @@ def settle(
         Rows are `claims`, then `others`.
     """
     shares = share_out([*map(_stored, claims), *others], shape_yx, dtype, prune=prune)
-    if not shares.contest.denied:
+    whole, denied = shares.whole, shares.contest.denied
+    if not denied:
         return [claim.logits for claim in claims], shares
+    del shares  # as in the contests before
     cut = [
-        replace(claim, logits=_without(claim, shares.contest.denied.get(row), shape_yx), expected=None)
+        replace(claim, logits=_without(claim, denied.get(row), shape_yx), expected=None)
         for row, claim in enumerate(claims)
     ]
-    again = share_out([*map(_stored, cut), *others], shape_yx, dtype, prune=prune)
-    return [claim.logits for claim in cut], replace(again, whole=shares.whole)
+    again = share_out([*map(_stored, cut), *others], shape_yx, dtype, prune=prune, whole=whole)
+    return [claim.logits for claim in cut], again
 
 
 def _stored(claim: FixedMask) -> FixedMask:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _PACKAGES = ("napari-mosam", "torch", "sam2", "numpy", "scipy", "opencv-python-headless", "zarr")
 """Whose versions are kept: what the bits of a result may depend on."""
 
+SKIPPED_FRAMES = "skipped_frames"
+"""Where a result keeps, with its movie, the frames that were passed over: number -> why."""
+
 
 def to_attributes(request: "RunRequest", model_name: str) -> dict[str, Any]:
     """Attributes of a result of that request, as plain JSON types; the model is known by its name, not by its path."""
@@ -90,6 +93,12 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def skipped_frames(attributes: Mapping[str, Any]) -> frozenset[int]:
+    """Frames that were passed over in the run that a result was made by."""
+    movie = attributes.get("provenance", {}).get("movie", {})
+    return frozenset(map(int, movie.get(SKIPPED_FRAMES, {})))
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,13 @@ import numpy as np
 from napari_mosam.core.files.places import alone
 from napari_mosam.core.images.gaps import needed
 from napari_mosam.core.masks.overlap import FixedMask
-from napari_mosam.core.model.compute import fixed_threads
+from napari_mosam.core.model.compute import fixed_threads, give_back
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.columns import DIRECTIONS, labels_of
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.results.progress import RERUN, UNFINISHED
-from napari_mosam.core.runs.provenance import from_attributes
+from napari_mosam.core.runs.provenance import from_attributes, skipped_frames
 from napari_mosam.core.runs.replay import StoredMemory
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.rerun_checks import (
@@ -51,7 +50,7 @@ from napari_mosam.core.store.result import Result
 from napari_mosam.core.store.writer import ResultWriter
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.tracking.frames import open_frame
+from napari_mosam.core.tracking.frames import ReadAhead, open_frame
 from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.propagate import Conditioning, FixedObjects, Propagator
 
@@ -162,6 +161,7 @@ class Rerun:
         self._course, self._span = course, course.inner
         self._shape_yx = request.movie.frame_shape
         self._stored = StoredMemory(model, request.movie, self._config, writer.records, labels_of(writer.group))
+        self._skipped = skipped_frames(writer.group.attrs) | set(request.movie.bad_frames)
         self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
         self._account = RerunProgress(fronts=dict(course.reach.fronts))
 
@@ -228,7 +228,8 @@ class Rerun:
         }
 
     def _past(self, object_id: int) -> PromptHistory:
-        return past_of(self._request, self._before, self._writer.records.states(object_id), object_id)
+        states = self._writer.records.states(object_id)
+        return past_of(self._request, self._before, states, object_id, self._skipped)
 
     # ---- all legs
 
@@ -289,26 +290,42 @@ class Rerun:
     def _follow(self, group: Sequence[RerunSegment], knowledge: Conditioning) -> None:
         legs = {leg.object_id: leg for leg in group}
         active, agreed = dict(legs), dict.fromkeys(legs, 0)
-        frames = visited(group)
-        follower = self._propagator(legs, active, knowledge, frames)
-        self._note_stale(group)
-        for result in follower:
-            stored = self._writer.records.read(result.t)
-            new = {o.object_id: o for o in result.objects if o.object_id in active}
-            told = {i: o for i, o in new.items() if active[i].reports(result.t)}
-            for i, one in told.items():
-                agreed[i] = self._agreement(one, stored, active[i], agreed[i])
-            if told:
-                self._write(told, stored, legs)
-            self._advance(result.t, frames.step)
-            self._report(result)
-            for i in [i for i in active if self._finished(active[i], new.get(i), result.t, agreed[i])]:
-                leg = active.pop(i)
-                follower.release(i)
-                if agreed[i] >= STEADY:
-                    self._account.kept |= {(i, t) for t in leg.frames if (t - result.t) * leg.step > 0}
-            if not active:
-                break
+        movie, frames = self._request.movie, visited(group)
+        with ReadAhead(movie, frames) as read:
+            follower = self._propagator(legs, active, knowledge, frames, read)
+            self._note_stale(group)
+            for result in follower:
+                self._take(result, legs, active, agreed, follower, frames.step)
+                del result  # its arrays of a whole frame would stay while the next one is computed
+                if not active:
+                    break
+                if movie.bounded:
+                    give_back()
+
+    def _take(
+        self,
+        result: FrameResult,
+        legs: Mapping[int, RerunSegment],
+        active: dict[int, RerunSegment],
+        agreed: dict[int, int],
+        follower: Propagator,
+        step: int,
+    ) -> None:
+        """Write what is new on a frame, and follow those no further whose leg ends there."""
+        stored = self._writer.records.read(result.t)
+        new = {o.object_id: o for o in result.objects if o.object_id in active}
+        told = {i: o for i, o in new.items() if active[i].reports(result.t)}
+        for i, one in told.items():
+            agreed[i] = self._agreement(one, stored, active[i], agreed[i])
+        if told:
+            self._write(told, stored, legs)
+        self._advance(result.t, step)
+        self._report(result)
+        for i in [i for i in active if self._finished(active[i], new.get(i), result.t, agreed[i])]:
+            leg = active.pop(i)
+            follower.release(i)
+            if agreed[i] >= STEADY:
+                self._account.kept |= {(i, t) for t in leg.frames if (t - result.t) * leg.step > 0}
 
     def _propagator(
         self,
@@ -316,6 +333,7 @@ class Rerun:
         active: Mapping[int, RerunSegment],
         knowledge: Conditioning,
         frames: range,
+        read: ReadAhead,
     ) -> Propagator:
         seeds = {i: knowledge.seeds[i] for i in legs}
         waiting = {
@@ -331,9 +349,8 @@ class Rerun:
         )
         starts = {i: leg.start for i, leg in legs.items()}
         one = PropagationPass(frames.step, frames, starts, report_start=True)
-        movie, knowledge = self._request.movie, Conditioning(seeds, waiting)
-        read = partial(open_frame, movie)
-        return Propagator(self._model, read, movie.n_frames, knowledge, one, self._config, around)
+        known, n_frames = Conditioning(seeds, waiting), self._request.movie.n_frames
+        return Propagator(self._model, read, n_frames, known, one, self._config, around)
 
     def _rivals(self, t: int, active: Mapping[int, RerunSegment]) -> list[FixedMask]:
         """What everybody else holds on a frame, as it is stored."""

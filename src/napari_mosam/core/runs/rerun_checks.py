@@ -1,6 +1,6 @@
 """What is looked up and refused before objects are followed again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,9 +137,13 @@ def asked(course: Course, movie: Movie, prompts: Any, stored: "Result") -> RunRe
 
 
 def past_of(
-    request: RunRequest, before: Prompts, states: Sequence[ObjectState | None], object_id: int
+    request: RunRequest,
+    before: Prompts,
+    states: Sequence[ObjectState | None],
+    object_id: int,
+    skipped: Collection[int] = (),
 ) -> PromptHistory:
-    """What is known of an object, of which `states` are stored."""
+    """What is known of an object, of which `states` are stored; nobody looked at the frames `skipped`."""
     now = request.requests_of(object_id)
     return PromptHistory(
         object_id,
@@ -148,6 +152,7 @@ def past_of(
         frozenset(before.of(object_id)),
         lambda t: 0 <= t < len(states) and states[t] is not None,
         lambda t: states[t] if 0 <= t < len(states) else None,
+        skipped,
     )
 
 

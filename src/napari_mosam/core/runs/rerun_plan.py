@@ -5,7 +5,7 @@ it. 'Primary' is forward, or backward in a result that was made backward only; '
 result made in both.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_mosam.core.config.engine import Direction
@@ -74,6 +74,8 @@ class PromptHistory:
         Whether something is stored of the object on a frame.
     state : callable
         Its state there; None where nothing is stored.
+    skipped : collection of int
+        Frames that nobody looked at, so that nothing is known from which to go on.
     """
 
     object_id: int
@@ -82,6 +84,14 @@ class PromptHistory:
     was_prompted: frozenset[int]
     has_record: Callable[[int], bool]
     state: Callable[[int], ObjectState | None] = lambda t: None
+    skipped: Collection[int] = ()
+
+    def known_before(self, t: int, step: int) -> int | None:
+        """The frame from which the object is followed to frame `t` on the way of `step`; None without any."""
+        before = t - step
+        while self.has_record(before) and before in self.skipped:
+            before -= step
+        return before if self.has_record(before) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +184,9 @@ def _from_prompt(past: PromptHistory, t: int, span: ResultRange) -> list[RerunSe
 
 def _entering(past: PromptHistory, t: int, span: ResultRange, end: int) -> RerunSegment:
     """The primary leg from a prompt; clicks correct the mask of the object that is followed from the frame before."""
-    corrects = t in past.clicked and past.has_record(t - span.step) and nearest(past, t, -span.step) is not None
-    start = t - span.step if corrects else t
+    before = past.known_before(t, span.step)
+    corrects = t in past.clicked and before is not None and nearest(past, t, -span.step) is not None
+    start = before if corrects and before is not None else t
     return RerunSegment(past.object_id, span.step, start, end, not corrects, t)
 
 
@@ -183,10 +194,11 @@ def _through_denial(past: PromptHistory, t: int, span: ResultRange) -> list[Reru
     """Through clicks that say where the object is not."""
     step, i = span.step, past.object_id
     legs = []
-    if past.has_record(t - step):
-        legs.append(RerunSegment(i, step, t - step, _end(past, t, step, span), False, t))
-    if span.both and nearest(past, t, step, positive=True) is not None and past.has_record(t + step):
-        legs.append(RerunSegment(i, -step, t + step, _end(past, t, -step, span), False, t))
+    before, behind = past.known_before(t, step), past.known_before(t, -step)
+    if before is not None:
+        legs.append(RerunSegment(i, step, before, _end(past, t, step, span), False, t))
+    if span.both and nearest(past, t, step, positive=True) is not None and behind is not None:
+        legs.append(RerunSegment(i, -step, behind, _end(past, t, -step, span), False, t))
     return legs
 
 
@@ -234,7 +246,7 @@ def _meets(before: RerunSegment, leg: RerunSegment) -> bool:
     if (before.object_id, before.step) != (leg.object_id, leg.step):
         return False
     same = (before.start, before.end) == (leg.start, leg.end)
-    return same or (before.end == leg.start and not leg.reports_start and before.start != leg.start)
+    return same or (leg.start in before.frames and not leg.reports_start and before.start != leg.start)
 
 
 def plan_touched(past: PromptHistory, touched: Iterable[int], span: ResultRange) -> RerunPlan:
@@ -250,9 +262,10 @@ def plan_touched(past: PromptHistory, touched: Iterable[int], span: ResultRange)
     for frames in by_prompts.values():
         for step in (span.step, -span.step)[: 1 + span.both]:
             first, last = frames[0 if step > 0 else -1], frames[-1 if step > 0 else 0]
-            if nearest(past, first, -step, positive=True) is not None and past.has_record(first - step):
+            before = past.known_before(first, step)
+            if nearest(past, first, -step, positive=True) is not None and before is not None:
                 end = _end(past, last, step, span)
-                legs.append(RerunSegment(past.object_id, step, first - step, end, False, last, anew=True))
+                legs.append(RerunSegment(past.object_id, step, before, end, False, last, anew=True))
     return RerunPlan(tuple(legs), frozenset())
 
 

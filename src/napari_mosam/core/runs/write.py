@@ -10,7 +10,7 @@ from napari_mosam.core.files.places import Place, alone, is_result
 from napari_mosam.core.model.protocol import LOGIT_STRIDE
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.frame import FrameResult
-from napari_mosam.core.runs.provenance import differences, origin, to_attributes
+from napari_mosam.core.runs.provenance import SKIPPED_FRAMES, differences, origin, to_attributes
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.run import load, run, settled
 from napari_mosam.core.store.layout import reading
@@ -20,9 +20,6 @@ from napari_mosam.core.store.writer import ResultWriter
 
 if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter
-
-SKIPPED_FRAMES = "skipped_frames"
-"""Where a result keeps, with its movie, the frames that were passed over: number -> why."""
 
 
 class OtherRunError(ValueError):

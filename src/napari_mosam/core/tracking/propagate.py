@@ -215,6 +215,7 @@ class Propagator:
         memories = self._written(frame.t, batch, remembered(batch), claims.logits, shares.whole, from_points=False)
         self.table = self.table.advanced(batch, memories, seeds, shape, self._config)
         objects = [self._object(batch, row, row in memories) for row in range(len(batch))]
+        shares = replace(shares, whole=shares.contest)  # what was held before is as large, and not needed any more
         return self._result(frame, objects, shares, rivals)
 
     # ---- who is seen where

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,8 @@ def open_group(group: Any, name: str, series: int | None = None) -> Source:
     listed = _paths_of_images(group, ome)
     if listed:
         return _one_of(group, listed, name, series)
-    images, arrays = dict(group.groups()), dict(group.arrays())
+    with warnings.catch_warnings(action="ignore"):  # of what else lies in the folder
+        images, arrays = dict(group.groups()), dict(group.arrays())
     if len(arrays) == 1:
         return zarr_source(next(iter(arrays.values())), name)
     inside = ", ".join(sorted([*arrays, *images])) or "nothing"

@@ -116,6 +116,8 @@ class Source:
         Whether black is the largest value, and so a movie is read the other way round.
     levels : tuple of Source
         The same pixels at lower resolutions, the finest first.
+    sides : tuple of tuple of int or None
+        Lengths of all chunks along every axis, where they may differ.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Source:
     note: str = ""
     inverted: bool = False
     levels: "tuple[Source, ...]" = ()
+    sides: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         if max(self.shape, default=0) > _LONGEST_AXIS:
@@ -150,6 +153,11 @@ class Source:
     def dtype(self) -> np.dtype[Any]:
         """Type of a pixel, in the byte order of this computer."""
         return _native_dtype(self.name, self.pixels.dtype)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether its pixels are there already, so that reading them again costs nothing."""
+        return isinstance(self.pixels, np.ndarray) and not self.is_file
 
     @property
     def chunk_bytes(self) -> int:
@@ -207,6 +215,12 @@ def chunks_of(array: Any) -> tuple[int, ...] | None:
     """What one read of a lazy array costs at least; None for others."""
     chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None)
     return tuple(chunks) if isinstance(chunks, Sequence) and all(isinstance(n, int) for n in chunks) else None
+
+
+def sides_of(array: Any) -> tuple[tuple[int, ...], ...] | None:
+    """Lengths of the chunks of an array of dask along every axis; None for others."""
+    sides = getattr(array, "chunks", None)
+    return tuple(sides) if isinstance(sides, tuple) and all(isinstance(side, tuple) for side in sides) else None
 
 
 @contextmanager
