@@ -285,12 +285,28 @@ def test_half_a_result_stays_half_and_says_so(half, capsys, verb):
     assert mosam(*arguments) == 0
     printed = capsys.readouterr().out
     assert "\nout.zarr is half a result: stopped" in printed
-    assert printed.endswith("; its run cannot go on (--resume) unless this is undone (mosam undo)\n")
+    assert "; its run cannot go on (--resume) unless this is undone (mosam undo)" in printed
     assert not Result.open(OUT).complete
     assert mosam("undo", OUT) == 0
     assert not Result.open(OUT).complete
     assert mosam("track", "movie.tif", "-p", "first.tif", "-o", OUT, "--resume") == 0
     assert Result.open(OUT).complete
+
+
+def test_half_a_result_that_was_changed_goes_on_from_its_last_frame(half, capsys):
+    mosam("lock", OUT, "--object", "1", "--frames", "1")
+    capsys.readouterr()
+    assert mosam("rerun", OUT, "--frames", "0:") == 0
+    assert capsys.readouterr().out == "done: the re-run of objects 1, 2 on frames 0 to 5\n"
+    assert Result.open(OUT).complete and Result.open(OUT).n_object_frames == 2 * N
+
+
+def test_more_frames_extend_a_result(capsys):
+    assert mosam("track", "movie.tif", "-p", "first.tif", "-o", "part.zarr", "--frames", "0:2") == 0
+    capsys.readouterr()
+    assert mosam("rerun", "part.zarr", "--frames", "4:6") == 0
+    assert capsys.readouterr().out == "done: the re-run of objects 1, 2 on frames 2 to 5\n"
+    assert Result.open("part.zarr").n_object_frames == 2 * N
 
 
 def test_a_rerun_that_is_stopped_is_taken_back_or_done_anew(job, monkeypatch, capsys):

@@ -185,7 +185,13 @@ def _add_rerun(rerun: argparse.ArgumentParser) -> None:
     )
     _add_prompt_frames(rerun)
     rerun.add_argument("--objects", type=_parse_ids, metavar="1,2,3", help="the only ones to follow (default: changed)")
-    rerun.add_argument("--frames", type=parse_frames, metavar="A:B", help="frames to do again besides the changed ones")
+    rerun.add_argument(
+        "--frames",
+        type=parse_frames,
+        metavar="A:B",
+        help="frames to do again besides the changed ones; or more than the result has: it is extended to them, and "
+        "where it is half, gone on with",
+    )
     rerun.add_argument("--neighbours", action="store_true", help="also follow what their masks touch on the way")
     _add_made_with(rerun)
     add_flags(rerun, {name: SOURCE_FLAGS[name] for name in ("movie.axes", "movie.channel", "movie.z")})

@@ -9,8 +9,6 @@ import numpy as np
 from napari_mosam.cli.places import Input, Output, UsageError, check_apart, inputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from napari_mosam.core.prompts.collection import Prompts
@@ -60,10 +58,10 @@ def rerun_command(arguments: argparse.Namespace, run: Reporter) -> str:
             prompts,
             arguments.objects,
             neighbours=arguments.neighbours,
-            changed_frames=_named_frames(arguments, result, prompts),
             progress=run.progress,
             model=arguments.model,
             device=arguments.device,
+            **_asked_frames(arguments, result, prompts),
         )
     return _told(done, after)
 
@@ -78,17 +76,20 @@ def _prompts(arguments: argparse.Namespace, result: "Result") -> "Prompts":
     return load_prompts(arguments.prompts, shape, frames=frames, pixel_um=pixel_um and tuple(pixel_um))
 
 
-def _named_frames(
-    arguments: argparse.Namespace, result: "Result", prompts: "Prompts"
-) -> "dict[int, Sequence[int]] | None":
+def _asked_frames(arguments: argparse.Namespace, result: "Result", prompts: "Prompts") -> "dict[str, Any]":
+    """Frames to do again; or those on which half a result, or one with fewer frames, goes on."""
     if arguments.frames is None:
-        return None
+        return {}
     from napari_mosam.core.store.layout import reading
 
+    n_frames = result.labels.shape[0]
     with reading(result.path):
-        start, stop = result.attrs.get("frames", (0, result.labels.shape[0]))
-    frames = _frames(arguments.frames, start, stop)
-    return dict.fromkeys(arguments.objects or prompts.object_ids, frames)
+        start, stop = result.attrs.get("frames", (0, n_frames))
+    first, last = arguments.frames
+    frames = _frames((start if first is None else first, stop if last is None else last), 0, n_frames)
+    if (result.complete or arguments.objects) and frames.start >= start and frames.stop <= stop:
+        return {"changed_frames": dict.fromkeys(arguments.objects or prompts.object_ids, frames)}
+    return {"frames": (frames.start, frames.stop)}
 
 
 def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def half_words(changed: "Result") -> str:
         return ""
     return (
         f"\n{changed.path} is half a result: {changed.progress}; its run cannot go on (--resume) unless this is undone "
-        "(mosam undo)"
+        "(mosam undo); 'mosam rerun --frames' goes on from its last frame"
     )
 
 

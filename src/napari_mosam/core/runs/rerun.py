@@ -22,12 +22,12 @@ from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.rerun_checks import (
     asked,
     check_objects,
-    course_of,
     find_changes,
     note_reach,
     past_of,
     same_model,
     same_movie,
+    scope_of,
 )
 from napari_mosam.core.runs.rerun_plan import (
     PromptHistory,
@@ -38,7 +38,7 @@ from napari_mosam.core.runs.rerun_plan import (
     plan_touched,
     visited,
 )
-from napari_mosam.core.runs.rerun_ranges import Course, plan_inside, plan_stage
+from napari_mosam.core.runs.rerun_ranges import RerunScope, plan_inside, plan_stage
 from napari_mosam.core.runs.run import settled
 from napari_mosam.core.store.compose import agreement, touches
 from napari_mosam.core.store.edits import list_edit, prompts_at
@@ -90,18 +90,18 @@ def rerun_result(
         opened = same_movie(stored, movie, **reading)
         with reading_of(path):
             before, made_with = stored.prompts, from_attributes(stored.attrs)
-            course = course_of(stored, made_with, frames, opened.n_frames, anew=anew)
-        check_objects(course, object_ids, stored.path)
-        before, given = before.between(course.frames.start, course.frames.stop), asked(course, opened, prompts, stored)
-        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, course.window)
-        if not (changes or course.onward or course.anew):
+            scope = scope_of(stored, made_with, frames, opened.n_frames, anew=anew)
+        check_objects(scope, object_ids, stored.path)
+        before, given = before.between(scope.frames.start, scope.frames.stop), asked(scope, opened, prompts, stored)
+        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, scope.window)
+        if not (changes or scope.onward or scope.anew):
             return stored
         made_by = same_model(stored, model(made_with))
         request, loaded, threads = settled(given.with_others(before, asked=changes), made_by)
-        ids = request.prompts.object_ids if course.onward or course.anew else sorted(changes)
-        writer = ResultWriter.reopen(path, request.prompts, ids, course.told(None).get("frames", ()))
+        ids = request.prompts.object_ids if scope.onward or scope.anew else sorted(changes)
+        writer = ResultWriter.reopen(path, request.prompts, ids, scope.told(None).get("frames", ()))
         with fixed_threads(threads):
-            Rerun(request, loaded, writer, before, changes, course, neighbours=neighbours, progress=progress).run()
+            Rerun(request, loaded, writer, before, changes, scope, neighbours=neighbours, progress=progress).run()
     return Result.open(path)
 
 
@@ -133,7 +133,7 @@ class Rerun:
         The prompts the result was made from.
     changes : mapping of int to iterable of int
         Frames on which something changed, by object; only these objects are followed, but onward.
-    course : Course
+    scope : RerunScope
         The frames that it is about.
     neighbours : bool
         Also follow the objects again whose masks touch theirs.
@@ -147,7 +147,7 @@ class Rerun:
         writer: ResultWriter,
         before: Prompts,
         changes: Changes,
-        course: Course,
+        scope: RerunScope,
         *,
         neighbours: bool = False,
         progress: "Progress | None" = None,
@@ -158,16 +158,16 @@ class Rerun:
         self._changes = {i: set(frames) for i, frames in changes.items()}
         self._neighbours = neighbours
         self._progress = progress
-        self._course, self._span = course, course.inner
+        self._scope, self._span = scope, scope.inner
         self._shape_yx = request.movie.frame_shape
         self._stored = StoredMemory(model, request.movie, self._config, writer.records, labels_of(writer.group))
         self._skipped = skipped_frames(writer.group.attrs) | set(request.movie.bad_frames)
         self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
-        self._account = RerunProgress(fronts=dict(course.reach.fronts))
+        self._account = RerunProgress(fronts=dict(scope.reach.fronts))
 
     def run(self) -> None:
         """Do it, in one transaction; what was followed onward stays where it is stopped."""
-        stages = list(self._course.stages) if self._course.onward else []
+        stages = list(self._scope.stages) if self._scope.onward else []
         ahead = [n_steps(self._stage(*stage)) for stage in stages]
         self._account.total += sum(ahead)
         self._carry_out(self._inside())
@@ -179,20 +179,20 @@ class Rerun:
                 self._account.total -= counted
                 self._beyond(*stage)
         except BaseException:
-            if self._account.fronts != self._course.reach.fronts:
+            if self._account.fronts != self._scope.reach.fronts:
                 self._end(stopped=True)
             raise
         self._end()
 
     def _inside(self) -> dict[int, RerunPlan]:
         """What changed on frames that were followed before."""
-        ids = self._request.prompts.object_ids if self._course.anew else self._changes
-        return {i: plan_inside(self._past(i), self._changes.get(i, ()), self._course) for i in ids}
+        ids = self._request.prompts.object_ids if self._scope.anew else self._changes
+        return {i: plan_inside(self._past(i), self._changes.get(i, ()), self._scope) for i in ids}
 
     def _beyond(self, step: int, outward: bool) -> None:
         self._account.way = step if outward else 0
         self._carry_out(self._stage(step, outward))
-        self._advance(self._course.span.edge(step), step)
+        self._advance(self._scope.span.edge(step), step)
 
     def _advance(self, t: int, step: int) -> None:
         """Note how far the pass came that leads outward."""
@@ -203,7 +203,7 @@ class Rerun:
     def _stage(self, step: int, outward: bool) -> dict[int, RerunPlan]:
         """What is to be followed beyond the fronts in one direction."""
         ids = self._request.prompts.object_ids
-        return {i: plan_stage(self._past(i), self._course, step, outward=outward) for i in ids}
+        return {i: plan_stage(self._past(i), self._scope, step, outward=outward) for i in ids}
 
     def _end(self, *, stopped: bool = False) -> None:
         """The prompts are those of now; objects that an earlier version left half new are whole if they took part."""
@@ -213,8 +213,8 @@ class Rerun:
             write_prompts(self._writer.group, self._request.prompts)
             if self._half_new:
                 self._writer.group.attrs[UNFINISHED] = left
-            if self._course.onward:
-                note_reach(self._writer.group, self._course.at(self._account.fronts), complete=not stopped)
+            if self._scope.onward:
+                note_reach(self._writer.group, self._scope.at(self._account.fronts), complete=not stopped)
         self._writer.finish()
 
     def _edit(self, *, stopped: bool) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class Rerun:
             "changes": {str(i): sorted(frames) for i, frames in self._changes.items()},
             "prompts": prompts_at(self._request.prompts.items, {i: sorted(t) for i, t in self._changes.items()}),
             "neighbours": self._neighbours,
-            **self._course.told(self._account.done if stopped else None),
+            **self._scope.told(self._account.done if stopped else None),
         }
 
     def _past(self, object_id: int) -> PromptHistory:

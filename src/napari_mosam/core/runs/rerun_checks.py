@@ -17,7 +17,7 @@ from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.core.runs.provenance import from_attributes
 from napari_mosam.core.runs.request import RunRequest, listed
 from napari_mosam.core.runs.rerun_plan import PromptHistory, ResultRange
-from napari_mosam.core.runs.rerun_ranges import Course, Reach
+from napari_mosam.core.runs.rerun_ranges import Reach, RerunScope
 from napari_mosam.core.store.edits import corrected, edits_of
 from napari_mosam.core.store.layout import open_group
 from napari_mosam.core.store.layout import reading as reading_of
@@ -79,15 +79,15 @@ def with_corrections(given: Prompts, stored: "Result") -> Prompts:
 # ---- frames
 
 
-def course_of(
+def scope_of(
     stored: "Result", made_with: RunConfig, frames: FrameRange | None, n_frames: int, *, anew: bool = False
-) -> Course:
+) -> RerunScope:
     """Which frames a re-run is about; ValueError for frames that the movie does not have."""
     start, stop = made_with.range_in(n_frames).start, made_with.range_in(n_frames).stop
     made = ResultRange(start, stop, made_with.direction)
     if frames is None:
-        return Course.of(Reach.whole(made), None, anew=anew)
-    return Course.of(_reach(stored, made), replace(made_with, frames=frames).range_in(n_frames), anew=anew)
+        return RerunScope.of(Reach.whole(made), None, anew=anew)
+    return RerunScope.of(_reach(stored, made), replace(made_with, frames=frames).range_in(n_frames), anew=anew)
 
 
 def _reach(stored: "Result", made: ResultRange) -> Reach:
@@ -115,22 +115,22 @@ def note_reach(group: Any, reach: Reach, *, complete: bool) -> None:
         del group.attrs[REACHED]
 
 
-def check_objects(course: Course, object_ids: Sequence[int] | None, path: Path) -> None:
+def check_objects(scope: RerunScope, object_ids: Sequence[int] | None, path: Path) -> None:
     """Refuse to follow some objects alone where none was followed."""
-    if course.onward and object_ids is not None:
-        there = course.reach.followed
+    if scope.onward and object_ids is not None:
+        there = scope.reach.followed
         raise ValueError(
-            f"frames {course.window.start} to {course.window.stop - 1} are more than '{path}' has, frames "
+            f"frames {scope.window.start} to {scope.window.stop - 1} are more than '{path}' has, frames "
             f"{there.start} to {there.stop - 1}; there all objects are followed together: name none"
         )
 
 
-def asked(course: Course, movie: Movie, prompts: Any, stored: "Result") -> RunRequest:
+def asked(scope: RerunScope, movie: Movie, prompts: Any, stored: "Result") -> RunRequest:
     """The prompts of now where they count, and those of the result elsewhere; refuses what a run would."""
-    frames = course.frames
+    frames = scope.frames
     config = replace(from_attributes(stored.attrs), frames=(frames.start, frames.stop))
     given = with_corrections(RunRequest.build(movie, prompts, config, empty=True).prompts, stored)
-    return RunRequest.build(movie, course.counted(stored.prompts, given), config, empty=True)
+    return RunRequest.build(movie, scope.counted(stored.prompts, given), config, empty=True)
 
 
 # ---- what changed

@@ -26,6 +26,7 @@ SEARCHED = 32
 searched, and not measured."""
 
 SIDES = (1, -1)
+"""In the order in which a result keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class RerunScope:
     """Which frames a re-run is about.
 
     Attributes
@@ -156,7 +157,7 @@ class Course:
         )
 
     def told(self, results: int | None) -> dict[str, Any]:
-        """What is needed to take the same course again; `results` after which it was stopped."""
+        """What is needed to do the same again; `results` after which it was stopped."""
         made = self.reach.made
         if self.window == made.frames and not self.onward and not self.anew:
             return {}
@@ -176,28 +177,28 @@ def _hull(one: range, other: range) -> range:
     return range(min(one.start, other.start), max(one.stop, other.stop))
 
 
-def plan_inside(past: PromptHistory, changed: Iterable[int], course: Course) -> RerunPlan:
+def plan_inside(past: PromptHistory, changed: Iterable[int], scope: RerunScope) -> RerunPlan:
     """What must be followed of an object on frames that were followed before; one that is new waits for the rest."""
-    span = course.inner
-    if course.anew:
+    span = scope.inner
+    if scope.anew:
         return _plan_again(past, span)
-    if course.onward and not past.was_prompted:
+    if scope.onward and not past.was_prompted:
         return RerunPlan((), frozenset())
     return _clipped_to(span, plan_object(past, [t for t in changed if t in span.frames], span), past)
 
 
-def plan_stage(past: PromptHistory, course: Course, step: int, *, outward: bool) -> RerunPlan:
+def plan_stage(past: PromptHistory, scope: RerunScope, step: int, *, outward: bool) -> RerunPlan:
     """What must be followed of an object beyond the fronts in one direction."""
     if not past.was_prompted:
-        legs = [leg for leg in whole(past, course.span) if outward and leg.step == step]
+        legs = [leg for leg in whole(past, scope.span) if outward and leg.step == step]
     else:
-        legs = _outward(past, course, step) if outward else _inward(past, course, step)
+        legs = _outward(past, scope, step) if outward else _inward(past, scope, step)
     return RerunPlan(tuple(leg for leg in legs if any(map(leg.reports, leg.frames))), frozenset())
 
 
-def _outward(past: PromptHistory, course: Course, step: int) -> list[RerunSegment]:
+def _outward(past: PromptHistory, scope: RerunScope, step: int) -> list[RerunSegment]:
     """On from a front, from the last mask; or from the prompt from which the object is followed first."""
-    span, front = course.span, course.reach.fronts[step]
+    span, front = scope.span, scope.reach.fronts[step]
     edge = span.edge(step)
     if front is not None and (edge - front) * step <= 0:
         return []
@@ -208,12 +209,12 @@ def _outward(past: PromptHistory, course: Course, step: int) -> list[RerunSegmen
     return [RerunSegment(past.object_id, step, t, edge, step == span.step, edge) for t in entries[:1]]
 
 
-def _inward(past: PromptHistory, course: Course, step: int) -> list[RerunSegment]:
+def _inward(past: PromptHistory, scope: RerunScope, step: int) -> list[RerunSegment]:
     """From prompts on new frames to the nearest prompt that was there."""
-    span, known, side = course.span, course.reach.known[-step], -step
-    new = sorted((t for t in past.prompted if t in course.window and (t - known) * side > 0), key=lambda t: t * side)
+    span, known, side = scope.span, scope.reach.known[-step], -step
+    new = sorted((t for t in past.prompted if t in scope.window and (t - known) * side > 0), key=lambda t: t * side)
     positive = [t for t in new if past.prompted[t]]
-    if course.reach.fronts[step] is None or not positive:
+    if scope.reach.fronts[step] is None or not positive:
         return []
     behind = nearest(past, known + side, step)
     end = span.edge(step) if behind is None else min(behind - step, span.edge(step), key=lambda t: t * step)
