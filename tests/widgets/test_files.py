@@ -1,13 +1,14 @@
 """Results of the dock have a place: saved, opened with all that belongs to them, recent, left by a crash, closing."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtCore import QEvent, QObject
 
 from napari_mosam import Result, Session
 from napari_mosam.core.session.recent import IN_USE
@@ -216,7 +217,7 @@ def test_without_its_movie_the_labels_are_shown(open_widget, saved, file, hands,
 
 
 def test_a_damaged_result_shows_what_is_left(open_widget, saved, hands, answers):
-    (saved / "mosam_manifest.json").write_text("{")
+    shutil.rmtree(saved / "prompts")
     widget = opened(open_widget(None), saved, hands, answers)
     assert widget.viewer.layers[0].name.startswith("cells") and widget.session is None
 
@@ -309,56 +310,78 @@ def test_what_others_work_on_is_not_offered(open_widget, saved, hands, engine, d
 # ---- closing
 
 
+class Gate(QObject):
+    """Counts how often the window of a viewer would have closed, and keeps it open for the end of the test."""
+
+    def __init__(self, viewer):
+        super().__init__()
+        self.viewer, self.passed = viewer, 0
+        viewer.window._qt_window.installEventFilter(self)
+
+    def close_window(self):
+        self.viewer.window._qt_window.close()
+
+    def eventFilter(self, window, event):
+        if event.type() != QEvent.Type.Close:
+            return False
+        self.passed += 1
+        event.ignore()
+        return True
+
+
 @pytest.fixture
-def window(open_widget, movie, hands):
-    """A dock in a window that is seen, in which disk 1 was followed, and the window."""
-    widget = open_widget(movie, show=True)
+def gate(make_napari_viewer):
+    """A viewer that is seen, with a gate that is asked after the dock."""
+    gate = Gate(make_napari_viewer(show=True))
+    yield gate
+    gate.viewer.window._qt_window.removeEventFilter(gate)
+
+
+@pytest.fixture
+def in_window(gate, open_widget, movie, hands):
+    """A dock in which disk 1 was followed."""
+    widget = open_widget(movie, viewer=gate.viewer)
     hands.mark(widget, 1)
     hands.run(widget)
-    return widget, widget.viewer.window._qt_window
+    return widget
 
 
-def test_closing_napari_asks_about_results_without_a_place(window, answers, hands, tmp_path):
-    widget, main = window
-    assert isinstance(main, QMainWindow)
-    answers["before_closing"] = ["cancel", "save", "save"]
+def test_closing_napari_asks_about_results_without_a_place(in_window, gate, answers, hands, tmp_path):
+    answers["before_closing"] = ["cancel", "save", "save", "keep"]
     answers["place_to_save"] = [None, tmp_path / "cells.zarr"]
-    for _ in range(2):
-        main.close()
-        assert main.isVisible() and not widget.session.saved
-    session = widget.session
-    main.close()
-    assert main.isVisible()
-    hands.qtbot.waitUntil(lambda: not main.isVisible(), timeout=10_000)
-    assert session.saved and session.path == tmp_path / "cells.zarr"
+    for _ in range(3):
+        gate.close_window()
+        assert not gate.passed
+    hands.qtbot.waitUntil(lambda: gate.passed == 1, timeout=10_000)
+    assert in_window.session.saved and in_window.session.path == tmp_path / "cells.zarr"
     assert "1 result without a place yet" in answers["asked"][0][1]
+    gate.close_window()
+    assert gate.passed == 2 and answers["before_closing"] == ["keep"], "what is saved is not asked about"
 
 
-def test_closing_napari_keeps_results_under_recent(window, answers):
-    widget, main = window
-    path, answers["before_closing"] = widget.session.path, ["keep"]
-    main.close()
-    assert not main.isVisible() and path.is_dir()
+def test_closing_napari_keeps_results_under_recent(in_window, gate, answers):
+    answers["before_closing"] = ["keep"]
+    gate.close_window()
+    assert gate.passed == 1 and in_window.session.path.is_dir()
 
 
-def test_nothing_is_asked_where_nothing_was_done_or_a_program_closes(window, answers, open_widget, movie):
-    widget, _ = window
-    widget.viewer.close()
-    other = open_widget(movie, show=True)
-    other.viewer.window._qt_window.close()
-    assert "asked" not in answers
+def test_a_program_that_closes_napari_is_asked_nothing(in_window, gate, answers):
+    gate.viewer.window._qt_viewer.hide()  # so begins viewer.close()
+    gate.close_window()
+    assert gate.passed == 1 and "asked" not in answers
 
 
-def test_closing_napari_with_a_run_saves_what_is_done(open_widget, movie, hands, held, answers, tmp_path):
-    widget = open_widget(movie, show=True)
+def test_closing_napari_with_a_run_saves_what_is_done(gate, open_widget, movie, hands, held, answers, tmp_path):
+    widget = open_widget(movie, viewer=gate.viewer)
+    gate.close_window()
+    assert gate.passed == 1, "nothing was done, so nothing is asked"
     hands.mark(widget, 1)
     hands.start(widget, held)
-    main = widget.viewer.window._qt_window
     answers["before_closing"], answers["place_to_save"] = ["save"], [tmp_path / "half.zarr"]
-    main.close()
-    assert main.isVisible() and answers["asked"][0][1].startswith("A run is going")
+    gate.close_window()
+    assert gate.passed == 1 and answers["asked"][0][1].startswith("A run is going")
     held.let_go()
-    hands.qtbot.waitUntil(lambda: not main.isVisible(), timeout=10_000)
+    hands.qtbot.waitUntil(lambda: gate.passed == 2, timeout=10_000)
     half = Result.open(tmp_path / "half.zarr")
     assert not half.complete and (half.labels[0] == 1).any()
 

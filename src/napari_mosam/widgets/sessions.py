@@ -1,8 +1,8 @@
 """The sessions of the movies in a viewer: which one a dock shows, and the same one for the console."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary, finalize
 
 from napari_mosam.core.config.checks import Refused
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 Key = tuple[str, tuple[int, ...]]
 
 
+class Dock(Protocol):
+    """What others ask of a dock that is open."""
+
+    def open(self, path: "Path") -> None:
+        """Go on with a result."""
+
+    def flush(self) -> None:
+        """Wait until everything that was painted is in its session."""
+
+
 class Sessions:
     """Sessions of one viewer, each of one movie at one plane of its other axes; they outlive the dock.
 
@@ -33,7 +43,7 @@ class Sessions:
         self._all: dict[Key, tuple[Any, Session]] = {}  # with the array of the movie
         self._samples: set[str] = set()  # movies that are sample data
         self.shown: Session | None = None
-        self.opener: Callable[[Path], object] | None = None  # of the dock that is open
+        self.dock: Dock | None = None  # that is open
 
     def of(self, source: MovieSource, settings: "RunConfig | None" = None) -> "Session":
         """The session of a movie; a new one where there is none, or where the image got another array."""
@@ -47,13 +57,17 @@ class Sessions:
 
     def find(self, source: MovieSource) -> "Session | None":
         """The session of a movie, if there is one."""
-        return self._all.get(key_of(source), (None, None))[1]
+        return self.at(key_of(source))
 
     def put(self, source: MovieSource, session: "Session") -> None:
         """Let this be the session of a movie."""
         self._all[key_of(source)] = image_array(source.image), session
         if source.image.source.sample is not None:
             self._samples.add(movie_id(source.image))
+
+    def at(self, key: Key) -> "Session | None":
+        """The session of a movie that is known by this."""
+        return self._all.get(key, (None, None))[1]
 
     def movie_of(self, session: "Session") -> str | None:
         """Id of the movie of a session."""
@@ -102,10 +116,15 @@ def sessions_of(viewer: Any, engine: "Engine | None" = None) -> Sessions:
     return _OF_VIEWERS[plain]
 
 
-def opener_of(viewer: Any) -> "Callable[[Path], object] | None":
-    """What opens a result in the dock of a viewer; None where there is none."""
+def dock_of(viewer: Any) -> "Dock | None":
+    """The dock that is open in a viewer."""
     sessions = _OF_VIEWERS.get(getattr(viewer, "__wrapped__", viewer)) if viewer is not None else None
-    return None if sessions is None else sessions.opener
+    return None if sessions is None else sessions.dock
+
+
+def all_sessions() -> list[Sessions]:
+    """Those of every viewer."""
+    return list(_OF_VIEWERS.values())
 
 
 def session(viewer: Any = None) -> "Session":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets.layers.tags import ROLE, movie_id, tag_of
+from napari_mosam.widgets.layers.tags import RESULT, ROLE, movie_id, tag_of
 from napari_mosam.widgets.support import ViewerLink
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class MovieMenu:
         from napari.layers import Image
 
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        self._images = [image for image in images if ROLE not in image.metadata and image.ndim >= 2]
+        self._images = [i for i in images if not {ROLE, RESULT} & i.metadata.keys() and i.ndim >= 2]
         self._link.close()
         emitters = [e for i in self._images for e in (i.events.visible, i.events.opacity, i.events.blending)]
         self._link = ViewerLink(self._viewer, [(emitter, self._sight_changed) for emitter in emitters])

@@ -1,6 +1,7 @@
 """Asks before napari closes while a run is going or results have no place yet; says what a closed dock leaves."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -43,8 +44,9 @@ class Closing(QObject):
 
     def close(self) -> None:
         """Watch nothing any more; say what becomes of a run."""
-        self._watch(None)
-        self._dock.removeEventFilter(self)
+        with suppress(RuntimeError):  # the window is gone already
+            self._watch(None)
+            self._dock.removeEventFilter(self)
         if self._dock.jobs.busy and self._dock.session is not None:
             tell_at_end(self._dock.session)
 

@@ -5,8 +5,10 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QMenu
 
 from napari_mosam.core.config.checks import Refused
@@ -55,7 +57,7 @@ class Files:
 
     def start(self) -> None:
         """Take results that are dropped; go on with one that was dropped before, and offer those that were left."""
-        self._jobs.sessions.opener = self.open
+        self._jobs.sessions.dock = self
         self._adopt()
         self._jobs.background(lambda: entries(self._engine.recent()), self._offer)
 
@@ -69,7 +71,14 @@ class Files:
         """The dock is going away."""
         self._link.close()
         self._closing.close()
-        self._jobs.sessions.opener = None
+        self._jobs.sessions.dock = None
+
+    def flush(self) -> None:
+        """Wait until everything that was painted is in its session."""
+        done = Event()
+        self._jobs.settle()
+        self._jobs.background(done.set, lambda _: None)
+        done.wait()
 
     # ---- save
 
@@ -145,7 +154,12 @@ class Files:
             else:
                 self._fail(outcome.error)
 
-        self._jobs.background(partial(_stop_and_save, places), ended)
+        self._when_idle(partial(self._jobs.background, partial(_save_each, places), ended))
+
+    def _when_idle(self, then: Callable[[], object]) -> None:
+        """Do something once no run is going any more, if the dock is there still."""
+        if self._jobs.sessions.dock is self:
+            QTimer.singleShot(50, partial(self._when_idle, then)) if self._jobs.busy else then()
 
     # ---- open
 
@@ -218,7 +232,7 @@ class Files:
             session.close()
             return
         self._go_to(source, 0)
-        self._controls.image.layer = source.image
+        self._viewer.layers.selection.active = self._controls.image.layer = source.image
         self._remove_labels(session.path)
         self._jobs.replace(source, session)
         self._dock.prompts.apply(source, session.prompts)
@@ -375,15 +389,6 @@ def _free_names(folder: Path, stem: str) -> Iterator[Path]:
     yield folder / f"{stem}.zarr"
 
 
-def _stop_and_save(places: "list[tuple[Session, Path]]") -> None:
-    import time
-
-    from napari_mosam.core.session.state import SessionBusyError
-
+def _save_each(places: "list[tuple[Session, Path]]") -> None:
     for session, path in places:
-        while session.path is not None and not session.saved:
-            session.stop()
-            try:
-                session.save(path, overwrite=path.exists())
-            except SessionBusyError:
-                time.sleep(0.02)
+        session.save(path, overwrite=path.exists())

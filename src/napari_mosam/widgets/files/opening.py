@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.files.places import ResultError
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.widgets.layers.result_view import FrameView
 from napari_mosam.widgets.layers.source import MovieSource
@@ -91,6 +92,8 @@ def find(engine: Opener, path: Path, sources: Iterable[MovieSource], movie: Path
             return Found(engine.open(path, source), source, str(stored.progress))
     try:
         return Found(engine.open(path, None if movie is None else MovieFile(movie)), None, str(stored.progress))
+    except ResultError:
+        raise
     except (ValueError, OSError) as error:
         raise MovieMissingError(str(error).partition(";")[0]) from error
 

@@ -14,14 +14,12 @@ import numpy as np
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files.places import Place, ResultError, is_result
 from napari_mosam.widgets.files.opening import place_of
+from napari_mosam.widgets.layers.tags import RESULT
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_mosam.core.images.calibration import Calibration
-
-RESULT = "napari-mosam result"
-"""In the metadata of the layers of a result: where it lies."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 Say = Callable[[str], object]
@@ -46,12 +44,12 @@ def open_result(path: str | Path) -> list[LayerData]:
     """Let the dock that is open go on with a result; without one, its layers, see :func:`read_result`."""
     from napari import current_viewer
 
-    from napari_mosam.widgets.sessions import opener_of
+    from napari_mosam.widgets.sessions import dock_of
 
-    opener = opener_of(current_viewer())
-    if opener is None:
+    dock = dock_of(current_viewer())
+    if dock is None:
         return read_result(path)
-    opener(Path(path))
+    dock.open(Path(path))
     return [(None,)]  # type: ignore[list-item]  # napari: nothing to add, and nothing is wrong
 
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 ROLE = "napari-mosam"
 
+RESULT = "napari-mosam result"
+"""In the metadata of the layers that the reader makes of a result: where it lies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tag:

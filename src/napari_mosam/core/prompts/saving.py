@@ -1,0 +1,90 @@
+"""Prompts written to a file that `load_prompts` takes: JSON or a table, and an image of each mask beside it."""
+
+import csv
+import json
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from napari_mosam.core.config.whole_files import write_whole
+from napari_mosam.core.files import disk
+from napari_mosam.core.prompts.kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError
+from napari_mosam.core.prompts.tables import CSV_COLUMNS
+
+Record = dict[str, Any]
+
+
+def save_prompts(prompts: Iterable[Prompt], path: Path, shape_yx: tuple[int, int]) -> list[Path]:
+    """Write prompts with their ids; `load_prompts` gives the same ones.
+
+    Parameters
+    ----------
+    prompts : iterable of Prompt
+    path : Path
+        Ending in '.json' or '.csv'. Masks go into a folder beside it, such as ``marks_masks/3_12.png`` for object 3 on
+        frame 12.
+    shape_yx : tuple of int
+        Shape of a frame, px.
+
+    Returns
+    -------
+    list of Path
+        The files written, that of the prompts first.
+
+    Raises
+    ------
+    PromptError
+        For another suffix.
+    """
+    texts = {".json": _json, ".csv": _csv}
+    if path.suffix.lower() not in texts:
+        raise PromptError(f"'{path.name}' is no name for prompts; end it with {' or '.join(texts)}")
+    listed = list(prompts)
+    masks = {path.with_name(f"{path.stem}_masks") / f"{p.object_id}_{p.frame}.png": p for p in listed if _is_mask(p)}
+    for place, mask in masks.items():
+        _write_mask(place, mask, shape_yx)
+    write_whole(path, texts[path.suffix.lower()]([_record(prompt, path) for prompt in listed]))
+    return [path, *masks]
+
+
+def _record(prompt: Prompt, path: Path) -> Record:
+    record: Record = {"object": int(prompt.object_id), "frame": int(prompt.frame)}
+    match prompt:
+        case PointPrompt():
+            return record | {"point": [float(v) for v in prompt.yx], "positive": bool(prompt.positive)}
+        case BoxPrompt():
+            return record | {"box": [float(v) for v in prompt.box]}
+        case MaskPrompt():
+            return record | {"mask": f"{path.stem}_masks/{prompt.object_id}_{prompt.frame}.png"}
+
+
+def _is_mask(prompt: Prompt) -> bool:
+    return isinstance(prompt, MaskPrompt)
+
+
+def _write_mask(path: Path, prompt: Any, shape_yx: tuple[int, int]) -> None:
+    import imageio.v3 as iio
+    import numpy as np
+
+    disk.make_folder(path.parent)
+    iio.imwrite(path, np.where(prompt.to_frame(shape_yx), 255, 0).astype(np.uint8))
+
+
+def _json(records: list[Record]) -> str:
+    return "[\n" + ",\n".join(f" {json.dumps(record)}" for record in records) + "\n]\n"
+
+
+def _csv(records: list[Record]) -> str:
+    text = StringIO(newline="")
+    table = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(map(_row, records))
+    return text.getvalue()
+
+
+def _row(record: Record) -> Record:
+    """The cells of a record."""
+    row = {key: value for key, value in record.items() if key not in ("point", "box")}
+    row |= dict(zip(("y", "x"), record.get("point", ()), strict=False))
+    return row | dict(zip(("y0", "x0", "y1", "x1"), record.get("box", ()), strict=False))
