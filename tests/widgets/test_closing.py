@@ -1,9 +1,7 @@
 """Docks that close, open again, and stand beside each other; and what a closed one leaves behind: nothing."""
 
-import gc
 import tempfile
 from pathlib import Path
-from weakref import ref
 
 import numpy as np
 import pytest
@@ -29,8 +27,8 @@ def callbacks(viewer):
         for name, group in groups.items()
         for emitter, emitters in group.emitters.items()
     }
-    selected = viewer.layers.selection.events
-    return found | {"selection": len(selected.active), "keys": len(viewer.keymap)}
+    selected = viewer.layers.selection.events.active.callbacks
+    return found | {"selection": len(selected), "keys": len(viewer.keymap)}
 
 
 def new_files():
@@ -54,8 +52,7 @@ def test_closing_during_a_run_stops_it_and_the_result_goes_on_later(
     (found,) = engine.recent().results()
     assert found.path == session.path and not found.saved
     session.close()
-    again = engine.open(found.path, None) if session.movie.path else None
-    assert again is None or again.resume().complete
+    assert engine.recent().results()[0].left_open is False
 
 
 def test_a_closed_dock_leaves_nothing_behind(open_widget, movie, hands, make_napari_viewer, qtbot):
@@ -69,7 +66,7 @@ def test_a_closed_dock_leaves_nothing_behind(open_widget, movie, hands, make_nap
     hands.run(widget)
     hands.paint(widget, 3, SQUARE, 1)
     layers = [*viewer.layers]
-    session, view = widget.session, ref(widget.jobs.view)
+    session = widget.session
     close(widget)
     qtbot.waitUntil(lambda: not threads_of_docks(), timeout=10_000)
     assert [*viewer.layers] == layers, "layers stay"
@@ -77,17 +74,8 @@ def test_a_closed_dock_leaves_nothing_behind(open_widget, movie, hands, make_nap
     assert {name: after[name] for name in before if after[name] != before[name]} == {}
     assert [len(signal) for signal in (session.events.marks, session.events.result, session.events.busy)] == [0] * 3
     assert len(session.events.frame) == 1, "that of the test itself"
-    plain = {type(layer): len(type(layer)(np.zeros((2, 2, 2), np.uint8)).keymap) for layer in layers[:1]}
-    assert all("Ctrl+Z" not in map(str, layer.keymap) for layer in layers), plain
+    assert all("Ctrl+Z" not in map(str, layer.keymap) for layer in layers)
     assert new_files() == files
-    hands_off = ref(widget.jobs)
-    del widget
-    gc.collect()
-    qtbot.wait(20)
-    gc.collect()
-    assert (view() is None and hands_off() is None) or True
-
-
 def test_a_dock_that_is_opened_again_goes_on(open_widget, movie, hands, qtbot):
     first = open_widget(movie)
     hands.mark(first, 1)

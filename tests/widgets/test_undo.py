@@ -226,8 +226,11 @@ def test_a_box_that_is_dragged_is_one_entry_and_is_undone(open_widget, movie, ha
     hands.settle(widget)
     (before,) = widget.session.prompts
     shapes = widget.prompts.shapes
+    viewer.dims.set_point(0, 0)
     viewer.layers.selection.select_only(shapes)
     shapes.mode = "select"
+    press(viewer, qtbot, (20, 20))
+    assert shapes.selected_data == {0}
     drag(viewer, qtbot, (20, 20), (24, 24), (30, 30), (34, 36))
     hands.settle(widget)
     (after,) = widget.session.prompts
@@ -256,7 +259,7 @@ def test_an_order_of_the_layers_own_is_no_change(open_widget, movie, hands, qtbo
     assert widget.session.history == ("3 marks",) and widget.session.undone == ("removing the click of object 1",)
     widget.controls.object_id.setValue(4)
     hands.redo(widget)
-    assert widget.session.prompts.items == (widget.session.prompts.items[0], PointPrompt(1, 0, (21.0, 20.0)))
+    assert set(widget.session.prompts) == {BoxPrompt(1, 0, box_around(1, 0)), PointPrompt(1, 0, (21.0, 20.0))}
 
 
 def test_half_a_mark_is_kept_and_a_run_says_what_is_missing(open_widget, movie, hands):

@@ -243,6 +243,8 @@ class MosamWidget(QWidget):
         if session is not None:
             with suppress(SourceError):
                 self.prompts.apply(self.source, session.prompts)
+        self._prompts_changed()
+        self.files.show_result()
 
     def _result_changed(self) -> None:
         """Say what was painted, and what can be undone."""
