@@ -33,10 +33,10 @@ def press(viewer: Any, qtbot: Any, world_yx: tuple[float, float]) -> None:
 
 
 def double_click(viewer: Any, qtbot: Any, world_yx: tuple[float, float]) -> None:
-    """Click twice."""
+    """Click twice; Qt's own double click never lets the button go."""
     press(viewer, qtbot, world_yx)
     QTest.mouseDClick(viewer.window._qt_viewer.canvas.native, LEFT, NO_KEY, canvas_position(viewer, world_yx))
-    qtbot.wait(50)
+    release(viewer, qtbot, world_yx)
 
 
 def hold(viewer: Any, qtbot: Any, *world_yx: tuple[float, float]) -> None:

@@ -76,6 +76,8 @@ def test_a_closed_dock_leaves_nothing_behind(open_widget, movie, hands, make_nap
     assert len(session.events.frame) == 1, "that of the test itself"
     assert all("Ctrl+Z" not in map(str, layer.keymap) for layer in layers)
     assert new_files() == files
+
+
 def test_a_dock_that_is_opened_again_goes_on(open_widget, movie, hands, qtbot):
     first = open_widget(movie)
     hands.mark(first, 1)

@@ -84,7 +84,7 @@ def test_a_preview_outside_the_range_of_the_run_says_so(open_widget, movie, hand
         "Frame 0: 1 of 1 objects outlined. Propagate works on frames 4 to 6 only; widen that range to start here."
     )
     widget.controls.propagate.click()
-    assert "Object 1 has no prompt on frames 4 to 6" in hands.says(widget)
+    assert hands.says(widget).startswith("Object 1, 2 has no prompt on frames 4 to 6; prompt it there")
 
 
 def test_a_preview_of_a_frame_without_prompts_is_refused(open_widget, movie, hands):

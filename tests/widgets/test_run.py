@@ -121,16 +121,17 @@ def test_no_object_takes_pixels_that_the_user_painted_or_erased(open_widget, mov
     assert 0 < (frame == 1).sum() < (truth[5] == 1).sum()
 
 
-def test_marks_made_during_a_run_are_followed_by_the_next(open_widget, movie, hands, held):
+def test_marks_made_during_a_run_are_followed_right_after_it(open_widget, movie, hands, held, engine):
     widget = open_widget(movie)
     hands.mark(widget, 1)
     hands.start(widget, held)
     hands.mark(widget, 2)
     held.let_go()
+    hands.qtbot.waitUntil(lambda: len(widget.session.history) == 4, timeout=10_000)
     hands.finish(widget)
-    assert widget.session.result.object_ids == (1,)
-    assert widget.controls.summary.text() == "2 objects: 2 boxes" and widget.session.prompts.object_ids == (1, 2)
-    assert set(np.unique(hands.run(widget))) == {0, 1, 2}
+    assert widget.session.history == ("the box of object 1", "the box of object 2", "the run", "the run")
+    assert set(np.unique(hands.shown(widget))) == {0, 1, 2} and hands.says(widget).startswith("Done")
+    assert widget.controls.summary.text() == "2 objects: 2 boxes"
 
 
 def test_a_second_run_keeps_other_objects(open_widget, movie, hands):

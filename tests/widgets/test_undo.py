@@ -283,6 +283,7 @@ def test_a_mark_made_during_a_run_outlives_the_undo_of_that_run(open_widget, mov
     hands.start(widget, held)
     hands.mark(widget, 2)
     hands.qtbot.wait(5)
+    widget.controls.propagate.click()  # cancel: else the new mark is followed right after
     held.let_go()
     hands.finish(widget)
     assert widget.session.history == ("the box of object 1", "the box of object 2", "the run")

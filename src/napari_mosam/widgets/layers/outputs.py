@@ -77,14 +77,14 @@ class LabelsOutput:
             self.refresh()
 
     def take_over(self) -> bool:
-        """Where somebody gave the layer another array: paint what differs; whether it has the shape of the movie."""
+        """Where somebody gave the layer another array: paint what differs; whether it can be labels of the movie."""
         given = self.layer.data
         if given is self._view:
             return True
-        if tuple(given.shape) != self._view.shape:
+        places = [self._source.index(t) or ... for t in range(self._source.shape[0])]
+        if tuple(given.shape) != self._view.shape or _has_negative(given, places):
             return False
-        for t in range(self._source.shape[0]):
-            at = self._source.index(t) or ...
+        for at in places:
             frame = np.asarray(given[at])
             if not np.array_equal(frame, self._view[at]):
                 self._view[at] = frame
@@ -103,6 +103,10 @@ class LabelsOutput:
         )
         put_tag(layer, "labels", movie_id(source.image), source.plane)
         return insert_layer(self._viewer, layer)
+
+
+def _has_negative(labels: Any, places: "list[Any]") -> bool:
+    return labels.dtype.kind != "u" and any(np.min(np.asarray(labels[at])) < 0 for at in places)
 
 
 class ConfidenceOutput:
