@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
     from napari_mosam.core.session.session import Session
     from napari_mosam.core.store.result import Result
+    from napari_mosam.widgets.sessions import session
 
     __version__: str
 
@@ -46,23 +47,25 @@ __all__ = [
     "replay",
     "rerun",
     "segment",
+    "session",
     "track",
 ]
 
 _HOME = {
-    "api": ("import_labels", "preview", "segment", "track"),
-    "api_results": ("replay", "rerun"),
-    "config.engine": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
-    "model.download.model": ("download_model",),
-    "model.registry": ("available_models", "load_model"),
-    "images.movie": ("Movie",),
-    "prompts.collection": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts"),
-    "prompts.files": ("load_prompts",),
-    "results.frame": ("FrameResult", "ObjectResult"),
-    "session.session": ("Session",),
-    "store.result": ("Result",),
+    "core.api": ("import_labels", "preview", "segment", "track"),
+    "core.api_results": ("replay", "rerun"),
+    "core.config.engine": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
+    "core.model.download.model": ("download_model",),
+    "core.model.registry": ("available_models", "load_model"),
+    "core.images.movie": ("Movie",),
+    "core.prompts.collection": ("BoxPrompt", "MaskPrompt", "PointPrompt", "Prompts"),
+    "core.prompts.files": ("load_prompts",),
+    "core.results.frame": ("FrameResult", "ObjectResult"),
+    "core.session.session": ("Session",),
+    "core.store.result": ("Result",),
+    "widgets.sessions": ("session",),
 }
-_MODULE_OF = {name: f"napari_mosam.core.{module}" for module, names in _HOME.items() for name in names}
+_MODULE_OF = {name: f"napari_mosam.{module}" for module, names in _HOME.items() for name in names}
 
 
 def _version() -> str:

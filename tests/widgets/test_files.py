@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -34,9 +35,9 @@ def answers(monkeypatch):
 
 @pytest.fixture
 def file(movie, tmp_path):
-    """The movie as a file."""
-    path = tmp_path / "movie.tif"
-    tifffile.imwrite(path, movie, imagej=True, metadata={"axes": "TYX"})
+    """The movie as a file: half a micrometre a pixel, 30 s a frame."""
+    path, told = tmp_path / "movie.tif", {"axes": "TYX", "unit": "um", "finterval": 30}
+    tifffile.imwrite(path, movie, imagej=True, metadata=told, resolution=(2, 2))
     return path
 
 
@@ -85,7 +86,8 @@ def test_the_line_says_truly_where_the_result_is(open_widget, movie, hands, answ
     assert not widget.session.saved
     row.save.click()
     hands.settle(widget)
-    assert place(widget) == "cells.zarr, saved" and str(tmp_path / "cells.zarr") in hands.says(widget)
+    assert place(widget) == "cells.zarr, saved" and "Saved as 'cells.zarr'" in hands.says(widget)
+    assert row.place.toolTip() == str(tmp_path / "cells.zarr")
     assert np.array_equal(Result.open(tmp_path / "cells.zarr").labels[:], hands.shown(widget))
     row.save.click()
     hands.settle(widget)
@@ -166,6 +168,7 @@ def test_a_result_brings_its_movie_marks_settings_and_frame(open_widget, saved, 
     widget = opened(open_widget(None), saved, hands, answers)
     check_whole(widget, hands, saved)
     image = widget.controls.image.layer
+    assert image.scale.tolist() == [30, 0.5, 0.5] and str(image.units[-1]) == "micrometer"
     assert image.name == "movie" and np.array_equal(np.asarray(image.data), movie)
     hands.run(widget)
     assert list(Result.open(saved).object_ids) == [1, 2]
@@ -354,7 +357,7 @@ def test_closing_napari_asks_about_results_without_a_place(in_window, gate, answ
         assert not gate.passed
     hands.qtbot.waitUntil(lambda: gate.passed == 1, timeout=10_000)
     assert in_window.session.saved and in_window.session.path == tmp_path / "cells.zarr"
-    assert "1 result without a place yet" in answers["asked"][0][1]
+    assert "The result has no place of its own yet" in answers["asked"][0][1]
     gate.close_window()
     assert gate.passed == 2 and answers["before_closing"] == ["keep"], "what is saved is not asked about"
 
@@ -393,9 +396,9 @@ def test_closing_the_dock_says_what_was_kept(open_widget, movie, hands, held):
     hands.mark(widget, 1)
     hands.start(widget, held)
     session = widget.session
-    widget.viewer.window.remove_dock_widget(widget)
-    held.let_go()
     notification_manager.records.clear()
+    Timer(0.3, held.let_go).start()  # the run tells of a frame, and waits in that
+    widget.viewer.window.remove_dock_widget(widget)
     hands.qtbot.waitUntil(lambda: not session.busy and bool(notification_manager.records), timeout=10_000)
     (record,) = notification_manager.records
     assert record.message.startswith("MoSAM was closed and its run stopped. Half a result (")

@@ -20,7 +20,7 @@ from napari_mosam import Result
 from napari_mosam.core.api import track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.prompts.collection import MaskPrompt
-from napari_mosam.widgets.files.reader import get_reader, read_result
+from napari_mosam.widgets.files.reader import get_reader, open_result, read_result
 
 N = 5
 IMAGES, LABELS = disks([[(30, 30 + t), (66, 70)] for t in range(N)], radius=7)
@@ -296,10 +296,10 @@ def test_what_is_no_folder_is_left_to_others(path):
 
 def test_a_part_of_a_result_is_left_to_others(out):
     assert [get_reader(str(out / part)) for part in ("0", "table", "journal")] == [None] * 3
-    assert get_reader(str(out)) is read_result
+    assert get_reader(str(out)) is open_result
 
 
 def test_readers_load_no_torch(out):
-    code = f"from napari_mosam.widgets import reader as r; r.read_result({str(out)!r})[0][0][0].compute()"
+    code = f"from napari_mosam.widgets.files import reader as r; r.read_result({str(out)!r})[0][0][0].compute()"
     end = "import sys; assert 'torch' not in sys.modules and 'napari' not in sys.modules"
     subprocess.run([sys.executable, "-c", f"{code}\n{end}"], check=True, timeout=100)

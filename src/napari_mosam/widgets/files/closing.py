@@ -8,7 +8,6 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_mosam.widgets.files import questions
-from napari_mosam.widgets.run_view import count_of
 
 if TYPE_CHECKING:
     from napari_mosam.core.session.session import Session
@@ -95,10 +94,9 @@ def _left_behind(session: "Session") -> str:
 
 def _words(n_unsaved: int, running: bool) -> str:
     run = "A run is going; closing stops it, and the frames that are done are kept." if running else ""
-    some = (
-        f"{count_of(n_unsaved, 'result')} without a place yet. Nothing is lost: MoSAM keeps what is there under Recent."
-    )
-    return "\n\n".join(filter(None, [run, some if n_unsaved else ""]))
+    which = "The result has" if n_unsaved == 1 else f"{n_unsaved} results have"
+    some = f"{which} no place of {'its' if n_unsaved == 1 else 'their'} own yet. Nothing is lost: what is not saved "
+    return "\n\n".join(filter(None, [run, some + "stays under Recent." if n_unsaved else ""]))
 
 
 def _window_of(widget: QWidget) -> QMainWindow | None:

@@ -106,7 +106,7 @@ class Files:
 
         def saved(session: "Session") -> str:
             done = (session.save_as if copy and session.saved else session.save)(path, overwrite=there)
-            return f"Saved as '{done}'. What you do from now on is saved there at once."
+            return f"Saved as '{done.name}'. What you do from now on is there at once."
 
         self._jobs.edit(saved)
 
@@ -123,11 +123,18 @@ class Files:
 
     def _default(self, session: "Session") -> Path:
         """Beside the movie, with its name; where that is not possible, in the home folder."""
+        movie, image = self._movie_file(session), self._image_of(session)
+        return next(_free_names(self._folder(session), movie.stem if movie else image.name if image else "cells"))
+
+    def _folder(self, session: "Session | None") -> Path:
+        """That of a movie, or the home folder."""
+        movie = None if session is None else self._movie_file(session)
+        return movie.parent if movie is not None and movie.parent.is_dir() else Path.home()
+
+    def _movie_file(self, session: "Session") -> Path | None:
         image = self._image_of(session)
-        lies = session.movie.path or (image is not None and image.source.path) or None
-        movie = Path(lies) if lies else Path.home() / (image.name if image is not None else "cells")
-        folder = movie.parent if movie.parent.is_dir() else Path.home()
-        return next(_free_names(folder, movie.stem))
+        lies = session.movie.path or (None if image is None else image.source.path)
+        return Path(lies) if lies else None
 
     def _image_of(self, session: "Session") -> "Image | None":
         movie = self._jobs.sessions.movie_of(session)
@@ -166,10 +173,7 @@ class Files:
     def choose(self, *_: Any) -> None:
         """Ask for a result and open it."""
         with self._reporting():
-            session = self._jobs.session
-            saved = session is not None and session.saved and session.path is not None
-            start = session.path.parent if saved else self._default_folder()  # type: ignore[union-attr]
-            path = questions.result_to_open(self._dock, start)
+            path = questions.result_to_open(self._dock, self._folder(self._jobs.session))
             if path is not None:
                 self.open(path)
 
@@ -285,11 +289,6 @@ class Files:
         images = [menu.itemData(row) for row in range(menu.count()) if menu.itemData(row) is not None]
         return sorted(images, key=lambda image: image is not menu.layer)
 
-    def _default_folder(self) -> Path:
-        image = self._controls.image.layer
-        lies = None if image is None else image.source.path
-        return Path(lies).parent if lies else Path.home()
-
     def _adopt(self) -> None:
         """Go on with a result that was dropped onto napari before there was a dock."""
         paths = [path for layer in self._viewer.layers if (path := result_of(layer)) is not None]
@@ -354,8 +353,8 @@ class Files:
                 session.set_prompts(old.prompts, "the marks")
                 self._remove_labels(None)
                 self._jobs.replace(source, session)
-                where = f"as '{old.path}'" if saved else "under Recent"
-                self._controls.say(f"Started over with the same marks. The earlier result is {where}.")
+                where = f"at '{old.path}'" if saved else "under Recent"
+                self._controls.say(f"Started over with the same marks. The earlier result stays {where}.")
 
             self._jobs.edit(lambda _: "Starting over…", started)
 

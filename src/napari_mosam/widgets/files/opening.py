@@ -95,7 +95,7 @@ def find(engine: Opener, path: Path, sources: Iterable[MovieSource], movie: Path
     except ResultError:
         raise
     except (ValueError, OSError) as error:
-        raise MovieMissingError(str(error).partition(";")[0]) from error
+        raise MovieMissingError(str(error).partition(";")[0].replace(str(path), path.name)) from error
 
 
 def image_of(movie: "Movie") -> "tuple[Image, MovieSource]":
