@@ -237,6 +237,18 @@ def test_another_movies_truth_is_refused_with_both_shapes(job, capsys):
     assert str(job.truth.shape) in line and "(3, 20, 30)" in line
 
 
+def test_truth_of_the_first_frames_is_compared_on_them(job, capsys):
+    n = job.half + 2
+    tifffile.imwrite("short.tif", job.truth[:n], metadata={"axes": "TYX"}, photometric="minisblack")
+    whole, both = f"short.tif has the shape ({n}, ", f"add --frames 0:{n}"
+    for frames in ("", " --frames 0:", f" --frames 0:{n + 1}"):
+        line = refused("out.zarr short.tif" + frames, capsys)
+        assert whole in line and both in line
+    expected = run(f"out.zarr truth.tif --frames 0:{n}", capsys)
+    assert run(f"out.zarr short.tif --frames 0:{n}", capsys) == expected
+    assert run(f"short.tif truth.tif --frames 0:{job.half}", capsys)[-1][2] == "1.000"
+
+
 def test_a_missing_truth_is_bad_input(job, capsys):
     assert "none.tif does not exist" in refused("out.zarr none.tif", capsys)
 

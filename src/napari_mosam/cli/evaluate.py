@@ -98,6 +98,7 @@ def _check_libraries() -> None:
 def _compare(arguments: argparse.Namespace) -> _Report:
     result, truth = open_tracks(arguments.result), open_tracks(arguments.truth)
     partial = _half(arguments, result, truth)
+    result, truth = _of_one_length(arguments, result, truth)
     truth.labels.check_fit(result.labels.shape, result.labels.name, whole=True)
     frames = _frames(arguments, result, truth)
     if not truth.labels.linked:
@@ -122,6 +123,23 @@ def _half(arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLa
             f"{said}; add --partial to score the frames that were followed, or run 'mosam track' again"
         )
     return f"{said}: only the frames that were followed are scored"
+
+
+def _of_one_length(
+    arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels
+) -> tuple[TrackedLabels, TrackedLabels]:
+    """Both cut to the length of the shorter one, where the user asks for no frame that only the other has."""
+    shape, truth_shape = result.labels.shape, truth.labels.shape
+    shorter, stop = min(shape[0], truth_shape[0]), (arguments.frames or (None, None))[1]
+    if shape == truth_shape or shape[1:] != truth_shape[1:] or not truth.labels.linked:
+        return result, truth
+    if stop is None or stop > shorter:
+        raise UsageError(
+            f"{truth.labels.name} has the shape {truth_shape} and {result.labels.name} has {shape} (T, Y, X); if they "
+            f"are of one movie and begin together, add --frames 0:{shorter}"
+        )
+    cut_result, cut_truth = (replace(tracks, labels=tracks.labels.first(shorter)) for tracks in (result, truth))
+    return cut_result, cut_truth
 
 
 def _frames(arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels) -> list[int]:

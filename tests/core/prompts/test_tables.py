@@ -24,6 +24,9 @@ SPREADSHEETS = {
     "tabs": "object\tframe\ty\tx\n1\t0\t40.5\t60.25\n",
     "mark, empty rows, empty cells": "\ufeffobject,frame,y,x,,\r\n1,0,40.5,60.25,,\r\n,,,,,\r\n\r\n",
     "capitals and spaces": "Object, Frame , Y, X\n1, 0, 40.5 , 60.25\n",
+    "empty rows and a line of Excel before the names": "\n;;;\r\nsep=;\r\nobject;frame;y;x\r\n1;0;40,5;60,25\r\n",
+    "everything in quotes": '"object","frame","y","x"\n"1","0","40.5","60.25"\n',
+    "line ends of old Macs": "object,frame,y,x\r1,0,40.5,60.25\r",
     "row numbers": ",object,frame,y,x\n0,1,0,40.5,60.25\n",
     "whole numbers with a point": "object,frame,y,x\n1.0,0.0,40.5,60.25\n",
     "columns that stay empty": "object,frame,y,x,z,y0,positive\n1,0,40.5,60.25,,,\n",
@@ -198,6 +201,7 @@ SPOTS = (
     ",,,(quality),({unit}),({unit}),({unit}),(sec),\n"
     "ID11,11,0,2.0,60.25,40.5,0.0,0.0,0\n"
     "ID12,12,,2.0,1.0,2.0,0.0,0.0,0\n"
+    "ID14,14,None,2.0,1.0,2.0,0.0,0.0,0\n"
     "ID13,13,4,2.0,10.0,9.0,0.0,4.0,2\n"
 )
 

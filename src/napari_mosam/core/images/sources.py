@@ -130,7 +130,7 @@ def _open_folder(path: Path, series: int | None) -> Source:
     known = TIFF_SUFFIXES | IMAGE_SUFFIXES
     images = [p for p in path.iterdir() if p.suffix.lower() in known and not p.name.startswith(".")]
     if not images:
-        raise MovieError(f"{path} holds no image{_others(path)}; allowed: {ALLOWED}")
+        raise MovieError(f"{path} holds no image{_others(path)}; allowed: files ending in {_listed(known)}")
     return _open_files(images, str(path), series)
 
 

@@ -25,6 +25,12 @@ _WINDOWS = "cp1252"
 """Encoding in which spreadsheets save tables on many machines; only names of mask files could tell it from others."""
 
 _DELIMITERS = ",;\t"
+_FIRST_LINES = re.compile(r"\A(?:(?:sep=.?|[ \t,;]*)\r?\n)+", re.IGNORECASE)
+"""What may stand before the names of columns: empty rows, and how Excel is told what separates cells."""
+
+_UNTRACKED = ("", "none", "nan")
+"""Track of a spot of TrackMate that has none, by its versions."""
+
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _SIGNS = {"+": True, "-": False}
@@ -90,7 +96,7 @@ def table_masks(path: Path) -> list[str]:
 
 def _read(path: Path) -> _Table:
     try:
-        text = read_text(path, MAX_BYTES, _WINDOWS)
+        text = _FIRST_LINES.sub("", read_text(path, MAX_BYTES, _WINDOWS))
         delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
         lines = list(csv.reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True))
     except (csv.Error, Refused) as error:
@@ -220,8 +226,8 @@ def _trackmate_spots(table: _Table, pixel_um: Sizes | None) -> Iterator[Numbered
     words = [cells for _, cells in table.rows if not isinstance(_number(cells.get("frame")), float)]
     units = [cells["position_x"].strip("()") for cells in words if cells.get("position_x", "").startswith("(")]
     sizes = sizes_of(units[0] if units else None, pixel_um)
-    tracked = ((n, cells) for n, cells in table.rows if cells not in words and "track_id" in cells)
-    spots = [_spot(n, cells) for n, cells in tracked]
+    tracked = [row for row in table.rows if row[1].get("track_id", "").lower() not in _UNTRACKED]
+    spots = [_spot(n, cells) for n, cells in tracked if cells not in words]
     refuse_splits(spots)
     return spot_records(spots, sizes)
 

@@ -118,6 +118,10 @@ class LabelStack:
         """The same labels under other ids, id here -> id there; objects without one become background."""
         return replace(self, new_ids=dict(new_ids))
 
+    def first(self, n_frames: int) -> "LabelStack":
+        """The labels of the first frames of the movie."""
+        return replace(self, numbers=tuple(t for t in self.frames if t < n_frames))
+
     def check_fit(self, shape_tyx: Shape, movie: str, *, whole: bool) -> None:
         """Refuse labels of another movie.
 
