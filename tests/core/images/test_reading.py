@@ -73,12 +73,12 @@ def test_a_part_is_read_from_the_chunks_it_lies_in_alone():
     movie = Movie.open(lazy((5, 400, 400), (1, 100, 100), computed), limits=(0, 9))
     movie.part(2, slice(110, 190), slice(195, 205))
     assert sorted(computed) == [(2, 1, 1), (2, 1, 2)]
-    assert movie.tile_yx == (100, 100)
+    assert movie.grid().block[1:] == (100, 100)
 
 
 def test_strips_of_a_row_are_read_together():
     movie = Movie.open(lazy((2, 400, 300), (1, 1, 300), []), limits=(0, 9))
-    assert movie.tile_yx == (64, 300)
+    assert movie.grid().block[1:] == (64, 300)
 
 
 def multiscale(path, shapes):
@@ -100,6 +100,31 @@ def test_the_whole_frame_is_seen_at_the_coarsest_level_that_is_fine_enough(tmp_p
         image, found = movie.overview(1, step)
         assert found == factor
         assert image == pytest.approx(grey)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_only_levels_that_are_means_and_all_there_stand_for_frames_that_are_halved(tmp_path, dtype):
+    frames = (np.random.default_rng(0).random((3, 60, 44)) * 250).astype(dtype)
+    path = multiscale(tmp_path / "m.zarr", [(3, 60, 44), (3, 30, 22), (3, 15, 11), (3, 20, 15)])
+    full, half, quarter, _ = (
+        zarr.open_group(path, mode="r+").create_array(
+            str(k), shape=(3, 60 // n, 44 // n + (n == 3)), dtype=dtype, chunks=(1, 60, 44), overwrite=True
+        )
+        for k, n in enumerate((1, 2, 4, 3))
+    )
+    full[:] = frames
+    means = frames.reshape(3, 30, 2, 22, 2).mean((2, 4))
+    half[:] = np.rint(means) if dtype != np.float32 else means
+    quarter[:] = frames.reshape(3, 15, 4, 11, 4).mean((2, 4)).astype(dtype)
+    movie = Movie.open(path, limits=(0, 250))
+    assert movie.halvings == (2, 4) and movie.grid(4).shape == (3, 15, 11)
+    assert movie.part(1, slice(2, 9), slice(3, 5), step=2) == pytest.approx(half[1, 2:9, 3:5] / 250)
+    shown = "levels  (3, 30, 22), (3, 15, 11), (3, 20, 15); large objects are looked at in 1/2 and 1/4"
+    assert shown in movie.describe()
+    quarter[:] = frames[:, ::4, ::4]
+    assert Movie.open(path).halvings == (2,)
+    half[1] = 0
+    assert Movie.open(path).halvings == ()
 
 
 def test_memory_that_is_not_enough_is_refused_with_what_it_takes(tmp_path):
@@ -153,6 +178,6 @@ class Computed:
 def test_a_frame_of_an_array_that_is_not_in_chunks_is_asked_for_once():
     array = Computed(np.random.default_rng(0).integers(0, 999, (5, 150, 140)).astype(np.uint16))
     movie = Movie.open(array)
-    assert movie.limits and movie.fingerprint and movie.tile_yx == (150, 140)
+    assert movie.limits and movie.fingerprint and movie.grid().block[1:] == (150, 140)
     assert all(np.array_equal(movie.raw(t), array.pixels[t]) for t in range(5))
     assert sorted(array.asked) == [0, 1, 2, 3, 4]

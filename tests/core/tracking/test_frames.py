@@ -2,18 +2,22 @@
 
 import gc
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 import zarr
 from tests.core.images.test_reading import Computed, lazy
-from tests.support.fake_model import FakeSegmenter, disks
+from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.api import segment, track
 from napari_mosam.core.api_results import rerun
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.core.images.axes import plan_frames
+from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.images.movie import Movie, MovieError
+from napari_mosam.core.images.sources import open_source
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
 from napari_mosam.core.store.result import Result
 from napari_mosam.core.tracking.frames import ReadAhead
@@ -83,6 +87,35 @@ def test_only_chunks_under_windows_are_read_once_and_the_next_frame_ahead():
     assert len(chunks.asked) <= 1.2 * len(touched) < 0.8 * images.size / 64**2
     assert any(name.startswith(AHEAD) for name in chunks.threads)
     assert not ahead()
+
+
+def test_windows_of_large_objects_are_read_from_a_level(tmp_path):
+    """The full resolution is read around the mask alone, and the result says which levels took its place."""
+    images, labels = disks([[(100 + 3 * t, 130)] for t in range(4)], (512, 512), 60.0)
+    group = zarr.create_group(str(tmp_path / "m.zarr"))
+    axes = [{"name": "t", "type": "time"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [{"path": p} for p in "012"]}]}
+    for path, n in zip("012", (1, 2, 4), strict=True):
+        level = images.reshape(4, 512 // n, n, 512 // n, n).mean((2, 4)).round().astype(np.uint16)
+        group.create_array(path, data=level, chunks=(1, 64, 64))
+    prompts = [MaskPrompt.from_frame(1, 0, labels[0] == 1)]
+    source = open_source(tmp_path / "m.zarr")
+    noted = [Chunks(one.pixels) for one in (source, *source.levels)]
+    levels = tuple(replace(one, pixels=pixels) for one, pixels in zip(source.levels, noted[1:], strict=True))
+    plan = plan_frames("m", source.shape, source.dtype, given="TYX", found=None, channel=None, z=None)
+    movie = Movie(replace(source, pixels=noted[0], levels=levels), plan, GreyLimits(0, 1000))
+    assert movie.halvings == (2, 4) and movie.fingerprint
+    for chunks in noted:
+        chunks.asked.clear()
+    options = {"model": FakeSegmenter(), "config": WITHOUT_MOTION, "direction": "forward"}
+    found, expected = (
+        track(given, prompts, out=tmp_path / name, **options)
+        for name, given in (("o", movie), ("whole", Movie.open(images, limits=(0, 1000))))
+    )
+    assert set(noted[0].asked) <= {(1, y, x) for y in range(3) for x in range(4)}  # the fingerprint read the others
+    assert not noted[1].asked
+    assert noted[2].asked and found.attrs["provenance"]["movie"]["halvings"] == [2, 4]
+    assert all(iou(a == 1, b == 1) > 0.99 for a, b in zip(found.labels[:], expected.labels[:], strict=True))
 
 
 def test_every_chunk_of_dask_is_computed_once_in_a_run_both_ways():

@@ -95,3 +95,22 @@ def test_the_shrunk_frame_comes_from_a_level_where_one_is_fine_enough():
         image, found = canvas.shrunk(wanted)
         assert found == step
         assert image == pytest.approx(shrink(frame, step), abs=1e-6)
+
+
+def test_halved_copies_are_read_where_they_are_stored_and_asked_of_the_next_frame_too():
+    frame, reads, asked = noise((64, 48)), [], []
+    quarter = shrink(frame, 4) + 1
+
+    def stored(step):
+        return lazy(quarter, (8, 8), reads) if step == 4 else None
+
+    canvas, following = (Canvas(frame.shape, (16, 16), lambda r, c: frame[r, c], stored=stored) for _ in range(2))
+    canvas.asked = asked.append
+    part = (slice(3, 5), slice(9, 12))
+    level, scale = canvas.level(2)
+    assert scale == 4 and np.array_equal(level[part], quarter[part])
+    assert covered(quarter.shape, reads).sum() == 8 * 4 and not canvas.pixels.any()
+    assert canvas.level(1)[0][:2, :2] == pytest.approx(shrink(frame, 2)[:2, :2])
+    assert canvas.level(3)[0][:2, :2] == pytest.approx(shrink(quarter, 2)[:2, :2])
+    asked[0](following)
+    assert np.array_equal(following.level(2)[0].pixels[part], quarter[part]) and not following.pixels.any()

@@ -22,6 +22,7 @@ def facts(
     limits: GreyLimits | None = None,
     absence: str = "",
     needs: Sequence[str] = (),
+    halvings: Sequence[int] = (),
 ) -> dict[str, Any]:
     """All that is told of a movie, as JSON types.
 
@@ -37,6 +38,8 @@ def facts(
         Which frames are not there.
     needs : sequence of str
         What must be said before it can be read, as arguments of the command line.
+    halvings : sequence of int
+        By how many times smaller the levels are in which large objects are looked at.
     """
     return {
         "name": source.name,
@@ -59,6 +62,8 @@ def facts(
         "frame_bytes": math.prod(plan.frame_shape) * source.dtype.itemsize if plan else None,
         "memory_bytes": plan.bytes_of_frame(source.dtype.itemsize) + source.chunk_bytes if plan else None,
         "chunks": list(source.chunks or ()),
+        "levels": [list(level.shape) for level in source.levels],
+        "halvings": list(halvings),
         "needs": list(needs),
     }
 
@@ -78,6 +83,7 @@ def in_words(told: Mapping[str, Any]) -> str:
         "absent": told["absent"],
         "frame": _frame(told),
         "chunks": str(tuple(told["chunks"]) or ""),
+        "levels": _levels(told),
         "needs": "; ".join(told["needs"]) + " (for 'mosam track')" if told["needs"] else "",
     }
     return "\n".join(f"{key:<8}{value}" for key, value in rows.items() if value)
@@ -110,6 +116,12 @@ def _limits(told: Mapping[str, Any]) -> str:
         return ""
     low, high = told["limits"]
     return f"{low:g} to {high:g} become 0 to 1 ({told['limits_origin']})"
+
+
+def _levels(told: Mapping[str, Any]) -> str:
+    shapes = ", ".join(str(tuple(shape)) for shape in told["levels"])
+    steps = " and ".join(f"1/{step}" for step in told["halvings"])
+    return f"{shapes}{f'; large objects are looked at in {steps}' if steps else ''}"
 
 
 def _frame(told: Mapping[str, Any]) -> str:

@@ -25,7 +25,8 @@ from napari_mosam.core.images.grey.frame_samples import SamplePlan, read_frames
 from napari_mosam.core.images.grey.limits import GreyLimits, exact_limits, find_limits
 from napari_mosam.core.images.grey.normalise import normalise
 from napari_mosam.core.images.grey.statistics import FrameSample
-from napari_mosam.core.images.reading import BlockCache, FrameReader, coarser, room_for_blocks
+from napari_mosam.core.images.levels import Levels
+from napari_mosam.core.images.reading import BlockCache, Grid, room_for_blocks
 from napari_mosam.core.images.sources import open_source
 
 __all__ = ["Movie", "MovieError"]
@@ -59,7 +60,8 @@ class Movie:
         self._source, self._plan = source, plan
         self.skips_bad_frames = skip_bad_frames
         self._cache = cache or BlockCache(room_for_blocks(source, plan, None))
-        self._reader, self._coarser = FrameReader(source, plan, self._cache), coarser(source, plan, self._cache)
+        self._levels = Levels(source, plan, self._cache)
+        self._reader = self._levels.full
         self.calibration = source.calibration
         self._wanted = limits
         self._limits = limits if isinstance(limits, GreyLimits) else None
@@ -300,12 +302,15 @@ class Movie:
             return None
 
     @property
-    def tile_yx(self) -> tuple[int, int]:
-        """Rows and columns of what is decoded at once, px."""
-        _, height, width = self._reader.grid.block
-        return height, width
+    def halvings(self) -> tuple[int, ...]:
+        """By how many times smaller the levels are that stand for frames halved so often; reads some of a frame."""
+        return tuple(sorted(self._levels.halved))
 
-    def part(self, t: int, rows: slice, columns: slice) -> NDArray[np.float32]:
+    def grid(self, step: int = 1) -> Grid:
+        """What is decoded at once of the frames, or of a level of :attr:`halvings`."""
+        return self._levels.reader(step).grid
+
+    def part(self, t: int, rows: slice, columns: slice, step: int = 1) -> NDArray[np.float32]:
         """A part of frame `t`, the same pixels as ``movie[t][rows, columns]``; only the chunks it lies in are decoded.
 
         Parameters
@@ -313,6 +318,8 @@ class Movie:
         t : int
         rows, columns : slice
             With start and stop inside the frame.
+        step : int
+            Of a level of :attr:`halvings`; places are then those of its own pixels.
 
         Raises
         ------
@@ -322,7 +329,7 @@ class Movie:
             When it is, and they are not.
         """
         with reading(skip_bad_frames=self.skips_bad_frames):
-            stored = self._reader.read(t, rows, columns)
+            stored = self._levels.reader(step).read(t, rows, columns)
         return normalise(stored, self.grey_limits.at(t))
 
     def overview(self, t: int, step: int) -> tuple[NDArray[np.float32], int] | None:
@@ -330,11 +337,11 @@ class Movie:
 
         None where the file has no such level.
         """
-        factor = next((factor for factor in self._coarser if factor <= step), None)
+        factor = self._levels.coarsest(step)
         if factor is None:
             return None
         with reading(skip_bad_frames=self.skips_bad_frames):
-            stored = self._coarser[factor].frame(t)
+            stored = self._levels.coarser[factor].frame(t)
         return normalise(stored, self.grey_limits.at(t)), factor
 
     def _require_room(self) -> None:
@@ -363,8 +370,8 @@ class Movie:
         needs : sequence of str
             What must be said before it can be read, and was not: no limits are sampled then.
         """
-        limits = None if needs else self.grey_limits
-        return facts(self._source, self._plan, limits=limits, absence=self.absence(), needs=needs)
+        limits, halvings = (None, ()) if needs else (self.grey_limits, self.halvings)
+        return facts(self._source, self._plan, limits=limits, absence=self.absence(), needs=needs, halvings=halvings)
 
     def describe(self) -> str:
         """Several aligned lines on what the movie is and how it is read; samples the limits."""

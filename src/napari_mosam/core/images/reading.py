@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any
@@ -172,7 +172,7 @@ class FrameReader:
     """
 
     def __init__(self, source: Source, plan: FramePlan, cache: BlockCache, level: int = 0) -> None:
-        self._source, self._plan, self._cache, self._level = source, plan, cache, level
+        self.source, self._plan, self._cache, self._level = source, plan, cache, level
         self.grid = Grid.of(source, plan)
         self._lock = threading.Lock()
 
@@ -200,17 +200,17 @@ class FrameReader:
 
         All of a frame of that one is kept, since what such an array computes for it is not known.
         """
-        if self._source.is_file or self._source.chunks is not None:
+        if self.source.is_file or self.source.chunks is not None:
             return False
         whole = (rows.stop - rows.start, columns.stop - columns.start) == self.grid.shape[1:]
-        return self._source.in_memory or not whole
+        return self.source.in_memory or not whole
 
     def _assembled(self, t: int, rows: slice, columns: slice) -> NDArray[Any]:
         keys = [(*block, self._level) for block in self.grid.blocks(t, rows, columns)]
         found = {key: block for key in keys if (block := self._cache.get(key)) is not None}
         if not found and _is_flat(self.grid.spans(keys[0])):
             return self._read_together(t, rows, columns, keys)
-        part = np.empty((rows.stop - rows.start, columns.stop - columns.start), self._source.dtype)
+        part = np.empty((rows.stop - rows.start, columns.stop - columns.start), self.source.dtype)
         for key in keys:
             block = found.pop(key, None)
             _paste(part, (rows.start, columns.start), self._block_frame(key, t, block), self.grid.spans(key)[1:])
@@ -238,7 +238,7 @@ class FrameReader:
         return np.asarray(block[t - frames[0]])
 
     def _room_for(self, key: Key) -> bool:
-        n_bytes = prod(b - a for a, b in self.grid.spans(key)) * self._source.dtype.itemsize
+        n_bytes = prod(b - a for a, b in self.grid.spans(key)) * self.source.dtype.itemsize
         return n_bytes <= self._cache.room
 
     def _decoded(self, frames: Span, rows: Span, columns: Span) -> NDArray[Any]:
@@ -247,9 +247,9 @@ class FrameReader:
         ends = {"Y": slice(*rows), "X": slice(*columns)}
         index = [ends.get(axis, one) for axis, one in zip(plan.axes, plan.index(first), strict=True)]
         if stop - first == 1:
-            return plan.flatten(self._source.read(tuple(index), f"frame {first}"))[None]
+            return plan.flatten(self.source.read(tuple(index), f"frame {first}"))[None]
         index[plan.axes.index("T")] = slice(first, stop)
-        block = self._source.read(tuple(index), f"frames {first} to {stop - 1}")
+        block = self.source.read(tuple(index), f"frames {first} to {stop - 1}")
         time_axis = [axis for axis in plan.axes if axis == "T" or axis in plan.kept].index("T")
         return np.stack([plan.flatten(np.take(block, t, axis=time_axis)) for t in range(stop - first)])
 
@@ -295,31 +295,3 @@ def room_for_blocks(source: Source, plan: FramePlan, ram: str | int | None) -> i
             f"{needed / 1e9:.2g} GB; give more (--ram), or {SMALLER}"
         )
     return given - needed
-
-
-def coarser(source: Source, plan: FramePlan, cache: BlockCache) -> dict[int, FrameReader]:
-    """Readers of the levels that show a whole number of times fewer pixels along Y and X and are the same otherwise.
-
-    Returns
-    -------
-    dict of int to FrameReader
-        By how many times fewer, the smallest level first.
-    """
-    found = {}
-    for number, level in enumerate(source.levels, 1):
-        factor = _factor(plan, level.shape)
-        if factor > 1:
-            found[factor] = FrameReader(level, replace(plan, shape=level.shape), cache, number)
-    return dict(sorted(found.items(), reverse=True))
-
-
-def _factor(plan: FramePlan, shape: tuple[int, ...]) -> int:
-    """How many times fewer pixels a level has along Y and X; 0 where it is no level of these frames."""
-    if len(shape) != len(plan.shape):
-        return 0
-    pairs = dict(zip(plan.axes, zip(plan.shape, shape, strict=True), strict=True))
-    factors = {round(pairs[axis][0] / max(1, pairs[axis][1])) for axis in "YX"}
-    same = all(full == small for axis, (full, small) in pairs.items() if axis not in "YX")
-    factor = max(factors)
-    fits = all(abs(pairs[axis][1] * factor - pairs[axis][0]) < factor for axis in "YX")
-    return factor if same and len(factors) == 1 and fits else 0

@@ -65,6 +65,7 @@ def _provenance(movie: "Movie", model: "Segmenter", path: Path) -> dict[str, Any
             "fingerprint": movie.fingerprint,
             "axes": movie.source_axes,
             "asked": movie.asked,
+            **({"halvings": list(movie.halvings)} if movie.halvings else {}),
         },
         "weights": getattr(model, "weights_sha256", None),
         "device": str(model.device),

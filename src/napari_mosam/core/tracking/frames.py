@@ -13,7 +13,18 @@ from napari_mosam.core.windows.canvas import Canvas
 
 def open_frame(movie: Movie, t: int) -> Canvas:
     """Frame `t`, read where something looks at it."""
-    return Canvas(movie.frame_shape, movie.tile_yx, partial(movie.part, t), partial(movie.overview, t))
+    tile_yx = movie.grid().block[1:]
+    return Canvas(
+        movie.frame_shape, tile_yx, partial(movie.part, t), partial(movie.overview, t), partial(_level, movie, t)
+    )
+
+
+def _level(movie: Movie, t: int, step: int) -> Canvas | None:
+    """Frame `t` as a level of its file shows it that is `step` times smaller; None where that is not just a mean."""
+    if step not in movie.halvings:
+        return None
+    grid = movie.grid(step)
+    return Canvas(grid.shape[1:], grid.block[1:], partial(movie.part, t, step=step))
 
 
 class ReadAhead:

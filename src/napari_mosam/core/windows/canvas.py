@@ -38,6 +38,8 @@ class Canvas:
         Rows and columns to float32 pixels.
     overview : callable, optional
         What shows the whole frame for less than reading all of it; see :data:`Overview`.
+    stored : callable, optional
+        How many times smaller, a power of two, to a canvas of the frame as it is stored so; None where it is not.
 
     Attributes
     ----------
@@ -53,10 +55,11 @@ class Canvas:
         tile_yx: tuple[int, int],
         read: Callable[[slice, slice], Frame],
         overview: Overview = lambda step: None,
+        stored: "Callable[[int], Canvas | None]" = lambda step: None,
     ) -> None:
         self.pixels = _unread(shape_yx)
         self.asked: Callable[[Callable[[Canvas], object]], None] | None = None
-        self._tiles, self._read, self._overview = Tiles(shape_yx, tile_yx), read, overview
+        self._tiles, self._read, self._overview, self._stored = Tiles(shape_yx, tile_yx), read, overview, stored
         self._lock = threading.RLock()
         self._halved: Canvas | None = None
         self._shrunk: dict[int, tuple[Frame, int]] = {}
@@ -109,15 +112,27 @@ class Canvas:
             return self, 1
         with self._lock:
             if self._halved is None:
-                tile = (HALVED_TILE_PX, HALVED_TILE_PX)
-                shape = (-(-self.shape[0] // 2), -(-self.shape[1] // 2))
-                self._halved = Canvas(shape, tile, partial(_halve, weakref.proxy(self)))  # in a circle both would stay
+                self._halved = self._half()
         smaller, scale = self._halved.level(depth - 1)
         return smaller, 2 * scale
+
+    def _half(self) -> "Canvas":
+        frame, stored = weakref.proxy(self), self._stored  # in a circle both would stay
+        half = stored(2)
+        if half is None:
+            shape = (-(-self.shape[0] // 2), -(-self.shape[1] // 2))
+            half = Canvas(shape, (HALVED_TILE_PX, HALVED_TILE_PX), partial(_halve, frame))
+        half.asked, half._stored = partial(_tell_half, frame), lambda step: stored(2 * step)
+        return half
 
     def _tell(self, ask: "Callable[[Canvas], object]") -> None:
         if self.asked is not None:
             self.asked(ask)
+
+
+def _tell_half(frame: Canvas, ask: "Callable[[Canvas], object]") -> None:
+    """What was asked of the halved copy is to be asked of that of another frame."""
+    frame._tell(lambda other: ask(other.level(1)[0]))
 
 
 def _halve(frame: Canvas, rows: slice, columns: slice) -> Frame:
