@@ -9,7 +9,7 @@ from napari.utils.notifications import notification_manager
 from tests.widgets.conftest import N
 
 from napari_mosam.core.config.run import RunConfig
-from napari_mosam.widgets.session_view import SessionView
+from napari_mosam.widgets.sessions.view import SessionView
 
 OFF_THE_CELLS = np.zeros((64, 64), bool)
 OFF_THE_CELLS[50:60, 4:20] = True

@@ -68,3 +68,11 @@ def _marks(prompts: Iterable[Prompt]) -> str:
     (mark,) = marks
     kind = "click" if isinstance(mark, PointPrompt) else "box" if isinstance(mark, BoxPrompt) else "mask"
     return f"the {kind} of object {mark.object_id}"
+
+
+def refusal(error: Exception, n_kept: int) -> tuple[str, str]:
+    """What went wrong, and that with the number of frames that were done before."""
+    text = str(error) or type(error).__name__
+    text = text[0].upper() + text[1:]
+    were = f" {n_kept} frames were done and are kept." if n_kept > 1 else " 1 frame was done and is kept."
+    return text, text + (were if n_kept else "")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_mosam.widgets.controller import Controller
@@ -21,7 +21,7 @@ from napari_mosam.widgets.layers.label_ids import labels_layers, largest_id
 from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
-from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary
+from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.support import (
     HistoryKeys,
     Reporting,
@@ -143,20 +143,15 @@ class MosamWidget(QWidget):
 
     def forget_painted(self, *_: Any) -> None:
         """Let the next run change what was painted in the labels; no pixel changes now."""
-        with self._reporting():
-            self.jobs.release_painted()
+        self._edit(self.jobs.release_painted)
 
     def undo(self, *_: Any) -> None:
         """Take back what was done last: a mark, a stroke, a run, whatever it was."""
-        with self._reporting():
-            self._take_marks()
-            self.jobs.undo()
+        self._edit(self.jobs.undo)
 
     def redo(self, *_: Any) -> None:
         """Do again what was undone last."""
-        with self._reporting():
-            self._take_marks()
-            self.jobs.redo()
+        self._edit(self.jobs.redo)
 
     def measure_diameter(self, *_: Any) -> None:
         """Let the next drag measure a cell."""
@@ -193,6 +188,12 @@ class MosamWidget(QWidget):
         self._history_keys.close()
         self._link.close()
 
+    def _edit(self, edit: Callable[[], None]) -> None:
+        """Change the session by hand, after the marks of the layers went there."""
+        with self._reporting():
+            self._take_marks()
+            edit()
+
     def _reporting(self) -> Reporting:
         return Reporting(self._fail)
 
@@ -200,10 +201,7 @@ class MosamWidget(QWidget):
         """Show an error in the widget and as a notification; returns what the widget says."""
         from napari.utils.notifications import show_error
 
-        text = str(error) or type(error).__name__
-        text = text[0].upper() + text[1:]
-        were = f" {kept} frames were done and are kept." if kept > 1 else " 1 frame was done and is kept."
-        said = text + (were if kept else "")
+        text, said = refusal(error, kept)
         self.controls.say(said, error=True)
         show_error(text)
         return said
@@ -218,9 +216,8 @@ class MosamWidget(QWidget):
 
     def _prompts_changed(self) -> None:
         controls = self.controls
-        controls.object_id.blockSignals(True)
-        controls.object_id.setValue(self.prompts.object_id)
-        controls.object_id.blockSignals(False)
+        with QSignalBlocker(controls.object_id):
+            controls.object_id.setValue(self.prompts.object_id)
         controls.summary.setText(prompt_summary(self.prompts.ids(), self.prompts.counts()))
         controls.clear.setEnabled(bool(self.prompts.ids()))
         if not self.jobs.shows_result(controls.image.layer):
@@ -323,9 +320,7 @@ class MosamWidget(QWidget):
             self._take_marks()
 
     def _diameter_changed(self, *_: Any) -> None:
-        note = micrometres(self.controls.image.layer, self.controls.diameter.value())
-        self.controls.diameter_note.setText(note)
-        self.controls.diameter_note.setVisible(bool(note))
+        self.controls.show_note(micrometres(self.controls.image.layer, self.controls.diameter.value()))
 
     def _layers_changed(self, *_: Any) -> None:
         self.movies.refresh()

@@ -142,6 +142,11 @@ class Controls(QWidget):
         self.status.setText(text)
         self.status.setStyleSheet("color: #ff6b6b; font-weight: bold;" if error else "")
 
+    def show_note(self, note: str) -> None:
+        """Say what the cell diameter is in the unit of the image; nothing where that is not known."""
+        self.diameter_note.setText(note)
+        self.diameter_note.setVisible(bool(note))
+
     def show_limits(self, limits: "GreyLimits | None") -> None:
         """Show the grey limits of the movie, and what took no part in them; nothing before they are known."""
         unknown = "exact" if self._given.movie.limits == "exact" else "automatic"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.engine import Engine
-    from napari_mosam.widgets.threads import Outcome
+    from napari_mosam.widgets.sessions.threads import Outcome
     from napari_mosam.widgets.widget import MosamWidget
 
 

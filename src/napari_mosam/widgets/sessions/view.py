@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.layers.source import MovieSource
-    from napari_mosam.widgets.threads import GuiThread, Outcome, Worker
+    from napari_mosam.widgets.sessions.threads import GuiThread, Outcome, Worker
 
 
 N_CACHED = 2
