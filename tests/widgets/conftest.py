@@ -148,19 +148,23 @@ def threads_of_docks() -> list[str]:
 
 @pytest.fixture
 def held(engine: FakeEngine) -> Iterator[Held]:
-    """Holds a run after a frame, of which the viewer was told, until it is let go."""
+    """Holds a run in frame 2, until it is let go; the viewer was told of frames 0 and 1."""
     hold = Held(engine)
     yield hold
     hold.let_go()
 
 
 class Held:
-    def __init__(self, engine: FakeEngine, after: int = 2) -> None:
-        self.after, self._reached, self._go_on = after, threading.Event(), threading.Event()
-        engine.after = self._wait
+    def __init__(self, engine: FakeEngine, after: int = 1) -> None:
+        self.after, self._now, self._reached, self._go_on = after, False, threading.Event(), threading.Event()
+        engine.after, engine.model.waits = self._done, self._wait
 
-    def _wait(self, t: int) -> None:
-        if t == self.after:
+    def _done(self, t: int) -> None:
+        self._now = self._now or t == self.after
+
+    def _wait(self) -> None:
+        """In the model: no lock of events is held."""
+        if self._now:
             self._reached.set()
             self._go_on.wait(10)
 

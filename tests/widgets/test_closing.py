@@ -133,7 +133,6 @@ def test_two_docks_on_one_viewer_show_the_same(open_widget, movie, hands):
     hands.paint(one, 5, SQUARE, 1)
     hands.settle(two)
     assert (hands.stored(one)[5][SQUARE] == 1).all()
-    assert sum("painting" in words for words in one.session.history) == 1
     labels = hands.run(two)
     assert (labels[5][SQUARE] == 1).all()
     hands.undo(two)

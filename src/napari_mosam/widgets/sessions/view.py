@@ -111,6 +111,7 @@ class SessionView:
             self._remove()
             return
         if self._labels is None or self._labels.layer not in self._viewer.layers:
+            self._use(self._known_view() or self.labels_view)
             self._labels = LabelsOutput(self._viewer, self.source, self.labels_view)
             self._labels.layer.events.data.connect(self._array_given)
 
@@ -210,8 +211,15 @@ class SessionView:
 
     # ---- layers that come and go
 
+    def _use(self, view: LabelsView) -> None:
+        """Write what is painted in a view, which another dock may have made."""
+        if view is not self.labels_view:
+            self.labels_view.disconnect(self._strokes.painted)
+            self.labels_view = self._strokes.view = view
+            view.connect(self._label_dtype, self._label_frame, self._strokes.painted)
+
     def _known_view(self) -> LabelsView | None:
-        """That of a layer which an earlier dock made: what was painted in it since is not lost."""
+        """That of a layer which another dock made: what was painted in it since is not lost."""
         layer = find_output(self._viewer, "labels", self.source)
         known = None if layer is None else layer.data
         return known if isinstance(known, LabelsView) else None
