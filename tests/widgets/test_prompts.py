@@ -234,7 +234,7 @@ def test_clicks_that_were_saved_and_opened_again_keep_their_objects(open_widget,
 def test_a_reopened_dock_takes_over_the_marks_and_their_layers(open_widget, movie, hands):
     first = open_widget(movie)
     hands.mark(first, 1)
-    hands.click(first, 0, 5, 5)
+    hands.click(first, 0, 10, 10)
     viewer = first.viewer
     viewer.window.remove_dock_widget(first)
     second = open_widget(None, viewer=viewer)

@@ -30,6 +30,7 @@ from napari_mosam.widgets.support import (
     put_into_scroll_area,
     shut_down,
 )
+from napari_mosam.widgets.wiring import bind_keys, connect_buttons
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -53,7 +54,14 @@ class MosamWidget(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.controls = Controls()
-        self.prompts = PromptLayers(napari_viewer, self._prompts_changed, self._sync_tools, self._max_label)
+        self.prompts = PromptLayers(
+            napari_viewer,
+            self._prompts_changed,
+            self._sync_tools,
+            self._max_label,
+            lambda t: self.jobs.labels_shown(t),
+            lambda: self.controls.diameter.value() or None,
+        )
         engine = engine or Engine()
         self.jobs = Controller(napari_viewer, self.controls, engine, self._show_marks, self._result_changed, self._fail)
         self.movies = MovieMenu(napari_viewer, self.controls.image, lambda: self.jobs.busy, self._say_movie)
@@ -64,7 +72,8 @@ class MosamWidget(QWidget):
         self._closed = False
         self.files = Files(self, engine, self._fail)
         put_into_scroll_area(self, self.controls, self.controls.footer)
-        self._connect_controls()
+        connect_buttons(self)
+        self._keys = bind_keys(self)
         self._connect_viewer()
         self._layers_changed()
         self._sync_tools()
@@ -186,6 +195,7 @@ class MosamWidget(QWidget):
         self.movies.close()
         self._image_link.close()
         self._history_keys.close()
+        self._keys.close()
         self._link.close()
 
     def _edit(self, edit: Callable[[], None]) -> None:
@@ -348,32 +358,15 @@ class MosamWidget(QWidget):
         controls.minus.setChecked(clicking and prompts.sign == "-")
         controls.box.setChecked(mode.startswith("add_"))
 
-    def _use(self, tool: Callable[[MovieSource], None], *_: Any) -> None:
+    def use(self, tool: Callable[[MovieSource], None], *_: Any) -> None:
+        """Take a tool for marks in hand."""
         with self._reporting():
             tool(self.source)
         self._sync_tools()
 
-    def _toggle(self, *_: Any) -> None:
+    def toggle(self, *_: Any) -> None:
+        """Propagate, or cancel the run that is going."""
         (self.cancel if self.jobs.busy else self.propagate)()
-
-    def _connect_controls(self) -> None:
-        c = self.controls
-        c.image.layer_changed.connect(self._image_chosen)
-        c.new_object.clicked.connect(partial(self._use, lambda _: self.new_object()))
-        c.object_id.valueChanged.connect(partial(setattr, self.prompts, "object_id"))
-        c.box.clicked.connect(partial(self._use, self.prompts.use_boxes))
-        c.plus.clicked.connect(partial(self._use, lambda source: self.prompts.use_points(source, "+")))
-        c.minus.clicked.connect(partial(self._use, lambda source: self.prompts.use_points(source, "-")))
-        c.seed.clicked.connect(self.seed_from_labels)
-        c.clear.clicked.connect(self.prompts.clear)
-        c.draw.clicked.connect(self.measure_diameter)
-        c.diameter.valueChanged.connect(self._diameter_changed)
-        c.forget.clicked.connect(self.forget_painted)
-        c.preview.clicked.connect(self.preview)
-        c.propagate.clicked.connect(self._toggle)
-        c.result.undo.clicked.connect(self.undo)
-        c.result.redo.clicked.connect(self.redo)
-        c.show_confidence.toggled.connect(lambda _: self.jobs.show_confidence())
 
     def _connect_viewer(self) -> None:
         layers, dims = self.viewer.layers, self.viewer.dims
@@ -387,11 +380,9 @@ class MosamWidget(QWidget):
         ]
         if hasattr(layers.events, "renamed"):
             slots.append((layers.events.renamed, self._layers_changed))
-        keys = {
-            "N": lambda _: self.controls.new_object.click(),
-            "U": lambda _: self.controls.preview.click(),
-        }
-        self._link = ViewerLink(self.viewer, slots, keys)
+        self._link = ViewerLink(self.viewer, slots)
+        self.controls.image.layer_changed.connect(self._image_chosen)
+        self.controls.diameter.valueChanged.connect(self._diameter_changed)
 
     def _fill_menus(self, found: Any) -> None:
         if not self._closed:

@@ -226,7 +226,10 @@ class Controls(QWidget):
         self.box = make_tool(
             "Box", "Drag a box around the cell: the surest way. A second box on the same frame starts a new cell."
         )
-        self.plus = make_tool("+ Click", "Click inside the cell, or on a part that is missing from its mask.")
+        self.plus = make_tool(
+            "+ Click",
+            "Click inside a cell, or on a part that is missing from its mask. A click far from it starts the next cell; with Shift it stays the same.",
+        )
         self.minus = make_tool("\u2212 Click", "Click on something that does not belong to the cell.")
         self._column.addLayout(make_row((self.box, 1), (self.plus, 1), (self.minus, 1)))
         self.seed_labels = LayerCombo("no labels layer")

@@ -64,6 +64,11 @@ def apply(viewer: Any, source: "MovieSource", wanted: Prompts, layer_of: Callabl
     mark_masks(viewer, source, layer_of)
 
 
+def click_at(source: "MovieSource", layer: "Points", row: int) -> PointPrompt:
+    """The click in a row of a layer."""
+    return next(click for at, (click, _) in enumerate(_clicks(source, layer)) if at == row)
+
+
 def mark_masks(viewer: Any, source: "MovieSource", layer_of: Callable[[str], Any]) -> None:
     """Have one mark among the clicks for each mask, so that it can be seen, chosen and deleted."""
     missing = dict(masks_of(source.image))

@@ -6,6 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.kinds import label_masks
@@ -14,6 +16,7 @@ from napari_mosam.widgets.layers.marks import (
     BOXES,
     FILLED,
     apply,
+    click_at,
     forget_masks,
     layers_of,
     mark_masks,
@@ -22,6 +25,7 @@ from napari_mosam.widgets.layers.marks import (
     recolor,
     set_features,
 )
+from napari_mosam.widgets.layers.next_cell import object_meant
 from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign, id_text, know_again
 from napari_mosam.widgets.layers.source import MovieSource, SourceError, time_axis
 from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of
@@ -49,6 +53,10 @@ class PromptLayers:
         Called after the user has taken another tool in a prompt layer.
     max_label : callable
         Largest id in the results, so that a new object never joins an old one.
+    shown : callable
+        Gives the labels (Y, X) that are shown on a frame, or None.
+    diameter : callable
+        Gives the diameter of a typical cell, px, or None.
 
     Attributes
     ----------
@@ -62,11 +70,13 @@ class PromptLayers:
         on_change: Callable[[], None],
         on_mode: Callable[..., None],
         max_label: Callable[[], int],
+        shown: "Callable[[int], NDArray[Any] | None]",
+        diameter: Callable[[], float | None],
     ) -> None:
         self._viewer = viewer
         self._on_change = on_change
         self._on_mode = on_mode
-        self._max_label = max_label
+        self._max_label, self._shown, self._diameter = max_label, shown, diameter
         self._image: Image | None = None
         self._object_ids: dict[str, int] = {}
         self._put_away: set[str] = set()
@@ -317,10 +327,24 @@ class PromptLayers:
         if event.action == "added":
             layer, rows = event.source, _rows(event)
             set_features(layer, rows, self.object_id, self.sign)
+            if self.sign == "+" and len(rows) == 1 and self._image is not None:
+                self._mean_cell(layer, rows[0])
             colors = np.array(layer.face_color)
             colors[rows] = color_of_sign(self.sign)
             layer.face_color = colors
         self._report(event)
+
+    def _mean_cell(self, layer: "Points", row: int) -> None:
+        """Give a click to the cell that it is meant for; with Shift, to the current one wherever it lies."""
+        if QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier:
+            return
+        source = MovieSource.from_layer(self._image, self._viewer.dims.point)
+        click = click_at(source, layer, row)
+        others = list(marked(self._viewer, source))
+        others.remove(click)
+        meant = object_meant(click, others, self._shown(click.frame), self._diameter())
+        self.object_id = self.next_id() if meant is None else meant
+        set_features(layer, [row], self.object_id, self.sign)
 
     def _on_shapes(self, event: Any) -> None:
         if self._quiet:

@@ -14,6 +14,8 @@ from napari_mosam.widgets.sessions.threads import GuiThread, Outcome, Worker
 from napari_mosam.widgets.sessions.view import SessionView, Told
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
@@ -110,6 +112,11 @@ class ShownSessions:
         session = self.session
         if session is not None and Counter(session.prompts) != Counter(prompts):  # layers keep an order of their own
             session.set_prompts(prompts, mark_words(session.prompts, prompts))
+
+    def labels_shown(self, t: int) -> "NDArray[Any] | None":
+        """The labels (Y, X) of the result on a frame, as they are shown; None without a result."""
+        view = self.view
+        return None if view is None or view.session.result is None else view.labels_view.frame(t)
 
     # ---- edits
 
