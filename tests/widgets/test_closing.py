@@ -35,7 +35,7 @@ def new_files():
     return set(Path(tempfile.gettempdir()).iterdir())
 
 
-@pytest.mark.parametrize("what", ["viewer", "dock"])
+@pytest.mark.parametrize("what", [pytest.param("viewer", marks=pytest.mark.slow), "dock"])
 def test_closing_during_a_run_stops_it_and_the_result_goes_on_later(
     open_widget, movie, hands, held, qtbot, engine, what
 ):
@@ -102,6 +102,7 @@ def test_a_dock_that_is_opened_again_goes_on(open_widget, movie, hands, qtbot):
     assert session.history == () and hands.labels(second) is None
 
 
+@pytest.mark.slow
 def test_marks_made_without_a_dock_are_those_of_the_session(open_widget, movie, hands):
     first = open_widget(movie)
     hands.mark(first, 1)
@@ -117,6 +118,7 @@ def test_marks_made_without_a_dock_are_those_of_the_session(open_widget, movie, 
     assert list(shown) == list(kept)
 
 
+@pytest.mark.slow
 def test_two_docks_on_one_viewer_show_the_same(open_widget, movie, hands):
     one = open_widget(movie)
     two = open_widget(None, viewer=one.viewer)
@@ -166,6 +168,7 @@ def test_deleting_the_labels_layer_deletes_no_result(open_widget, movie, hands):
     assert (hands.stored(widget)[5:7, 44:60, 2:22] == 1).all()
 
 
+@pytest.mark.slow
 def test_a_deleted_layer_of_labels_loses_no_stroke(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)

@@ -44,7 +44,7 @@ def test_it_is_the_session_of_the_dock(open_widget, movie, make_napari_viewer):
     assert session(widget.viewer) is widget.session and widget.session.movie.n_frames == N
 
 
-@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@pytest.mark.parametrize("where", [pytest.param("here", marks=pytest.mark.slow), "elsewhere"])
 def test_what_is_done_with_it_is_seen_in_the_dock(open_widget, movie, hands, qtbot, where):
     widget = open_widget(movie)
     its = session(widget.viewer)
@@ -81,6 +81,7 @@ def test_what_is_done_with_it_is_seen_in_the_dock(open_widget, movie, hands, qtb
     assert its.history == ("1 mark", "the run", "the correction of object 4 on 2", "marks")
 
 
+@pytest.mark.slow
 def test_what_is_done_in_the_dock_is_seen_in_it(open_widget, movie, hands):
     widget = open_widget(movie)
     its, told = session(widget.viewer), []
@@ -92,6 +93,7 @@ def test_what_is_done_in_the_dock_is_seen_in_it(open_widget, movie, hands):
     np.testing.assert_array_equal(its.result.labels[:], shown)
 
 
+@pytest.mark.slow
 def test_a_run_of_the_console_is_refused_while_the_dock_runs_and_nothing_breaks(open_widget, movie, hands, held, qtbot):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -125,6 +127,7 @@ def test_strokes_and_marks_during_a_run_of_the_console(open_widget, movie, hands
     assert widget.session.history[-1] == "painting on frame 5"
 
 
+@pytest.mark.slow
 def test_a_stroke_while_the_console_works_for_long_is_written_after_it(open_widget, movie, hands, qtbot, tmp_path):
     widget = open_widget(movie)
     hands.mark(widget, 1)

@@ -80,6 +80,7 @@ def test_frames_that_the_movie_shown_does_not_have_are_not_taken(controls):
     assert controls.settings.frames == (2, 10)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_stays_in_the_menu_when_the_models_are_known(open_widget, movie, hands, engine):
     widget = open_widget(movie)
     given = replace(QUICK, model="mine.pt", checkpoint_config="mine.yaml", compute=ComputeConfig(chunk=2))
@@ -226,6 +227,7 @@ def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movi
     assert (widget.controls.low.placeholderText(), widget.controls.limits_note.text()) == ("automatic", "")
 
 
+@pytest.mark.slow
 def test_impossible_grey_limits_are_refused(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -253,6 +255,7 @@ def test_without_an_image_the_widget_says_what_to_do(open_widget):
         assert "there is no image" in widget.controls.status.text().lower()
 
 
+@pytest.mark.slow
 def test_frames_that_end_before_they_begin_are_refused(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)

@@ -72,7 +72,7 @@ def test_the_menu_says_which_models_need_a_download(widget, choose):
     assert row(widget).isHidden()
 
 
-@pytest.mark.parametrize("button", ["preview", "propagate"])
+@pytest.mark.parametrize("button", [pytest.param("preview", marks=pytest.mark.slow), "propagate"])
 def test_a_run_with_a_missing_model_says_what_to_press(widget, choose, hands, button):
     choose("sam2.1-tiny")
     hands.mark(widget, 1)
@@ -100,6 +100,7 @@ def test_a_download_shows_its_progress_and_makes_the_model_usable(widget, choose
     assert widget.controls.status.text() == "sam2.1-tiny is ready."
 
 
+@pytest.mark.slow
 def test_the_viewer_is_not_held_up(widget, choose, server, qtbot, hands):
     server.usual = Answer(seconds_per_mb=1)  # 2 s in all
     choose("sam2.1-tiny")
@@ -133,7 +134,7 @@ def test_cancel_keeps_what_came_and_the_next_download_continues(widget, choose, 
     assert (tmp_path / "models" / TINY).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("trouble", ["wrong hash", "404"])
+@pytest.mark.parametrize("trouble", ["wrong hash", pytest.param("404", marks=pytest.mark.slow)])
 def test_a_failed_download_is_shown_and_nothing_else_breaks(widget, choose, server, qtbot, hands, trouble):
     server.files = {TINY: CONTENT[::-1]} if trouble == "wrong hash" else {}
     choose("sam2.1-tiny")
@@ -150,6 +151,7 @@ def test_a_failed_download_is_shown_and_nothing_else_breaks(widget, choose, serv
     assert widget.controls.status.text() == "sam2.1-tiny is ready."
 
 
+@pytest.mark.slow
 def test_another_model_is_used_during_a_download(open_widget, movie, engine, hands, qtbot, server):
     """The fake engine runs; the download is real."""
     engine.models = lambda: [ModelChoice("nano", "nano"), ModelChoice("sam2.1-tiny", "tiny", True, len(CONTENT))]
@@ -172,7 +174,7 @@ def test_another_model_is_used_during_a_download(open_widget, movie, engine, han
     finish(qtbot, widget)
 
 
-@pytest.mark.parametrize("what", ["viewer", "dock"])
+@pytest.mark.parametrize("what", [pytest.param("viewer", marks=pytest.mark.slow), "dock"])
 def test_closing_stops_the_download_and_keeps_what_came(widget, choose, server, qtbot, tmp_path, what):
     server.usual = Answer(seconds_per_mb=5)
     choose("sam2.1-tiny")

@@ -61,6 +61,7 @@ def test_the_menu_follows_the_only_image_that_is_shown(two, qtbot):
     assert widget.controls.image.layer is other and "Runs on" not in widget.controls.image_note.text()
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_selected_does_not_take_the_menu_by_being_shown(two):
     widget, movie, other = two()
     widget.viewer.layers.selection.active = movie
@@ -161,7 +162,11 @@ def test_objects_are_numbered_in_each_movie(two, hands):
 
 @pytest.mark.parametrize(
     ("shape", "scale"),
-    [((4, 32, 48), (1, 1, 1)), ((8, 64, 64), (1, 0.5, 0.5)), pytest.param((64, 64), (1, 1), marks=pytest.mark.slow)],
+    [
+        pytest.param((4, 32, 48), (1, 1, 1), marks=pytest.mark.slow),
+        ((8, 64, 64), (1, 0.5, 0.5)),
+        pytest.param((64, 64), (1, 1), marks=pytest.mark.slow),
+    ],
 )
 def test_movies_of_other_shapes_and_scales_keep_to_themselves(two, hands, shape, scale):
     data = np.full(shape, 100, np.uint16)
@@ -249,6 +254,7 @@ def test_a_copy_of_an_image_has_no_marks(two, hands):
     assert widget.controls.summary.text() == "1 object: 1 mask"
 
 
+@pytest.mark.slow
 def test_what_hides_the_chosen_movie_is_named(two):
     widget, movie, other = two()
     note, menu = widget.controls.image_note, widget.controls.image

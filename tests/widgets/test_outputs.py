@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.config.run import RunConfig
@@ -69,6 +70,7 @@ def test_a_preview_is_told_the_marks_of_the_run_and_of_its_own_frame(open_widget
     assert widget.session.preview_request(3).prompts.frames == (3, 5) and "press Propagate" in hands.says(widget)
 
 
+@pytest.mark.slow
 def test_a_preview_outside_the_range_of_the_run_says_so(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -87,6 +89,7 @@ def test_a_preview_outside_the_range_of_the_run_says_so(open_widget, movie, hand
     assert hands.says(widget).startswith("Object 1, 2 has no prompt on frames 4 to 6; prompt it there")
 
 
+@pytest.mark.slow
 def test_a_preview_of_a_frame_without_prompts_is_refused(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1, frame=4)
@@ -95,6 +98,7 @@ def test_a_preview_of_a_frame_without_prompts_is_refused(open_widget, movie, han
     assert "prompted frames: 4" in widget.controls.status.text() and not widget.jobs.busy
 
 
+@pytest.mark.slow
 def test_motion_is_sent_to_the_screen_only_for_the_frame_shown(open_widget, movie):
     widget = open_widget(movie)
     widget.viewer.dims.set_point(0, 0)
@@ -112,6 +116,7 @@ def test_motion_is_sent_to_the_screen_only_for_the_frame_shown(open_widget, movi
     assert set(output.layer.data[:, 0, 0]) == {1}
 
 
+@pytest.mark.slow
 def test_a_range_without_the_prompts_is_refused_before_a_layer_is_made(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)

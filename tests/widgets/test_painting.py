@@ -119,6 +119,7 @@ def test_400_px_survive_runs_a_claim_cancel_save_and_reopening(after_a_run, hand
     assert hands.run(widget).any() and kept() == 400
 
 
+@pytest.mark.slow
 def test_a_stroke_that_is_undone_is_the_runs_again(after_a_run, hands):
     widget, _layer = after_a_run()
     first = hands.shown(widget)
@@ -145,6 +146,7 @@ def test_a_whole_cell_that_was_erased_stays_away(after_a_run, hands):
     assert widget.session.result.locked(5) == (1,)
 
 
+@pytest.mark.slow
 def test_painting_an_object_moves_the_rest_of_its_track_in_the_next_run(after_a_run, hands, truth):
     """Frame 2 says that object 1 is disk 3; the others followed it unless they were painted too."""
     widget, _layer = after_a_run()
@@ -207,6 +209,7 @@ def dask_array(array):
     return pytest.importorskip("dask.array").from_array(array)
 
 
+@pytest.mark.slow
 def test_an_array_that_the_user_gave_the_layer_is_not_written(after_a_run, hands):
     widget, layer = after_a_run()
     mine = with_square(layer, np.uint16)
@@ -219,6 +222,7 @@ def test_an_array_that_the_user_gave_the_layer_is_not_written(after_a_run, hands
     assert (hands.shown(widget)[5][SQUARE] == 7).all()
 
 
+@pytest.mark.slow
 def test_labels_of_another_shape_are_the_users(after_a_run, hands):
     widget, layer = after_a_run()
     before, mine = hands.stored(widget), np.full((3, 32, 32), 5, np.uint8)
@@ -261,6 +265,7 @@ def test_a_stroke_whose_button_is_down_is_not_cut_in_two(open_widget, movie, han
     assert (hands.shown(widget)[7] == 1).any()
 
 
+@pytest.mark.slow
 def test_labels_replaced_while_a_run_goes_on_are_painted_and_the_run_goes_on(open_widget, movie, hands, held):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -340,6 +345,7 @@ def test_what_is_painted_in_an_id_above_65535_widens_the_labels(after_a_run, han
     assert (layer.get_value((5, 40, 10)), layer.get_value((5, 20, 25))) == (70_000, 1)
 
 
+@pytest.mark.slow
 def test_ids_that_cannot_be_are_refused_and_the_labels_are_as_before(after_a_run, hands):
     widget, layer = after_a_run()
     before = hands.shown(widget)
@@ -353,7 +359,15 @@ def test_ids_that_cannot_be_are_refused_and_the_labels_are_as_before(after_a_run
     assert layer.data is with_minus and hands.labels(widget) is not layer
 
 
-@pytest.mark.parametrize("axes", ["tcyx", "ctyx", "tzyx", "ctzyx"])
+@pytest.mark.parametrize(
+    "axes",
+    [
+        pytest.param("tcyx", marks=pytest.mark.slow),
+        pytest.param("ctyx", marks=pytest.mark.slow),
+        pytest.param("tzyx", marks=pytest.mark.slow),
+        "ctzyx",
+    ],
+)
 def test_strokes_on_a_movie_with_more_axes(open_widget, movie, hands, axes):
     data = movie
     for axis, letter in enumerate(axes):
@@ -378,6 +392,7 @@ def test_strokes_on_a_movie_with_more_axes(open_widget, movie, hands, axes):
     np.testing.assert_array_equal(np.asarray(layer.data[...]).reshape(movie.shape), stored)
 
 
+@pytest.mark.slow
 def test_strokes_on_a_single_image(open_widget, movie, hands):
     widget = open_widget(movie[0])
     widget.session.mark(BoxPrompt(1, 0, (14, 14, 26, 26)))
@@ -390,6 +405,7 @@ def test_strokes_on_a_single_image(open_widget, movie, hands):
     np.testing.assert_array_equal(layer.data[...], hands.stored(widget)[0])
 
 
+@pytest.mark.slow
 def test_a_stroke_that_cannot_be_written_is_said_and_taken_back(after_a_run, hands, monkeypatch):
     widget, _layer = after_a_run()
     before = hands.shown(widget)
@@ -407,6 +423,7 @@ def test_a_stroke_that_cannot_be_written_is_said_and_taken_back(after_a_run, han
     assert (hands.stored(widget)[5][SQUARE] == 1).all()
 
 
+@pytest.mark.slow
 def test_a_painted_large_frame_does_not_block_the_viewer(open_widget, hands, monkeypatch):
     import time
 

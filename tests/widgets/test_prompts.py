@@ -1,6 +1,7 @@
 """Marking objects in a real viewer: mouse, ids, coordinates, labels, errors."""
 
 import numpy as np
+import pytest
 from tests.widgets.mouse import drag, press
 
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
@@ -34,6 +35,7 @@ def test_a_real_drag_draws_the_box_of_a_new_object(open_widget, movie, qtbot):
     np.testing.assert_allclose(box.box, (10, 20, 30, 40), atol=1.5)
 
 
+@pytest.mark.slow
 def test_boxes_are_bounds_in_pixels_of_a_scaled_moved_and_turned_image(open_widget, movie, hands):
     widget = open_widget(movie, scale=(3, 0.25, 0.5), translate=(10, -7, 20), rotate=30)
     hands.box(widget, 4, 5, 6, 15, 26)
@@ -44,6 +46,7 @@ def test_boxes_are_bounds_in_pixels_of_a_scaled_moved_and_turned_image(open_widg
     np.testing.assert_allclose(box.box, (5, 6, 15, 26), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_prompt_layers_with_another_scale_are_converted_through_the_world(open_widget, movie, hands):
     widget = open_widget(movie, scale=(1, 0.5, 0.5))
     hands.click(widget, 2, 10, 12)
@@ -99,6 +102,7 @@ def test_labels_of_the_frame_shown_become_objects_even_above_255(open_widget, mo
     assert ((hands.shown(widget)[5] == 1000) & (truth[5] == 2)).sum() > 0.8 * (truth[5] == 2).sum()
 
 
+@pytest.mark.slow
 def test_labels_of_all_frames_or_of_the_first_of_each_object_are_taken(open_widget, movie):
     widget = open_widget(movie)
     labels = np.zeros((4, 64, 64), np.uint16)  # ends before the movie does
@@ -112,6 +116,7 @@ def test_labels_of_all_frames_or_of_the_first_of_each_object_are_taken(open_widg
     assert "2 labels of 'labels' taken from all frames." in widget.controls.status.text()
 
 
+@pytest.mark.slow
 def test_empty_labels_and_labels_of_another_size_are_refused(open_widget, movie):
     widget = open_widget(movie)
     widget.viewer.add_labels(np.zeros((8, 64, 64), int), name="empty")
@@ -135,6 +140,7 @@ def test_bad_prompts_are_refused_in_plain_words(open_widget, movie, hands):
     assert not widget.jobs.busy and hands.labels(widget) is None
 
 
+@pytest.mark.slow
 def test_clear_removes_all_prompts_and_no_result(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -145,6 +151,7 @@ def test_clear_removes_all_prompts_and_no_result(open_widget, movie, hands):
     assert np.asarray(hands.labels(widget).data[5]).any()
 
 
+@pytest.mark.slow
 def test_prompts_of_a_single_image(open_widget, movie, hands):
     widget = open_widget(movie[0])
     widget.controls.plus.click()
@@ -174,11 +181,13 @@ def test_a_stack_in_z_is_followed_in_the_plane_shown(open_widget, hands):
     np.testing.assert_allclose(layer.translate, (0, 9, 0, 0))
 
 
+@pytest.mark.slow
 def test_colour_images_are_movies_too(open_widget):
     widget = open_widget(np.zeros((5, 32, 40, 3), np.uint8), rgb=True)
     assert widget.source.axes == "TYXS" and widget.source.open().shape == (5, 32, 40)
 
 
+@pytest.mark.slow
 def test_the_diameter_is_measured_in_pixels_with_a_drawn_line(open_widget, movie, hands, qtbot):
     widget = open_widget(movie, scale=(1, 0.5, 0.5), units=("s", "um", "um"))
     hands.click(widget, 0, 5, 5)
@@ -212,6 +221,7 @@ def test_marks_count_for_their_frame_whatever_plane_is_shown(open_widget):
         assert (mask.frame, mask.origin) == (3, (40, 30))
 
 
+@pytest.mark.slow
 def test_clicks_that_were_saved_and_opened_again_keep_their_objects(open_widget, movie, hands, tmp_path):
     widget = open_widget(movie, scale=(1, 0.5, 0.5), translate=(0, 3, 4))
     hands.click(widget, 2, 10.25, 12)
@@ -231,6 +241,7 @@ def test_clicks_that_were_saved_and_opened_again_keep_their_objects(open_widget,
     assert widget.prompts.ids() == set()
 
 
+@pytest.mark.slow
 def test_a_reopened_dock_takes_over_the_marks_and_their_layers(open_widget, movie, hands):
     first = open_widget(movie)
     hands.mark(first, 1)
@@ -252,6 +263,7 @@ def test_a_reopened_dock_takes_over_the_marks_and_their_layers(open_widget, movi
     assert second.controls.plus.isChecked()
 
 
+@pytest.mark.slow
 def test_the_diameter_is_measured_with_a_circle_dragged_on_the_image(open_widget, movie, qtbot):
     widget = open_widget(movie, show=True)
     widget.controls.draw.click()

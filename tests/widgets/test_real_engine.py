@@ -53,6 +53,7 @@ def test_boxes_become_tracks(open_widget, disks, hands, real):
     assert "cpu" in hands.says(widget) or "cuda" in hands.says(widget)
 
 
+@pytest.mark.slow
 def test_preview_then_backward_from_the_last_frame(open_widget, disks, hands, real):
     images, truth = disks
     widget = open_widget(images, with_engine=real)
@@ -71,6 +72,7 @@ def test_preview_then_backward_from_the_last_frame(open_widget, disks, hands, re
     assert iou(hands.shown(widget)[0] == 1, truth[0, 0]) > 0.6
 
 
+@pytest.mark.slow
 def test_grey_limits_are_those_of_the_movie_and_never_the_contrast_of_the_layer(open_widget, disks, hands, real):
     images, _ = disks
     images[3] = 65535

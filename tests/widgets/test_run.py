@@ -55,6 +55,7 @@ def test_cancel_keeps_what_is_done_and_propagate_goes_on_there(open_widget, movi
     np.testing.assert_array_equal(hands.stored(widget), went_on)
 
 
+@pytest.mark.slow
 def test_cancel_before_the_first_frame_changes_nothing(open_widget, movie, hands, engine):
     go_on = threading.Event()
     name = engine.device_name
@@ -70,6 +71,7 @@ def test_cancel_before_the_first_frame_changes_nothing(open_widget, movie, hands
     assert list(engine.recent().results()) == []
 
 
+@pytest.mark.slow
 def test_a_rerun_that_is_cancelled_leaves_the_labels_as_they_were(open_widget, movie, hands, held, engine):
     held.let_go()
     widget = open_widget(movie)
@@ -106,6 +108,7 @@ def test_what_the_user_paints_during_a_run_survives_it(open_widget, movie, hands
     assert widget.session.result.locked(6) == (1,) and widget.session.result.locked(1) == (5,)
 
 
+@pytest.mark.slow
 def test_no_object_takes_pixels_that_the_user_painted_or_erased(open_widget, movie, truth, hands, held):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -134,6 +137,7 @@ def test_marks_made_during_a_run_are_followed_right_after_it(open_widget, movie,
     assert widget.controls.summary.text() == "2 objects: 2 boxes"
 
 
+@pytest.mark.slow
 def test_a_second_run_keeps_other_objects(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -147,6 +151,7 @@ def test_a_second_run_keeps_other_objects(open_widget, movie, hands):
     assert (second == 2).any((1, 2)).all()
 
 
+@pytest.mark.slow
 def test_a_run_on_part_of_the_frames(open_widget, movie, hands, engine):
     widget = open_widget(movie)
     hands.mark(widget, 1, frame=4)
@@ -160,6 +165,7 @@ def test_a_run_on_part_of_the_frames(open_widget, movie, hands, engine):
     assert widget.session.settings.frames == (4, 7)
 
 
+@pytest.mark.slow
 def test_a_second_run_while_one_is_going_is_refused(open_widget, movie, hands, held):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -171,6 +177,7 @@ def test_a_second_run_while_one_is_going_is_refused(open_widget, movie, hands, h
     assert len(widget.run.frames) == N
 
 
+@pytest.mark.slow
 def test_removing_the_movie_stops_its_run_and_the_result_is_kept(open_widget, movie, hands, held):
     widget = open_widget(movie)
     image = widget.controls.image.layer
@@ -185,6 +192,7 @@ def test_removing_the_movie_stops_its_run_and_the_result_is_kept(open_widget, mo
     assert hands.labels(widget) is not None and hands.shown(widget)[:3].any((1, 2)).all()
 
 
+@pytest.mark.slow
 def test_removing_the_labels_stops_the_run_and_the_next_shows_them_again(open_widget, movie, hands, held):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -196,6 +204,7 @@ def test_removing_the_labels_stops_the_run_and_the_next_shows_them_again(open_wi
     assert hands.run(widget).any((1, 2)).all()
 
 
+@pytest.mark.slow
 def test_renaming_layers_during_a_run_does_not_matter(open_widget, movie, hands, held):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -209,7 +218,9 @@ def test_renaming_layers_during_a_run_does_not_matter(open_widget, movie, hands,
     assert widget.controls.image.layer is image and widget.controls.image.currentText() == "renamed"
 
 
-@pytest.mark.parametrize("error", [ValueError("bad weights"), RuntimeError("out of memory")])
+@pytest.mark.parametrize(
+    "error", [ValueError("bad weights"), pytest.param(RuntimeError("out of memory"), marks=pytest.mark.slow)]
+)
 def test_an_error_in_a_run_is_shown_and_what_was_done_is_kept(open_widget, movie, hands, engine, error):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -225,6 +236,7 @@ def test_an_error_in_a_run_is_shown_and_what_was_done_is_kept(open_widget, movie
     assert hands.run(widget).any((1, 2)).all()
 
 
+@pytest.mark.slow
 def test_only_the_current_object_is_run(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1, 2)
@@ -246,6 +258,7 @@ def test_large_ids_widen_the_labels_and_keep_what_was_there(open_widget, movie, 
         np.testing.assert_array_equal(labels == 1, first == 1)
 
 
+@pytest.mark.slow
 def test_two_viewers_do_not_mix(open_widget, movie, hands):
     one, two = open_widget(movie), open_widget(movie[:4])
     hands.mark(one, 1)
@@ -277,6 +290,7 @@ def test_writing_a_large_frame_does_not_block_the_viewer(open_widget, hands, mon
     assert len(times) == 4 and np.median(times) < 0.25, times
 
 
+@pytest.mark.slow
 def test_other_settings_are_a_new_result_and_undo_shows_the_earlier_one(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1, frame=4)

@@ -119,9 +119,10 @@ def test_a_preview_says_what_it_outlined_and_what_it_doubts():
             "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",
         ),
         ("image", "Stopped, since the layer 'movie' was removed. 3 frames done and kept; Propagate goes on there."),
-        (
+        pytest.param(
             "both",
             "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -160,7 +161,7 @@ def test_an_image_that_is_no_movie_gets_no_hint_to_mark_cells(open_widget):
 
 
 @pytest.mark.slow
-def test_a_preview_whose_image_goes_ends_with_a_hint(open_widget, movie, hands, engine):
+def test_a_preview_whose_image_goes_says_so(open_widget, movie, hands, engine):
     go_on = threading.Event()
     engine.model.waits = lambda: go_on.wait(10)
     widget = open_widget(movie)
@@ -172,7 +173,7 @@ def test_a_preview_whose_image_goes_ends_with_a_hint(open_widget, movie, hands, 
     widget.viewer.layers.remove(widget.controls.image.layer)
     go_on.set()
     hands.qtbot.waitUntil(lambda: not widget.jobs.busy, timeout=10_000)
-    assert hands.says(widget) == "Open a time-lapse, or File > Open Sample > MoSAM."
+    assert hands.says(widget) == "No preview, since the layer 'movie' was removed."
 
 
 @pytest.mark.slow

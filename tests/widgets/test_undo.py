@@ -27,7 +27,16 @@ def state(widget, hands):
     )
 
 
-@pytest.mark.parametrize("layer", ["movie", "points", "boxes", "labels", "none"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param("movie", marks=pytest.mark.slow),
+        "points",
+        pytest.param("boxes", marks=pytest.mark.slow),
+        "labels",
+        pytest.param("none", marks=pytest.mark.slow),
+    ],
+)
 def test_the_keys_work_on_the_canvas_whatever_layer_is_chosen(open_widget, movie, hands, qtbot, layer):
     widget = open_widget(movie, show=True)
     viewer = widget.viewer
@@ -75,6 +84,7 @@ def test_the_keys_work_in_the_dock_and_leave_a_field_its_own(open_widget, movie,
     assert controls.low.text() == "" and len(widget.session.history) == 2, "what was typed goes first"
 
 
+@pytest.mark.slow
 def test_labels_of_the_user_keep_their_own_undo(open_widget, movie, hands, qtbot):
     widget = open_widget(movie, show=True)
     hands.mark(widget, 1)
@@ -219,6 +229,7 @@ def test_the_mark_of_a_mask_is_chosen_with_the_mouse_deleted_with_the_key_and_un
     np.testing.assert_array_equal(widget.session.prompts.of(2)[2][0].to_frame((64, 64)), truth[2] == 2)
 
 
+@pytest.mark.slow
 def test_a_box_that_is_dragged_is_one_entry_and_is_undone(open_widget, movie, hands, qtbot):
     widget = open_widget(movie, show=True)
     viewer = widget.viewer
@@ -262,6 +273,7 @@ def test_an_order_of_the_layers_own_is_no_change(open_widget, movie, hands, qtbo
     assert set(widget.session.prompts) == {BoxPrompt(1, 0, box_around(1, 0)), PointPrompt(1, 0, (21.0, 20.0))}
 
 
+@pytest.mark.slow
 def test_half_a_mark_is_kept_and_a_run_says_what_is_missing(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.click(widget, 0, 20, 20, "-")
@@ -277,6 +289,7 @@ def test_half_a_mark_is_kept_and_a_run_says_what_is_missing(open_widget, movie, 
     assert [p.positive for p in widget.prompts.prompts(widget.source)] == [False]
 
 
+@pytest.mark.slow
 def test_a_mark_made_during_a_run_outlives_the_undo_of_that_run(open_widget, movie, hands, held):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -291,6 +304,7 @@ def test_a_mark_made_during_a_run_outlives_the_undo_of_that_run(open_widget, mov
     assert widget.session.result is None and widget.controls.summary.text() == "2 objects: 2 boxes"
 
 
+@pytest.mark.slow
 def test_undo_during_a_run_takes_back_marks_and_waits_with_the_rest(open_widget, movie, hands, held):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -305,6 +319,7 @@ def test_undo_during_a_run_takes_back_marks_and_waits_with_the_rest(open_widget,
     assert widget.session.result.complete and (hands.shown(widget) == 1).any((1, 2)).all()
 
 
+@pytest.mark.slow
 def test_a_mask_of_the_console_is_seen_chosen_and_deleted(open_widget, movie, hands, truth):
     widget = open_widget(movie)
     widget.session.mark(MaskPrompt.from_frame(5, 3, truth[3] == 2))

@@ -186,7 +186,7 @@ class Controller(ShownSessions):
         if outcome.error is not None:
             self._fail(outcome.error)
         elif source.image not in self._viewer.layers:
-            self._tell_result()
+            self._controls.say(f"No preview, since the layer '{source.image.name}' was removed.")
         elif outcome.value is None or self._stopping:
             self._controls.say("Preview cancelled.")
         else:

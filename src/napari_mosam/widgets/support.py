@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -154,4 +155,5 @@ def shut_down(widget: "ref[Any]", *_: Any) -> None:
     """Shut a widget down if Python still knows it."""
     alive = widget()
     if alive is not None:
-        alive.shut_down()
+        with suppress(RuntimeError):  # at the end of a program Qt deletes its objects in any order
+            alive.shut_down()
