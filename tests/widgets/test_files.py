@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QEvent, QObject
+from tests.widgets.conftest import QUICK, box_around
 
-from napari_mosam import Result, Session
+from napari_mosam import BoxPrompt, Result, Session
+from napari_mosam.core.prompts.saving import save_prompts
 from napari_mosam.core.session.recent import IN_USE
 from napari_mosam.widgets.files import questions
 
@@ -53,10 +55,6 @@ def followed(open_widget, movie, hands):
 @pytest.fixture
 def saved(file, engine, tmp_path):
     """A result of disk 1 on the file, saved by a session without napari, with a mark not yet followed and a frame."""
-    from tests.widgets.conftest import QUICK, box_around
-
-    from napari_mosam import BoxPrompt
-
     session = Session(file, [BoxPrompt(1, 0, box_around(1, 0))], model=engine.model, recent=tmp_path / "recent")
     session.settings = QUICK
     session.run()
@@ -184,6 +182,59 @@ def test_the_image_that_is_there_is_taken(open_widget, saved, movie, hands, answ
     assert [type(layer).__name__ for layer in widget.viewer.layers].count("Image") == 2
 
 
+def test_the_channel_of_a_result_is_found_in_the_image_that_is_there(open_widget, movie, hands, engine, tmp_path):
+    both = np.stack([movie[:, ::-1], movie], 1)
+    made_with = {"axes": "TCYX", "channel": 1, "model": engine.model, "recent": engine.folder}
+    session = Session(both, [BoxPrompt(1, 0, box_around(1, 0))], **made_with)
+    session.settings = QUICK
+    session.run()
+    session.save(tmp_path / "cells.zarr")
+    session.close()
+    widget = open_widget(both, axis_labels=("t", "c", "y", "x"))
+    widget.viewer.dims.set_point(1, 0)
+    widget.viewer.open(tmp_path / "cells.zarr", plugin="napari-mosam")
+    hands.settle(widget)
+    assert widget.source.plane == (0, 1) and widget.session.path == tmp_path / "cells.zarr"
+    assert np.array_equal(hands.shown(widget)[:, 0], Result.open(tmp_path / "cells.zarr").labels[:])
+
+
+def test_marks_that_no_result_knows_are_not_replaced_unasked(open_widget, saved, movie, hands, answers):
+    widget = open_widget(movie)
+    hands.mark(widget, 3)
+    hands.settle(widget)
+    marks, answers["may_replace"] = widget.session.prompts, [False, True]
+    opened(widget, saved, hands, answers)
+    assert widget.session.prompts == marks and widget.session.path is None
+    opened(widget, saved, hands, answers)
+    check_whole(widget, hands, saved)
+
+
+def test_marks_that_are_dropped_are_added_and_can_be_undone(open_widget, movie, hands, tmp_path):
+    save_prompts([BoxPrompt(7, 2, box_around(2, 2))], tmp_path / "marks.json", (64, 64))
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.settle(widget)
+    widget.viewer.open(tmp_path / "marks.json", plugin="napari-mosam")
+    hands.settle(widget)
+    assert widget.prompts.ids() == {1, 7} and hands.says(widget) == "1 mark of 1 object from 'marks.json'."
+    hands.undo(widget)
+    assert widget.prompts.ids() == {1}
+
+
+def test_while_a_run_is_going_results_stay_where_they_are(open_widget, movie, hands, held, answers, saved):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    row = widget.controls.result
+    for press, what in ((row.save.click, "save"), (row.save_as.click, "save"), (row.start_over.click, "start over")):
+        press()
+        assert hands.says(widget) == f"A run is going; press Cancel, or wait for its end, before you {what}"
+    widget.files.open(saved)
+    assert hands.says(widget).endswith("before you open a result") and "asked" not in answers
+    held.let_go()
+    hands.finish(widget)
+
+
 def test_the_result_that_was_there_stays_under_recent(followed, saved, hands, answers):
     before, labels = followed.session.path, hands.shown(followed)
     opened(followed, saved, hands, answers)
@@ -191,12 +242,12 @@ def test_the_result_that_was_there_stays_under_recent(followed, saved, hands, an
     assert [layer.name for layer in followed.viewer.layers].count("MoSAM labels") == 1
     followed.controls.result.recent.click()
     hands.settle(followed)
-    actions = {action.toolTip(): action for action in followed.files.menu.actions()}
+    actions = {action.toolTip(): action for action in followed.files.recents.menu.actions()}
     assert "not saved" in actions[str(before)].text() and actions[str(saved)].text().endswith("saved, open here")
     actions[str(before)].trigger()
     hands.settle(followed)
     assert followed.session.path == before and np.array_equal(hands.shown(followed), labels)
-    followed.files.menu.hide()
+    followed.files.recents.menu.hide()
 
 
 def test_a_movie_that_is_not_there_is_asked_for(open_widget, saved, file, movie, hands, answers, tmp_path):

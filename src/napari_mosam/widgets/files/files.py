@@ -9,16 +9,17 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QMenu
 
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.files.places import Place
+from napari_mosam.core.prompts.collection import Prompts
+from napari_mosam.core.prompts.files import load_prompts
 from napari_mosam.widgets.files import questions
 from napari_mosam.widgets.files.closing import Closing
 from napari_mosam.widgets.files.opening import Found, MovieMissingError, find, image_of
 from napari_mosam.widgets.files.reader import as_layers, result_of
-from napari_mosam.widgets.files.recent_list import RecentEntry, entries
+from napari_mosam.widgets.files.recents import Recents
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id
 from napari_mosam.widgets.run_view import count_of
@@ -48,9 +49,7 @@ class Files:
     def __init__(self, dock: "MosamWidget", engine: "Engine", fail: Callable[[Exception], object]) -> None:
         self._dock, self._engine, self._fail = dock, engine, fail
         self._viewer, self._jobs, self._controls = dock.viewer, dock.jobs, dock.controls
-        self._left: list[RecentEntry] = []
-        self.menu = QMenu(dock)
-        self.menu.setToolTipsVisible(True)
+        self.recents = Recents(dock, engine, self.open, fail)
         self._link = ViewerLink(self._viewer, [(self._viewer.dims.events.current_step, self._note_frame)])
         self._closing = Closing(dock, self._save_all)
         self._connect()
@@ -59,7 +58,7 @@ class Files:
         """Take results that are dropped; go on with one that was dropped before, and offer those that were left."""
         self._jobs.sessions.dock = self
         self._adopt()
-        self._jobs.background(lambda: entries(self._engine.recent()), self._offer)
+        self.recents.look()
 
     def show_result(self) -> None:
         """Say where the result of the movie shown is, and what can be undone."""
@@ -72,6 +71,19 @@ class Files:
         self._link.close()
         self._closing.close()
         self._jobs.sessions.dock = None
+
+    def take_marks(self, path: Path) -> bool:
+        """Add the marks of a file to those of the movie shown, in one step; False where none is shown."""
+        if self._jobs.session is None:
+            return False
+
+        def take(session: "Session") -> str:
+            new = load_prompts(path, session.movie.shape)
+            session.set_prompts(Prompts([*session.prompts, *new]), f"the marks of '{path.name}'")
+            return f"{count_of(len(new), 'mark')} of {count_of(len(new.object_ids), 'object')} from '{path.name}'."
+
+        self._jobs.edit(take)
+        return True
 
     def flush(self) -> None:
         """Wait until everything that was painted is in its session."""
@@ -86,6 +98,7 @@ class Files:
         """Give the result a place, which is asked for the first time."""
         with self._reporting():
             session = self._session()
+            self._refuse_if_busy("save")
             if session.saved:
                 self._jobs.edit(lambda s: f"'{s.save().name}' is up to date.")
             elif self._is_sample():
@@ -97,6 +110,7 @@ class Files:
         """Copy the result to a place, and go on there."""
         with self._reporting():
             default = self._default(self._session())
+            self._refuse_if_busy("save")
             self._save_at(questions.place_to_save(self._dock, "Save the result as", default), copy=True)
 
     def _save_at(self, path: Path | None, *, copy: bool = False) -> None:
@@ -190,8 +204,7 @@ class Files:
             Leave all as it is where the result cannot be gone on with.
         """
         with self._reporting():
-            if self._jobs.busy:
-                raise SourceError("a run is going; press Cancel, or wait for its end, before you open a result")
+            self._refuse_if_busy("open a result")
             place = Place.of(path).path
             if not self._show_open(place):
                 self._controls.say(f"Opening '{place.name}'…")
@@ -232,7 +245,7 @@ class Files:
             image, source = image_of(session.movie)
             self._jobs.sessions.put(source, session)
             self._viewer.add_layer(image)
-        elif source.image not in self._viewer.layers:
+        elif source.image not in self._viewer.layers or not self._may_drop_marks(source):
             session.close()
             return
         self._go_to(source, 0)
@@ -243,6 +256,14 @@ class Files:
         self._controls.settings = replace(session.settings, movie=MovieConfig())
         self._go_to(source, frame if isinstance(frame, int) else 0)
         self._say_opened(found)
+
+    def _may_drop_marks(self, source: MovieSource) -> bool:
+        """Whether marks may go of which no result knows."""
+        old = self._jobs.sessions.find(source)
+        if old is None or not old.prompts or old.path is not None:
+            return True
+        words = f"The marks on '{source.image.name}' were not followed yet. Replace them by those of the result?"
+        return questions.may_replace(self._dock, words)
 
     def _say_opened(self, found: Found) -> None:
         session = found.session
@@ -295,56 +316,12 @@ class Files:
         for path in dict.fromkeys(paths[-1:]):
             self.open(path, quietly=True)
 
-    # ---- recent ones
-
-    def show_recent(self, *_: Any) -> None:
-        """List the recent results; the menu opens when they are known."""
-        self._jobs.background(lambda: entries(self._engine.recent()), self._fill_menu)
-
-    def _fill_menu(self, outcome: "Outcome") -> None:
-        self.menu.clear()
-        if outcome.error is not None:
-            self._fail(outcome.error)
-            return
-        here = {session.path for session in self._jobs.sessions.all()}
-        for entry in outcome.value:
-            words = f"{entry.words}, open here" if entry.path in here else entry.words
-            action = self.menu.addAction(words, partial(self.open, entry.path))
-            action.setToolTip(str(entry.path))
-        if not outcome.value:
-            self.menu.addAction("No result yet").setEnabled(False)
-        button = self._controls.result.recent
-        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
-
-    def _offer(self, outcome: "Outcome") -> None:
-        """Offer to go on with what was left open, one after the other."""
-        self._left = [entry for entry in outcome.value or () if entry.left_open]
-        self._offer_next()
-
-    def _offer_next(self) -> None:
-        self._controls.recover.setVisible(bool(self._left))
-        if self._left:
-            self._controls.recover.offer(self._left[0].name, self._left[0].when)
-
-    def go_on(self, *_: Any) -> None:
-        """Open the result that was left."""
-        path = self._left.pop(0).path
-        self._offer_next()
-        self.open(path)
-
-    def dismiss(self, *_: Any) -> None:
-        """Leave it where it is, and do not offer it again."""
-        path = self._left.pop(0).path
-        self._offer_next()
-        self._jobs.background(partial(self._engine.recent().leave, path), lambda _: None)
-
     # ---- a new one
 
     def start_over(self, *_: Any) -> None:
         """A new result of the same movie with the same marks; the one that is here stays where it is."""
         with self._reporting():
-            if self._jobs.busy:
-                raise SourceError("a run is going; press Cancel, or wait for its end, before you start over")
+            self._refuse_if_busy("start over")
             old, source = self._session(), self._dock.source
             saved = old.saved
 
@@ -367,18 +344,19 @@ class Files:
             with suppress(SourceError):
                 session.view = {**session.view, "frame": self._dock.frame}
 
+    def _refuse_if_busy(self, before: str) -> None:
+        if self._jobs.busy:
+            raise SourceError(f"a run is going; press Cancel, or wait for its end, before you {before}")
+
     def _reporting(self) -> Reporting:
         return Reporting(self._fail)
 
     def _connect(self) -> None:
-        row, recover = self._controls.result, self._controls.recover
+        row = self._controls.result
         row.save.clicked.connect(self.save)
         row.save_as.clicked.connect(self.save_as)
         row.open.clicked.connect(self.choose)
-        row.recent.clicked.connect(self.show_recent)
         row.start_over.clicked.connect(self.start_over)
-        recover.go_on.clicked.connect(self.go_on)
-        recover.dismiss.clicked.connect(self.dismiss)
 
 
 def _free_names(folder: Path, stem: str) -> Iterator[Path]:

@@ -20,37 +20,56 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_mosam.core.images.calibration import Calibration
+    from napari_mosam.widgets.sessions.registry import Dock
 
 LayerData = tuple[Any, dict[str, Any], str]
+NOTHING: list[Any] = [(None,)]
+"""For napari: there is nothing to add, and nothing is wrong."""
+
 Say = Callable[[str], object]
 
 
 def get_reader(path: Any) -> Callable[[Any], list[LayerData]] | None:
-    """What reads a path; None for all that is no result of ours.
+    """What reads a path; None for all that is neither a result of ours nor, while a dock is open, marks.
 
     Parameters
     ----------
     path : str or list of str
         What was dropped or chosen. Several paths are never one result.
     """
+    if not isinstance(path, str | Path):
+        return None
+    if Path(path).suffix == ".json":
+        return take_marks if _dock() is not None else None
     try:
-        ours = isinstance(path, str | Path) and is_result(path)
+        return open_result if is_result(path) else None
     except (OSError, ValueError):  # names that no file can have
         return None
-    return open_result if ours else None
+
+
+def take_marks(path: str | Path) -> list[LayerData]:
+    """Let the dock that is open add the marks of a prompts file to those of its movie."""
+    dock = _dock()
+    if dock is None or not dock.take_marks(Path(path)):
+        raise ResultError(f"'{path}' holds marks, and there is no movie for them; open the movie first")
+    return NOTHING
 
 
 def open_result(path: str | Path) -> list[LayerData]:
     """Let the dock that is open go on with a result; without one, its layers, see :func:`read_result`."""
+    dock = _dock()
+    if dock is None:
+        return read_result(path)
+    dock.open(Path(path))
+    return NOTHING
+
+
+def _dock() -> "Dock | None":
     from napari import current_viewer
 
     from napari_mosam.widgets.sessions import dock_of
 
-    dock = dock_of(current_viewer())
-    if dock is None:
-        return read_result(path)
-    dock.open(Path(path))
-    return [(None,)]  # type: ignore[list-item]  # napari: nothing to add, and nothing is wrong
+    return dock_of(current_viewer())
 
 
 def as_layers(path: Path) -> "list[Layer]":

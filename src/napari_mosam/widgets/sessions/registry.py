@@ -25,6 +25,9 @@ class Dock(Protocol):
     def open(self, path: "Path") -> None:
         """Go on with a result."""
 
+    def take_marks(self, path: "Path") -> bool:
+        """Add the marks of a file; whether there is a movie for them."""
+
     def flush(self) -> None:
         """Wait until everything that was painted is in its session."""
 
