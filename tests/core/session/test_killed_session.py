@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import tifffile
-from tests.core.session.test_session import IMAGES, TWO, session_of, told
+from tests.core.session.test_session import IMAGES, THIRD, TWO, session_of, told
 from tests.support.crashes import dying_at
 from tests.support.fake_model import FakeSegmenter
 
@@ -68,3 +68,51 @@ def save_movie(folder):
     folder.mkdir()
     tifffile.imwrite(folder / "movie.tif", IMAGES, photometric="minisblack", metadata={"axes": "TYX"})
     return folder / "movie.tif"
+
+
+MARKING = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from tests.core.session.test_session import THIRD, TWO, session_of
+
+folder = Path(sys.argv[1])
+session = session_of(folder, movie=folder / "movie.tif", prompts=[], axes="YTX")
+session.mark(*TWO), session.mark(THIRD), session.undo()
+session.settings, session.view["frame"] = replace(session.settings, diameter=12.0), 3
+session.mark(THIRD)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_marks_of_a_program_that_died_before_its_first_run_are_offered(tmp_path):
+    tifffile.imwrite(tmp_path / "movie.tif", IMAGES.swapaxes(0, 1), photometric="minisblack")
+    done = subprocess.run([sys.executable, "-c", MARKING, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == -9, done.stderr
+    recent = Recent(tmp_path / "recent")
+    (found,) = recent.marks()
+    assert (found.movie, found.n_marks, found.left_open) == (tmp_path / "movie.tif", 3, True)
+    assert recent.results() == [] and found.worked_on.year > 2020
+    session = Session.open(found.path, model=FakeSegmenter(), recent=tmp_path / "recent")
+    assert session.prompts == Prompts([*TWO, THIRD]) and session.movie.shape == IMAGES.shape
+    assert session.settings.diameter == 12.0 and session.view == {"frame": 3} and session.result is None
+    session.close()
+    assert [marks.left_open for marks in recent.marks()] == [False]
+    session = Session.open(found.path, model=FakeSegmenter(), recent=tmp_path / "recent")
+    session.run()
+    assert recent.marks() == [] and len(recent.results()) == 1 and not found.path.exists()
+    session.undo()
+    assert [marks.n_marks for marks in recent.marks()] == [3]
+    session.redo()
+    assert recent.marks() == []
+    assert session.result.attrs["provenance"]["movie"]["asked"]["axes"] == "YTX"
+
+
+def test_a_movie_without_marks_leaves_nothing_behind(tmp_path):
+    session = session_of(tmp_path, movie=save_movie(tmp_path / "a"), prompts=[])
+    session.close()
+    assert not (tmp_path / "recent").exists()
+    session.mark(*TWO), session.undo(), session.close()
+    assert list((tmp_path / "recent").iterdir()) == []
+    session_of(tmp_path, prompts=[]).mark(*TWO)  # of an array, which nobody finds again
+    assert list((tmp_path / "recent").iterdir()) == []

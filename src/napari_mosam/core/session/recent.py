@@ -1,7 +1,8 @@
 """Where results lie that were not saved yet, and which were opened last.
 
 A folder per result, never swept: ``<time>-<number>/`` holds the result itself until it is saved, and from then on a
-file that says where it is. Every session writes its own folder alone, so that several hosts may share a home folder.
+file that says where it is. Before the first run it holds the marks. Every session writes its own folder alone, so that
+several hosts may share a home folder.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.json_files import read_json
 from napari_mosam.core.config.whole_files import write_whole
 from napari_mosam.core.files.places import is_result
+from napari_mosam.core.session.session_file import NAME, kept_in
 
 PLACE, IN_USE = "place.json", "in_use.json"
 """Names of the files that say where a saved result is, and who is working on it."""
@@ -53,6 +56,29 @@ class RecentResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentMarks:
+    """Marks of which no result was made yet; see :meth:`Session.open`.
+
+    Attributes
+    ----------
+    path : Path
+        Their folder.
+    movie : Path
+    n_marks : int
+    worked_on : datetime
+        Last.
+    left_open : bool
+        As of a result.
+    """
+
+    path: Path
+    movie: Path
+    n_marks: int
+    worked_on: datetime
+    left_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Recent:
     """The list.
 
@@ -73,18 +99,20 @@ class Recent:
     def new_place(self, name: str) -> Path:
         """A path at which nothing is, for a new result."""
         stem = _UNSAFE.sub("_", Path(name).stem)[:_LONGEST]
-        return self._new_folder() / f"{stem or 'movie'}.zarr"
+        return self.new_folder() / f"{stem or 'movie'}.zarr"
 
     def holds(self, path: Path) -> bool:
         """Whether a result lies here, so that it has no place yet that a person gave it."""
         return self.root.resolve() in path.resolve().parents
 
     def note(self, path: Path) -> None:
-        """Put a saved result in front of the list."""
+        """Put a saved result in front of the list; one that lies here is in it."""
+        if self.holds(path):
+            return
         for folder in self._folders():
             if _named(folder) == path:
                 (folder / PLACE).unlink(missing_ok=True)
-        folder = self._new_folder()
+        folder = self.new_folder()
         write_whole(folder / PLACE, json.dumps({"path": str(path)}))
 
     def take(self, path: Path) -> None:
@@ -109,7 +137,24 @@ class Recent:
             if path is not None and is_result(path)
         ]
 
-    def _new_folder(self) -> Path:
+    def marks(self) -> list[RecentMarks]:
+        """Marks of which no result was made yet, the newest first."""
+        found = ((folder, kept_in(folder)) for folder in sorted(self._folders(), reverse=True))
+        return [
+            RecentMarks(folder, Path(kept.movie), kept.n_marks, kept.written, _is_left(folder))
+            for folder, kept in found
+            if kept is not None
+        ]
+
+    def drop_marks(self, folder: Path) -> None:
+        """Forget marks, of which there is a result now, or none any more."""
+        for name in (NAME, IN_USE):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody put something else there
+            folder.rmdir()
+
+    def new_folder(self) -> Path:
+        """An empty one."""
         folder = self.root / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex[:6]}"
         folder.mkdir(parents=True)
         return folder
@@ -118,7 +163,8 @@ class Recent:
         return (path for path in (self.root.iterdir() if self.root.is_dir() else ()) if path.is_dir())
 
     def _folder_of(self, path: Path) -> Path | None:
-        return next((f for f in self._folders() if _named(f) == path or path.resolve().parent == f.resolve()), None)
+        place = path.resolve()
+        return next((f for f in self._folders() if _named(f) == path or f.resolve() in (place, place.parent)), None)
 
 
 def _inside(folder: Path) -> Path | None:

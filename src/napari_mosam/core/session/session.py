@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfig, MotionConfig, Selection
 from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
-from napari_mosam.core.files.places import Place
+from napari_mosam.core.files.places import Place, is_result
 from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.runs.arguments import Frames, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest, open_movie
 from napari_mosam.core.session.history import Change, History
 from napari_mosam.core.session.recent import Recent
-from napari_mosam.core.session.session_file import Kept
-from napari_mosam.core.session.state import AnyPrompts, SessionBusyError, SessionState
+from napari_mosam.core.session.session_file import Kept, KeptMarks, kept_in
+from napari_mosam.core.session.state import AnyPrompts, SessionState, checked_marks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +106,7 @@ class Session(SessionState):
             ),
         )
         place = Recent(Path(recent)) if recent is not None else Recent.of_user()
-        super().__init__(open_movie(movie, asked.movie), prompts, replace(asked, movie=MovieConfig()), place)
+        super().__init__(open_movie(movie, asked.movie), prompts, asked, place)
         self.follows_corrections = True
         self._given = None if isinstance(model, str | Path) else model
         self._loaded: tuple[Any, Segmenter] | None = None
@@ -121,12 +121,12 @@ class Session(SessionState):
         model: "str | Path | Segmenter | None" = None,
         recent: str | Path | None = None,
     ) -> Self:
-        """Go on with a result of a session, or of :func:`napari_mosam.track`.
+        """Go on with a result of a session or of :func:`napari_mosam.track`, or with marks before the first run.
 
         Parameters
         ----------
         path : path
-            Of the result.
+            Of the result, or of :class:`RecentMarks`.
         movie : Movie, array or path, optional
             The movie it was made from; by default the place that the result keeps.
         other_movie : bool
@@ -146,9 +146,12 @@ class Session(SessionState):
         from napari_mosam.core.session import work
 
         place = Place.of(path).path
+        waiting = kept_in(place)
+        if waiting is not None and not is_result(place):
+            return cls._of_marks(place, waiting, movie, model, recent)
         stored = work.Result.open(place)
         kept = Kept.read(place, stored.labels.shape[1:])
-        given = movie if movie is not None else _there(kept)
+        given = kept.movie_place if movie is None and kept is not None else movie
         session = cls(work.movie_of(stored, given, other=other_movie), model=model or "nano", recent=recent)
         made = work.settings_of(stored) if kept is None else kept.settings
         session.settings = made if model is None else replace(made, model=session.settings.model)
@@ -156,9 +159,21 @@ class Session(SessionState):
         session._prompts = stored.prompts if kept is None else kept.marks_for(stored.prompts)
         session._show(place)
         session._history = History(tuple(Change(s.words, steps=(s.number,)) for s in work.edits_done(place)))
-        if not session._recent.holds(place):
-            session._recent.note(place)
+        session._recent.note(place)
         session._recent.take(place)
+        return session
+
+    @classmethod
+    def _of_marks(cls, folder: Path, marks: KeptMarks, movie: Any, model: Any, recent: str | Path | None) -> Self:
+        opened = open_movie(marks.movie if movie is None else movie, marks.settings.movie)
+        session = cls(opened, model=model or marks.settings.model, recent=recent)
+        kept = Kept.read(folder, opened.frame_shape)
+        if kept is None:
+            raise Refused(f"the marks in '{folder}' cannot be read; mark the movie '{marks.movie}' again")
+        session.settings = replace(kept.settings, movie=MovieConfig(), model=session.settings.model)
+        session._reading, session.view, session._marks_folder = kept.settings.movie, dict(kept.view), folder
+        session._prompts = checked_marks(kept.prompts, opened)
+        session._recent.take(folder)
         return session
 
     # ---- marks
@@ -267,10 +282,6 @@ class Session(SessionState):
         self._write_waiting()
         return self._there()
 
-    def stop(self) -> None:
-        """End a run after the frame that is being computed; returns at once."""
-        self._stop.set()
-
     # ---- by hand
 
     def correct(self, object_id: int, frame: int, mask: "NDArray[Any] | None", *, follow: bool | None = None) -> None:
@@ -320,8 +331,7 @@ class Session(SessionState):
         if self._result is None:
             self._by_mark |= {(i, frame) for i in masks}
             self._mark(work.with_masks(self._prompts, frame, masks, masks), f"painting on frame {frame}")
-        with suppress(SessionBusyError):
-            self._write_waiting()
+        self._write_waiting()
         return tuple(masks)
 
     def lock(self, object_id: int, *frames: int) -> None:
@@ -362,8 +372,7 @@ class Session(SessionState):
         coming = [self._path]
 
         def new_place() -> Path:
-            place = self._recent.new_place(self.movie.name)
-            coming[:] = [place]
+            coming[0] = place = self._recent.new_place(self.movie.name)
             return place
 
         def told(result: "FrameResult", done: int, total: int) -> None:
@@ -394,9 +403,3 @@ class Session(SessionState):
             return self._prompts
         ids = self._prompts.object_ids
         return Prompts([*self._prompts, *(p for p in self._result.prompts if p.object_id not in ids)])
-
-
-def _there(kept: Kept | None) -> Path | None:
-    """Where the movie lay when the session was kept, if it is there still; a result that was moved finds it so."""
-    place = Path(kept.movie) if kept is not None and kept.movie is not None else None
-    return place if place is not None and place.exists() else None

@@ -1,8 +1,12 @@
-"""What a session keeps in the folder of its result beside the result itself: marks not yet followed, settings, view."""
+"""What a session keeps in the folder of its result beside the result itself: marks not yet followed, settings, view.
+
+Before there is a result, it lies in a folder of its own, see :class:`Recent`.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +51,12 @@ class Kept:
     settings: RunConfig
     movie: str | None = None
     view: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def movie_place(self) -> Path | None:
+        """Where the movie lay, if it is there still; a result that was moved finds it so."""
+        place = None if self.movie is None else Path(self.movie)
+        return place if place is not None and place.exists() else None
 
     def write(self, result: Path) -> None:
         """Put it into the folder of a result, whole or not at all."""
@@ -94,3 +104,34 @@ class Kept:
     def marks_for(self, followed: Prompts) -> Prompts:
         """The marks, unless the result was followed with others since, by another program: then those."""
         return followed if changed_frames(self.followed, followed) else self.prompts
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMarks:
+    """What is told of a file without a result before its movie is opened.
+
+    Attributes
+    ----------
+    movie : str
+        Where the movie lay, as a whole path.
+    n_marks : int
+    settings : RunConfig
+        Of the next run, and how the movie is to be read.
+    written : datetime
+    """
+
+    movie: str
+    n_marks: int
+    settings: RunConfig
+    written: datetime
+
+
+def kept_in(folder: Path) -> KeptMarks | None:
+    """Look at what is kept in a folder; None where there is nothing that can be read."""
+    try:
+        said, written = read_json(folder / NAME, _MAX_BYTES), datetime.fromtimestamp((folder / NAME).stat().st_mtime)
+        if said["format"] > FORMAT or not isinstance(said["movie"], str):
+            return None
+        return KeptMarks(said["movie"], len(said["prompts"]), RunConfig.from_dict(said["settings"]), written)
+    except (OSError, Refused, KeyError, TypeError, ValueError, AttributeError):
+        return None

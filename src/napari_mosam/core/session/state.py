@@ -1,15 +1,17 @@
 """What a session holds, and how that changes: events, one history, one place; what is computed is in `session`."""
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from threading import Event, Lock, RLock
+from threading import Event, Lock, RLock, get_ident
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal, SignalGroup
 
 from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.config.run import MovieConfig, RunConfig
 from napari_mosam.core.files.places import Place
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompt, Prompts
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.store.result import Result
+
+logger = logging.getLogger(__name__)
 
 AnyPrompts = Prompts | Sequence[Prompt] | str | Path
 
@@ -53,22 +57,26 @@ class SessionState:
     movie : Movie
     prompts : Prompts, sequence of prompts, or path
     settings : RunConfig
+        How the movie was read is among them.
     recent : Recent
     """
 
     def __init__(self, movie: Movie, prompts: AnyPrompts, settings: RunConfig, recent: Recent) -> None:
-        self.movie, self.settings = movie, settings
+        self.movie, self.settings = movie, replace(settings, movie=MovieConfig())
+        asked: dict[str, Any] = {**movie.asked}
+        self._reading = replace(settings.movie, **asked)
         self.view: dict[str, Any] = {}
         self.events = SessionEvents()
-        self._prompts = _checked(prompts, movie)
+        self._prompts = checked_marks(prompts, movie)
         self._recent = recent
         self._path: Path | None = None
+        self._marks_folder: Path | None = None  # where the marks lie before there is a result
         self._result: Result | None = None
         self._history = History()
         self._waiting: dict[int, dict[int, NDArray[np.bool_] | None]] = {}  # painted, by frame and object
         self._by_mark: set[tuple[int, int]] = set()  # those of which a mark tells too, which may be undone
         self._alone, self._state, self._stop = Lock(), RLock(), Event()
-        self._doing = ""
+        self._doing, self._worker, self._closed = "", 0, False
 
     # ---- what there is
 
@@ -79,7 +87,7 @@ class SessionState:
 
     @prompts.setter
     def prompts(self, prompts: Prompts | Sequence[Prompt] | str | Path) -> None:
-        self._mark(_checked(prompts, self.movie), "marks")
+        self._mark(checked_marks(prompts, self.movie), "marks")
 
     def set_prompts(self, prompts: Prompts, words: str) -> None:
         """Change the marks, and say in the history what that was; what a run would refuse too, such as half a mark."""
@@ -128,6 +136,10 @@ class SessionState:
             self._history = self._history.added(change)
             self._keep()
         self.events.marks.emit()
+
+    def stop(self) -> None:
+        """End a run after the frame that is being computed; returns at once."""
+        self._stop.set()
 
     # ---- back and forth
 
@@ -210,12 +222,27 @@ class SessionState:
             self._moved(source, target)
         return target
 
-    def close(self) -> None:
-        """Stop what is going, and say that nobody works on the result any more."""
+    def close(self, *, wait: bool = False) -> None:
+        """Stop what is going, and say that nobody works on the result, or on the marks, any more; removes nothing.
+
+        Parameters
+        ----------
+        wait : bool
+            Return when that has ended and what was painted is written; without it, that happens where it is going on.
+        """
+        self._closed = True
         self._stop.set()
-        if self._path is not None:
-            self._keep()
-            self._recent.leave(self._path)
+        if wait and self._worker != get_ident():  # a run cannot wait for its own end
+            with self._alone:
+                pass
+            self._write_waiting()
+        self._keep()
+        self._leave()
+
+    def _leave(self) -> None:
+        place = self._path or self._marks_folder
+        if place is not None:
+            self._recent.leave(place)
 
     def _move(self, source: Path, target: Path, *, overwrite: bool) -> None:
         aside = self._recent.new_place(target.name) if overwrite else None
@@ -240,14 +267,16 @@ class SessionState:
                 f"{self._doing or 'something'} is going; wait for its end, or stop it, then try again"
             )
         try:
+            self._stop.clear()
+            self._doing, self._worker = what, get_ident()
             from napari_mosam.core.session import work
 
-            self._doing = what
-            self._stop.clear()
             self.events.busy.emit(what)
             yield work
         finally:
-            self._doing = ""
+            if self._closed:  # meanwhile
+                self._leave()
+            self._doing, self._worker = "", 0
             self._alone.release()
             self.events.busy.emit("")
 
@@ -279,7 +308,14 @@ class SessionState:
                 self.events.marks.emit()
 
     def _write_waiting(self) -> None:
-        """What was painted before there was a result, or while a run was going: a step per frame."""
+        """What was painted before there was a result, or while a run was going: a step per frame.
+
+        Whoever is busy with the result does it at the end.
+        """
+        with suppress(SessionBusyError):
+            self._write_all_waiting()
+
+    def _write_all_waiting(self) -> None:
         while self._waiting and self._result is not None:
             frame = min(self._waiting)
             with self._working("painting") as work, self._change(f"painting on frame {frame}"):
@@ -307,14 +343,37 @@ class SessionState:
         return self._result
 
     def _keep(self) -> None:
-        """Write what the result does not hold itself."""
+        """Write what the result does not hold itself; before there is one, the marks of a movie that lies on disk."""
         with self._state:
             if self._path is not None and self._result is not None:
-                movie = None if self.movie.path is None else str(self.movie.path)
-                Kept(self._prompts, self._result.prompts, self.settings, movie, self.view).write(self._path)
+                self._kept(self._result.prompts, self.settings).write(self._path)
+                self._drop_marks()
+            elif self._path is None and self._prompts and self.movie.path is not None:
+                self._keep_marks()
+            elif self._path is None:
+                self._drop_marks()
+
+    def _kept(self, followed: Prompts, settings: RunConfig) -> Kept:
+        movie = None if self.movie.path is None else str(self.movie.path)
+        return Kept(self._prompts, followed, settings, movie, self.view)
+
+    def _keep_marks(self) -> None:
+        try:
+            if self._marks_folder is None:
+                self._marks_folder = self._recent.new_folder()
+                self._recent.take(self._marks_folder)
+            self._kept(Prompts(), replace(self.settings, movie=self._reading)).write(self._marks_folder)
+        except OSError as error:  # no room, no rights: it is still there while the program runs
+            logger.warning("marks are not kept on disk before the first run: %s", error)
+
+    def _drop_marks(self) -> None:
+        if self._marks_folder is not None:
+            self._recent.drop_marks(self._marks_folder)
+            self._marks_folder = None
 
 
-def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, movie: Movie) -> Prompts:
+def checked_marks(prompts: Prompts | Sequence[Prompt] | str | Path, movie: Movie) -> Prompts:
+    """Marks, or the file that holds them; PromptError where they do not fit the movie."""
     if isinstance(prompts, str | Path):
         return load_prompts(prompts, movie.shape)
     given = prompts if isinstance(prompts, Prompts) else Prompts(prompts)
