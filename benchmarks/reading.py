@@ -9,7 +9,7 @@ are followed forward from frame 0 with `ram`; each row is a process of its own.
 
 'windows' is what was decoded of the full resolution during the run, 'touched' what the chunks weigh that lie under the
 window of an object on any frame, 'overviews' what was decoded of the smaller level for the motion, 'before' what was
-decoded before the run for the grey limits and the fingerprint.
+decoded before the run for the grey limits, the fingerprint and the comparison of the levels.
 """
 
 import argparse
@@ -160,7 +160,7 @@ def follow(kind: str, folder: Path, n_frames: int, ram: str) -> dict[str, float]
     source = replace(source, pixels=counted[0], levels=levels)
     plan = plan_frames(kind, source.shape, source.dtype, given="TYX", found=None, channel=None, z=None)
     movie = Movie(source, plan, cache=BlockCache(room_for_blocks(source, plan, ram), bounded=True))
-    assert movie.limits and movie.fingerprint
+    assert movie.limits and movie.fingerprint and movie.halvings is not None
     before = sum(count.decoded for count in counted)
     chunks, seen = counted[0].chunks, set[tuple[int, int, int]]()
     prompts = Prompts.from_labels(np.load(folder / "labels.npy"))

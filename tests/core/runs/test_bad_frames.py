@@ -165,8 +165,10 @@ def test_a_result_with_skipped_frames_is_followed_again_from_what_it_keeps(folde
     assert_like(result.labels, SKIPPED)
 
 
-@pytest.mark.parametrize("direction", ["forward", "both"])
-@pytest.mark.parametrize("spot", [PointPrompt(1, BAD + 1, (25.0, 20.0)), PointPrompt(1, BAD + 1, (8.0, 80.0), False)])
+@pytest.mark.parametrize(
+    ("direction", "spot"),
+    [("forward", PointPrompt(1, BAD + 1, (25.0, 20.0))), ("both", PointPrompt(1, BAD + 1, (8.0, 80.0), False))],
+)
 def test_an_object_that_is_followed_again_from_a_skipped_frame_starts_on_the_last_that_was_seen(
     folder, tmp_path, direction, spot
 ):

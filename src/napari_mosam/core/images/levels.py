@@ -92,7 +92,8 @@ class Levels:
 
     def _stands(self, factor: int) -> bool:
         n, level = self._plan.n_frames, self.coarser[factor]
-        return are_means(self.full, level, factor, sorted({0, n // 2, n - 1})) and not self._lost(level)
+        fingerprinted = sorted({0, n // 2, n - 1}, reverse=True)  # the last one is likely to be still at hand
+        return are_means(self.full, level, factor, fingerprinted) and not self._lost(level)
 
     def _lost(self, level: FrameReader) -> bool:
         """Whether nothing on the disk holds a frame of a level of which there is something in the full resolution."""
