@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.support.fuzz import KINDS, Outcome, fuzz, prepare
+from tests.support.fuzz import KINDS, JobEnd, fuzz, prepare
 
 FEW, MANY = 3, 417
 """Cases of each of the twelve kinds: of the default tests, and 5,000 in all of the slow ones."""
@@ -18,7 +18,7 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
-def told(outcome: Outcome) -> str:
+def told(outcome: JobEnd) -> str:
     """One line on a case that can be repeated by its kind and seed."""
     return (
         f"{outcome.kind} {outcome.seed}: {outcome.mutation} of {outcome.hit}, then '{outcome.command}' ended with "
@@ -41,7 +41,7 @@ def test_many_damaged_inputs(root, kind):
     assert not [told(outcome) for outcome in outcomes if outcome.faults]
 
 
-def causes(outcomes: list[Outcome]) -> str:
+def causes(outcomes: list[JobEnd]) -> str:
     """Why damaged inputs were read: how often, whether the answer was the sound one's, and what had been hit."""
     found = Counter(
         (outcome.same, place(outcome.hit), outcome.command.split()[0]) for outcome in outcomes if not outcome.code

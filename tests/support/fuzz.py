@@ -56,7 +56,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobEnd:
     """What came of one damaged input."""
 
     kind: str
@@ -243,7 +243,7 @@ def prepare(root: Path, kinds: tuple[Kind, ...] = KINDS) -> None:
                 kind.make()
 
 
-def fuzz(root: Path, kind: Kind, seed: int) -> Outcome:
+def fuzz(root: Path, kind: Kind, seed: int) -> JobEnd:
     """Damage one input and give it to one command; `root` is prepared."""
     random = Random(f"{kind.name} {seed}")
     command = random.choice(kind.commands)
@@ -256,7 +256,7 @@ def fuzz(root: Path, kind: Kind, seed: int) -> Outcome:
     except OSError as error:  # a file system that cannot
         hit = f"nothing ({error})"
     before = listing(case)
-    outcome = Outcome(kind.name, seed, mutation.__name__, hit, command, -1, "")
+    outcome = JobEnd(kind.name, seed, mutation.__name__, hit, command, -1, "")
     with engine(), _in(case):
         return _judged(outcome, case, before, sound)
 
@@ -269,7 +269,7 @@ def _sound(root: Path, kind: Kind, command: str) -> tuple[int, str, str]:
         return run(command.removeprefix("!"))
 
 
-def _judged(outcome: Outcome, case: Path, before: dict[str, Any], sound: tuple[int, str, str]) -> Outcome:
+def _judged(outcome: JobEnd, case: Path, before: dict[str, Any], sound: tuple[int, str, str]) -> JobEnd:
     faults = []
     peak, started = _peak_mb(), time.monotonic()
     with warnings.catch_warnings(record=True) as warned, _alarm():

@@ -11,7 +11,7 @@ from napari_mosam.widgets.layers.outputs import PreviewOutput
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.run_view import RunView
 from napari_mosam.widgets.sessions.shown import ShownSessions
-from napari_mosam.widgets.sessions.threads import Outcome, Worker
+from napari_mosam.widgets.sessions.threads import JobEnd, Worker
 from napari_mosam.widgets.support import Reporting
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Controller(ShownSessions):
             session.stop()
             self._controls.set_busy(True, cancelling=True)
 
-    def _start(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+    def _start(self, job: Callable[[], Any], on_end: Callable[[JobEnd], object]) -> None:
         self._stopping = False
         self._controls.set_busy(True)
         self._runs.start(job, on_end)
@@ -143,7 +143,7 @@ class Controller(ShownSessions):
             self._controls.say("A run is going that was begun elsewhere, such as in the console.")
         elif self._elsewhere and not words:
             self._elsewhere = False
-            self._run_ended(Outcome())
+            self._run_ended(JobEnd())
 
     def _progress(self, done: int, total: int) -> None:
         """The bar in napari's own list of what is going on."""
@@ -153,7 +153,7 @@ class Controller(ShownSessions):
             self._bar = progress(total=total, desc="MoSAM")
         self._bar.update(done - self._bar.n)
 
-    def _run_ended(self, outcome: Outcome) -> None:
+    def _run_ended(self, outcome: JobEnd) -> None:
         run, session = self.run, self.session
         self._close_bar()
         self._controls.set_busy(False)
@@ -180,7 +180,7 @@ class Controller(ShownSessions):
             with Reporting(self._fail):
                 self.propagate(view.source)
 
-    def _preview_ended(self, outcome: Outcome) -> None:
+    def _preview_ended(self, outcome: JobEnd) -> None:
         self._previewing, (source, followed) = False, self._followed
         self._controls.set_busy(False)
         if outcome.error is not None:

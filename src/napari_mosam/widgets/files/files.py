@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.engine import Engine
-    from napari_mosam.widgets.sessions.threads import Outcome
+    from napari_mosam.widgets.sessions.threads import JobEnd
     from napari_mosam.widgets.widget import MosamWidget
 
 
@@ -169,7 +169,7 @@ class Files:
                 return
             places.append((session, path))
 
-        def ended(outcome: "Outcome") -> None:
+        def ended(outcome: "JobEnd") -> None:
             if outcome.error is None:
                 on_done()
             else:
@@ -213,7 +213,7 @@ class Files:
                 on_end = partial(self._found, place, quietly)
                 self._jobs.background(partial(find, self._engine, place, sources, movie), on_end)
 
-    def _found(self, path: Path, quietly: bool, outcome: "Outcome") -> None:
+    def _found(self, path: Path, quietly: bool, outcome: "JobEnd") -> None:
         if outcome.error is None:
             self._show(outcome.value)
         elif quietly:

@@ -11,7 +11,7 @@ from napari_mosam.widgets.files.recent_list import RecentEntry, entries
 
 if TYPE_CHECKING:
     from napari_mosam.widgets.engine import Engine
-    from napari_mosam.widgets.sessions.threads import Outcome
+    from napari_mosam.widgets.sessions.threads import JobEnd
     from napari_mosam.widgets.widget import MosamWidget
 
 
@@ -65,7 +65,7 @@ class Recents:
         self._offer()
         self._jobs.background(partial(self._engine.recent().leave, path), lambda _: None)
 
-    def _found(self, outcome: "Outcome") -> None:
+    def _found(self, outcome: "JobEnd") -> None:
         self._left = [entry for entry in outcome.value or () if entry.left_open]
         self._offer()
 
@@ -75,7 +75,7 @@ class Recents:
         if self._left:
             self._offered.offer(self._left[0].name, self._left[0].when)
 
-    def _fill(self, outcome: "Outcome") -> None:
+    def _fill(self, outcome: "JobEnd") -> None:
         self.menu.clear()
         if outcome.error is not None:
             self._fail(outcome.error)

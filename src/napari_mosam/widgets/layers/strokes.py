@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 if TYPE_CHECKING:
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.layers.result_view import LabelsView
-    from napari_mosam.widgets.sessions.threads import Outcome, Worker
+    from napari_mosam.widgets.sessions.threads import JobEnd, Worker
 
 TICK_MS = 50
 """Time without a change after which what was painted is a stroke; a person does not paint two in it. Not measured."""
@@ -88,7 +88,7 @@ class Strokes:
         else:
             self.send()
 
-    def _written(self, t: int, strokes: int, outcome: "Outcome") -> None:
+    def _written(self, t: int, strokes: int, outcome: "JobEnd") -> None:
         if self._sent.get(t) == strokes:
             del self._sent[t]
         if outcome.error is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.messages import mark_words
 from napari_mosam.widgets.sessions.registry import Key, key_of, sessions_of
-from napari_mosam.widgets.sessions.threads import GuiThread, Outcome, Worker
+from napari_mosam.widgets.sessions.threads import GuiThread, JobEnd, Worker
 from napari_mosam.widgets.sessions.view import SessionView, Told
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class ShownSessions:
             raise SourceError("there is no movie; open a time-lapse with the axes (T, Y, X) first")
         self.view.settle()
 
-        def ended(outcome: Outcome) -> None:
+        def ended(outcome: JobEnd) -> None:
             if outcome.error is not None:
                 self._fail(outcome.error)
                 return
@@ -170,7 +170,7 @@ class ShownSessions:
         if self.view is not None:
             self.view.settle()
 
-    def background(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+    def background(self, job: Callable[[], Any], on_end: Callable[[JobEnd], object]) -> None:
         """Do something in the thread of edits, after what was started before."""
         self._edits.start(job, on_end)
 
@@ -218,11 +218,11 @@ class ShownSessions:
         self._tell_result()
         session = self.session
         if session is None or session.path is None:
-            self._painted_known(Outcome({}))
+            self._painted_known(JobEnd({}))
         elif not self.busy:
             self._edits.start(partial(_painted, session.path), self._painted_known)
 
-    def _painted_known(self, outcome: Outcome) -> None:
+    def _painted_known(self, outcome: JobEnd) -> None:
         self.painted = outcome.value if outcome.error is None else {}
         self._tell_result()
 

@@ -51,7 +51,7 @@ class GuiThread(QObject):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobEnd:
     """What came of something that was done in a thread.
 
     Attributes
@@ -86,7 +86,7 @@ class Worker:
         """Whether something is being done whose end was not told yet."""
         return self._waiting > 0
 
-    def start(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+    def start(self, job: Callable[[], Any], on_end: Callable[[JobEnd], object]) -> None:
         """Do something as soon as what was started before is done; `on_end` is called in the GUI thread."""
         self._waiting += 1
         self._pool.submit(self._do, job, on_end)
@@ -99,14 +99,14 @@ class Worker:
         """End the thread once everything is done; returns at once."""
         self._pool.shutdown(wait=False)
 
-    def _do(self, job: Callable[[], Any], on_end: Callable[[Outcome], object]) -> None:
+    def _do(self, job: Callable[[], Any], on_end: Callable[[JobEnd], object]) -> None:
         try:
-            outcome = Outcome(job())
+            outcome = JobEnd(job())
         except Exception as error:
             logger.info("refused or failed", exc_info=True)
-            outcome = Outcome(error=error)
+            outcome = JobEnd(error=error)
         self._gui.post(lambda: self._ended(outcome, on_end))
 
-    def _ended(self, outcome: Outcome, on_end: Callable[[Outcome], object]) -> None:
+    def _ended(self, outcome: JobEnd, on_end: Callable[[JobEnd], object]) -> None:
         self._waiting -= 1
         on_end(outcome)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.layers.source import MovieSource
-    from napari_mosam.widgets.sessions.threads import GuiThread, Outcome, Worker
+    from napari_mosam.widgets.sessions.threads import GuiThread, JobEnd, Worker
 
 
 N_CACHED = 2
@@ -166,7 +166,7 @@ class SessionView:
         frame = self._stored_labels(t)
         return frame, np.array_equal(frame, self.labels_view.frame(t))
 
-    def _settled(self, t: int, outcome: "Outcome") -> None:
+    def _settled(self, t: int, outcome: "JobEnd") -> None:
         if not self._slots:
             return
         frame, same = outcome.value or (None, False)
