@@ -228,7 +228,7 @@ class Controls(QWidget):
         )
         self.plus = make_tool(
             "+ Click",
-            "Click inside a cell, or on a part that is missing from its mask. A click far from it starts the next cell; "
+            "Click inside a cell, or on a part that is missing from its mask. A click far from it starts the next; "
             "with Shift it stays the same.",
         )
         self.minus = make_tool("\u2212 Click", "Click on something that does not belong to the cell.")
