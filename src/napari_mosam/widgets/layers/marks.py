@@ -64,9 +64,10 @@ def apply(viewer: Any, source: "MovieSource", wanted: Prompts, layer_of: Callabl
     mark_masks(viewer, source, layer_of)
 
 
-def click_at(source: "MovieSource", layer: "Points", row: int) -> PointPrompt:
-    """The click in a row of a layer."""
-    return next(click for at, (click, _) in enumerate(_clicks(source, layer)) if at == row)
+def click_at(source: "MovieSource", layer: "Points", row: int, object_id: int) -> PointPrompt:
+    """The click in a row of a layer, as one of an object."""
+    frame, y, x = source.to_tyx(layer, layer.data[[row]])[0]
+    return PointPrompt(object_id, round(frame), (_px(y), _px(x)))
 
 
 def mark_masks(viewer: Any, source: "MovieSource", layer_of: Callable[[str], Any]) -> None:
@@ -182,7 +183,7 @@ def _add_boxes(source: "MovieSource", boxes: list[BoxPrompt], layer_of: Callable
 
 def _clicks(source: "MovieSource", layer: "Points") -> Iterator[tuple[PointPrompt, str]]:
     places, features = source.to_tyx(layer, layer.data).tolist(), layer.features
-    for (frame, y, x), object_id, sign in zip(places, features["object_id"], features["sign"], strict=True):
+    for (frame, y, x), object_id, sign in zip(places, features["object_id"].fillna(0), features["sign"], strict=True):
         yield PointPrompt(int(object_id), round(frame), (_px(y), _px(x)), sign == "+"), sign
 
 

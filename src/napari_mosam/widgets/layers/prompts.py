@@ -70,8 +70,8 @@ class PromptLayers:
         on_change: Callable[[], None],
         on_mode: Callable[..., None],
         max_label: Callable[[], int],
-        shown: "Callable[[int], NDArray[Any] | None]",
-        diameter: Callable[[], float | None],
+        shown: "Callable[[int], NDArray[Any] | None]" = lambda _: None,
+        diameter: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._viewer = viewer
         self._on_change = on_change
@@ -326,25 +326,25 @@ class PromptLayers:
             forget_masks(self._viewer, MovieSource.from_layer(self._image, self._viewer.dims.point))
         if event.action == "added":
             layer, rows = event.source, _rows(event)
-            set_features(layer, rows, self.object_id, self.sign)
-            if self.sign == "+" and len(rows) == 1 and self._image is not None:
+            if self.sign == "+" and len(rows) == 1:
                 self._mean_cell(layer, rows[0])
+            set_features(layer, rows, self.object_id, self.sign)
             colors = np.array(layer.face_color)
             colors[rows] = color_of_sign(self.sign)
             layer.face_color = colors
         self._report(event)
 
     def _mean_cell(self, layer: "Points", row: int) -> None:
-        """Give a click to the cell that it is meant for; with Shift, to the current one wherever it lies."""
-        if QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier:
+        """Take the cell in hand that a click is meant for; with Shift, it is the current one wherever it lies."""
+        if self._image is None or QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier:
             return
         source = MovieSource.from_layer(self._image, self._viewer.dims.point)
-        click = click_at(source, layer, row)
-        others = list(marked(self._viewer, source))
-        others.remove(click)
+        click = click_at(source, layer, row, self.object_id)
+        others = (
+            p for p in marked(self._viewer, source) if (p.frame, getattr(p, "yx", None)) != (click.frame, click.yx)
+        )
         meant = object_meant(click, others, self._shown(click.frame), self._diameter())
         self.object_id = self.next_id() if meant is None else meant
-        set_features(layer, [row], self.object_id, self.sign)
 
     def _on_shapes(self, event: Any) -> None:
         if self._quiet:
