@@ -1,5 +1,7 @@
 """Docks that close, open again, and stand beside each other; and what a closed one leaves behind: nothing."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -178,3 +180,36 @@ def test_a_deleted_layer_of_labels_loses_no_stroke(open_widget, movie, hands):
     widget.viewer.layers.remove(layer)
     hands.settle(widget)
     assert (hands.stored(widget)[6][SQUARE] == 1).all() and len(hands.stored(widget)) == N
+
+
+PROGRAM = """
+import time
+import napari, numpy as np
+from qtpy.QtWidgets import QApplication
+from napari_mosam.widgets import MosamWidget
+from napari_mosam.widgets.engine import Engine
+
+class Quick(Engine):
+    def warm_up(self):
+        pass
+
+viewer = napari.Viewer(show=True)
+viewer.add_image(np.zeros((3, 32, 32), np.uint8))
+widget = MosamWidget(viewer, Quick())
+viewer.window.add_dock_widget(widget, name="MoSAM")
+while widget.controls.device.count() < 2:
+    QApplication.processEvents()
+    time.sleep(0.01)
+for _ in range(50):
+    QApplication.processEvents()
+    time.sleep(0.01)
+{end}
+print("ended")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["viewer.close()", ""])
+def test_a_program_ends_well_with_the_dock_open(end):
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(end=end)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "ended"), done.stderr

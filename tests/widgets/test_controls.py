@@ -186,6 +186,7 @@ def test_the_panel_reaches_the_run(open_widget, movie, hands, engine):
     )
 
 
+@pytest.mark.slow
 def test_the_panel_fits_into_a_narrow_dock_of_the_viewer(open_widget, movie, qtbot):
     controls = open_widget(movie, show=True).controls
     controls.advanced.expand()

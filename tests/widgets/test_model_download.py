@@ -72,6 +72,7 @@ def test_the_menu_says_which_models_need_a_download(widget, choose):
     assert row(widget).isHidden()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("button", [pytest.param("preview", marks=pytest.mark.slow), "propagate"])
 def test_a_run_with_a_missing_model_says_what_to_press(widget, choose, hands, button):
     choose("sam2.1-tiny")

@@ -124,6 +124,7 @@ def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, qtbot, t
     assert [item.frame for item in widget.prompts.prompts(widget.source).items] == [3]
 
 
+@pytest.mark.slow
 def test_marks_of_the_other_movie_are_put_away_and_come_back_unless_the_user_hid_them(two, hands):
     widget, movie, other = two()
     hands.mark(widget, 1)

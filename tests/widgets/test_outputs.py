@@ -52,6 +52,7 @@ def test_preview_outlines_the_frame_shown_and_goes_with_the_run(open_widget, mov
     assert hands.layer(widget, "preview") is None
 
 
+@pytest.mark.slow
 def test_a_preview_is_told_the_marks_of_the_run_and_of_its_own_frame(open_widget, movie, hands):
     """Marks outside the range of the run have no part in it: they tell it no size."""
     widget = open_widget(movie)

@@ -157,6 +157,7 @@ def test_painting_an_object_moves_the_rest_of_its_track_in_the_next_run(after_a_
     assert ((labels[5] == 1) & (truth[5] == 3)).sum() > 0.8 * (truth[5] == 3).sum()
 
 
+@pytest.mark.slow
 def test_a_new_id_is_an_object_which_the_next_run_follows(after_a_run, hands, truth):
     widget, _layer = after_a_run()
     hands.paint(widget, 2, truth[2] == 2, 7)
@@ -280,6 +281,7 @@ def test_labels_replaced_while_a_run_goes_on_are_painted_and_the_run_goes_on(ope
     np.testing.assert_array_equal(labels, hands.stored(widget))
 
 
+@pytest.mark.slow
 def test_forgetting_says_what_is_let_go_and_changes_no_pixel(after_a_run, hands):
     widget, _layer = after_a_run()
     first, forget = hands.shown(widget), widget.controls.forget
@@ -328,6 +330,7 @@ def test_labels_of_the_user_and_copies_of_a_result_are_never_written(after_a_run
     assert set(np.unique(own.data)) == {1, 9}
 
 
+@pytest.mark.slow
 def test_what_is_painted_in_an_id_above_65535_widens_the_labels(after_a_run, hands):
     widget, layer = after_a_run()
     first = hands.shown(widget)

@@ -55,6 +55,7 @@ def test_prompt_layers_with_another_scale_are_converted_through_the_world(open_w
     np.testing.assert_allclose(click.yx, (20, 24))
 
 
+@pytest.mark.slow
 def test_an_ellipse_is_a_box_and_a_polygon_is_a_mask(open_widget, movie, hands):
     widget = open_widget(movie)
     widget.controls.box.click()
@@ -162,6 +163,7 @@ def test_prompts_of_a_single_image(open_widget, movie, hands):
     assert widget.source.open().shape == (1, 64, 64)
 
 
+@pytest.mark.slow
 def test_a_stack_in_z_is_followed_in_the_plane_shown(open_widget, hands):
     stack = np.random.default_rng(1).integers(0, 9, (4, 3, 64, 48)).astype(np.uint8)
     stack[:, 2, 1:10, 1:12] = 200
@@ -200,6 +202,7 @@ def test_the_diameter_is_measured_in_pixels_with_a_drawn_line(open_widget, movie
     assert widget.viewer.layers.selection.active is widget.prompts.points
 
 
+@pytest.mark.slow
 def test_marks_count_for_their_frame_whatever_plane_is_shown(open_widget):
     stack = np.zeros((3, 4, 64, 48), np.uint8)
     widget = open_widget(stack, axis_labels=("z", "t", "y", "x"))

@@ -244,6 +244,7 @@ def test_only_the_current_object_is_run(open_widget, movie, hands):
     assert set(np.unique(hands.run(widget))) == {0, 2}
 
 
+@pytest.mark.slow
 def test_large_ids_widen_the_labels_and_keep_what_was_there(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)
@@ -272,6 +273,7 @@ def test_two_viewers_do_not_mix(open_widget, movie, hands):
     assert one.session is not two.session and one.session.path != two.session.path
 
 
+@pytest.mark.slow
 def test_writing_a_large_frame_does_not_block_the_viewer(open_widget, hands, monkeypatch):
     large = np.zeros((4, 2048, 2048), np.uint16)
     large[:, 20:40, 20:40] = 1000

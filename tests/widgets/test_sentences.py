@@ -118,7 +118,11 @@ def test_a_preview_says_what_it_outlined_and_what_it_doubts():
             "labels",
             "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",
         ),
-        ("image", "Stopped, since the layer 'movie' was removed. 3 frames done and kept; Propagate goes on there."),
+        pytest.param(
+            "image",
+            "Stopped, since the layer 'movie' was removed. 3 frames done and kept; Propagate goes on there.",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "both",
             "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",

@@ -3,8 +3,6 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QPushButton
-
 from napari_mosam.widgets.support import ViewerLink
 
 if TYPE_CHECKING:
@@ -32,9 +30,9 @@ def connect_buttons(dock: "MosamWidget") -> None:
 
 def bind_keys(dock: "MosamWidget") -> ViewerLink:
     """Keys of the viewer for the buttons that are used most; close what is returned to give them back."""
-    buttons = {"N": dock.controls.new_object, "U": dock.controls.preview}
-    return ViewerLink(dock.viewer, keys={key: partial(_press, button) for key, button in buttons.items()})
-
-
-def _press(button: QPushButton, *_: object) -> None:
-    button.click()
+    controls = dock.controls
+    keys = {
+        "N": lambda _: controls.new_object.click(),
+        "U": lambda _: controls.preview.click(),
+    }  # napari asks their name
+    return ViewerLink(dock.viewer, keys=keys)
