@@ -296,6 +296,22 @@ def test_a_dock_that_opens_later_goes_on_with_what_was_dropped(open_widget, save
     assert [layer.name for layer in viewer.layers if "cells" in layer.name] == []
 
 
+def test_half_a_result_is_gone_on_with(open_widget, file, hands, engine, tmp_path):
+    whole, half = (Session(file, model=engine.model, recent=engine.folder) for _ in range(2))
+    for session in (whole, half):
+        session.settings = QUICK
+        session.mark(BoxPrompt(1, 0, box_around(1, 0)))
+    wanted = whole.run().labels[:]
+    half.run(progress=lambda result, done, total: half.stop() if done == 3 else None)
+    assert not half.result.complete
+    half.close()
+    widget = open_widget(None)
+    widget.files.open(half.path)
+    hands.settle(widget)
+    assert hands.says(widget).endswith("Half a result: stopped at frame 3 of 8; Propagate goes on there.")
+    assert np.array_equal(hands.run(widget), wanted) and widget.session.path == half.path
+
+
 # ---- start over
 
 

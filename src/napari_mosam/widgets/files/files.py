@@ -269,7 +269,7 @@ class Files:
         session = found.session
         assert session.result is not None
         n_objects, n_frames = len(session.result.object_ids), session.result.labels.shape[0]
-        half = "" if found.progress == "complete" else f" Half a result: {found.progress}."
+        half = "" if found.progress == "complete" else f" Half a result: {found.progress}; Propagate goes on there."
         assert session.path is not None
         words = f"Opened '{session.path.name}': {count_of(n_objects, 'object')}, {count_of(n_frames, 'frame')}."
         self._controls.say(words + half)
