@@ -29,7 +29,7 @@ frame twice. More, where two chunks along time take more."""
 
 PROGRAM_BYTES = 900_000_000
 """Python, torch, the model 'nano', 30 objects and what the C library keeps of freed memory: .4 GB before the first
-frame, and what made the peak of 40 frames of 4096 px 2.17 GB with .24 GB of decoded pixels (benchmarks.reading)."""
+frame. With it, 2 GB and .04 GB of decoded pixels, frames of 4096 px took 1.76 GB at most (benchmarks.reading)."""
 
 RUN_BYTES = 48
 """Of a pixel of the frame, beside reading it: who holds it, labels, confidence, motion, and two frames more in sight.
