@@ -277,3 +277,16 @@ class Hands:
 @pytest.fixture
 def hands(qtbot: Any) -> Hands:
     return Hands(qtbot)
+
+
+@pytest.fixture
+def after_a_run(open_widget: Any, movie: np.ndarray, hands: Hands) -> Callable[..., tuple[MosamWidget, Any]]:
+    """A function: a widget in which disks were followed, by default the first, and its layer of labels."""
+
+    def run(*disk_numbers: int, **options: Any) -> tuple[MosamWidget, Any]:
+        widget = open_widget(movie, **options)
+        hands.mark(widget, *disk_numbers or (1,))
+        hands.run(widget)
+        return widget, hands.labels(widget)
+
+    return run
