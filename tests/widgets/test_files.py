@@ -312,6 +312,23 @@ def test_half_a_result_is_gone_on_with(open_widget, file, hands, engine, tmp_pat
     assert np.array_equal(hands.run(widget), wanted) and widget.session.path == half.path
 
 
+def test_marks_without_a_result_are_recent_too(open_widget, file, movie, hands, engine):
+    session = Session(file, [BoxPrompt(4, 2, box_around(2, 2))], model=engine.model, recent=engine.folder)
+    session.mark(BoxPrompt(5, 0, box_around(1, 0)))
+    session.close()
+    widget = open_widget(movie[:, ::-1])
+    widget.controls.result.recent.click()
+    hands.settle(widget)
+    (action,) = widget.files.recents.menu.actions()
+    assert action.text().startswith("movie,") and action.text().endswith("2 marks only")
+    action.trigger()
+    hands.settle(widget)
+    assert hands.says(widget) == "2 marks opened; Propagate follows them."
+    assert widget.session.prompts == session.prompts and widget.prompts.ids() == {4, 5}
+    assert np.array_equal(np.asarray(widget.controls.image.layer.data), movie), "not any image of that size"
+    widget.files.recents.menu.hide()
+
+
 # ---- start over
 
 
@@ -454,6 +471,28 @@ def test_closing_napari_with_a_run_saves_what_is_done(gate, open_widget, movie, 
     hands.qtbot.waitUntil(lambda: gate.passed == 2, timeout=10_000)
     half = Result.open(tmp_path / "half.zarr")
     assert not half.complete and (half.labels[0] == 1).any()
+
+
+def test_nobody_works_on_a_result_after_its_viewer_has_closed(open_widget, movie, hands):
+    widget = open_widget(movie, show=True)
+    hands.mark(widget, 1)
+    hands.run(widget)
+    used = widget.session.path.parent / IN_USE
+    assert used.is_file()
+    window = widget.viewer.window._qt_window
+    window.destroyed.emit(window)  # as Qt does; the fixture of napari wants to close the viewer itself
+    assert not used.exists() and list(widget.jobs.sessions.all()) == []
+
+
+def test_a_session_that_cannot_write_any_more_is_left_all_the_same(movie, engine, monkeypatch):
+    session = Session(movie, [BoxPrompt(1, 0, box_around(1, 0))], model=engine.model, recent=engine.folder)
+    session.settings = QUICK
+    used = session.run(progress=lambda result, done, total: session.stop()).path.parent / IN_USE
+    assert used.is_file()
+    monkeypatch.setattr(session, "_keep", lambda: (session.path / "nothing").read_text())
+    with pytest.raises(FileNotFoundError):
+        session.close()
+    assert not used.exists()
 
 
 def test_closing_the_dock_says_what_was_kept(open_widget, movie, hands, held):

@@ -236,8 +236,10 @@ class SessionState:
             with self._alone:
                 pass
             self._write_waiting()
-        self._keep()
-        self._leave()
+        try:
+            self._keep()
+        finally:  # at the end of a process not everything can be written any more
+            self._leave()
 
     def _leave(self) -> None:
         place = self._path or self._marks_folder

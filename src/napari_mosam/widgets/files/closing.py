@@ -55,6 +55,7 @@ class Closing(QObject):
         self._window = window
         if window is not None:
             window.installEventFilter(self)
+            window.destroyed.connect(self._dock.jobs.sessions.close)  # the viewer has ended, with a dock or without
 
     def _may_close(self) -> bool:
         running, unsaved = self._dock.jobs.busy, self._dock.jobs.sessions.unsaved()

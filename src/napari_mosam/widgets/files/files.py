@@ -267,10 +267,11 @@ class Files:
 
     def _say_opened(self, found: Found) -> None:
         session = found.session
-        assert session.result is not None
+        if session.result is None or session.path is None:
+            self._controls.say(f"{count_of(len(session.prompts), 'mark')} opened; Propagate follows them.")
+            return
         n_objects, n_frames = len(session.result.object_ids), session.result.labels.shape[0]
         half = "" if found.progress == "complete" else f" Half a result: {found.progress}; Propagate goes on there."
-        assert session.path is not None
         words = f"Opened '{session.path.name}': {count_of(n_objects, 'object')}, {count_of(n_frames, 'frame')}."
         self._controls.say(words + half)
 

@@ -1,5 +1,6 @@
 """A result opened: its session, and its movie among the images of the viewer or as a new image."""
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.files.places import ResultError
+from napari_mosam.core.files.places import ResultError, is_result
 from napari_mosam.core.images.axes import MovieError
+from napari_mosam.core.session.session_file import kept_in
 from napari_mosam.widgets.layers.result_view import FrameView
 from napari_mosam.widgets.layers.source import MovieSource
 
@@ -83,19 +85,34 @@ def find(engine: Opener, path: Path, sources: Iterable[MovieSource], movie: Path
     FileNotFoundError, ResultError
         If there is no result, or it is damaged.
     """
-    from napari_mosam.core.store.result import Result
-
-    stored = Result.open(path)
-    asked = stored.attrs.get("provenance", {}).get("movie", {}).get("asked", {})
+    asked, progress = _known(path)
+    marks = None if is_result(path) else kept_in(path)
+    if marks is not None:  # nothing tells whether they fit an image but the file that it was opened from
+        sources = [source for source in sources if _lies_at(source, Path(marks.movie))]
     for source in (_at_plane(source, asked) for source in sources if movie is None):
         with suppress(ValueError, OSError):
-            return Found(engine.open(path, source), source, str(stored.progress))
+            return Found(engine.open(path, source), source, progress)
     try:
-        return Found(engine.open(path, None if movie is None else MovieFile(movie)), None, str(stored.progress))
+        return Found(engine.open(path, None if movie is None else MovieFile(movie)), None, progress)
     except ResultError:
         raise
     except (ValueError, OSError) as error:
         raise MovieMissingError(str(error).partition(";")[0].replace(str(path), path.name)) from error
+
+
+def _lies_at(source: MovieSource, movie: Path) -> bool:
+    lies = source.image.source.path
+    return bool(lies) and os.path.realpath(str(lies)) == os.path.realpath(movie)
+
+
+def _known(path: Path) -> tuple[dict[str, Any], str]:
+    """How the movie of a result was read, and how much of the result is there; nothing of marks without one."""
+    from napari_mosam.core.store.result import Result
+
+    if not is_result(path):
+        return {}, ""
+    stored = Result.open(path)
+    return stored.attrs.get("provenance", {}).get("movie", {}).get("asked", {}), str(stored.progress)
 
 
 def image_of(movie: "Movie") -> "tuple[Image, MovieSource]":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.session.session_file import NAME
+from napari_mosam.widgets.run_view import count_of
 
 if TYPE_CHECKING:
     from napari_mosam.core.session.recent import Recent
@@ -27,7 +28,8 @@ class RecentEntry:
         Without '.zarr'.
     when : str
         It was worked on last, such as 'today 14:03'.
-    saved : bool
+    state : str
+        Such as 'saved'.
     left_open : bool
         Whether the program that worked on it ended without closing it.
     """
@@ -35,29 +37,34 @@ class RecentEntry:
     path: Path
     name: str
     when: str
-    saved: bool
+    state: str
     left_open: bool
 
     @property
     def words(self) -> str:
         """For a menu."""
-        state = "left open" if self.left_open else "saved" if self.saved else "not saved"
+        state = "left open" if self.left_open else self.state
         return f"{self.name},  {self.when},  {state}"
 
 
 def entries(recent: "Recent") -> list[RecentEntry]:
     """The newest of them, those first that were left open; looks at each, so it belongs in a thread."""
-    listed = list(_entries(recent))
-    return sorted(listed, key=lambda entry: not entry.left_open)[:N_SHOWN]
+    found = {path: (then, entry) for path, then, entry in (*_results(recent), *_marks(recent))}
+    newest = sorted(found.values(), key=lambda pair: pair[0], reverse=True)
+    return sorted((entry for _, entry in newest), key=lambda entry: not entry.left_open)[:N_SHOWN]
 
 
-def _entries(recent: "Recent") -> Iterator[RecentEntry]:
-    seen: set[Path] = set()
-    for result in recent.results():
-        if result.path not in seen:
-            seen.add(result.path)
-            when = in_words(_worked_on(result.path), datetime.now())
-            yield RecentEntry(result.path, result.path.stem, when, result.saved, result.left_open)
+def _results(recent: "Recent") -> Iterator[tuple[Path, datetime, RecentEntry]]:
+    for result in reversed(recent.results()):
+        then, state = _worked_on(result.path), "saved" if result.saved else "not saved"
+        when = in_words(then, datetime.now())
+        yield result.path, then, RecentEntry(result.path, result.path.stem, when, state, result.left_open)
+
+
+def _marks(recent: "Recent") -> Iterator[tuple[Path, datetime, RecentEntry]]:
+    for marks in recent.marks():
+        when, state = in_words(marks.worked_on, datetime.now()), f"{count_of(marks.n_marks, 'mark')} only"
+        yield marks.path, marks.worked_on, RecentEntry(marks.path, marks.movie.stem, when, state, marks.left_open)
 
 
 def _worked_on(path: Path) -> datetime:

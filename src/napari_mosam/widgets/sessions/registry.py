@@ -90,7 +90,7 @@ class Sessions:
         """Every one of them."""
         return (session for _, session in self._all.values())
 
-    def close(self) -> None:
+    def close(self, *_: object) -> None:
         """Say that nobody works on any of them any more."""
         for session in self.all():
             with suppress(OSError, ValueError):
