@@ -94,6 +94,8 @@ def test_an_extension_that_is_stopped_stays_and_the_next_run_goes_on(tmp_path):
     seen = []
     on(session, 0, N).run(progress=lambda result, *_: session.stop() if result.t == 3 else None)
     assert not session.result.complete and near(session, range(4)) and len(session.history) == 2
+    with pytest.raises(ValueError, match=r"changed after it had been stopped; run\(\) goes on from its last frame"):
+        session.resume()
     session.run(progress=lambda result, *_: seen.append(result.t))
     assert seen == [3, 4, 5] and session.result.complete and near(session)
 

@@ -1,8 +1,9 @@
 """Memory of frames that are stored: written anew from the image and the stored logits."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.label_frames import regions_of
-from napari_mosam.core.masks.overlap import FixedMask
+from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership
 from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import reliability
@@ -41,6 +42,9 @@ class StoredMemory:
     config : EngineConfig
     records : RecordStore
     labels : zarr.Array, shape (T, Y, X)
+    together : bool
+        Whether one contest tells for all objects of a frame who holds which pixel, which is faster for many; without
+        it each object has one of its own, in which it wins where two are equal.
     """
 
     model: Segmenter
@@ -48,27 +52,38 @@ class StoredMemory:
     config: EngineConfig
     records: RecordStore
     labels: Any
+    together: bool = False
 
     def seed(self, object_id: int, t: int) -> ConditioningFrame | None:
         """Where a stored object stands on a frame; None where it was not followed."""
-        frame = self.records.read(t)
-        result = frame.get(object_id)
-        if result is None:
-            return None
-        (region,) = regions_of(self.labels[t], [object_id], [result.window])
-        logits = torch.from_numpy(result.logits).to(self.model.device)
-        return ConditioningFrame(object_id, result.window, logits, self._written(result, frame), region, result.painted)
+        return StoredFrame.read(self, t).seed(object_id)
 
-    def history(self, object_id: int, t: int, step: int) -> list[MemoryFrame]:
-        """What the object remembered up to frame `t` on the way of `step`, oldest first."""
-        found: list[MemoryFrame] = []
-        for past in self._before(t, step):
-            result = self.records.read_one(object_id, past)
-            if result is None or len(found) == HISTORY:
-                break
-            if result.present and result.remembered and not result.prompted:
-                found.append(self._written(result, self.records.read(past)))
-        return found[::-1]
+    def entries(
+        self, starts: Mapping[int, int], step: int
+    ) -> tuple[dict[int, ConditioningFrame], dict[int, list[MemoryFrame]]]:
+        """Where objects stand on the frames where they enter, and what they remembered up to these, oldest first.
+
+        Parameters
+        ----------
+        starts : mapping of int to int
+            Frame by object; one that was not followed there is left out of what comes first.
+        step : int
+            The way, +1 or -1.
+        """
+        seeds: dict[int, ConditioningFrame] = {}
+        histories: dict[int, list[MemoryFrame]] = {i: [] for i in starts}
+        for t in sorted(set(starts.values())):
+            going = [i for i, start in starts.items() if start == t]
+            for past in self._before(t, step):
+                frame = StoredFrame.read(self, past)
+                if past == t:
+                    seeds |= {i: seed for i in going if (seed := frame.seed(i)) is not None}
+                going = [i for i in going if frame.table.get(i) is not None and len(histories[i]) < HISTORY]
+                if not going:
+                    break
+                for i in going:
+                    histories[i] += frame.remembered(i)
+        return seeds, {i: found[::-1] for i, found in histories.items()}
 
     def claims(self, t: int, followed: Collection[int]) -> list[FixedMask]:
         """What all but the objects that are followed hold on a frame."""
@@ -79,28 +94,96 @@ class StoredMemory:
         edge = -1 if step > 0 else self.movie.n_frames
         return range(t, edge, -step)[:SEARCHED]
 
-    def _written(self, result: ObjectResult, frame: FrameTable) -> MemoryFrame:
-        model = self.model
-        image = Pyramid.of(open_frame(self.movie, frame.t), model.device).crop([result.window], model.image_size)
-        features, own = model.encode_image(image), self._alone(result, frame)
+
+@dataclass(frozen=True, eq=False)
+class StoredFrame:
+    """A frame of which memory is written; what all objects need of it is looked up once.
+
+    Attributes
+    ----------
+    memory : StoredMemory
+    table : FrameTable
+    """
+
+    memory: StoredMemory
+    table: FrameTable
+
+    @classmethod
+    def read(cls, memory: StoredMemory, t: int) -> Self:
+        """That of a frame."""
+        return cls(memory, memory.records.read(t))
+
+    def seed(self, object_id: int) -> ConditioningFrame | None:
+        """Where an object stands; None where it was not followed."""
+        result = self.table.get(object_id)
+        if result is None:
+            return None
+        (region,) = regions_of(self._labels, [object_id], [result.window])
+        logits = torch.from_numpy(result.logits).to(self.memory.model.device)
+        return ConditioningFrame(object_id, result.window, logits, self._of(result), region, result.painted)
+
+    def remembered(self, object_id: int) -> list[MemoryFrame]:
+        """What an object remembers of the frame, if anything; prompts are remembered by themselves."""
+        result = self.table.get(object_id)
+        if result is None or not (result.present and result.remembered) or result.prompted:
+            return []
+        return [self._of(result)]
+
+    @cached_property
+    def _labels(self) -> Any:
+        return self.memory.labels[self.table.t]
+
+    @cached_property
+    def _image(self) -> Pyramid:
+        return Pyramid.of(open_frame(self.memory.movie, self.table.t), self.memory.model.device)
+
+    @cached_property
+    def _known(self) -> dict[int, MemoryFrame]:
+        return {}
+
+    @cached_property
+    def _owners(self) -> tuple[list[int], PixelOwnership]:
+        held = [r for r in self.table if r.area > 0]
+        return [r.object_id for r in held], self._contest(held)
+
+    def _contest(self, results: Iterable[ObjectResult]) -> PixelOwnership:
+        memory = self.memory
+        claims = [as_stored(r, memory.model.device) for r in results]
+        return share_out(claims, memory.movie.frame_shape, prune=memory.config.prune).contest
+
+    def _of(self, result: ObjectResult) -> MemoryFrame:
+        if result.object_id not in self._known:
+            self._known[result.object_id] = self._written(result)
+        return self._known[result.object_id]
+
+    def _written(self, result: ObjectResult) -> MemoryFrame:
+        model = self.memory.model
+        image = self._image.crop([result.window], model.image_size)
+        features, own = model.encode_image(image), self._alone(result)
         memory = encode_memory(model, features, own, [result.object_score], from_points=result.prompted)
         return MemoryFrame(
-            frame.t,
+            self.table.t,
             memory[0],
             model.object_pointers_of_masks(features, (own[:, None] > 0).float())[0],
             result.predicted_iou,
             result.object_score,
             float(result.area),
-            pixel_confidence(own[:, None])[0] if self.config.memory.pixels != "off" else None,
+            pixel_confidence(own[:, None])[0] if self.memory.config.memory.pixels != "off" else None,
             1.0 if result.prompted else reliability(result.predicted_iou, result.object_score, result.consistency),
         )
 
-    def _alone(self, result: ObjectResult, frame: FrameTable) -> Tensor:
+    def _alone(self, result: ObjectResult) -> Tensor:
         """Logits (1, S, S) without the pixels that rivals hold."""
-        device, size = self.model.device, self.model.image_size
-        own, rivals = as_stored(result, device), None
-        if self.config.compete:
-            others = [as_stored(r, device) for r in frame if r.object_id != result.object_id and r.area > 0]
-            owners = share_out([own, *others], self.movie.frame_shape, prune=self.config.prune).contest
-            rivals = rivals_of(owners, [0], [own.window], size)
-        return own_logits(own.logits[None], rivals, size)
+        model = self.memory.model
+        own, rivals = as_stored(result, model.device), None
+        if self.memory.config.compete:
+            row, owners = self._row_in_contest(result)
+            rivals = rivals_of(owners, [row], [own.window], model.image_size)
+        return own_logits(own.logits[None], rivals, model.image_size)
+
+    def _row_in_contest(self, result: ObjectResult) -> tuple[int, PixelOwnership]:
+        if self.memory.together and result.area > 0:
+            ids, owners = self._owners
+            return ids.index(result.object_id), owners
+        others = (r for r in self.table if r.object_id != result.object_id and r.area > 0)
+        return 0, self._contest([result, *others])

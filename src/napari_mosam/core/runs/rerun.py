@@ -1,7 +1,6 @@
 """Following some objects of a result again, after their prompts changed, among the others as they are stored."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from napari_mosam.core.runs.rerun_checks import (
 from napari_mosam.core.runs.rerun_plan import (
     PromptHistory,
     RerunPlan,
+    RerunProgress,
     RerunSegment,
     grouped,
     n_steps,
@@ -105,19 +105,6 @@ def rerun_result(
     return Result.open(path)
 
 
-@dataclass(eq=False)
-class RerunProgress:
-    """What a re-run did: frames that turned stale or were kept because both agreed, others touched, how far it came."""
-
-    stale: set[tuple[int, int]] = field(default_factory=set)
-    kept: set[tuple[int, int]] = field(default_factory=set)
-    touched: dict[int, set[int]] = field(default_factory=dict)
-    done: int = 0
-    total: int = 0
-    fronts: dict[int, int | None] = field(default_factory=dict)
-    way: int = 0
-
-
 class Rerun:
     """Follows objects again.
 
@@ -160,7 +147,8 @@ class Rerun:
         self._progress = progress
         self._scope, self._span = scope, scope.inner
         self._shape_yx = request.movie.frame_shape
-        self._stored = StoredMemory(model, request.movie, self._config, writer.records, labels_of(writer.group))
+        labels, many = labels_of(writer.group), scope.onward or scope.anew
+        self._stored = StoredMemory(model, request.movie, self._config, writer.records, labels, many)
         self._skipped = skipped_frames(writer.group.attrs) | set(request.movie.bad_frames)
         self._half_new = set(writer.group.attrs.get(UNFINISHED, ()))
         self._account = RerunProgress(fronts=dict(scope.reach.fronts))
@@ -273,7 +261,7 @@ class Rerun:
     def _unchanged_clicks(self, request: FramePrompts, t: int) -> ConditioningFrame | None:
         """Clicks whose result is stored need not be asked again."""
         i = request.object_id
-        if not request.only_clicks or (t in self._changes.get(i, ()) and not self._is_new(i, t)):
+        if not request.only_clicks or (t in self._changes.get(i, ()) and not self._writer.is_new(i, t)):
             return None
         return self._stored.seed(request.object_id, t)
 
@@ -340,12 +328,12 @@ class Rerun:
             i: {t: r for t, r in knowledge.corrections.get(i, {}).items() if t in leg.frames} for i, leg in legs.items()
         }
         unprompted = [leg for leg in legs.values() if leg.start not in seeds[leg.object_id]]
-        entries = {leg.object_id: self._stored.seed(leg.object_id, leg.start) for leg in unprompted}
+        entries, history = self._stored.entries({leg.object_id: leg.start for leg in unprompted}, frames.step)
         around = FixedObjects(
             rivals=lambda t: self._rivals(t, active),
             max_id=max(self._writer.records.object_ids),
-            entries={i: seed for i, seed in entries.items() if seed is not None},
-            history={leg.object_id: self._stored.history(leg.object_id, leg.start, leg.step) for leg in unprompted},
+            entries=entries,
+            history=history,
         )
         starts = {i: leg.start for i, leg in legs.items()}
         one = PropagationPass(frames.step, frames, starts, report_start=True)
@@ -364,13 +352,10 @@ class Rerun:
     def _agreement(self, new: ObjectResult, stored: FrameTable, leg: RerunSegment, so_far: int) -> int:
         """Frames in a row, behind the last change, on which the new mask is the stored one."""
         old = stored.get(new.object_id)
-        if old is None or not leg.passed(stored.t) or self._is_new(new.object_id, stored.t):
+        if old is None or not leg.passed(stored.t) or self._writer.is_new(new.object_id, stored.t):
             return 0
         same = agreement(region_of(old, self._shape_yx), region_of(new, self._shape_yx)) >= AGREES
         return so_far + 1 if same else 0
-
-    def _is_new(self, object_id: int, t: int) -> bool:
-        return bool(self._writer.written[t, self._writer.records.object_ids.index(object_id)])
 
     # ---- one frame
 
@@ -386,7 +371,7 @@ class Rerun:
         if old is None:
             return new
         stale = leg.anew or t in self._changes.get(i, ())
-        if self._is_new(i, t) or (old.direction != new.direction and not stale):
+        if self._writer.is_new(i, t) or (old.direction != new.direction and not stale):
             return self._writer.fused(t, old, new)
         return new
 

@@ -6,7 +6,7 @@ result made in both.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from napari_mosam.core.config.engine import Direction
 from napari_mosam.core.results.frame import ObjectState
@@ -128,6 +128,19 @@ class RerunPlan:
 
     legs: tuple[RerunSegment, ...]
     stale: frozenset[int]
+
+
+@dataclass(eq=False)
+class RerunProgress:
+    """What a re-run did: frames that turned stale or were kept because both agreed, others touched, how far it came."""
+
+    stale: set[tuple[int, int]] = field(default_factory=set)
+    kept: set[tuple[int, int]] = field(default_factory=set)
+    touched: dict[int, set[int]] = field(default_factory=dict)
+    done: int = 0
+    total: int = 0
+    fronts: dict[int, int | None] = field(default_factory=dict)
+    way: int = 0
 
 
 def plan_object(past: PromptHistory, changed: Iterable[int], span: ResultRange) -> RerunPlan:

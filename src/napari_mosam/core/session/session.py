@@ -276,7 +276,7 @@ class Session(SessionState):
         result = self._there()
         with self._working("a run") as work, self._change("the rest of the run"):
             if not work.goes_on(result, result.prompts):
-                raise Refused(f"the run of '{result.path}' was not stopped, so there is nothing to resume")
+                raise Refused(work.why_not_resumed(result))
             request = RunRequest.build(self.movie, result.prompts, work.settings_of(result))
             self._show(self._engine(work, progress).resume(request, result))
         self._write_waiting()

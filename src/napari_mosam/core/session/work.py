@@ -175,6 +175,13 @@ def goes_on(stored: Result, prompts: Prompts) -> bool:
     return stopped and not changed_frames(stored.prompts, prompts)
 
 
+def why_not_resumed(stored: Result) -> str:
+    """What is said where a result has no run that could go on to the same bytes."""
+    if stored.complete:
+        return f"the run of '{stored.path}' was not stopped, so there is nothing to resume"
+    return f"'{stored.path}' was changed after it had been stopped; run() goes on from its last frame"
+
+
 def carry_over(old: Result, new: Result) -> None:
     """Give a new result the pixels that a person corrected or locked in an earlier one, and lock them."""
     for t in range(old.labels.shape[0]):

@@ -147,6 +147,10 @@ class ResultWriter:
             frame.put(one)
         self._write_frame(frame, [o.object_id for o in new], result.labels, as_bytes(result.confidence))
 
+    def is_new(self, object_id: int, t: int) -> bool:
+        """Whether this transaction has written an object on a frame."""
+        return bool(self.written[t, self.records.object_ids.index(object_id)])
+
     def fused(self, t: int, stored: "ObjectResult | None", new: "ObjectResult") -> "ObjectResult":
         """What is new of an object on frame `t`, or what is stored of the other direction where that is better."""
         if stored is None:
