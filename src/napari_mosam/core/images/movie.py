@@ -241,7 +241,7 @@ class Movie:
 
     def with_limits(self, limits: GreyLimits) -> "Movie":
         """The same movie between other limits."""
-        return Movie(self._source, self._plan, limits, self._cache, skip_bad_frames=self.skips_bad_frames)
+        return self._but(limits=limits)
 
     def skipping(self) -> "Movie":
         """The same movie; a run counts a frame that cannot be read as absent for all objects."""
@@ -252,10 +252,15 @@ class Movie:
         known = self.calibration
         pixel = known.pixel_um if pixel_um is None else (pixel_um, pixel_um)
         given = Calibration(pixel, known.interval_s if interval_s is None else interval_s)
-        if given == known:
-            return self
-        source, limits = replace(self._source, calibration=given), self._limits or self._wanted
-        return Movie(source, self._plan, limits, self._cache, skip_bad_frames=self.skips_bad_frames)
+        return self if given == known else self._but(replace(self._source, calibration=given))
+
+    def named(self, name: str) -> "Movie":
+        """The same movie by another name, such as that of the layer which shows an array."""
+        return self._but(replace(self._source, name=name))
+
+    def _but(self, source: Source | None = None, limits: GreyLimits | None = None) -> "Movie":
+        given, skips = limits or self._limits or self._wanted, self.skips_bad_frames
+        return Movie(source or self._source, self._plan, given, self._cache, skip_bad_frames=skips)
 
     def __len__(self) -> int:
         return self.n_frames
@@ -272,8 +277,7 @@ class Movie:
         MovieError
             When it is, and they are not.
         """
-        frame = self.raw(t)
-        return normalise(frame, self.grey_limits.at(operator.index(t)))
+        return normalise(self.raw(t), self.grey_limits.at(operator.index(t)))
 
     def raw(self, t: int) -> NDArray[Any]:
         """Frame `t` as it is stored: shape (Y, X), native dtype; may be a view of the source.

@@ -396,10 +396,3 @@ class Session(SessionState):
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = key, work.load(asked)
         return self._loaded[1]
-
-    def _marks(self) -> Prompts:
-        """The marks, and for objects of the result that have none any more those that they were followed with."""
-        if self._result is None:
-            return self._prompts
-        ids = self._prompts.object_ids
-        return Prompts([*self._prompts, *(p for p in self._result.prompts if p.object_id not in ids)])

@@ -344,6 +344,13 @@ class SessionState:
             raise Refused("there is no result yet; mark something, then run")
         return self._result
 
+    def _marks(self) -> Prompts:
+        """The marks, and for objects of the result that have none any more those that they were followed with."""
+        if self._result is None:
+            return self._prompts
+        ids = self._prompts.object_ids
+        return Prompts([*self._prompts, *(p for p in self._result.prompts if p.object_id not in ids)])
+
     def _keep(self) -> None:
         """Write what the result does not hold itself; before there is one, the marks of a movie that lies on disk."""
         with self._state:

@@ -103,7 +103,7 @@ class MovieSource:
             if letter in "CZ" and index is not None
         }
         array, channel, z = image_array(self.image), fixed.get("c"), fixed.get("z")
-        return Movie.open(array, axes=self.axes, channel=channel, z=z, limits=limits)
+        return Movie.open(array, axes=self.axes, channel=channel, z=z, limits=limits).named(self.image.name)
 
     def to_tyx(self, layer: "Layer", coordinates: "NDArray[np.floating[Any]]") -> "NDArray[np.float64]":
         """Positions in `layer` (N, D) as movie coordinates (N, 3): frame, y, x in px of the image.

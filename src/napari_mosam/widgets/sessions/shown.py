@@ -112,6 +112,11 @@ class ShownSessions:
         session = self.session
         if session is not None and Counter(session.prompts) != Counter(prompts):  # layers keep an order of their own
             session.set_prompts(prompts, mark_words(session.prompts, prompts))
+            if session.movie.path is None and self.view is not None:  # of a movie on the disk the marks are kept too
+                self._edits.start(partial(self._find_movie, session, self.view.source), lambda _: None)
+
+    def _find_movie(self, session: "Session", source: "MovieSource") -> None:
+        session.movie = self._engine.on_disk(source, session.movie)
 
     def labels_shown(self, t: int) -> "NDArray[Any] | None":
         """The labels (Y, X) of the result on a frame, as they are shown; None without a result."""
