@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 STORED = json.loads((Path(__file__).parent / "data" / "public_api.json").read_text())
 
 PRIVATE_WORDS = frozenset(
-    "Looks Seen Observation JobEnd Knowledge Surroundings Seed Recall Now Claim Contest Life Sighting Sight Leg Past "
+    "Looks Seen Observation Outcome Knowledge Surroundings Seed Recall Now Claim Contest Life Sighting Sight Leg Past "
     "Span Foresight Course Forecast Ahead".split()
 )
 """Classes of earlier versions for which SAM 2 and multi-object tracking have a word; see docs/glossary.md."""
