@@ -34,6 +34,7 @@ from napari_mosam.widgets.controls.controls import Controls
         RunConfig(diameter=21.5678, movie=MovieConfig(limits="exact")),
         RunConfig(model="mine.pt", checkpoint_config="mine.yaml", model_folder="here", compute=ComputeConfig(3, 2)),
         RunConfig(movie=MovieConfig("TCYX", 1, "max", (0.1, 1e9))),
+        RunConfig(movie=MovieConfig(ram="2512MB")),
     ],
 )
 def test_settings_to_controls_and_back(controls, settings):
@@ -229,6 +230,20 @@ def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movi
 
 
 @pytest.mark.slow
+def test_memory_that_a_run_may_take_is_kept_to(open_widget, movie, hands):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    widget.controls.ram.setValue(4)
+    assert widget.controls.settings.movie.ram == "4GB"
+    hands.run(widget)
+    assert widget.session.movie.bounded and widget.session.result.complete
+    widget.controls.ram.setValue(0.1)
+    hands.run(widget)
+    assert "0.1GB" in widget.controls.status.text()
+    widget.controls.ram.setValue(0)
+    assert widget.controls.settings.movie.ram is None
+
+
 def test_impossible_grey_limits_are_refused(open_widget, movie, hands):
     widget = open_widget(movie)
     hands.mark(widget, 1)

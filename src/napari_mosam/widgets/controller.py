@@ -56,8 +56,9 @@ class Controller(ShownSessions):
         self.follow(source)
         assert self.view is not None
         session, config = self.view.session, self._controls.settings
-        if config.movie.limits != self.view.limits:
-            session.movie, self.view.limits = source.open(config.movie.limits), config.movie.limits
+        reading = config.movie.limits, config.movie.ram
+        if reading != self.view.reading:
+            session.movie, self.view.reading = source.open(*reading), reading
         session.settings = replace(config, movie=MovieConfig())
         return session
 
@@ -115,7 +116,7 @@ class Controller(ShownSessions):
     def _compute(self, session: "Session", source: "MovieSource", job: Callable[[], Any]) -> Any:
         """In the thread of runs: what takes time before the first frame, and then the job."""
         self._edits.drain()
-        session.movie = self._engine.on_disk(source, session.movie)
+        self._find_movie(session, source)
         if self.run is not None:
             self.run.device = self._engine.device_name(session.settings)
         self._grey_limits = session.movie.grey_limits

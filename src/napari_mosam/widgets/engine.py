@@ -79,17 +79,18 @@ class Engine:
 
         return Session.open(path, None if source is None else source.open())
 
-    def on_disk(self, source: "MovieSource", movie: "Movie") -> "Movie":
+    def on_disk(self, source: "MovieSource", movie: "Movie", ram: str | None = None) -> "Movie":
         """The movie as it lies on the disk, where the image was opened from a file that shows the same frames.
 
-        It is read without napari's help then, and a result can say where its movie is. Reads some frames.
+        It is read without napari's help then, and a result can say where its movie is. Reads some frames. `ram` is what
+        a run may take.
         """
         path = source.image.source.path
         if movie.path is not None or not path:
             return movie
         fixed = dict(zip(source.axes.lower(), source.plane, strict=False))
         with suppress(OSError, ValueError):
-            lying = type(movie).open(path, channel=fixed.get("c"), z=fixed.get("z"))
+            lying = type(movie).open(path, channel=fixed.get("c"), z=fixed.get("z"), ram=ram)
             if lying.shape == movie.shape and lying.fingerprint == movie.fingerprint:
                 return lying.with_limits(movie.grey_limits)
         return movie

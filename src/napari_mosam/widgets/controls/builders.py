@@ -7,6 +7,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -94,6 +95,17 @@ def choose(menu: QComboBox, value: Any) -> None:
         menu.addItem(str(value), value)
         row = menu.count() - 1
     menu.setCurrentIndex(row)
+
+
+def make_decimal(unit: str, tip: str) -> QDoubleSpinBox:
+    """A box for a positive number with one decimal, of which 0 is 'Automatic'."""
+    box = QDoubleSpinBox()
+    box.setRange(0, 99999)
+    box.setDecimals(1)
+    box.setSuffix(unit)
+    box.setSpecialValueText("Automatic")
+    box.setToolTip(tip)
+    return box
 
 
 def make_spin(low: int, high: int, tip: str) -> QSpinBox:

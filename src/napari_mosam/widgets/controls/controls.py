@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QFrame,
     QGridLayout,
     QLabel,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_mosam.core.config.checks import bytes_of
 from napari_mosam.core.config.engine import Direction, EngineConfig, MotionConfig
 from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
 from napari_mosam.widgets.controls.advanced import EnginePanel
@@ -25,6 +25,7 @@ from napari_mosam.widgets.controls.builders import (
     make_boxed,
     make_check,
     make_collapsible,
+    make_decimal,
     make_form,
     make_menu,
     make_note,
@@ -81,13 +82,13 @@ class Controls(QWidget):
             When read, for frames or grey limits that cannot be; when set, for frames that the movie does not have.
         """
         changed = {name: value for name, value in self._values().items() if value != self._shown[name]}
-        limits = changed.pop("limits", self._given.movie.limits)
+        limits, ram = (changed.pop(name, getattr(self._given.movie, name)) for name in ("limits", "ram"))
         if "model" in changed:
             changed["checkpoint_config"] = None
         return replace(
             self._given,
             frames=self._frames(),
-            movie=replace(self._given.movie, limits=limits),
+            movie=replace(self._given.movie, limits=limits, ram=ram),
             engine=self._engine_config(),
             **changed,
         )
@@ -108,6 +109,7 @@ class Controls(QWidget):
         limits = config.movie.limits
         for box, value in zip((self.low, self.high), limits if isinstance(limits, tuple) else ("", ""), strict=True):
             box.setText(str(value))
+        self.ram.setValue(0 if config.movie.ram is None else bytes_of(config.movie.ram) / 1e9)
         self._given, self._shown = config, self._values()
         self.show_limits(None)
 
@@ -165,6 +167,7 @@ class Controls(QWidget):
             "direction": self.direction.currentData(),
             "diameter": self.diameter.value() or None,
             "limits": self._limits(),
+            "ram": f"{self.ram.value():g}GB" if self.ram.value() else None,
         }
 
     def _frames(self) -> tuple[int, int] | None:
@@ -259,12 +262,9 @@ class Controls(QWidget):
         self.device = make_menu(
             (("Automatic", None),), "Where to compute. Automatic takes the graphics card if there is one."
         )
-        self.diameter = QDoubleSpinBox()
-        self.diameter.setRange(0, 99999)
-        self.diameter.setDecimals(1)
-        self.diameter.setSuffix(" px")
-        self.diameter.setSpecialValueText("Automatic")
-        self.diameter.setToolTip("Typical cell diameter in pixels of the image. Helps clicks most; 0 means automatic.")
+        self.diameter = make_decimal(
+            " px", "Typical cell diameter in pixels of the image. Helps clicks most; 0 means automatic."
+        )
         self.draw = QPushButton("Draw")
         self.draw.setToolTip(
             "Measure a typical cell: draw a line across it, or switch to the ellipse tool for a circle."
@@ -305,6 +305,10 @@ class Controls(QWidget):
             for colour in ("black", "white")
         )
         rows.addRow("Grey limits", make_boxed(make_row((self.low, 1), QLabel("to"), (self.high, 1))))
+        self.ram = make_decimal(
+            " GB", "Memory that a run may take. Automatic keeps some decoded pixels, .27 GB at most."
+        )
+        rows.addRow("Memory", self.ram)
         rows.addRow(self._build_engine())
         self.advanced = make_collapsible("Advanced", "Settings that seldom need a change.", inner)
         return self.advanced

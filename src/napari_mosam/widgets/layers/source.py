@@ -93,8 +93,11 @@ class MovieSource:
             return 0
         return int(np.clip(np.round(self.image.world_to_data(world_point)[self.time_axis]), 0, self.shape[0] - 1))
 
-    def open(self, limits: "Limits" = None) -> "Movie":
-        """The frames, read lazily, between grey limits; the contrast of the layer has no part in them."""
+    def open(self, limits: "Limits" = None, ram: str | None = None) -> "Movie":
+        """The frames, read lazily, between grey limits; the contrast of the layer has no part in them.
+
+        `ram` is what a run may take, as text.
+        """
         from napari_mosam.core.images.movie import Movie
 
         fixed = {
@@ -103,7 +106,7 @@ class MovieSource:
             if letter in "CZ" and index is not None
         }
         array, channel, z = image_array(self.image), fixed.get("c"), fixed.get("z")
-        return Movie.open(array, axes=self.axes, channel=channel, z=z, limits=limits).named(self.image.name)
+        return Movie.open(array, axes=self.axes, channel=channel, z=z, limits=limits, ram=ram).named(self.image.name)
 
     def to_tyx(self, layer: "Layer", coordinates: "NDArray[np.floating[Any]]") -> "NDArray[np.float64]":
         """Positions in `layer` (N, D) as movie coordinates (N, 3): frame, y, x in px of the image.

@@ -116,7 +116,9 @@ class ShownSessions:
                 self._edits.start(partial(self._find_movie, session, self.view.source), lambda _: None)
 
     def _find_movie(self, session: "Session", source: "MovieSource") -> None:
-        session.movie = self._engine.on_disk(source, session.movie)
+        """Let the session have the movie as it lies on the disk, if it does."""
+        ram = None if self.view is None else self.view.reading[1]
+        session.movie = self._engine.on_disk(source, session.movie, ram)
 
     def labels_shown(self, t: int) -> "NDArray[Any] | None":
         """The labels (Y, X) of the result on a frame, as they are shown; None without a result."""

@@ -73,7 +73,7 @@ class SessionView:
         self, viewer: Any, session: "Session", source: "MovieSource", gui: "GuiThread", edits: "Worker", told: Told
     ) -> None:
         self.session, self.source = session, source
-        self.limits: Limits = None  # that the movie was opened with
+        self.reading: tuple[Limits, str | None] = (None, None)  # limits and memory that the movie was opened with
         self._viewer, self._told, self._edits = viewer, told, edits
         self._strokes = Strokes(session, edits, told.fail, self._stroke_done)
         self._cached: OrderedDict[int, NDArray[Any]] = OrderedDict()  # frames as they are stored
