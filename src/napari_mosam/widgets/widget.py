@@ -205,7 +205,11 @@ class MosamWidget(QWidget):
             edit()
 
     def _reporting(self) -> Reporting:
-        return Reporting(self._fail)
+        return Reporting(self._refuse)
+
+    def _refuse(self, error: Exception) -> None:
+        """Say what is wrong with what was asked; that line is always in sight, so once is enough."""
+        self.controls.say(refusal(error, 0)[1], error=True)
 
     def _fail(self, error: Exception, kept: int = 0) -> str:
         """Show an error in the widget and as a notification; returns what the widget says."""
