@@ -106,6 +106,9 @@ def napari_alone(viewer: napari.Viewer, images: np.ndarray, labels: np.ndarray) 
     viewer.dims.set_point(0, 2)
     viewer.layers.selection.active = layer
     wait_until(lambda: True)
+    more = labels.copy()
+    report("a layer of labels, napari alone", [blocked(lambda: viewer.add_labels(more), lambda: True)])
+    viewer.layers.selection.active = layer
     strokes, undone, clicked = list[Found](), list[Found](), list[Found]()
     for k in range(1 + REPEATS):
         found = blocked(lambda: stroke(layer, 2, 1000), lambda: True), blocked(layer.undo, lambda: True)

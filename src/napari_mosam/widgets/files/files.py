@@ -248,14 +248,21 @@ class Files:
         elif source.image not in self._viewer.layers or not self._may_drop_marks(source):
             session.close()
             return
-        self._go_to(source, 0)
+        self._go_to(source, frame if isinstance(frame, int) else 0)
         self._viewer.layers.selection.active = self._controls.image.layer = source.image
         self._remove_labels(session.path)
-        self._jobs.replace(source, session)
-        self._dock.prompts.apply(source, session.prompts)
-        self._controls.settings = replace(session.settings, movie=MovieConfig())
-        self._go_to(source, frame if isinstance(frame, int) else 0)
-        self._say_opened(found)
+        QTimer.singleShot(0, partial(self._show_result, found, source))  # napari draws in between
+
+    def _show_result(self, found: Found, source: MovieSource) -> None:
+        if source.image in self._viewer.layers:
+            self._jobs.replace(source, found.session)
+            QTimer.singleShot(0, partial(self._show_marks, found, source))
+
+    def _show_marks(self, found: Found, source: MovieSource) -> None:
+        if self._jobs.session is found.session:
+            self._dock.prompts.apply(source, found.session.prompts)
+            self._controls.settings = replace(found.session.settings, movie=MovieConfig())
+            self._say_opened(found)
 
     def _may_drop_marks(self, source: MovieSource) -> bool:
         """Whether marks may go of which no result knows."""

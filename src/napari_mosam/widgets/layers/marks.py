@@ -1,7 +1,7 @@
 """The marks in the layers of a movie, as prompts and back."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +107,10 @@ def outlines_of(layer: "Shapes") -> "Iterator[tuple[Shapes, Any, str, int]]":
     return zip(repeat(layer, layer.nshapes), layer.data, layer.shape_type, layer.features["object_id"], strict=True)
 
 
-def set_features(layer: "Layer", rows: Iterable[int], object_id: int, sign: str) -> None:
-    """Say which object marks belong to."""
+def set_features(
+    layer: "Layer", rows: Iterable[int], object_id: int | Sequence[int], sign: str | Sequence[str]
+) -> None:
+    """Say which object marks belong to; one for all, or one for each."""
     table, chosen = layer.features.copy(), list(rows)
     table["object_id"] = table["object_id"].fillna(0).astype(int)
     table.loc[table.index[chosen], "object_id"] = object_id
@@ -162,8 +164,8 @@ def _add_points(
     layer: Points = layer_of(POINTS)
     layer.selected_data = set()
     layer.add(np.array([(*source.corner(frame)[:-2], *yx) for frame, yx, _, _ in rows], float))
-    for row, (_, _, object_id, sign) in zip(range(len(layer.data) - len(rows), len(layer.data)), rows, strict=True):
-        set_features(layer, [row], object_id, sign)
+    new = range(len(layer.data) - len(rows), len(layer.data))
+    set_features(layer, new, [object_id for _, _, object_id, _ in rows], [sign for *_, sign in rows])
     layer.face_color = np.array([color_of_sign(sign) for sign in layer.features["sign"]])
     layer.selected_data = set()
 
@@ -176,7 +178,8 @@ def _add_boxes(source: "MovieSource", boxes: list[BoxPrompt], layer_of: Callable
         (y0, x0, y1, x1), corner = box.box, source.corner(box.frame)[:-2]
         corners = [(*corner, y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))]
         layer.add(np.array(corners, float), shape_type="rectangle")
-        set_features(layer, [layer.nshapes - 1], box.object_id, "+")
+    new = range(layer.nshapes - len(boxes), layer.nshapes)
+    set_features(layer, new, [box.object_id for box in boxes], "+")
     recolor(layer)
     layer.selected_data = set()
 

@@ -73,10 +73,19 @@ class FrameView:
 
     def __getitem__(self, key: Any) -> "NDArray[Any]":
         times, inner = self._split(key)
-        return np.array(self._block(times)[inner])  # what is returned may be changed without harm
+        found = np.asarray(self._block(times)[inner])
+        if isinstance(key, tuple) or any(map(self._is_painted, times)):
+            return np.array(found)  # what is returned may be changed without harm
+        found = found.view()  # napari asks for a frame at each touch of a brush, for its type alone
+        found.flags.writeable = False
+        return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> "NDArray[Any]":
         return np.asarray(self[...], dtype)
+
+    def _is_painted(self, t: int) -> bool:
+        """Whether what is read of a frame now may change."""
+        return False
 
     def _block(self, times: "NDArray[np.intp]") -> "NDArray[Any]":
         """These frames, with all axes; not to be changed."""
@@ -230,6 +239,9 @@ class LabelsView(FrameView):
         held = self._held[t]
         held.frame = held.frame.astype(self.dtype, copy=False)
         return held
+
+    def _is_painted(self, t: int) -> bool:
+        return t in self._held
 
     def _seen(self, t: int) -> "NDArray[Any]":
         held = self._held.get(t)
