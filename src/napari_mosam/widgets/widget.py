@@ -22,6 +22,7 @@ from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
+from napari_mosam.widgets.objects import Objects
 from napari_mosam.widgets.support import (
     HistoryKeys,
     Reporting,
@@ -71,6 +72,7 @@ class MosamWidget(QWidget):
         self._history_keys = HistoryKeys(napari_viewer, self.undo, self.redo)
         self._closed = False
         self.files = Files(self, engine, self._fail)
+        self.objects = Objects(self, self._reporting())
         put_into_scroll_area(self, self.controls, self.controls.footer)
         connect_buttons(self)
         self._keys = bind_keys(self)
@@ -262,6 +264,7 @@ class MosamWidget(QWidget):
         painted = self.jobs.painted
         self.controls.show_painted(painted_summary(sum(painted.values()), len(painted)))
         self.files.show_result()
+        self.objects.update()
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""

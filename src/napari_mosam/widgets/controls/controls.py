@@ -34,6 +34,7 @@ from napari_mosam.widgets.controls.builders import (
     make_tool,
 )
 from napari_mosam.widgets.controls.model_download import DownloadRow
+from napari_mosam.widgets.controls.object_table import ObjectPanel
 from napari_mosam.widgets.controls.result_row import RecoverRow, ResultRow
 
 if TYPE_CHECKING:
@@ -250,6 +251,8 @@ class Controls(QWidget):
         self.clear = QPushButton("Clear")
         self.clear.setToolTip("Remove all boxes, clicks and label masks of this movie. Results stay.")
         self._column.addLayout(make_row((self.summary, 1), self.clear))
+        self.objects = ObjectPanel()
+        self._column.addWidget(self.objects.box)
 
     def _build_settings(self) -> None:
         self._heading("3  Settings")
