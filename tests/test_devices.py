@@ -174,6 +174,7 @@ def test_the_engine_keeps_to_its_device(apart, name):
     assert worst < 1e-3
 
 
+@pytest.mark.slow
 def test_training_keeps_to_its_device(apart, tmp_path):
     found, expected = apart(training, (str(tmp_path),))
     assert found == pytest.approx(expected, rel=0.02)

@@ -123,6 +123,7 @@ def test_sparse_training_learns(rows, tmp_path):
     assert not same(again.state_dict().values(), encoder.state_dict().values())
 
 
+@pytest.mark.slow
 def test_dense_training_learns(pairs):
     assert pairs.flows.shape[1:] == (3, 32, 32)
     assert (pairs.flows[:, 2] > 0.5).flatten(1).any(1).all()

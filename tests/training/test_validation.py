@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from training.config import ModelConfig
 from training.data.movies import source_of
@@ -20,6 +21,7 @@ def validation(model: ModelConfig) -> Validation:
     return Validation.of(config, source_of(SMOKE.data, None), description_of(model), CPU, torch.float32)
 
 
+@pytest.mark.slow
 def test_trained_weights_are_told_from_random_ones():
     tried = validation(NANO)
     random = new_network(ModelConfig(image_size=128), description_of(NANO), 0).state_dict()

@@ -32,6 +32,8 @@ TIPS = (
     "Their mean.",
 )
 SWATCH_PX = 12
+"""Side of the colour beside a number: as high as the digits."""
+
 ROWS_SHOWN = 6
 """So that table and run button fit onto a screen of 720 px."""
 
