@@ -93,6 +93,7 @@ def test_the_line_says_truly_where_the_result_is(open_widget, movie, hands, answ
     assert [name for name, *_ in answers["asked"]] == ["place_to_save"] * 2
 
 
+@pytest.mark.slow
 def test_the_place_asked_for_is_beside_the_movie_with_its_name(open_widget, file, hands, answers, make_napari_viewer):
     viewer = make_napari_viewer()
     viewer.open(file, axis_labels=("t", "y", "x"))
@@ -106,12 +107,14 @@ def test_the_place_asked_for_is_beside_the_movie_with_its_name(open_widget, file
     assert answers["asked"][-1][-1] == file.parent / "movie-3.zarr"
 
 
+@pytest.mark.slow
 def test_without_a_file_the_home_folder_is_proposed(followed, answers):
     answers["place_to_save"] = [None]
     followed.controls.result.save.click()
     assert answers["asked"][-1][-1] == Path.home() / "movie.zarr"
 
 
+@pytest.mark.slow
 def test_a_copy_is_gone_on_with_and_what_is_there_is_replaced_only_when_asked(followed, hands, answers, tmp_path):
     first, second = tmp_path / "a.zarr", tmp_path / "b.zarr"
     answers["place_to_save"], answers["may_replace"] = [first, second, first, first], [False, True]
@@ -172,6 +175,7 @@ def test_a_result_brings_its_movie_marks_settings_and_frame(open_widget, saved, 
     assert list(Result.open(saved).object_ids) == [1, 2]
 
 
+@pytest.mark.slow
 def test_the_image_that_is_there_is_taken(open_widget, saved, movie, hands, answers):
     widget = open_widget(movie)
     widget.viewer.add_image(movie[:, ::-1], name="another")
@@ -182,6 +186,7 @@ def test_the_image_that_is_there_is_taken(open_widget, saved, movie, hands, answ
     assert [type(layer).__name__ for layer in widget.viewer.layers].count("Image") == 2
 
 
+@pytest.mark.slow
 def test_the_channel_of_a_result_is_found_in_the_image_that_is_there(open_widget, movie, hands, engine, tmp_path):
     both = np.stack([movie[:, ::-1], movie], 1)
     made_with = {"axes": "TCYX", "channel": 1, "model": engine.model, "recent": engine.folder}
@@ -262,6 +267,7 @@ def test_a_movie_that_is_not_there_is_asked_for(open_widget, saved, file, movie,
     check_whole(widget, hands, saved)
 
 
+@pytest.mark.slow
 def test_without_its_movie_the_labels_are_shown(open_widget, saved, file, hands, answers):
     file.unlink()
     answers["movie_to_open"] = [None]
@@ -332,6 +338,7 @@ def test_marks_without_a_result_are_recent_too(open_widget, file, movie, hands, 
 # ---- start over
 
 
+@pytest.mark.slow
 def test_starting_over_keeps_the_marks_and_the_earlier_result(followed, hands):
     before, marks, labels = followed.session.path, followed.session.prompts, hands.shown(followed)
     followed.controls.result.start_over.click()
@@ -446,18 +453,21 @@ def test_closing_napari_asks_about_results_without_a_place(in_window, gate, answ
     assert gate.passed == 2 and answers["before_closing"] == ["keep"], "what is saved is not asked about"
 
 
+@pytest.mark.slow
 def test_closing_napari_keeps_results_under_recent(in_window, gate, answers):
     answers["before_closing"] = ["keep"]
     gate.close_window()
     assert gate.passed == 1 and in_window.session.path.is_dir()
 
 
+@pytest.mark.slow
 def test_a_program_that_closes_napari_is_asked_nothing(in_window, gate, answers):
     gate.viewer.window._qt_viewer.hide()  # so begins viewer.close()
     gate.close_window()
     assert gate.passed == 1 and "asked" not in answers
 
 
+@pytest.mark.slow
 def test_closing_napari_with_a_run_saves_what_is_done(gate, open_widget, movie, hands, held, answers, tmp_path):
     widget = open_widget(movie, viewer=gate.viewer)
     gate.close_window()
@@ -473,6 +483,7 @@ def test_closing_napari_with_a_run_saves_what_is_done(gate, open_widget, movie, 
     assert not half.complete and (half.labels[0] == 1).any()
 
 
+@pytest.mark.slow
 def test_nobody_works_on_a_result_after_its_viewer_has_closed(open_widget, movie, hands):
     widget = open_widget(movie, show=True)
     hands.mark(widget, 1)
@@ -495,6 +506,7 @@ def test_a_session_that_cannot_write_any_more_is_left_all_the_same(movie, engine
     assert not used.exists()
 
 
+@pytest.mark.slow
 def test_closing_the_dock_says_what_was_kept(open_widget, movie, hands, held):
     from napari.utils.notifications import notification_manager
 

@@ -35,6 +35,7 @@ TOOLS = {
 }
 
 
+@pytest.mark.slow
 def test_strokes_of_the_mouse_survive_the_next_run_and_are_undone_by_the_keys(after_a_run, hands, qtbot):
     widget, layer = after_a_run(show=True)
     viewer = widget.viewer

@@ -132,6 +132,7 @@ def save(layer, path):
     return {"points": napari_write_points, "shapes": napari_write_shapes}[kind](str(path), data, meta)
 
 
+@pytest.mark.slow
 def test_layers_that_napari_itself_saves_are_read(tmp_path, caplog):
     points = Points([[0, 4, 6], [5, 1, 2]], features={"object_id": [7, 7], "sign": ["+", "-"]})
     path = save(points, tmp_path / "p.csv")

@@ -233,6 +233,7 @@ def test_objects_are_followed_anew_on_some_frames(tmp_path):
 # ---- again
 
 
+@pytest.mark.slow
 def test_extensions_are_replayed(out, tmp_path):
     again(out, [*TWO, mask(3, 9)], frames=(6, 10))
     Result.open(out).lock(1, 9)

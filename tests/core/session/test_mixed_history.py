@@ -76,6 +76,7 @@ def state(session):
     return session.prompts, place, files
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_thirty_actions_are_undone_and_done_again_to_the_byte(tmp_path):
     session = session_of(tmp_path, prompts=[])

@@ -49,10 +49,12 @@ def test_without_their_own_motion_they_do_not(nano, config):
     assert min(last_ious(nano, two_disks_cross(0), config=config)) < 0.5
 
 
+@pytest.mark.slow
 def test_a_crowd_of_identical_touching_nuclei_keeps_its_ids(nano):
     assert min(last_ious(nano, crowd(1, n_frames=8))) > 0.5
 
 
+@pytest.mark.slow
 def test_objects_survive_leaps_of_the_stage(nano):
     assert min(last_ious(nano, stage_leaps(0))) > 0.8
 
