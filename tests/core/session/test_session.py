@@ -8,7 +8,18 @@ import pytest
 from tests.support.crashes import content_but_journal
 from tests.support.fake_model import FakeSegmenter, disks
 
-from napari_mosam import BoxPrompt, EngineConfig, MaskPrompt, MotionConfig, Prompts, Result, Session, rerun, track
+from napari_mosam import (
+    BoxPrompt,
+    EngineConfig,
+    MaskPrompt,
+    MotionConfig,
+    PointPrompt,
+    Prompts,
+    Result,
+    Session,
+    rerun,
+    track,
+)
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import NAME
 
@@ -99,6 +110,17 @@ def test_a_stopped_rerun_leaves_the_result_as_it_was(session):
     session.run(progress=lambda *_: session.stop())
     assert told(session.path) == before and session.result.complete
     assert session.history == ("1 mark",)
+
+
+def test_half_a_mark_is_kept_and_refused_by_the_run_alone(session, tmp_path):
+    """Such as a polygon beside the image, which covers no pixel."""
+    half = Prompts([*TWO, MaskPrompt.from_frame(3, 2, np.zeros((64, 64), bool)), PointPrompt(4, 1, (5.0, 5.0), False)])
+    session.set_prompts(half, "half a mark")
+    session.close()
+    again = opened(tmp_path)
+    assert again.prompts == half
+    with pytest.raises(ValueError, match="object 3 on frame 2"):
+        again.run()
 
 
 def test_marks_made_during_a_run_are_followed_by_the_next(tmp_path):

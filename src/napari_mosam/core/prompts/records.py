@@ -4,7 +4,7 @@ Points and boxes have the keys of a prompts file. A mask is kept as the crop tha
 "shape": [h, w], "runs": [...]}``, the lengths of its runs row by row, the first outside the mask.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,19 @@ Json = dict[str, Any]
 
 def to_records(prompts: Iterable[Prompt]) -> list[Json]:
     """One JSON record per prompt, in their order."""
-    return [_to_record(prompt) for prompt in prompts]
+    return [to_record(prompt, _to_runs) for prompt in prompts]
+
+
+def to_record(prompt: Prompt, mask_as: Callable[[MaskPrompt], Any]) -> Json:
+    """A prompt with the keys of a prompts file; `mask_as` says what stands for a mask."""
+    record: Json = {"object": int(prompt.object_id), "frame": int(prompt.frame)}
+    match prompt:
+        case PointPrompt():
+            return record | {"point": [float(v) for v in prompt.yx], "positive": bool(prompt.positive)}
+        case BoxPrompt():
+            return record | {"box": [float(v) for v in prompt.box]}
+        case MaskPrompt():
+            return record | {"mask": mask_as(prompt)}
 
 
 def from_records(records: Iterable[Mapping[str, Any]], shape_yx: tuple[int, int]) -> Prompts:
@@ -40,29 +52,17 @@ def changed_frames(before: Iterable[Prompt], after: Iterable[Prompt]) -> dict[in
 def _by_place(prompts: Iterable[Prompt]) -> dict[tuple[int, int], list[str]]:
     found: dict[tuple[int, int], list[str]] = {}
     for prompt in prompts:
-        found.setdefault((prompt.object_id, prompt.frame), []).append(repr(sorted(_to_record(prompt).items())))
+        found.setdefault((prompt.object_id, prompt.frame), []).append(repr(sorted(to_record(prompt, _to_runs).items())))
     return {place: sorted(records) for place, records in found.items()}
 
 
-def _to_record(prompt: Prompt) -> Json:
-    record: Json = {"object": int(prompt.object_id), "frame": int(prompt.frame)}
-    match prompt:
-        case PointPrompt():
-            return record | {"point": [float(v) for v in prompt.yx], "positive": bool(prompt.positive)}
-        case BoxPrompt():
-            return record | {"box": [float(v) for v in prompt.box]}
-        case MaskPrompt():
-            return record | {"mask": _to_runs(prompt)}
-
-
 def _to_runs(prompt: MaskPrompt) -> Json:
-    rows, columns = (np.flatnonzero(prompt.mask.any(axis)) for axis in (1, 0))
-    tight = prompt.mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    flat = np.concatenate([[False], tight.ravel()])
+    """Of a mask without a pixel too: a session keeps half a mark, a run refuses it."""
+    origin, mask = prompt.tight
+    flat = np.concatenate([[False], mask.ravel()])
     changes = np.flatnonzero(np.diff(flat))
-    runs = np.diff(np.concatenate([[0], changes, [tight.size]]))
-    origin = [int(prompt.origin[0] + rows[0]), int(prompt.origin[1] + columns[0])]
-    return {"origin": origin, "shape": list(tight.shape), "runs": runs.tolist()}
+    runs = np.diff(np.concatenate([[0], changes, [mask.size]]))
+    return {"origin": [int(v) for v in origin], "shape": list(mask.shape), "runs": runs.tolist()}
 
 
 def _from_record(record: Mapping[str, Any], shape_yx: tuple[int, int]) -> Prompt:
@@ -75,7 +75,7 @@ def _from_record(record: Mapping[str, Any], shape_yx: tuple[int, int]) -> Prompt
         return BoxPrompt(object_id, frame, (y0, x0, y1, x1))
     y, x = record["mask"]["origin"]
     runs, (height, width) = record["mask"]["runs"], record["mask"]["shape"]
-    if not 0 < height * width == sum(runs) <= shape_yx[0] * shape_yx[1]:
+    if not 0 <= height * width == sum(runs) <= shape_yx[0] * shape_yx[1]:
         raise ValueError(f"the painted mask of object {object_id} on frame {frame} is damaged; its runs make no crop")
     return MaskPrompt(object_id, frame, _from_runs(runs, (height, width)), (y, x), shape_yx)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from napari_mosam.core.config.whole_files import write_whole
 from napari_mosam.core.files import disk
-from napari_mosam.core.prompts.kinds import BoxPrompt, MaskPrompt, PointPrompt, Prompt, PromptError
+from napari_mosam.core.prompts.kinds import MaskPrompt, Prompt, PromptError
+from napari_mosam.core.prompts.records import to_record
 from napari_mosam.core.prompts.tables import CSV_COLUMNS
 
 Record = dict[str, Any]
@@ -44,19 +45,11 @@ def save_prompts(prompts: Iterable[Prompt], path: Path, shape_yx: tuple[int, int
     masks = {path.with_name(f"{path.stem}_masks") / f"{p.object_id}_{p.frame}.png": p for p in listed if _is_mask(p)}
     for place, mask in masks.items():
         _write_mask(place, mask, shape_yx)
-    write_whole(path, texts[path.suffix.lower()]([_record(prompt, path) for prompt in listed]))
+    records = [
+        to_record(prompt, lambda mask: f"{path.stem}_masks/{mask.object_id}_{mask.frame}.png") for prompt in listed
+    ]
+    write_whole(path, texts[path.suffix.lower()](records))
     return [path, *masks]
-
-
-def _record(prompt: Prompt, path: Path) -> Record:
-    record: Record = {"object": int(prompt.object_id), "frame": int(prompt.frame)}
-    match prompt:
-        case PointPrompt():
-            return record | {"point": [float(v) for v in prompt.yx], "positive": bool(prompt.positive)}
-        case BoxPrompt():
-            return record | {"box": [float(v) for v in prompt.box]}
-        case MaskPrompt():
-            return record | {"mask": f"{path.stem}_masks/{prompt.object_id}_{prompt.frame}.png"}
 
 
 def _is_mask(prompt: Prompt) -> bool:

@@ -1,5 +1,6 @@
 """The sessions that a dock shows, one of them at a time, and what is changed in it by hand."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from napari_mosam.widgets.layers.source import MovieSource
 
 
-class ShownSessions:
+class ShownSessions(ABC):
     """Which session is shown, and edits of it, in a thread of their own.
 
     Parameters
@@ -64,18 +65,21 @@ class ShownSessions:
     # ---- what a run makes of it
 
     @property
+    @abstractmethod
     def busy(self) -> bool:
         """Whether a run or a preview is going."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _busy_changed(self, words: str) -> None:
-        raise NotImplementedError
+        """The session does something, given what, or is done with it ('')."""
 
+    @abstractmethod
     def _handle(self, result: "FrameResult", done: int, total: int) -> None:
-        raise NotImplementedError
+        """A frame of a run is done."""
 
+    @abstractmethod
     def _stroke_done(self) -> None:
-        raise NotImplementedError
+        """A stroke is in the result."""
 
     # ---- which session
 
