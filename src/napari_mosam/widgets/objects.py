@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.results.objects import summaries
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.support import Reporting
+from napari_mosam.widgets.support import Reporting, go_to
 
 if TYPE_CHECKING:
     from napari_mosam.core.results.objects import ObjectSummary
@@ -62,11 +62,7 @@ class Objects:
     def _go_to(self, object_id: int, frame: int) -> None:
         self._take(object_id)
         with self._reporting:
-            source, dims = self._dock.source, self._dock.viewer.dims
-            if source.time_axis is not None:
-                world = source.image.data_to_world(source.corner(frame))
-                axis = dims.ndim - source.image.ndim + source.time_axis
-                dims.set_point(axis, world[source.time_axis])
+            go_to(self._dock.viewer, self._dock.source, frame)
 
 
 def _summaries(result: "Result") -> "list[ObjectSummary]":

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from weakref import ref
 
     from napari_mosam.widgets.engine import Engine
+    from napari_mosam.widgets.layers.source import MovieSource
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,14 @@ class Reporting:
         logger.info("refused", exc_info=error)
         self._fail(error)
         return True
+
+
+def go_to(viewer: Any, source: "MovieSource", frame: int) -> None:
+    """Let the viewer show a frame of a movie, and its plane of the other axes."""
+    image, dims = source.image, viewer.dims
+    world = image.data_to_world(source.corner(min(max(frame, 0), source.shape[0] - 1)))
+    for axis in range(len(source.plane)):
+        dims.set_point(dims.ndim - image.ndim + axis, world[axis])
 
 
 def put_into_scroll_area(outer: QWidget, inner: QWidget, footer: QWidget) -> None:

@@ -23,7 +23,7 @@ from napari_mosam.widgets.files.recents import Recents
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id
 from napari_mosam.widgets.run_view import count_of
-from napari_mosam.widgets.support import Reporting, ViewerLink
+from napari_mosam.widgets.support import Reporting, ViewerLink, go_to
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -248,7 +248,7 @@ class Files:
         elif source.image not in self._viewer.layers or not self._may_drop_marks(source):
             session.close()
             return
-        self._go_to(source, frame if isinstance(frame, int) else 0)
+        go_to(self._viewer, source, frame if isinstance(frame, int) else 0)
         self._viewer.layers.selection.active = self._controls.image.layer = source.image
         self._remove_labels(session.path)
         QTimer.singleShot(0, partial(self._show_result, found, source))  # napari draws in between
@@ -288,13 +288,6 @@ class Files:
         for layer in list(self._viewer.layers):
             if layer is mine or (path is not None and result_of(layer) == path):
                 self._viewer.layers.remove(layer)
-
-    def _go_to(self, source: MovieSource, frame: int) -> None:
-        """Let the viewer show a frame of a movie, and its plane."""
-        image, dims = source.image, self._viewer.dims
-        world = image.data_to_world(source.corner(min(max(frame, 0), source.shape[0] - 1)))
-        for axis in range(len(source.plane)):
-            dims.set_point(dims.ndim - image.ndim + axis, world[axis])
 
     def _show_open(self, path: Path) -> bool:
         """Go to the movie whose result it is, where one has it open; whether there was one."""
