@@ -12,6 +12,9 @@ THREADS ?= 2
 # of their own.
 OME ?= "ome-zarr-models>=1.7,<2" "ngff-zarr[validate]>=0.50,<1" "ome-zarr>=0.18,<1" "napari-ome-zarr>=0.10,<1" "napari[pyqt6]>=0.9,<1"
 PYTEST_ARGS ?=
+# Tests run in so many processes, each with one thread: two of two threads each slow each other tenfold. 0: in one, with $(THREADS).
+TEST_PROCESSES ?= 2
+PYTEST = $(if $(filter-out 0,$(TEST_PROCESSES)),OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 )$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup
 RECIPE ?= nano
 TRAIN_ARGS ?=
 
@@ -37,10 +40,10 @@ demo: setup  ## follow the nuclei of a real time-lapse; results in ./demo
 	@$(BIN)/python tools/demo.py
 
 test: setup display  ## run the tests (PYTEST_ARGS="-k prompts" to choose)
-	@$(XVFB) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(XVFB) env $(PYTEST) $(PYTEST_ARGS)
 
 test-all: setup display  ## run the tests, the slow ones too
-	@$(XVFB) $(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	@$(XVFB) env $(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
 
 check-ome: setup display  ## let other programs read the demo's result as OME-Zarr (make demo first)
 	@test -d demo/labels.zarr || { echo "run 'make demo' first" >&2; exit 2; }

@@ -28,10 +28,18 @@ MEMORY_NEEDED = 4_000_000_000
 
 def pytest_configure(config: pytest.Config) -> None:
     """Temporary files lie in memory where it has room: results are thousands of small files, which are synced."""
-    if config.option.basetemp is None and os.access(MEMORY, os.W_OK) and _free(MEMORY) > MEMORY_NEEDED:
+    if not hasattr(config, "workerinput") and config.option.basetemp is None and os.access(MEMORY, os.W_OK) and _free(MEMORY) > MEMORY_NEEDED:
         folder = tempfile.mkdtemp(prefix="mosam-tests-", dir=MEMORY)
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["TMPDIR"], tempfile.tempdir = folder, folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file runs in one process, since what its tests share is made once; the viewers share one, and its screen."""
+    widgets = Path(__file__).parent / "widgets"
+    for item in items:
+        group = "viewer" if item.path.is_relative_to(widgets) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def _free(folder: Path) -> int:
