@@ -28,7 +28,12 @@ MEMORY_NEEDED = 4_000_000_000
 
 def pytest_configure(config: pytest.Config) -> None:
     """Temporary files lie in memory where it has room: results are thousands of small files, which are synced."""
-    if not hasattr(config, "workerinput") and config.option.basetemp is None and os.access(MEMORY, os.W_OK) and _free(MEMORY) > MEMORY_NEEDED:
+    if (
+        not hasattr(config, "workerinput")
+        and config.option.basetemp is None
+        and os.access(MEMORY, os.W_OK)
+        and _free(MEMORY) > MEMORY_NEEDED
+    ):
         folder = tempfile.mkdtemp(prefix="mosam-tests-", dir=MEMORY)
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["TMPDIR"], tempfile.tempdir = folder, folder
