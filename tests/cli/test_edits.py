@@ -106,6 +106,10 @@ def verbs():
         "unlock": ("unlock", OUT, "--object", 2, "--frames", "4"),
         "correct": correct("mask.tif"),
         "absent": ("correct", OUT, "--object", 2, "--frame", 3, "--absent"),
+        "swap": ("swap", OUT, "--objects", "1,2", "--frame", 3),
+        "split": ("split", OUT, "--object", 2, "--frame", 3, "--daughter"),
+        "merge": ("merge", OUT, "--objects", "1,2"),
+        "rename": ("rename", OUT, "--object", 2, "--name", "a b"),
     }
 
 
@@ -117,6 +121,10 @@ def verbs():
         ("unlock", "object 2 is no longer locked on 1 frame"),
         ("correct", "done: the correction of object 1 on frame 2"),
         ("absent", "done: the correction of object 2 on frame 3"),
+        ("swap", "done: the swap of objects 1, 2 from frame 3 on"),
+        ("split", "done: the split of objects 2, 3 from frame 3 on"),
+        ("merge", "done: the merge of objects 1, 2"),
+        ("rename", "done: the renaming of object 2"),
     ],
 )
 def test_each_is_one_step_that_undo_takes_back_to_the_byte(job, capsys, verb, words):

@@ -95,7 +95,7 @@ def test_a_dock_that_is_opened_again_goes_on(open_widget, movie, hands, qtbot):
     hands.settle(second)
     assert (hands.stored(second)[5:7, 44:60, 2:22] == 7).all(), "what was painted meanwhile is written now"
     assert second.controls.summary.text() == "2 objects: 1 box, 1 mask"
-    assert second.controls.painted.text().startswith("You painted or erased 2 masks on 2 frames.")
+    assert second.controls.painted.text().startswith("By hand: 2 masks on 2 frames")
     labels = hands.run(second)
     assert (labels[5:7, 44:60, 2:22] == 7).all()
     n = len(session.history)

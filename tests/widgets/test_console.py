@@ -64,7 +64,10 @@ def test_what_is_done_with_it_is_seen_in_the_dock(open_widget, movie, hands, qtb
     do(qtbot, lambda: its.paint(3, painted))
     hands.settle(widget)
     np.testing.assert_array_equal(hands.shown(widget)[3], painted)
-    assert widget.controls.painted.text() == "You painted or erased 1 mask on 1 frame. Runs leave them as they are."
+    assert (
+        widget.controls.painted.text()
+        == "By hand: 1 mask on 1 frame (painted, erased, swapped, merged). Runs leave them as they are."
+    )
 
     do(qtbot, its.undo)
     hands.settle(widget)

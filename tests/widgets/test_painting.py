@@ -113,7 +113,10 @@ def test_a_stroke_that_is_undone_is_the_runs_again(after_a_run, hands):
     first = hands.shown(widget)
     hands.paint(widget, 5, SQUARE, 1)
     assert widget.controls.forget.isEnabled()
-    assert widget.controls.painted.text() == "You painted or erased 1 mask on 1 frame. Runs leave them as they are."
+    assert (
+        widget.controls.painted.text()
+        == "By hand: 1 mask on 1 frame (painted, erased, swapped, merged). Runs leave them as they are."
+    )
     hands.undo(widget)
     assert hands.says(widget) == "Undone: painting on frame 5."
     assert not widget.controls.forget.isEnabled() and not widget.controls.painted.text()
@@ -194,7 +197,7 @@ def test_forgetting_says_what_is_let_go_and_changes_no_pixel(after_a_run, hands)
     assert not forget.isEnabled() and not widget.controls.painted.text()
     hands.paint(widget, 5, hands.shown(widget)[5] == 1, 0)
     hands.paint(widget, 6, SQUARE, 1)
-    said = "You painted or erased 2 masks on 2 frames. Runs leave them as they are."
+    said = "By hand: 2 masks on 2 frames (painted, erased, swapped, merged). Runs leave them as they are."
     assert forget.isEnabled() and widget.controls.painted.text() == said
     painted = hands.run(widget)
     assert not (painted[5] == 1).any() and (painted[6][SQUARE] == 1).all()

@@ -11,6 +11,9 @@ from napari_mosam.cli.settings import RUN_FLAGS, SOURCE_FLAGS, add_flags, add_ge
 
 Command = Callable[..., None]
 
+BY_HAND = ("lock", "unlock", "correct", "swap", "split", "merge", "rename")
+"""Commands that change a result without following anything."""
+
 
 class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line, without the whole usage text."""
@@ -53,8 +56,12 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "lock": "fix an object on some frames, so that no run changes it there",
         "unlock": "let an object go again",
         "correct": "give an object the pixels of a mask on one frame, or none",
+        "swap": "exchange the ids of two objects from a frame on",
+        "split": "let an object be a new one from a frame on",
+        "merge": "let an object be part of another",
+        "rename": "give an object a name",
         "replay": "make a result again from what it keeps, and compare",
-        "undo": "take back what was done last to a result: a run, a re-run, a lock, a correction",
+        "undo": "take back what was done last to a result: a run, a re-run, an edit by hand",
         "redo": "do again what was undone last",
         "models": "list, download and verify the models",
     }
@@ -66,7 +73,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_explain(added["explain"])
     _add_info(added["info"])
     _add_import(added["import"])
-    for name in ("rerun", "lock", "unlock", "correct", "replay", "undo", "redo"):
+    for name in ("rerun", *BY_HAND, "replay", "undo", "redo"):
         added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     _add_rerun(added["rerun"])
     for name in ("lock", "unlock"):
@@ -75,6 +82,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
             "--frames", required=True, type=parse_frames, metavar="A:B", help="frames A up to, not including, B; or A"
         )
     _add_correct(added["correct"])
+    _add_identities(added)
     _add_replay(added["replay"])
     _add_models(added["models"])
     return parser
@@ -215,6 +223,22 @@ def _add_correct(correct: argparse.ArgumentParser) -> None:
     what = correct.add_mutually_exclusive_group(required=True)
     what.add_argument("--mask", type=_path, metavar="FILE", help="an image (Y, X): its only id, or that of the object")
     what.add_argument("--absent", action="store_true", help="the object is not there")
+
+
+def _add_identities(added: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Who is who: what names two objects, one, or a frame."""
+    note = "On that frame it counts as a correction: later runs keep who is who. Pixels stay what they are."
+    added["swap"].description = added["split"].description = note
+    added["merge"].description = "Where both are seen their pixels are joined, which is a correction of that frame."
+    for name, what in (("swap", "1,2"), ("merge", "KEPT,OTHER")):
+        added[name].add_argument("--objects", required=True, type=_parse_ids, metavar=what, help="which two")
+    for name in ("split", "rename"):
+        _add_object(added[name])
+    for name in ("swap", "split"):
+        added[name].add_argument("--frame", required=True, type=_parse_frame, metavar="T", help="the first, from 0")
+    added["merge"].add_argument("--frame", default=0, type=_parse_frame, metavar="T", help="the first (default: 0)")
+    added["split"].add_argument("--daughter", action="store_true", help="note the old one as the mother of the new one")
+    added["rename"].add_argument("--name", required=True, help="the name; '' takes it")
 
 
 def _add_replay(replay: argparse.ArgumentParser) -> None:

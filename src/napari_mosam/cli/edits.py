@@ -1,4 +1,4 @@
-"""What ``mosam rerun``, ``correct`` and ``replay`` do; what they change is a step of the journal."""
+"""What ``mosam rerun``, ``replay`` and the edits by hand do; what they change is a step of the journal."""
 
 import argparse
 from pathlib import Path
@@ -99,14 +99,59 @@ def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
 # ---- by hand
 
 
-def correct_command(arguments: argparse.Namespace) -> str:
-    """Give an object the pixels of a file, or none, on a frame; else as :func:`rerun_command`."""
+def by_hand_command(verb: str, arguments: argparse.Namespace) -> str:
+    """Do what a verb of :data:`BY_HAND` says; else as :func:`rerun_command`."""
     from napari_mosam.core.store.result import Result
 
     result = Result.open(arguments.result)
-    (t,) = _frames((arguments.frame, arguments.frame + 1), 0, result.labels.shape[0])
-    mask = None if arguments.absent else _mask(arguments.mask, arguments.object)
-    return _told(_done(result), result.correct(arguments.object, t, mask))
+    if verb in ("lock", "unlock"):
+        return _locked(arguments, result, lock=verb == "lock")
+    changes = {"correct": _corrected, "swap": _swapped, "split": _split, "merge": _merged, "rename": _renamed}
+    return _told(_done(result), changes[verb](arguments, result))
+
+
+def _locked(arguments: argparse.Namespace, result: "Result", *, lock: bool) -> str:
+    start, stop = arguments.frames
+    frames = range(start or 0, result.labels.shape[0] if stop is None else stop)
+    try:
+        result.lock_frames(arguments.object, frames, lock=lock)
+    except IndexError as error:
+        raise UsageError(str(error)) from error
+    where = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
+    said = f"object {arguments.object} is {'' if lock else 'no longer '}locked on {where}"
+    return said + half_words(type(result).open(result.path))
+
+
+def _corrected(arguments: argparse.Namespace, result: "Result") -> "Result":
+    t = _frame(arguments, result)
+    return result.correct(arguments.object, t, None if arguments.absent else _mask(arguments.mask, arguments.object))
+
+
+def _swapped(arguments: argparse.Namespace, result: "Result") -> "Result":
+    return result.swap(*_pair(arguments), _frame(arguments, result))
+
+
+def _split(arguments: argparse.Namespace, result: "Result") -> "Result":
+    return result.split(arguments.object, _frame(arguments, result), daughter=arguments.daughter)
+
+
+def _merged(arguments: argparse.Namespace, result: "Result") -> "Result":
+    return result.merge(*_pair(arguments), _frame(arguments, result))
+
+
+def _renamed(arguments: argparse.Namespace, result: "Result") -> "Result":
+    return result.rename(arguments.object, arguments.name)
+
+
+def _frame(arguments: argparse.Namespace, result: "Result") -> int:
+    return _frames((arguments.frame, arguments.frame + 1), 0, result.labels.shape[0]).start
+
+
+def _pair(arguments: argparse.Namespace) -> tuple[int, int]:
+    if len(arguments.objects) != 2:
+        raise UsageError(f"--objects names {len(arguments.objects)} objects; give two, such as 1,2")
+    one, other = arguments.objects
+    return one, other
 
 
 def _mask(path: Path, object_id: int) -> "NDArray[np.bool_]":

@@ -10,12 +10,13 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.cli.arguments import build_parser
+from napari_mosam.cli.arguments import BY_HAND, Command, build_parser
 from napari_mosam.cli.checks import check_outputs
-from napari_mosam.cli.places import HalfResultError, UsageError, inputs_of, weights_of
+from napari_mosam.cli.places import HalfResultError, inputs_of, weights_of
 from napari_mosam.cli.settings import run_config
 from napari_mosam.cli.stop_signals import STOPPED, StopSignals
 
@@ -323,12 +324,12 @@ def _rerun(arguments: argparse.Namespace, run: _Run) -> None:
     _say(rerun_command(arguments, run))
 
 
-def _correct(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.cli.edits import correct_command
+def _by_hand(verb: str, arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.edits import by_hand_command
 
     run.note("the result is as it was")
     run.stop.begin()
-    _say(correct_command(arguments))
+    _say(by_hand_command(verb, arguments))
 
 
 def _replay(arguments: argparse.Namespace, run: _Run) -> None:
@@ -355,33 +356,7 @@ def _step(arguments: argparse.Namespace, run: _Run, *, back: bool) -> str:
     return step_words(arguments.result, back=back)
 
 
-def _lock(arguments: argparse.Namespace, run: _Run) -> None:
-    _set_lock(arguments, run, lock=True)
-
-
-def _unlock(arguments: argparse.Namespace, run: _Run) -> None:
-    _set_lock(arguments, run, lock=False)
-
-
-def _set_lock(arguments: argparse.Namespace, run: _Run, *, lock: bool) -> None:
-    from napari_mosam.cli.edits import half_words
-    from napari_mosam.core.store.result import Result
-
-    run.note("the result is as it was")
-    run.stop.begin()
-    result = Result.open(arguments.result)
-    start, stop = arguments.frames
-    frames = range(start or 0, result.labels.shape[0] if stop is None else stop)
-    try:
-        result.lock_frames(arguments.object, frames, lock=lock)
-    except IndexError as error:
-        raise UsageError(str(error)) from error
-    where = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
-    half = half_words(Result.open(arguments.result))
-    _say(f"object {arguments.object} is {'' if lock else 'no longer '}locked on {where}{half}")
-
-
-_COMMANDS = {
+_COMMANDS: dict[str, Command] = {
     "track": _track,
     "import": _import,
     "evaluate": _evaluate,
@@ -389,9 +364,7 @@ _COMMANDS = {
     "models": _models,
     "info": _info,
     "rerun": _rerun,
-    "lock": _lock,
-    "unlock": _unlock,
-    "correct": _correct,
+    **{verb: partial(_by_hand, verb) for verb in BY_HAND},
     "replay": _replay,
     "undo": _undo,
     "redo": _redo,

@@ -47,7 +47,7 @@ def painted_summary(n_masks: int, n_frames: int) -> str:
     if not n_masks:
         return ""
     masks = f"{n_masks} mask{'s' * (n_masks != 1)} on {n_frames} frame{'s' * (n_frames != 1)}"
-    return f"You painted or erased {masks}. Runs leave them as they are."
+    return f"By hand: {masks} (painted, erased, swapped, merged). Runs leave them as they are."
 
 
 def mark_words(before: Prompts, after: Prompts) -> str:

@@ -195,6 +195,7 @@ class MosamWidget(QWidget):
         self.model_download.close()
         self.prompts.close()
         self.movies.close()
+        self.objects.close()
         self._image_link.close()
         self._history_keys.close()
         self._keys.close()
@@ -234,6 +235,7 @@ class MosamWidget(QWidget):
         controls = self.controls
         with QSignalBlocker(controls.object_id):
             controls.object_id.setValue(self.prompts.object_id)
+        self.objects.in_hand()
         controls.summary.setText(prompt_summary(self.prompts.ids(), self.prompts.counts()))
         controls.clear.setEnabled(bool(self.prompts.ids()))
         if not self.jobs.shows_result(controls.image.layer):

@@ -153,7 +153,7 @@ def half_of(labels: NDArray[np.uint32], followed: list[int]) -> Result:
     """A result in which an object was followed on some frames."""
     done = np.array(followed, bool)[:, None]
     progress = ResultProgress(False, np.ones_like(done), done)
-    return cast("Result", SimpleNamespace(path="a.zarr", labels=labels, progress=progress))
+    return cast("Result", SimpleNamespace(path="a.zarr", labels=labels, progress=progress, parents={}))
 
 
 def test_long_movies_get_four_digits(tmp_path: Path) -> None:

@@ -65,7 +65,13 @@ def script(session, folder):
         lambda: stroke(session, 0, small, 70_000),
         lambda: session.mark(BoxPrompt(2, 4, (36, 32, 52, 48))),
         lambda: session.run(progress=marking(session, BoxPrompt(1, 2, (14, 16, 26, 28)))),
-        lambda: session.lock(2, 3),
+        acted(
+            lambda: session.lock(2, 3),
+            lambda: session.swap(1, 2, 3),
+            lambda: session.rename(2, "mother"),
+            lambda: session.split(2, 4),
+            lambda: session.merge(1, 70_000, 2),
+        ),
     ]
 
 

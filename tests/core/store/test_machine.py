@@ -80,6 +80,14 @@ class ResultMachine(RuleBasedStateMachine):
         self.result.unlock(object_id, t)
         self.note({key: pixels for key, pixels in self.locks[-1].items() if key != (object_id, t)})
 
+    @rule(t=st.integers(1, N - 1))
+    def swap(self, t):
+        result = self.result.swap(1, 2, t)
+        earlier = {(i, at): pixels for (i, at), pixels in self.locks[-1].items() if at < t}
+        now = [(i, at) for at in range(t, N) for i in result.locked(at)]
+        assert {(3 - i, at) for i, at in self.locks[-1] if at >= t} | {(1, t), (2, t)} <= {*now}
+        self.note(earlier | {(i, at): np.asarray(result.labels[at]) == i for i, at in now})
+
     def by_hand(self, object_id, t, absent):
         """Pixels that a user gives an object: shifted, so that they are partly those of the other."""
         locked = [pixels for (i, at), pixels in self.locks[-1].items() if at == t and i != object_id]

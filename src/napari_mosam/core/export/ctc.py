@@ -100,7 +100,7 @@ def export_ctc(
 
 
 def export_result(result: "Result", folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the labels of a result; of half a result up to the last frame on which anything was followed.
+    """Write the labels and mothers of a result; of half a result up to the last frame on which anything was followed.
 
     What was not followed is logged as a warning, since it is no background. Else as :func:`export_ctc`.
 
@@ -111,7 +111,7 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
     """
     progress = result.progress
     if progress.complete:
-        return export_ctc(result.labels, folder, overwrite=overwrite)
+        return export_ctc(result.labels, folder, parents=result.parents, overwrite=overwrite)
     there = np.flatnonzero(progress.followed.any(axis=1))
     if not there.size:
         raise ValueError(f"{result.path} is half a result ({progress}), so there is nothing to export")
@@ -122,7 +122,7 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
         "CTC export: %s is half a result (%s); frames 0 to %d are written%s",
         *(result.path, progress, n_frames - 1, rest),
     )
-    return export_ctc(_FirstFrames(result.labels, n_frames), folder, overwrite=overwrite)
+    return export_ctc(_FirstFrames(result.labels, n_frames), folder, parents=result.parents, overwrite=overwrite)
 
 
 class _FirstFrames:

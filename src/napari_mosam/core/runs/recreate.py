@@ -13,6 +13,7 @@ from napari_mosam.core.files.places import RUN, Place, ResultError
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.kinds import MaskPrompt
+from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP
 from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.results.progress import RERUN
@@ -22,6 +23,7 @@ from napari_mosam.core.runs.rerun import rerun_result
 from napari_mosam.core.runs.rerun_checks import same_model, same_movie, with_corrections
 from napari_mosam.core.runs.write import write_run
 from napari_mosam.core.store.edits import CORRECT, LOCK, UNLOCK, corrected, edits_of, n_results
+from napari_mosam.core.store.identity import RENAME
 from napari_mosam.core.store.layout import open_group
 from napari_mosam.core.store.layout import reading as reading_of
 from napari_mosam.core.store.result import Result
@@ -137,7 +139,7 @@ def _final(stored: Result) -> list[Json]:
     for i in stored.object_ids:
         frames = [t for t, ids in enumerate(locked) if i in ids and (i, t) not in fixed]
         edits += [{"kind": LOCK, "object": i, "frames": frames}] if frames else []
-    return edits
+    return edits + [{"kind": RENAME, "object": i, "name": name} for i, name in stored.names.items()]
 
 
 def _run(prompts: Sequence[Mapping[str, Any]], results: int | None) -> Json:
@@ -160,6 +162,11 @@ def _do(edit: Json, out: Path, movie: Movie, model: "Segmenter", progress: Progr
         result.lock_frames(edit["object"], edit["frames"], lock=kind == LOCK)
     elif kind == CORRECT:
         result.paint(edit["frame"], {edit["object"]: _mask_of(edit, movie.frame_shape)})
+    elif kind in (SWAP, SPLIT, MERGE):
+        first, second = edit["objects"]
+        result.reassign(kind, first, second, edit["frame"], daughter=edit["daughter"])
+    elif kind == RENAME:
+        result.rename(edit["object"], edit["name"])
     else:
         _rerun(edit, result, movie, model, progress)
 
@@ -212,6 +219,10 @@ def _check(edits: Sequence[Json], shape_yx: tuple[int, int]) -> None:
             numbers = [edit["object"], edit["frame"], *(() if _mask_of(edit, shape_yx) is None else (1,))]
         elif edit["kind"] in (LOCK, UNLOCK):
             numbers = [edit["object"], *edit["frames"]]
+        elif edit["kind"] in (SWAP, SPLIT, MERGE):
+            numbers = [*edit["objects"], edit["frame"], edit["daughter"]]
+        elif edit["kind"] == RENAME:
+            numbers = [edit["object"], len(edit["name"])]
         else:
             raise ValueError(f"a '{edit['kind']}' is not known to this version")
         if not all(isinstance(number, int) for number in numbers):

@@ -14,9 +14,10 @@ from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.runs.arguments import Frames, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest, open_movie
 from napari_mosam.core.session.history import Change, History
+from napari_mosam.core.session.object_edits import ObjectEdits
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import Kept, KeptMarks, kept_in
-from napari_mosam.core.session.state import AnyPrompts, SessionState, checked_marks
+from napari_mosam.core.session.state import AnyPrompts, checked_marks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Progress = Callable[[FrameResult, int, int], None]
 
 
-class Session(SessionState):
+class Session(ObjectEdits):
     """A movie with its prompts and its result; whatever is done can be undone in order.
 
     Until it is saved the result lies in a folder of recent results, from which nothing is ever removed.
@@ -334,14 +335,6 @@ class Session(SessionState):
         self._write_waiting()
         return tuple(masks)
 
-    def lock(self, object_id: int, *frames: int) -> None:
-        """Fix the pixels of an object on frames; no run changes them."""
-        self._lock(object_id, frames, lock=True)
-
-    def release(self, object_id: int, *frames: int) -> None:
-        """Let runs change an object again that was locked, corrected or painted on frames."""
-        self._lock(object_id, frames, lock=False)
-
     def remove(self, object_id: int) -> None:
         """Take an object, its marks and its masks out, but on frames on which it is locked."""
         result, marks = self._there(), self._marks()
@@ -349,12 +342,6 @@ class Session(SessionState):
             self._prompts = Prompts(p for p in self._prompts if p.object_id != object_id)
             kept = Prompts(p for p in marks if p.object_id != object_id)
             self._engine(work).follow(result, self.movie, kept, [object_id])
-            self._show(self._path)
-
-    def _lock(self, object_id: int, frames: Sequence[int], *, lock: bool) -> None:
-        word = "locking" if lock else "releasing"
-        with self._working(word), self._change(f"{word} object {object_id}"):
-            self._there().lock_frames(object_id, frames, lock=lock)
             self._show(self._path)
 
     def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -185,7 +185,7 @@ def why_not_resumed(stored: Result) -> str:
 def carry_over(old: Result, new: Result) -> None:
     """Give a new result the pixels that a person corrected or locked in an earlier one, and lock them."""
     for t in range(old.labels.shape[0]):
-        ids = [i for i in old.locked(t) if old.record(i, t) is not None]
+        ids = [i for i in old.locked(t) if i in new.object_ids or old.record(i, t) is not None]
         if ids:
             labels = np.asarray(old.labels[t])
             new.paint(t, {i: (labels == i) if (labels == i).any() else None for i in ids})

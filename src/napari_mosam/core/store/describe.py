@@ -11,7 +11,7 @@ from napari_mosam.core.images.calibration import Calibration
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.history import steps
-from napari_mosam.core.store.layout import open_group, reading, schema_of
+from napari_mosam.core.store.layout import NAMES, PARENTS, open_group, reading, schema_of
 
 
 def facts(path: str | Path) -> dict[str, Any]:
@@ -41,6 +41,8 @@ def facts(path: str | Path) -> dict[str, Any]:
             "shape": list(labels.shape),
             "dtype": str(labels.dtype),
             "objects": [int(i) for i in group["table/object_ids"][:]],
+            "names": dict(attrs.get(NAMES) or {}),
+            "parents": dict(attrs.get(PARENTS) or {}),
             "frames": attrs.get("frames", [0, labels.shape[0]]),
             "direction": attrs.get("direction"),
             "pixel_size_um": attrs.get("pixel_size_um"),
@@ -73,6 +75,8 @@ def _lines(told: Mapping[str, Any]) -> str:
         "damage": damage_words(told["damage"]),
         "movie": f"{told['movie']['name'] or 'unknown'}, {n_frames} frames of {height} x {width} px (Y, X)",
         "objects": f"{len(told['objects'])}: {shortened(told['objects'])}",
+        "names": ", ".join(f"{i} {name}" for i, name in told["names"].items()),
+        "mothers": ", ".join(f"{mother} of {child}" for child, mother in told["parents"].items()),
         "frames": f"{told['frames'][0]}:{told['frames'][1]}, {told['direction'] or 'unknown direction'}",
         "skipped": f"frames {', '.join(skipped)}: could not be read, all objects count as absent" if skipped else "",
         "scale": Calibration(tuple(pixel) if pixel else None, told["interval_s"]).words(),

@@ -89,11 +89,8 @@ def close_run(transaction: Transaction) -> None:
 def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: bool) -> None:
     """Lock an object on frames, or unlock it."""
     kind = LOCK if value else UNLOCK
-    with _edited(path, kind, [object_id], frames) as (group, records):
-        for t in frames:
-            frame = records.read(t)
-            frame.set_by_user(object_id, locked=value)
-            records.write_table(frame)
+    with edited(path, kind, [object_id], frames=list(frames)) as (group, records):
+        records.set_by_user(object_id, frames, locked=value)
         list_edit(group, {"kind": kind, "object": object_id, "frames": list(frames)})
 
 
@@ -112,7 +109,7 @@ def correct_transaction(path: Path, t: int, masks: "Mapping[int, NDArray[np.bool
     ValueError
         If pixels of a mask are those of another object, locked there.
     """
-    with _edited(path, CORRECT, list(masks), [t]) as (group, records):
+    with edited(path, CORRECT, list(masks), frames=[t]) as (group, records):
         frame = records.read(t)
         labels, confidence = np.asarray(group["0"][t]), np.asarray(group["confidence"][t])
         window, prune = group.attrs.get("config", {}).get("window", {}), _prunes(group)
@@ -144,12 +141,15 @@ def corrected(path: Path) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def _edited(path: Path, kind: str, ids: Sequence[int], frames: Sequence[int]) -> Iterator[tuple[Any, RecordStore]]:
-    """The group and its records; what is written to them is one transaction: all or nothing."""
+def edited(path: Path, kind: str, ids: Sequence[int], **where: int | list[int]) -> Iterator[tuple[Any, RecordStore]]:
+    """The group and its records, with room for new ids; what is written to them is one transaction: all or nothing.
+
+    `where` says on which `frames` something is done, or from which `first` one on.
+    """
     with reading(path):
         group = open_group(path, "r+")
         records = RecordStore.open(group, [int(i) for i in group["table/object_ids"][:]])
-        transaction = Transaction.begin(path, {"kind": kind, "objects": list(ids), "frames": list(frames)})
+        transaction = Transaction.begin(path, {"kind": kind, "objects": list(ids), **where})
         write_through(group, transaction)
         try:
             yield group, make_room(group, transaction, records, ids)

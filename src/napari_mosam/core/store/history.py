@@ -46,11 +46,14 @@ def _words(note: Mapping[str, Any]) -> str:
     if note.get("kind") == RERUN:
         start, stop = note.get("span", (0, 0))
         return f"the re-run of {objects}" + (f" on frames {start} to {stop - 1}" if stop else "")
-    return f"the {note.get('kind', 'change')} of {objects} on {_frames(note.get('frames', ()))}"
+    return f"the {note.get('kind', 'change')} of {objects}{_where(note)}"
 
 
-def _frames(frames: Sequence[int]) -> str:
-    return f"frame {frames[0]}" if len(frames) == 1 else f"{len(frames)} frames"
+def _where(note: Mapping[str, Any]) -> str:
+    if "first" in note:
+        return f" from frame {note['first']} on" if note["first"] else ""
+    frames: Sequence[int] = note.get("frames", ())
+    return f" on frame {frames[0]}" if len(frames) == 1 else f" on {len(frames)} frames" if frames else ""
 
 
 def steps(path: Path) -> tuple[Step, ...]:

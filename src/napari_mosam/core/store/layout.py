@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SCHEMA = 2
 """Of the results that are written. Those of version 0.1, which do not say, have 1."""
 
+NAMES, PARENTS = "names", "parents"
+"""Attributes of a result: names of objects, and mothers by daughter, by ids as text."""
+
 EDITS = "edits"
 """Attribute of the prompts: what was done to a result, see :mod:`edits`."""
 
@@ -81,6 +84,16 @@ def schema_of(attrs: Mapping[str, Any]) -> int:
             f"{schema}); this one reads schemas up to {SCHEMA}: update napari-mosam"
         )
     return schema
+
+
+def names_of(attrs: Mapping[str, Any]) -> dict[int, str]:
+    """Names that a person gave objects, by id."""
+    return {int(i): str(name) for i, name in dict(attrs.get(NAMES) or {}).items()}
+
+
+def parents_of(attrs: Mapping[str, Any]) -> dict[int, int]:
+    """Mothers by daughter."""
+    return {int(child): int(mother) for child, mother in dict(attrs.get(PARENTS) or {}).items()}
 
 
 @contextmanager

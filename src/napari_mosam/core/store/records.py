@@ -6,8 +6,9 @@ competition, see :mod:`logit_codes`; ``records/details`` float64 (T, N, K), name
 written at once. The first axis never grows, the second does when objects are added.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from math import nan
 from typing import TYPE_CHECKING, Any, Self
 
@@ -158,6 +159,26 @@ class FrameTable:
         self.logits[row], self.details[row] = 0, nan
         self._set(row, {name: nan for name in TABLE if name not in BY_USER} | {"state": 0})
 
+    def exchange(self, one: int, other: int) -> None:
+        """Let two objects have each the record of the other, with what a user did to it; the mother stays."""
+        rows = [self.object_ids.index(i) for i in (one, other)]
+        for array in (self.logits, self.details, self.table):
+            array[rows] = array[rows[::-1]]
+        mother = TABLE.index("parent")
+        self.table[rows, mother] = self.table[rows[::-1], mother]
+        for object_id, row in zip((one, other), rows, strict=True):
+            self._set(row, {"object": object_id if self.table[row, STATE] else nan})
+
+    def erase(self, object_id: int) -> None:
+        """Forget an object on this frame, with what a user did to it."""
+        self.clear(object_id)
+        self._set(self.object_ids.index(object_id), dict.fromkeys(BY_USER, nan))
+
+    def accept(self, object_id: int) -> None:
+        """Say that a person gave an object the mask that it has on this frame, or none; runs do not change it."""
+        self.details[self.object_ids.index(object_id), DETAILS.index("origin")] = ORIGINS.index("painted")
+        self.set_by_user(object_id, locked=True, accepted=True)
+
     def measure(self, shapes: "Mapping[int, LabelShape]", pixel_um2: float) -> None:
         """Take areas and centres from the label frame, by object id; `pixel_um2` is NaN where it is not known."""
         for row, object_id in enumerate(self.object_ids):
@@ -275,8 +296,33 @@ class RecordStore:
 
     def states(self, object_id: int) -> list[ObjectState | None]:
         """Of an object on all frames; None where it was not followed."""
-        table = in_order(np.asarray(self.table[:, self.object_ids.index(object_id)]), self.table.attrs["columns"])
-        return [STATES[int(code)] for code in np.nan_to_num(table[:, STATE])]
+        return [STATES[int(code)] for code in np.nan_to_num(self.table_of(object_id)[:, STATE])]
+
+    def table_of(self, object_id: int) -> "NDArray[np.float64]":
+        """The table of an object over all frames, shape (T, C)."""
+        return in_order(np.asarray(self.table[:, self.object_ids.index(object_id)]), self.table.attrs["columns"])
+
+    def edit(self, frames: Iterable[int]) -> Iterator[FrameTable]:
+        """Frames, ascending, to be changed in place; each is written when the next is asked for, the table at last."""
+        for _, group in groupby(sorted(frames), lambda t: t // ROWS_PER_CHUNK):
+            block = list(group)
+            first, behind = block[0], block[-1] + 1
+            table = self._rows(slice(first, behind))
+            for t in block:
+                logits, details = np.asarray(self.logits[t]), np.asarray(self.details[t])
+                yield FrameTable(t, self.object_ids, logits, details, table[t - first])
+                self.logits[t], self.details[t] = logits, details
+            self.table[first:behind] = table
+
+    def set_by_user(self, object_id: int, frames: Iterable[int], **values: bool) -> None:
+        """Set columns that no run changes of an object on frames."""
+        row = self.object_ids.index(object_id)
+        for _, group in groupby(sorted(frames), lambda t: t // ROWS_PER_CHUNK):
+            block = list(group)
+            table, rows = self._rows(slice(block[0], block[-1] + 1)), [t - block[0] for t in block]
+            for name, value in values.items():
+                table[rows, row, TABLE.index(name)] = float(value)
+            self.table[block[0] : block[-1] + 1] = table
 
     def write(self, frame: FrameTable) -> None:
         """Replace the records of a frame."""
@@ -293,8 +339,8 @@ class RecordStore:
         logits, details = (np.asarray(array[t, at])[None] for array in (self.logits, self.details))
         return FrameTable(t, (object_id,), logits, details, self._rows(t)[at : at + 1]).row(0)
 
-    def _rows(self, t: int) -> "NDArray[np.float64]":
-        """The table of a frame, the state 0 where an object was not followed."""
+    def _rows(self, t: int | slice) -> "NDArray[np.float64]":
+        """The table of a frame, or of several, the state 0 where an object was not followed."""
         table = in_order(np.asarray(self.table[t]), self.table.attrs["columns"])
-        table[np.isnan(table[:, STATE]), STATE] = 0
+        table[..., STATE] = np.nan_to_num(table[..., STATE])
         return table

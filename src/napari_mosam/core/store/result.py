@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mosam.core.files.places import alone
+from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP, Reassignment
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.edits import correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
-from napari_mosam.core.store.layout import locked_ids, open_group, read_prompts, reading
+from napari_mosam.core.store.identity import planned, reassign_transaction, rename_transaction
+from napari_mosam.core.store.layout import locked_ids, names_of, open_group, parents_of, read_prompts, reading
 from napari_mosam.core.store.records import RecordStore
 
 if TYPE_CHECKING:
@@ -230,6 +232,70 @@ class Result:
             correct_transaction(self.path, t, checked)
         return Result.open(self.path)
 
+    def swap(self, one: int, other: int, t: int) -> "Result":
+        """Exchange the ids of two objects from frame `t` on; see :meth:`reassign`."""
+        self.reassign(SWAP, one, other, t)
+        return Result.open(self.path)
+
+    def split(self, object_id: int, t: int, new_id: int | None = None, *, daughter: bool = False) -> "Result":
+        """Let an object be another one from frame `t` on, by default with the next free id; see :meth:`reassign`.
+
+        The old one is absent and locked from there on. `daughter` notes it as the mother of the new one.
+        """
+        self.reassign(SPLIT, object_id, new_id or max(self.object_ids) + 1, t, daughter=daughter)
+        return Result.open(self.path)
+
+    def merge(self, kept: int, other: int, t: int = 0) -> "Result":
+        """Let an object be part of another from frame `t` on; see :meth:`reassign`.
+
+        Where both are seen their pixels are joined, which is a correction of that frame.
+        """
+        self.reassign(MERGE, kept, other, t)
+        return Result.open(self.path)
+
+    def reassign(self, kind: str, first: int, second: int, t: int, *, daughter: bool = False) -> Reassignment:
+        """Swap, split or merge in one step, with masks, records, locks and prompts; says who is who afterwards.
+
+        On their first frames with the other id objects count as corrected: later runs keep who is who. Pixels stay what
+        they are.
+
+        Raises
+        ------
+        ValueError
+            For unknown objects, for a new id that is taken, or where there is nothing to change.
+        IndexError, ResultBusyError, ResultError
+            As in :meth:`lock`.
+        """
+        self._check(first, t)
+        if kind == SPLIT and (second in self.object_ids or second < 1):
+            free = max(self.object_ids) + 1
+            raise ValueError(f"{second} is no id of a new object; give one that is free, such as {free}")
+        if kind != SPLIT:
+            self._check(second)
+        with alone(self.path):
+            ready_for_edit(self.path)
+            change = planned(self.path, kind, first, second, t)
+            reassign_transaction(self.path, change, daughter=daughter)
+        return change
+
+    def rename(self, object_id: int, name: str) -> "Result":
+        """Give an object a name, or take it with an empty one; see :attr:`names`."""
+        self._check(object_id)
+        with alone(self.path):
+            ready_for_edit(self.path)
+            rename_transaction(self.path, object_id, name)
+        return Result.open(self.path)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Names of objects that have one."""
+        return names_of(self.attrs)
+
+    @property
+    def parents(self) -> dict[int, int]:
+        """Mothers by daughter."""
+        return parents_of(self.attrs)
+
     def locked(self, t: int) -> tuple[int, ...]:
         """Objects that are locked on a frame."""
         return locked_ids(open_group(self.path, "r"), self.object_ids, t)
@@ -274,15 +340,15 @@ class Result:
     def to_dataframe(self) -> Any:
         """The table as a pandas.DataFrame: one row per object and frame on which it was followed.
 
-        Columns are named as in the stored table; state and cue are words, ids and frames whole numbers. What is not
-        known is NaN.
+        Columns are named as in the stored table, and the last holds the name of the object; state and cue are words,
+        ids and frames whole numbers. What is not known is NaN.
 
         Raises
         ------
         ImportError
             If pandas is not installed.
         """
-        from napari_mosam.core.store.dataframe import to_dataframe
+        from napari_mosam.core.results.dataframe import to_dataframe
 
         with reading(self.path):
             return to_dataframe(open_group(self.path, "r"), self.object_ids)

@@ -11,7 +11,7 @@ from napari_mosam.core.images.formats.ome_zarr import is_zarr
 from napari_mosam.core.images.label_images.label_files import open_labels
 from napari_mosam.core.images.label_images.labels import LabelStack
 from napari_mosam.core.results.progress import ResultProgress
-from napari_mosam.core.store.layout import reading
+from napari_mosam.core.store.layout import parents_of, reading
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +69,8 @@ def _with_records(labels: LabelStack, node: Any) -> TrackedLabels:
     if RESULT_MARK in node.attrs and "table/object_ids" not in node:
         raise ResultError(f"{labels.name} has lost its table of objects; run 'mosam track' again")
     followed = node.attrs.get("frames")
-    parents = {int(child): int(mother) for child, mother in dict(node.attrs.get("parents") or {}).items()}
     return TrackedLabels(
-        replace(labels, parents=parents),
+        replace(labels, parents=parents_of(node.attrs)),
         object_ids=_stored_ids(node),
         prompted=_stored_prompts(node),
         followed=(int(followed[0]), int(followed[1])) if followed else None,

@@ -1,99 +1,155 @@
-"""The table of objects: which there are, where they were seen, and how sure the network is of them."""
+"""The table of objects with what can be done to them: a row each, buttons, and a menu on the right mouse button."""
 
-from math import isnan
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtCore import QSignalBlocker, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QGridLayout,
     QHeaderView,
+    QLabel,
+    QMenu,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
+    QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_mosam.widgets.controls.builders import make_collapsible
+from napari_mosam.widgets.controls.object_model import COLUMNS, NAME, ObjectModel
 from napari_mosam.widgets.layers.marks import object_color
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_mosam.core.results.objects import ObjectSummary
-
-COLUMNS = ("Object", "Frames", "Seen", "Worst", "Mean")
-TIPS = (
-    "Its number and the colour of its labels. Click: take it in hand. Double click: go to where a look is needed most.",
-    "The first and the last frame on which it was seen.",
-    "On how many of the frames on which it was looked for it was seen.",
-    "The lowest of the network's own estimates of how well a mask fits (IoU, from 0 to 1).",
-    "Their mean.",
-)
-SWATCH_PX = 12
-"""Side of the colour beside a number: as high as the digits."""
+    from napari_mosam.core.results.objects import ObjectSummary, Overview
 
 ROWS_SHOWN = 6
 """So that table and run button fit onto a screen of 720 px."""
 
+MAX_PARTNERS = 12
+"""Objects that a menu offers for a swap or a merge, the nearest first: more are chosen in the table; not measured."""
 
-class ObjectTable(QTableWidget):
+
+class ObjectTable(QTableView):
     """A row for each object; sorted by a click on a column."""
 
     chosen = Signal(int)
-    """An object was clicked."""
+    """An object was taken in hand."""
     asked = Signal(int, int)
     """An object was double clicked; with the frame where a look is needed most."""
+    selected = Signal()
+    """Other rows are selected."""
+    menu_wanted = Signal(object)
+    """The right mouse button was pressed on a row, at this place of the screen."""
 
     def __init__(self) -> None:
-        super().__init__(0, len(COLUMNS))
-        self.setHorizontalHeaderLabels(COLUMNS)
-        for column, tip in enumerate(TIPS):
-            self.horizontalHeaderItem(column).setToolTip(tip)
+        super().__init__()
+        self.color_of: Callable[[int], Any] = lambda object_id: object_color(object_id).ravel()
+        self.objects = ObjectModel(lambda object_id: self.color_of(object_id))
+        self._sorted = QSortFilterProxyModel()
+        self._sorted.setSourceModel(self.objects)
+        self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
+        self._sorted.setDynamicSortFilter(False)  # rows do not move while the viewer goes from frame to frame
+        self.setModel(self._sorted)
         self.verticalHeader().hide()
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        for at, column in enumerate(COLUMNS):
+            self.setColumnWidth(at, column.width)
+        self.horizontalHeader().setMinimumSectionSize(min(column.width for column in COLUMNS))
+        self.horizontalHeader().setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setSortingEnabled(True)
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() * (ROWS_SHOWN + 1))
-        self.cellClicked.connect(lambda row, _: self.chosen.emit(self._of(row).object_id))
-        self.cellDoubleClicked.connect(self._double_clicked)
+        self.setFixedHeight(
+            (self.fontMetrics().height() + 6) * ROWS_SHOWN + self.horizontalHeader().sizeHint().height()
+        )
+        self.doubleClicked.connect(self._double_clicked)
+        self.selectionModel().selectionChanged.connect(self._selection_changed)
 
     @property
     def current(self) -> int | None:
-        """The object that is chosen."""
+        """The object that was chosen last, if its row is still selected."""
+        row = self.currentIndex().row()
         rows = {index.row() for index in self.selectionModel().selectedRows()}
-        return self._of(rows.pop()).object_id if rows else None
+        return self._of(row).object_id if row in rows else self._of(rows.pop()).object_id if len(rows) == 1 else None
 
-    def show_objects(self, objects: "Sequence[ObjectSummary]") -> None:
-        """Show these objects; the one that is chosen stays so."""
-        current = self.current
-        self.setSortingEnabled(False)  # or rows move while they are filled
-        self.setRowCount(len(objects))
-        for row, one in enumerate(objects):
-            for column, item in enumerate(_items(one)):
-                self.setItem(row, column, item)
-        self.setSortingEnabled(True)
-        self.choose(current)
+    @property
+    def ids(self) -> list[int]:
+        """Objects whose rows are selected, ascending."""
+        return sorted(self._of(index.row()).object_id for index in self.selectionModel().selectedRows())
+
+    @property
+    def both(self) -> tuple[int, int] | None:
+        """Two objects whose rows are selected, the one that was chosen last at the end."""
+        ids, current = self.ids, self.current
+        if len(ids) != 2 or current is None:
+            return None
+        return ids[ids[0] == current], current
+
+    def show_objects(self, overview: "Overview | None") -> None:
+        """Show these objects; the ones that are chosen stay so."""
+        kept, current = self.ids, self.current
+        with QSignalBlocker(self):
+            self.objects.show(overview)
+            for object_id in sorted(kept, key=lambda i: i == current):
+                self._select(object_id, more=True)
+        self.selected.emit()
 
     def choose(self, object_id: int | None) -> None:
         """Mark the row of an object."""
-        row = next((row for row in range(self.rowCount()) if self._of(row).object_id == object_id), None)
-        if row is None:
+        if self.current == object_id:
+            return
+        with QSignalBlocker(self):
             self.clearSelection()
-        elif self.current != object_id:
-            self.selectRow(row)
+            self._select(object_id)
+        self.selected.emit()
+
+    def rename(self, object_id: int) -> None:
+        """Let the name of an object be typed."""
+        row = self._row(object_id)
+        if row is not None:
+            self.edit(self._sorted.index(row, NAME))
+
+    def resizeEvent(self, event: Any) -> None:
+        """Show as many columns as there is room for."""
+        room = self.viewport().width()
+        for at, column in enumerate(COLUMNS):
+            room -= column.width
+            self.setColumnHidden(at, room < 0)
+        super().resizeEvent(event)
+
+    def contextMenuEvent(self, event: Any) -> None:
+        """Ask for the menu of the row."""
+        if self.indexAt(event.pos()).isValid():
+            self.menu_wanted.emit(event.globalPos())
 
     def _of(self, row: int) -> "ObjectSummary":
-        summary: ObjectSummary = self.item(row, 0).data(Qt.ItemDataRole.UserRole)
-        return summary
+        return self.objects.object_at(self._sorted.mapToSource(self._sorted.index(row, 0)).row())
 
-    def _double_clicked(self, row: int, _: int) -> None:
-        one = self._of(row)
-        if one.worst_frame is not None:
+    def _row(self, object_id: int | None) -> int | None:
+        rows = range(self._sorted.rowCount())
+        return next((row for row in rows if self._of(row).object_id == object_id), None)
+
+    def _select(self, object_id: int | None, *, more: bool = False) -> None:
+        row, model = self._row(object_id), self.selectionModel()
+        if row is not None:
+            flag = model.SelectionFlag.Select if more else model.SelectionFlag.ClearAndSelect
+            model.setCurrentIndex(self._sorted.index(row, 0), flag | model.SelectionFlag.Rows)
+            self.scrollTo(self._sorted.index(row, 0))
+
+    def _selection_changed(self, *_: Any) -> None:
+        if self.current is not None:
+            self.chosen.emit(self.current)
+        self.selected.emit()
+
+    def _double_clicked(self, index: Any) -> None:
+        one = self._of(index.row())
+        if index.column() == NAME:
+            self.edit(index)
+        elif one.worst_frame is not None:
             self.asked.emit(one.object_id, one.worst_frame)
 
 
@@ -102,61 +158,59 @@ class ObjectPanel:
 
     def __init__(self) -> None:
         self.table = ObjectTable()
-        self.delete = QPushButton("Delete object")
-        self.delete.setToolTip("Take the object that is chosen in the table out, with its marks. Can be undone.")
+        self.first = _button("First", "Go to the first frame on which the object was seen.")
+        self.last = _button("Last", "Go to the last frame on which the object was seen.")
+        self.worst = _button("Worst", "Go to the frame where a look is needed most.")
+        self.name = _button("Rename", "Give the object a name. Or double click its name in the table.")
+        self.swap = _button("Swap", "")
+        self.merge = _button("Merge", "")
+        self.split = _button("Split", "")
+        self.lock = _button("Lock", "")
+        self.delete = _button("Delete", "Take what is chosen out, with its marks. Ctrl+Z brings it back.")
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)
-        column.addWidget(self.delete)
-        self.box = make_collapsible("Objects", "What became of each object; click a column to sort by it.", inner)
-        self.show_objects(())
+        column.addLayout(self._buttons())
+        self.box = make_collapsible(
+            "Objects", "What became of each object; click a column to sort by it, Ctrl+click for two.", inner
+        )
+        self.show_objects(None)
 
-    def show_objects(self, objects: "Sequence[ObjectSummary]") -> None:
+    def _buttons(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(3)
+        grid.addWidget(QLabel("Go to"), 0, 0)
+        for at, button in enumerate((self.first, self.last, self.worst), 1):
+            grid.addWidget(button, 0, at)
+        for at, button in enumerate((self.swap, self.merge, self.split, self.name)):
+            grid.addWidget(button, 1, at)
+        grid.addWidget(self.lock, 2, 0, 1, 2)
+        grid.addWidget(self.delete, 2, 2, 1, 2)
+        return grid
+
+    def show_objects(self, overview: "Overview | None") -> None:
         """Show these objects; nothing at all where there are none."""
-        self.table.show_objects(objects)
-        self.box.setText(f"Objects ({len(objects)})")
-        self.box.setVisible(bool(objects))
+        n = 0 if overview is None else len(overview.objects)
+        self.table.show_objects(overview)
+        self.box.setText(f"Objects ({n})")
+        self.box.setVisible(bool(n))
 
 
-def _items(one: "ObjectSummary") -> list[QTableWidgetItem]:
-    number = _item(one.object_id, str(one.object_id))
-    number.setData(Qt.ItemDataRole.UserRole, one)
-    number.setData(Qt.ItemDataRole.DecorationRole, _swatch(one.object_id))
-    frames = "never" if one.first is None else f"{one.first}\u2013{one.last}"
-    return [
-        number,
-        _item(-1 if one.first is None else one.first, frames),
-        _item(one.n_seen / max(one.n_followed, 1), f"{one.n_seen}/{one.n_followed}"),
-        _item(_number(one.worst_iou), _short(one.worst_iou)),
-        _item(_number(one.mean_iou), _short(one.mean_iou)),
-    ]
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button
 
 
-class _Sorted(QTableWidgetItem):
-    """An entry that is sorted by its number, whatever it says."""
-
-    def __init__(self, value: float, text: str) -> None:
-        super().__init__(text)
-        self.value = value
-
-    def __lt__(self, other: Any) -> bool:
-        return bool(self.value < other.value)
-
-
-def _item(value: float, text: str) -> _Sorted:
-    return _Sorted(value, text)
-
-
-def _number(value: float) -> float:
-    return -1.0 if isnan(value) else value
-
-
-def _short(value: float) -> str:
-    return "" if isnan(value) else f"{value:.2f}"
-
-
-def _swatch(object_id: int) -> QPixmap:
-    picture = QPixmap(SWATCH_PX, SWATCH_PX)
-    picture.fill(QColor.fromRgbF(*(float(v) for v in object_color(object_id).ravel()[:3])))
-    return picture
+def partner_menu(
+    parent: QWidget, title: str, ids: Sequence[int], named: Callable[[int], str], act: Callable[[int], object]
+) -> QMenu:
+    """A menu of other objects, the nearest first."""
+    menu = QMenu(title, parent)
+    for object_id in ids[:MAX_PARTNERS]:
+        menu.addAction(named(object_id), lambda *_, i=object_id: act(i))
+    if len(ids) > MAX_PARTNERS:
+        menu.addAction("Others: Ctrl+click the two in the table").setEnabled(False)
+    menu.setEnabled(bool(ids))
+    return menu

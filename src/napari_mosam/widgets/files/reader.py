@@ -270,7 +270,7 @@ def _damaged(path: Path, say: Say) -> list[str]:
 
 
 def _table(group: Any, path: Path, say: Say) -> Any:
-    from napari_mosam.core.store.dataframe import to_dataframe
+    from napari_mosam.core.results.dataframe import to_dataframe
     from napari_mosam.core.store.layout import reading
 
     try:

@@ -22,6 +22,8 @@ def to_dataframe(group: Any, object_ids: Sequence[int]) -> Any:
     found["frame"], found["object"] = t, np.asarray(object_ids, np.int64)[row]
     if "table/locked" in group:  # an array of its own in results of version 0.1
         found["locked"] = np.where(read_whole(group["table/locked"], "the locks of the result")[t, row], 1, np.nan)
+    names = dict(group.attrs.get("names") or {})
+    found["name"] = [names.get(str(i)) for i in found["object"]]
     for name, words in CODES.items():
         codes = found[name].to_numpy()
         found[name] = [None if np.isnan(code) else words[int(code)] for code in codes]
