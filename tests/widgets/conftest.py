@@ -115,13 +115,7 @@ def open_widget(make_napari_viewer: Any, qtbot: Any, engine: FakeEngine) -> Iter
     widgets: list[MosamWidget] = []
 
     def opened(
-        data: Any,
-        *,
-        with_engine: Any = engine,
-        show: bool = False,
-        viewer: Any = None,
-        live: bool = False,
-        **image: Any,
+        data: Any, *, with_engine: Any = engine, show: bool = False, viewer: Any = None, **image: Any
     ) -> MosamWidget:
         viewer = viewer or make_napari_viewer(show=show)
         if data is not None:
@@ -129,9 +123,7 @@ def open_widget(make_napari_viewer: Any, qtbot: Any, engine: FakeEngine) -> Iter
         widget = MosamWidget(viewer, engine=with_engine)
         viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
         widgets.append(widget)
-        widget.controls.live.setChecked(live)
         qtbot.waitUntil(lambda: widget.controls.device.count() > 1, timeout=20_000)
-        qtbot.waitUntil(lambda: widget.first_use.ready, timeout=120_000)
         if with_engine is engine:
             widget.controls.settings = QUICK
         return widget
@@ -224,13 +216,13 @@ class Hands:
         widget.prompts.points.add((frame, y, x))
 
     def run(self, widget: MosamWidget) -> np.ndarray:
-        """Press Track, wait, and return the labels."""
+        """Press Propagate, wait, and return the labels."""
         widget.controls.propagate.click()
         self.finish(widget)
         return self.shown(widget)
 
     def start(self, widget: MosamWidget, held: Held) -> None:
-        """Press Track and wait until the run is held and the viewer knows of that frame."""
+        """Press Propagate and wait until the run is held and the viewer knows of that frame."""
         widget.controls.propagate.click()
         self.qtbot.waitUntil(lambda: bool(held) and held.after in widget.run.frames, timeout=10_000)
 

@@ -215,8 +215,6 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
         raise
     seconds = time.perf_counter() - started
     _tell(*_skipped_lines(run.skipped))
-    if result.progress.paused is not None:
-        raise HalfResultError(f"stopped, since {result.progress.paused}")
     _write_extras(arguments, request.movie, result, sorted(run.frames - run.skipped.keys()))
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
@@ -269,14 +267,6 @@ def _write_extras(arguments: argparse.Namespace, movie: "Movie", result: "Result
         from napari_mosam.cli.overlay import write_overlay
 
         write_overlay(arguments.overlay, movie, result.labels, frames)
-
-
-def _find(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.cli.find import find_command
-
-    run.note("nothing was written")
-    run.stop.begin()
-    _say(find_command(arguments, run.stop.check))
 
 
 def _import(arguments: argparse.Namespace, run: _Run) -> None:
@@ -368,7 +358,6 @@ def _step(arguments: argparse.Namespace, run: _Run, *, back: bool) -> str:
 
 _COMMANDS: dict[str, Command] = {
     "track": _track,
-    "find": _find,
     "import": _import,
     "evaluate": _evaluate,
     "explain": _explain_object,

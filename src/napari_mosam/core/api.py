@@ -14,9 +14,6 @@ from napari_mosam.core.runs.request import RunRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    from napari_mosam.core.find.proposals import Proposals
     from napari_mosam.core.model.protocol import Segmenter
     from napari_mosam.core.store.result import Result
 
@@ -146,63 +143,6 @@ def preview(
     return preview_frame(request, frame, given_model(model))
 
 
-def find(
-    movie: Any,
-    frame: int,
-    *,
-    model: "str | Path | Segmenter" = "nano",
-    diameter: float | None = None,
-    covered: "NDArray[Any] | None" = None,
-    min_score: float | None = None,
-    progress: "Callable[[int, int], None] | None" = None,
-    device: Any = None,
-    config: EngineConfig | None = None,
-    axes: str | None = None,
-    channel: int | None = None,
-    z: int | Literal["max"] | None = None,
-    limits: Limits = None,
-    series: int | None = None,
-) -> "Proposals":
-    """Propose a mask for every cell of a frame, without a mark.
-
-    Parameters
-    ----------
-    movie, model, device, config, axes, channel, z, limits, series
-        As in :func:`segment`.
-    frame : int
-    diameter : float, optional
-        Of a typical cell, px; estimated by default.
-    covered : ndarray of int, shape (Y, X), optional
-        Ids of what is known already, and not proposed again.
-    min_score : float, optional
-        Score from which a mask is proposed, in [0, 1].
-    progress : callable, optional
-        Told of the number of views that were looked at, and of their total.
-
-    Returns
-    -------
-    Proposals
-        ``find(...).prompts()`` are the prompts with which :func:`track` follows them.
-
-    Raises
-    ------
-    MovieError, ModelError, DeviceError, ValueError
-        On bad input.
-    """
-    from napari_mosam.core.find.frame import find_cells
-    from napari_mosam.core.find.request import FindRequest
-
-    asked = run_config(
-        model=model,
-        device=device,
-        diameter=diameter,
-        engine=merged_config(config),
-        movie=movie_config(axes=axes, channel=channel, z=z, limits=limits, series=series),
-    )
-    request = FindRequest.build(movie, frame, asked, covered, min_score)
-    return find_cells(request, given_model(model), progress=progress)
-
-
 def track(
     movie: Any,
     prompts: AnyPrompts,
@@ -228,7 +168,6 @@ def track(
     interval: float | None = None,
     series: int | None = None,
     skip_bad_frames: bool = False,
-    stop_after_unsure: int | None = None,
 ) -> "Result":
     """Follow objects and write the label frames to a zarr group as they come.
 
@@ -252,9 +191,6 @@ def track(
         one that came to its end is left as it is. What is finished is computed again and not written.
     progress : callable, optional
         Called after each frame with its result, the number of steps done and their total.
-    stop_after_unsure : int, optional
-        Stop as soon as an object was lost or unsure on that many frames in a row: half a result, which says why in its
-        `progress`, and is gone on with by `resume`. Each such stretch of frames stops a run once.
 
     Returns
     -------
@@ -287,7 +223,6 @@ def track(
             series=series,
             skip_bad_frames=skip_bad_frames,
         ),
-        stop_after_unsure=stop_after_unsure,
     )
     request = RunRequest.build(movie, prompts, asked)
     return write_run(request, out, overwrite=overwrite, resume=resume, progress=progress, model=given_model(model))

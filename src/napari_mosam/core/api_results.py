@@ -35,7 +35,6 @@ def rerun(
     axes: str | None = None,
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
-    stop_after_unsure: int | None = None,
 ) -> "Result":
     """Follow some objects of a result again after their prompts changed, and leave everything else as it is.
 
@@ -74,8 +73,6 @@ def rerun(
     device : str or torch.device, optional
     axes, channel, z
         How to read the movie, see :meth:`Movie.open`.
-    stop_after_unsure : int, optional
-        As in :func:`track`, on frames that are more than the result had.
 
     Returns
     -------
@@ -102,7 +99,6 @@ def rerun(
         frames=frame_range(frames),
         anew=anew,
         progress=progress,
-        stop_after_unsure=stop_after_unsure,
         axes=axes,
         channel=channel,
         z=z,

@@ -1,33 +1,25 @@
 """What the dock's buttons do to the session of the movie that is shown, and what is said of it."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication
-
 from napari_mosam.core.config.run import MovieConfig
-from napari_mosam.core.results.doubts import Pause
-from napari_mosam.widgets.doubts import Doubts, preview_sentence
+from napari_mosam.widgets.doubts import preview_sentence
+from napari_mosam.widgets.layers.outputs import PreviewOutput
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.preview.live import LivePreview, Scene
-from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView
+from napari_mosam.widgets.run_view import RunView
 from napari_mosam.widgets.sessions.shown import ShownSessions
 from napari_mosam.widgets.sessions.threads import JobEnd, Worker
-from napari_mosam.widgets.support import Reporting, go_to
+from napari_mosam.widgets.support import Reporting
 
 if TYPE_CHECKING:
     from napari.layers import Layer
-    from numpy.typing import NDArray
 
     from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
-    from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
 
 
@@ -41,12 +33,11 @@ class Controller(ShownSessions):
     def __init__(self, viewer: Any, *others: Any) -> None:
         super().__init__(viewer, *others)
         self.run: RunView | None = None
+        self.preview_output = PreviewOutput(viewer)
         self._runs = Worker("MoSAM run", self._gui)
-        self.live = LivePreview(viewer, self._runs.beside(), self._scene, self._preview_some, self._controls.say)
         self._stopping = self._previewing = self._elsewhere = False
         self._grey_limits: GreyLimits | None = None
         self._bar: Any = None
-        self._coming: int | None = None  # the frame that the viewer is about to show
         self._said = ""
 
     @property
@@ -87,17 +78,10 @@ class Controller(ShownSessions):
         followed = session.settings.range_in(session.movie.n_frames)
         self._previewing = True
         self._start(partial(self._compute, session, source, partial(session.preview, frame)), self._preview_ended)
-        self._previewed = source, followed, session.prompts
+        self._followed = source, followed
         self._controls.say(f"Segmenting frame {frame}…")
 
-    def propagate(
-        self,
-        source: "MovieSource",
-        only: int | None = None,
-        frames: tuple[int, int] | None = None,
-        *,
-        anew: bool = False,
-    ) -> None:
+    def propagate(self, source: "MovieSource", only: int | None = None) -> None:
         """Follow what is marked, or one object, and bring the result up to date.
 
         Raises
@@ -108,29 +92,12 @@ class Controller(ShownSessions):
         self._refuse_if_busy()
         session = self._take_settings(source)
         objects = None if only is None else [only]
-        session.request(objects, frames)
-        self._begin(session, source, partial(session.run, objects, frames=frames, anew=anew))
-
-    def absent(self, source: "MovieSource", object_id: int, frame: int) -> None:
-        """Take the mask of an object away on a frame, where it is not, and follow it again; else as `propagate`.
-
-        Where the result is half, it is followed when that is gone on with.
-        """
-        self._refuse_if_busy()
-        session = self._take_settings(source)
-        if session.result is None or object_id not in session.result.object_ids:
-            raise SourceError(f"object {object_id} was not followed yet; press Track first")
-        follow = not _half_of(session.result)
-        self._begin(session, source, partial(session.correct, object_id, frame, None, follow=follow))
-
-    def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
+        session.request(objects)
         assert self.view is not None
         self.view.settle()
-        self._look(None, NOTHING_NEW)
-        frame = source.frame_at(self._viewer.dims.point)
-        known = _half_of(session.result)
-        self.run = RunView(self._viewer, source, marks=session.prompts, began_at=frame, known=known)
-        self._start(partial(self._compute, session, source, partial(_followed, session, job)), self._run_ended)
+        self.preview_output.remove()
+        self.run = RunView(self._viewer, source, marks=session.prompts)
+        self._start(partial(self._compute, session, source, partial(session.run, objects)), self._run_ended)
         self._controls.say("Getting the model and the movie ready…")
 
     def cancel(self) -> None:
@@ -145,32 +112,6 @@ class Controller(ShownSessions):
         self._stopping = False
         self._controls.set_busy(True)
         self._runs.start(job, on_end)
-        self.live.update()
-
-    def _scene(self) -> Scene | None:
-        """What can be previewed while it is marked; nothing while a run is going."""
-        view = self.view
-        gone = view is None or view.source.image not in self._viewer.layers or self._viewer.dims.ndisplay == 3
-        if view is None or gone or (self.busy and not self._previewing):
-            return None
-        with suppress(ValueError):
-            session = view.session if self.busy else self._take_settings(view.source)
-            live = self._controls.live.isChecked() and not self.busy
-            frame = view.source.frame_at(self._viewer.dims.point)
-            return Scene(view.source, session, frame, (session.settings, view.reading), live)
-        return None
-
-    def ids_shown(self, t: int) -> "NDArray[Any] | None":
-        """The ids (Y, X) on a frame as they are seen: previews on top of the labels of the result; None without any."""
-        labels, outlined = self.labels_shown(t), self.live.ids_on(t)
-        if labels is None or outlined is None:
-            return outlined if labels is None else labels
-        return np.where(outlined > 0, outlined, labels)
-
-    def _preview_some(self, scene: Scene, objects: Sequence[int]) -> "FrameResult":
-        """In the thread of runs."""
-        self._edits.drain()
-        return scene.session.preview(scene.frame, objects)
 
     def _compute(self, session: "Session", source: "MovieSource", job: Callable[[], Any]) -> Any:
         """In the thread of runs: what takes time before the first frame, and then the job."""
@@ -189,7 +130,6 @@ class Controller(ShownSessions):
             self.session.stop()  # it may have been asked for before the run began
         run.handle(result, done, total, flow=controls.show_flow.isChecked())
         self._progress(done, total)
-        self._show_coming(result.t)
         controls.show_limits(self._grey_limits)
         self.show_confidence()
         if not self._stopping:
@@ -207,43 +147,15 @@ class Controller(ShownSessions):
             self._run_ended(JobEnd())
 
     def _progress(self, done: int, total: int) -> None:
-        """The bar of the dock, and that in napari's own list of what is going on."""
+        """The bar in napari's own list of what is going on."""
         from napari.utils import progress
 
-        if self.run is not None:
-            self._controls.run_bar.show_progress(done, total, self.run.pace.left(total))
         if self._bar is None:
             self._bar = progress(total=total, desc="MoSAM")
         self._bar.update(done - self._bar.n)
 
-    def _show_coming(self, t: int) -> None:
-        """Let the viewer show the frame that came last, where that is wanted and nobody is painting."""
-        if self._controls.follow_frames.isChecked():
-            if self._coming is None:
-                QTimer.singleShot(0, self._show_last)
-            self._coming = t
-
-    def _show_last(self) -> None:
-        t, self._coming = self._coming, None
-        shown = self.run is not None and self.run.source.image in self._viewer.layers and not self._gui.closed
-        if shown and t is not None and QApplication.mouseButtons() == Qt.MouseButton.NoButton:
-            assert self.run is not None
-            self.run.showed = t
-            go_to(self._viewer, self.run.source, t)
-
-    def _go_back(self, run: RunView) -> None:
-        """Show the frame from which a run was begun, where the viewer still shows the last one of the run."""
-        if run.source.image in self._viewer.layers and run.source.frame_at(self._viewer.dims.point) == run.showed:
-            go_to(self._viewer, run.source, run.began_at)
-
-    def _look(self, doubts: Doubts | None, followed: Followed) -> None:
-        """Offer to go to what is unsure, and to what changed."""
-        self._controls.doubts.show_places([] if doubts is None else doubts.places)
-        self._controls.changes.show_places(followed.places)
-
     def _run_ended(self, outcome: JobEnd) -> None:
-        run, session, followed = self.run, self.session, outcome.value or NOTHING_NEW
-        pause = None if session is None or session.result is None else Pause.among(session.result.attrs)
+        run, session = self.run, self.session
         self._close_bar()
         self._controls.set_busy(False)
         if run is None or session is None:
@@ -251,22 +163,14 @@ class Controller(ShownSessions):
         if outcome.error is not None:
             self._said = self._fail(outcome.error, kept=len(run.frames) if session.result is not None else 0)
         else:
-            doubts, stopped = run.doubts(session.result), self._stopping and not _whole(run)
-            self._said = run.summary(
-                session.result, self.painted, stopped=stopped, followed=followed, pause=pause, doubts=doubts
-            )
+            self._said = run.summary(session.result, self.painted, stopped=self._stopping and not _whole(run))
             self._controls.say(self._said)
-            self._look(doubts, followed)
-        whole = outcome.error is None and not self._stopping and pause is None
-        go_on = whole and run.marks != session.prompts
-        if whole:
-            self._go_back(run)
+        go_on = outcome.error is None and not self._stopping and run.marks != session.prompts
         self._stopping = False
         self._result_changed()
         if go_on:  # marks that were made meanwhile
             with Reporting(self._fail):
                 self.propagate(run.source)
-        self.live.update()
 
     def _stroke_done(self) -> None:
         """Follow what was painted, where that is wanted."""
@@ -278,7 +182,7 @@ class Controller(ShownSessions):
                 self.propagate(view.source)
 
     def _preview_ended(self, outcome: JobEnd) -> None:
-        self._previewing, (source, followed, marks) = False, self._previewed
+        self._previewing, (source, followed) = False, self._followed
         self._controls.set_busy(False)
         if outcome.error is not None:
             self._fail(outcome.error)
@@ -287,10 +191,9 @@ class Controller(ShownSessions):
         elif outcome.value is None or self._stopping:
             self._controls.say("Preview cancelled.")
         else:
-            self.live.show(outcome.value, marks)
+            self.preview_output.show(source, outcome.value)
             self._controls.show_limits(self._grey_limits)
             self._controls.say(preview_sentence(outcome.value, followed))
-        self.live.update()
 
     def _refuse_if_busy(self) -> None:
         if self.busy:
@@ -319,8 +222,7 @@ class Controller(ShownSessions):
             self.run.forget(layer)
 
     def frame_changed(self) -> None:
-        """Show the motion, and the preview, of the frame which the viewer shows."""
-        self.live.update()
+        """Show the motion of the frame which the viewer shows."""
         if self.run is not None and self.run.flow is not None:
             self.run.flow.show()
 
@@ -332,24 +234,9 @@ class Controller(ShownSessions):
         for key in list(self._views):
             self._drop_view(key)
         self._close_bar()
-        self.live.close()
         self._gui.close()
         self._edits.close()
         self._runs.close()
-
-
-def _half_of(result: "Result | None") -> frozenset[int]:
-    """Frames that are done of half a result."""
-    if result is None or result.attrs.get("complete", True):
-        return frozenset()
-    return frozenset(np.flatnonzero((result.state != "").any(axis=1)).tolist())
-
-
-def _followed(session: "Session", job: Callable[[], object]) -> Followed:
-    """Do a run; what came of it."""
-    before = len(session.history)
-    job()
-    return Followed(session.changed(since=before))
 
 
 def _whole(run: RunView) -> bool:

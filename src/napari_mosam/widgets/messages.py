@@ -8,7 +8,7 @@ from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompt,
 if TYPE_CHECKING:
     from napari.layers import Image
 
-PLURAL = {"box": "boxes", "outline": "outlines", "scribble": "scribbles", "click": "clicks", "mask": "masks"}
+PLURAL = {"box": "boxes", "outline": "outlines", "click": "clicks", "mask": "masks"}
 
 
 def prompt_summary(ids: Collection[int], counts: Mapping[str, int]) -> str:
@@ -28,7 +28,7 @@ def hint(has_image: bool, is_movie: bool, n_objects: int) -> str:
         return "Choose an image that can be read as a movie."
     if not n_objects:
         return "Press New object and drag a box around a cell."
-    return "Mark more cells, preview, or press Track."
+    return "Mark more cells, preview, or press Propagate."
 
 
 def micrometres(image: "Image | None", diameter: float) -> str:

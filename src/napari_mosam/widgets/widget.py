@@ -21,12 +21,8 @@ from napari_mosam.widgets.layers.label_ids import labels_layers, largest_id
 from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
-from napari_mosam.widgets.marking.tools import Tools
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.objects import Objects
-from napari_mosam.widgets.picture.first_use import FirstUse
-from napari_mosam.widgets.picture.shortcuts import Shortcuts
-from napari_mosam.widgets.runs import Runs
 from napari_mosam.widgets.support import (
     HistoryKeys,
     Reporting,
@@ -35,7 +31,7 @@ from napari_mosam.widgets.support import (
     put_into_scroll_area,
     shut_down,
 )
-from napari_mosam.widgets.wiring import connect_buttons
+from napari_mosam.widgets.wiring import bind_keys, connect_buttons
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -64,11 +60,9 @@ class MosamWidget(QWidget):
             self._prompts_changed,
             self._sync_tools,
             self._max_label,
-            lambda t: self.jobs.ids_shown(t),
+            lambda t: self.jobs.labels_shown(t),
             lambda: self.controls.diameter.value() or None,
-            lambda object_id: self.tools.picked(object_id),
         )
-        self.tools = Tools(self)
         engine = engine or Engine()
         self.jobs = Controller(napari_viewer, self.controls, engine, self._show_marks, self._result_changed, self._fail)
         self.movies = MovieMenu(napari_viewer, self.controls.image, lambda: self.jobs.busy, self._say_movie)
@@ -79,12 +73,9 @@ class MosamWidget(QWidget):
         self._closed = False
         self.files = Files(self, engine, self._fail)
         self.objects = Objects(self, self._reporting())
-        self.runs = Runs(self, self._reporting())
-        self.first_use = FirstUse(self.controls.say)
         put_into_scroll_area(self, self.controls, self.controls.footer)
         connect_buttons(self)
-        self._keys = Shortcuts(self)
-        self.first_use.start()
+        self._keys = bind_keys(self)
         self._connect_viewer()
         self._layers_changed()
         self._sync_tools()
@@ -123,12 +114,13 @@ class MosamWidget(QWidget):
         return self.source.frame_at(self.viewer.dims.point)
 
     def new_object(self, *_: Any) -> None:
-        """Choose an unused id; the next mark is of that object."""
+        """Choose an unused id and let the next drag draw its box."""
         with self._reporting():
-            self.tools.check_flat()
-            words = self.tools.new_object()
+            source = self.source
+            self.prompts.object_id = self.prompts.next_id()
+            self.prompts.use_boxes(source)
             self._prompts_changed()
-            self.controls.say(words)
+            self.controls.say(f"Object {self.prompts.object_id}: drag a box around the cell.")
 
     def seed_from_labels(self, *_: Any) -> None:
         """Make every label of the frame shown, or of all frames, a mask prompt."""
@@ -148,12 +140,17 @@ class MosamWidget(QWidget):
         with self._reporting():
             source = self.source
             self.model_download.require()
-            self.take_marks()
+            self._take_marks()
             self.jobs.preview(source, self.frame)
 
     def propagate(self, *_: Any) -> None:
         """Follow the prompted objects through the movie, in a thread."""
-        self.runs.track()
+        with self._reporting():
+            source = self.source
+            self.model_download.require()
+            only = self.prompts.object_id if self.controls.only_current.isChecked() else None
+            self._take_marks()
+            self.jobs.propagate(source, only)
 
     def forget_painted(self, *_: Any) -> None:
         """Let the next run change what was painted in the labels; no pixel changes now."""
@@ -193,15 +190,21 @@ class MosamWidget(QWidget):
         if self._closed:
             return
         self._closed = True
-        links = self._image_link, self._history_keys, self._keys, self._link
-        docked = self.prompts, self.movies, self.objects, self.first_use
-        for part in (self.files, self.jobs, self.model_download, *docked, *links):
-            part.close()
+        self.files.close()
+        self.jobs.close()
+        self.model_download.close()
+        self.prompts.close()
+        self.movies.close()
+        self.objects.close()
+        self._image_link.close()
+        self._history_keys.close()
+        self._keys.close()
+        self._link.close()
 
     def _edit(self, edit: Callable[[], None]) -> None:
         """Change the session by hand, after the marks of the layers went there."""
         with self._reporting():
-            self.take_marks()
+            self._take_marks()
             edit()
 
     def _reporting(self) -> Reporting:
@@ -237,9 +240,9 @@ class MosamWidget(QWidget):
         controls.clear.setEnabled(bool(self.prompts.ids()))
         if not self.jobs.shows_result(controls.image.layer):
             self._hint()
-        QTimer.singleShot(0, self.take_marks)  # what one gesture changes is one entry of the history
+        QTimer.singleShot(0, self._take_marks)  # what one gesture changes is one entry of the history
 
-    def take_marks(self) -> None:
+    def _take_marks(self) -> None:
         """Let the session have the marks of the layers; what it would refuse, a run says."""
         if self._closed or self.session is None or not self.prompts.changed:
             return
@@ -257,7 +260,6 @@ class MosamWidget(QWidget):
                 self.prompts.apply(self.source, session.prompts)
         self._prompts_changed()
         self.files.show_result()
-        self.jobs.live.update()
 
     def _result_changed(self) -> None:
         """Say what was painted, and what can be undone."""
@@ -265,7 +267,6 @@ class MosamWidget(QWidget):
         self.controls.show_painted(painted_summary(sum(painted.values()), len(painted)))
         self.files.show_result()
         self.objects.update()
-        self.jobs.live.update()
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""
@@ -294,7 +295,7 @@ class MosamWidget(QWidget):
 
     def _image_changed(self, *_: Any) -> None:
         image, controls = self.controls.image.layer, self.controls
-        self.jobs.live.forget()
+        self.jobs.preview_output.remove()
         controls.show_limits(None)
         controls.image_note.setVisible(image is not None)
         self._say_movie()
@@ -309,13 +310,10 @@ class MosamWidget(QWidget):
     def _say_movie(self, *_: Any) -> None:
         """Say what the chosen image is, and whether it can be seen."""
         try:
-            source = self.source
-            text = source.describe()
+            text = self.source.describe()
         except SourceError as error:
             self.controls.image_note.setText(str(error))
-            self.controls.axes.update_axes("")
             return
-        self.controls.axes.update_axes(source.axes)
         self.controls.image_note.setText(". ".join(filter(None, [text, self.movies.caveat()])))
 
     def _frame_changed(self, *_: Any) -> None:
@@ -338,7 +336,7 @@ class MosamWidget(QWidget):
             self._show_marks()  # of a session that was here before the dock
         else:
             self.prompts.changed = True
-            self.take_marks()
+            self._take_marks()
 
     def _diameter_changed(self, *_: Any) -> None:
         self.controls.show_note(micrometres(self.controls.image.layer, self.controls.diameter.value()))
@@ -361,31 +359,37 @@ class MosamWidget(QWidget):
         """Show as pressed the tool which the next click on the canvas uses."""
         for ours in filter(tag_of, self.viewer.layers):
             self._history_keys.bind(ours)
-        self.tools.sync()
+        prompts, controls = self.prompts, self.controls
+        layer: Any = self.viewer.layers.selection.active
+        mode = "" if layer is None or layer not in (prompts.points, prompts.shapes) else str(layer.mode)
+        clicking = mode == "add"
+        controls.plus.setChecked(clicking and prompts.sign == "+")
+        controls.minus.setChecked(clicking and prompts.sign == "-")
+        controls.box.setChecked(mode.startswith("add_"))
 
     def use(self, tool: Callable[[MovieSource], None], *_: Any) -> None:
         """Take a tool for marks in hand."""
         with self._reporting():
-            self.tools.check_flat()
             tool(self.source)
         self._sync_tools()
+
+    def toggle(self, *_: Any) -> None:
+        """Propagate, or cancel the run that is going."""
+        (self.cancel if self.jobs.busy else self.propagate)()
 
     def _connect_viewer(self) -> None:
         layers, dims = self.viewer.layers, self.viewer.dims
         slots = [
-            *((moved, self.prompts.moved) for moved in (layers.events.inserted, layers.events.removed)),
             (layers.events.inserted, self._layers_changed),
             (layers.events.removed, self._layer_removed),
             (layers.events.reordered, self._layers_changed),
             (layers.selection.events.active, self.movies.follow_active),
             (layers.selection.events.active, self._sync_tools),
             (dims.events.current_step, self._frame_changed),
-            (dims.events.ndisplay, self.tools.flat),
         ]
         if hasattr(layers.events, "renamed"):
             slots.append((layers.events.renamed, self._layers_changed))
         self._link = ViewerLink(self.viewer, slots)
-        self.tools.flat()
         self.controls.image.layer_changed.connect(self._image_chosen)
         self.controls.diameter.valueChanged.connect(self._diameter_changed)
 

@@ -92,14 +92,6 @@ class ComputeConfig:
         Field(ge=1, description="Threads of a call; as many as torch takes by default."),
         Meta(unit="threads"),
     ] = None
-    network: Annotated[
-        Literal["fast", "plain"] | None,
-        Field(
-            description="Code that computes the network: 'fast' is this package's own, 'plain' sam2's modules, to "
-            "compare with; the first by default, where the device and the network allow it."
-        ),
-        Meta(allowed="'fast' or 'plain', or none"),
-    ] = None
 
 
 @settings()
@@ -125,15 +117,6 @@ class RunConfig:
         float | None,
         Field(gt=0, description="Typical diameter of an object; sizes the view around a click."),
         Meta(unit="px", allowed="a positive number of px, or none"),
-    ] = None
-    stop_after_unsure: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Stop a run as soon as an object was lost or unsure (predicted IoU below .7) on that many "
-            "frames in a row; what was done is kept, and the run can be gone on with. Never by default.",
-        ),
-        Meta(unit="frames"),
     ] = None
     movie: MovieConfig = field(default_factory=MovieConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)

@@ -11,17 +11,13 @@ from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfi
 from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
 from napari_mosam.core.files.places import Place, is_result
 from napari_mosam.core.prompts.collection import Prompt, Prompts
-from napari_mosam.core.runs.arguments import Frames, frame_range, merged_config, movie_config, run_config
+from napari_mosam.core.runs.arguments import Frames, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest, open_movie
-from napari_mosam.core.session.abilities.finding import Finding
-from napari_mosam.core.session.abilities.inspection import Inspecting
-from napari_mosam.core.session.abilities.loaded import KeptModel
-from napari_mosam.core.session.abilities.object_edits import ObjectEdits
-from napari_mosam.core.session.asking import AnyPrompts, checked_marks, preview_request, run_request
-from napari_mosam.core.session.events import PREVIEW
 from napari_mosam.core.session.history import Change, History
+from napari_mosam.core.session.object_edits import ObjectEdits
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import Kept, KeptMarks, kept_in
+from napari_mosam.core.session.state import AnyPrompts, checked_marks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
     Progress = Callable[[FrameResult, int, int], None]
 
 
-class Session(ObjectEdits, Finding, Inspecting):
+class Session(ObjectEdits):
     """A movie with its prompts and its result; whatever is done can be undone in order.
 
     Until it is saved the result lies in a folder of recent results, from which nothing is ever removed.
@@ -113,8 +109,8 @@ class Session(ObjectEdits, Finding, Inspecting):
         place = Recent(Path(recent)) if recent is not None else Recent.of_user()
         super().__init__(open_movie(movie, asked.movie), prompts, asked, place)
         self.follows_corrections = True
-        self._models = KeptModel(None if isinstance(model, str | Path) else model)
-        self._flows = {}
+        self._given = None if isinstance(model, str | Path) else model
+        self._loaded: tuple[Any, Segmenter] | None = None
 
     @classmethod
     def open(
@@ -189,37 +185,41 @@ class Session(ObjectEdits, Finding, Inspecting):
 
     # ---- runs
 
-    def request(self, objects: Sequence[int] | None = None, frames: Frames = None) -> RunRequest:
+    def request(self, objects: Sequence[int] | None = None) -> RunRequest:
         """What the next run is asked; raises what it would refuse. Reads no frame and loads no torch."""
-        return run_request(self.movie, self._marks(), self._reaching(self._asked(frames)), objects)
+        marks = self._marks()
+        chosen = marks if objects is None else Prompts(p for p in marks if p.object_id in objects)
+        settings = self.settings
+        if self._result is not None:
+            from napari_mosam.core.session import work
 
-    def preview(self, frame: int, objects: Sequence[int] | None = None) -> "FrameResult":
-        """Segment what is marked on a frame, or some objects of it, without following anything.
+            settings = work.reaching(self._result, settings, self.movie.n_frames)
+        return RunRequest.build(self.movie, chosen, settings)
 
-        Clicks on a frame on which an object was followed change its mask there.
+    def preview(self, frame: int) -> "FrameResult":
+        """Segment what is marked on a frame, without following anything.
 
         Raises
         ------
         PromptError
             If nothing is marked there.
         """
-        request = self.preview_request(frame, objects)
-        with self._working(PREVIEW) as work:
-            asked = work.on_masks(request, frame, self._result)
-            found: FrameResult = work.preview_frame(asked, frame, self._model(work))
+        request = self.preview_request(frame)
+        with self._working("a preview") as work:
+            found: FrameResult = work.preview_frame(request, frame, self._model(work))
         return found
 
-    def preview_request(self, frame: int, objects: Sequence[int] | None = None) -> RunRequest:
+    def preview_request(self, frame: int) -> RunRequest:
         """What a preview is asked: the marks of any frame, and those of the run, which tell the size of objects."""
-        return preview_request(self.movie, self._prompts, self.settings, frame, objects)
+        asked = replace(self.settings, frames=None, direction="both")
+        request = RunRequest.build(self.movie, self._prompts, asked)
+        request.check_frame(frame)
+        followed = self._frames()
+        counted = Prompts(p for p in request.prompts if p.frame == frame or p.frame in followed)
+        return replace(request, prompts=counted)
 
     def run(
-        self,
-        objects: Sequence[int] | None = None,
-        *,
-        frames: Frames = None,
-        anew: bool = False,
-        progress: "Progress | None" = None,
+        self, objects: Sequence[int] | None = None, *, anew: bool = False, progress: "Progress | None" = None
     ) -> "Result":
         """Follow what is marked, and bring the result up to date with marks and settings.
 
@@ -235,8 +235,6 @@ class Session(ObjectEdits, Finding, Inspecting):
         ----------
         objects : sequence of int, optional
             The only objects to follow.
-        frames : slice or (start, stop), optional
-            Of this run, in place of those of the settings; where nothing is new on them, all is followed anew there.
         anew : bool
             Follow all again: as a new result, or where the settings have fewer frames than it, on these.
         progress : callable, optional
@@ -245,23 +243,22 @@ class Session(ObjectEdits, Finding, Inspecting):
         Returns
         -------
         Result
-            Half of one where :meth:`stop` was called, or where the run stopped to ask, see its `progress`.
+            Half of one where :meth:`stop` was called.
 
         Raises
         ------
         ValueError
             If the settings have fewer frames than the result and nothing is new there, among others.
         """
-        request = self.request(objects if self._result is None else None, frames)
-        span = self._asked(frames).range_in(self.movie.n_frames)
+        request, frames = self.request(None if self._result is not None else objects), self._frames()
         try:
             with self._working("a run") as work, self._change("the run"):
-                engine, again = self._engine(work, progress), frames is not None
+                engine = self._engine(work, progress)
                 try:
                     if self._result is not None and objects is not None:
-                        path = engine.follow_some(request, self._result, objects, span, again=again)
+                        path = engine.follow_some(request, self._result, objects, frames)
                     else:
-                        path = engine.run(request, self._result, span, anew=anew, again=again)
+                        path = engine.run(request, self._result, frames, anew=anew)
                 except work.Stopped:
                     path = self._path
                 self._show(path)
@@ -281,8 +278,7 @@ class Session(ObjectEdits, Finding, Inspecting):
         with self._working("a run") as work, self._change("the rest of the run"):
             if not work.goes_on(result, result.prompts):
                 raise Refused(work.why_not_resumed(result))
-            settings = replace(work.settings_of(result), stop_after_unsure=self.settings.stop_after_unsure)
-            request = RunRequest.build(self.movie, result.prompts, settings)
+            request = RunRequest.build(self.movie, result.prompts, work.settings_of(result))
             self._show(self._engine(work, progress).resume(request, result))
         self._write_waiting()
         return self._there()
@@ -332,8 +328,7 @@ class Session(ObjectEdits, Finding, Inspecting):
         if not masks:
             return ()
         with self._state:
-            since = len(self._history.done) if self._result is not None else None
-            self._waiting.add(frame, masks, since)
+            self._waiting.setdefault(frame, {}).update(masks)
         if self._result is None:
             self._by_mark |= {(i, frame) for i in masks}
             self._mark(work.with_masks(self._prompts, frame, masks, masks), f"painting on frame {frame}")
@@ -357,9 +352,8 @@ class Session(ObjectEdits, Finding, Inspecting):
 
     # ---- inside
 
-    def _asked(self, frames: Frames) -> RunConfig:
-        """The settings, with other frames where those are given."""
-        return self.settings if frames is None else replace(self.settings, frames=frame_range(frames))
+    def _frames(self) -> range:
+        return self.settings.range_in(self.movie.n_frames)
 
     def _engine(self, work: Any, progress: "Progress | None" = None) -> Any:
         coming = [self._path]
@@ -378,4 +372,14 @@ class Session(ObjectEdits, Finding, Inspecting):
             if self._stop.is_set():
                 raise work.Stopped
 
-        return work.Engine(self._model(work), new_place, told, self.settings.stop_after_unsure)
+        return work.Engine(self._model(work), new_place, told)
+
+    def _model(self, work: Any) -> "Segmenter":
+        """The model of the settings; the last one stays loaded."""
+        asked, config = self.settings, RunConfig()
+        key = replace(config, model=asked.model, device=asked.device, checkpoint_config=asked.checkpoint_config)
+        if self._given is not None and asked.model == self._given.name:
+            return self._given
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = key, work.load(asked)
+        return self._loaded[1]

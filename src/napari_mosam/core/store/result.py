@@ -17,12 +17,11 @@ from napari_mosam.core.files.places import alone
 from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP, Reassignment
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
-from napari_mosam.core.store.compose import shapes_of
 from napari_mosam.core.store.edits import correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
 from napari_mosam.core.store.identity import planned, reassign_transaction, rename_transaction
 from napari_mosam.core.store.layout import locked_ids, names_of, open_group, parents_of, read_prompts, reading
-from napari_mosam.core.store.records import FrameTable, RecordStore
+from napari_mosam.core.store.records import RecordStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,41 +131,19 @@ class Result:
         with reading(self.path):
             return self._records().read_one(object_id, t)
 
-    def frame_table(self, t: int) -> FrameTable:
-        """Everything kept of all objects on a frame; else as :meth:`record`."""
-        self._check_frame(t)
-        with reading(self.path):
-            return self._records().read(t)
-
     def timeline(self, object_id: int, frames: slice = slice(None)) -> "Timeline":
-        """What the engine saw, decided and read of an object, over all frames or some; raises as :meth:`record`."""
+        """What the engine saw, decided and read of an object, over all frames or some.
+
+        Raises
+        ------
+        ValueError
+            For an unknown object, or a result without records.
+        """
         from napari_mosam.core.results.timeline import Timeline
 
         self._check(object_id)
         with reading(self.path):
             return Timeline.read(self._records(), object_id, frames)
-
-    def centers(self, t: int) -> dict[int, tuple[float, float]]:
-        """Middles (y, x) of the objects with a pixel in label frame `t`, px; also of results of version 0.1.
-
-        Raises
-        ------
-        IndexError
-            For a frame outside the movie.
-        """
-        self._check_frame(t)
-        with reading(self.path):
-            group = open_group(self.path, "r")
-            if "values" in group["table"] and "y" in group["table/values"].attrs["columns"]:
-                return RecordStore.open(group, self.object_ids).centers(t)
-            return {i: (y, x) for i, (_, y, x) in shapes_of(np.asarray(labels_of(group)[t])).items()}
-
-    def places(self) -> "NDArray[np.float32]":
-        """Middles (y, x) of all objects on all frames, px, shape (T, N, 2); NaN where one has no pixel."""
-        with reading(self.path):
-            shape = len(self.labels), len(self.object_ids)
-            found = read_table(open_group(self.path, "r")["table"], shape, ("y", "x"))
-            return np.stack([found["y"], found["x"]], -1)
 
     def lock(self, object_id: int, t: int) -> None:
         """Fix an object's pixels and record on a frame; no later run changes them.
@@ -226,10 +203,10 @@ class Result:
             As in :meth:`lock`.
         """
         self._check(object_id, t)
-        checked = {object_id: _checked_mask(mask, tuple(self.labels.shape[1:]))}
+        shape = tuple(self.labels.shape[1:])
         with alone(self.path):
             ready_for_edit(self.path)
-            correct_transaction(self.path, t, checked)
+            correct_transaction(self.path, t, {object_id: _checked_mask(mask, shape)})
         return Result.open(self.path)
 
     def paint(self, t: int, masks: "Mapping[int, NDArray[Any] | None]") -> "Result":
@@ -248,7 +225,8 @@ class Result:
             Opened again.
         """
         self._check_frame(t)
-        checked = {i: _checked_mask(mask, tuple(self.labels.shape[1:])) for i, mask in masks.items()}
+        shape = tuple(self.labels.shape[1:])
+        checked = {i: _checked_mask(mask, shape) for i, mask in masks.items()}
         with alone(self.path):
             ready_for_edit(self.path)
             correct_transaction(self.path, t, checked)
@@ -278,7 +256,8 @@ class Result:
     def reassign(self, kind: str, first: int, second: int, t: int, *, daughter: bool = False) -> Reassignment:
         """Swap, split or merge in one step, with masks, records, locks and prompts; says who is who afterwards.
 
-        On their first frames with the other id objects count as corrected: later runs keep who is who. No pixel moves.
+        On their first frames with the other id objects count as corrected: later runs keep who is who. Pixels stay what
+        they are.
 
         Raises
         ------

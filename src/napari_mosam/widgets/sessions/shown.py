@@ -133,12 +133,10 @@ class ShownSessions(ABC):
 
     def undo(self) -> None:
         """Take back what was done last, whatever it was."""
-        self._controls.changes.show_places(())
         self.edit(lambda session: f"Undone: {session.undo()}.")
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        self._controls.changes.show_places(())
         self.edit(lambda session: f"Done again: {session.redo()}.")
 
     def release_painted(self) -> None:
@@ -177,11 +175,6 @@ class ShownSessions(ABC):
             on_done()
 
         self._edits.start(partial(change, self.view.session), ended)
-
-    def select(self, object_id: int) -> None:
-        """Let the next stroke in the labels be of an object."""
-        if self.view is not None and self.view.labels is not None:
-            self.view.labels.selected_label = object_id
 
     def settle(self) -> None:
         """Let everything that was painted be on its way to its session."""
@@ -231,18 +224,10 @@ class ShownSessions(ABC):
         if self.view is not None:
             self.view.show_confidence(self._controls.show_confidence.isChecked())
 
-    def show_numbers(self) -> None:
-        """Have numbers on the cells, or not, as the controls say."""
-        if self.view is not None:
-            self.view.show_numbers(self._controls.switches.numbers.isChecked())
-
     def _result_changed(self) -> None:
         self.show_confidence()
-        self.show_numbers()
         self._tell_result()
         session = self.session
-        result = None if session is None else session.result
-        self._controls.run_bar.set_goes_on(result is not None and not result.attrs.get("complete", True))
         if session is None or session.path is None:
             self._painted_known(JobEnd({}))
         elif not self.busy:
