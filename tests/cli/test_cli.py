@@ -123,7 +123,7 @@ def half_result(path: Path, n_followed: int, n_frames: int = 3) -> None:
 @pytest.fixture
 def engine(monkeypatch) -> SimpleNamespace:
     """Stands in for ``write_run``: keeps what it was given and reports three frames of two objects."""
-    calls = SimpleNamespace(options=None, error=None, frames=3, writes=True, before_error=lambda: None)
+    calls = SimpleNamespace(options=None, error=None, frames=3, writes=True, paused=None, before_error=lambda: None)
 
     def write_run(request, out, *, overwrite, resume, progress):
         options = {"out": out, "overwrite": overwrite, "resume": resume}
@@ -141,12 +141,19 @@ def engine(monkeypatch) -> SimpleNamespace:
             object_ids=(1, 2),
             n_object_frames=6,
             area=np.array([[5, 5], [np.nan, 5], [0, np.nan]]),
-            progress=SimpleNamespace(complete=True),
+            progress=SimpleNamespace(complete=True, paused=calls.paused),
         )
 
     importlib.import_module("napari_mosam.core.store.result")
     monkeypatch.setitem(sys.modules, "napari_mosam.core.runs.write", SimpleNamespace(write_run=write_run))
     return calls
+
+
+def test_a_run_that_stops_to_ask_says_why_and_how_to_go_on(job, engine, capsys):
+    engine.paused = "object 2 was unsure for 2 frames at frame 5"
+    assert cli.main([*job.arguments, "--stop-after-unsure", "2"]) == cli.HALF
+    assert engine.request.config.stop_after_unsure == 2
+    assert "error: stopped, since object 2 was unsure for 2 frames at frame 5" in capsys.readouterr().err
 
 
 def test_without_options_the_engine_decides(job, engine):

@@ -216,13 +216,13 @@ class Hands:
         widget.prompts.points.add((frame, y, x))
 
     def run(self, widget: MosamWidget) -> np.ndarray:
-        """Press Propagate, wait, and return the labels."""
+        """Press Track, wait, and return the labels."""
         widget.controls.propagate.click()
         self.finish(widget)
         return self.shown(widget)
 
     def start(self, widget: MosamWidget, held: Held) -> None:
-        """Press Propagate and wait until the run is held and the viewer knows of that frame."""
+        """Press Track and wait until the run is held and the viewer knows of that frame."""
         widget.controls.propagate.click()
         self.qtbot.waitUntil(lambda: bool(held) and held.after in widget.run.frames, timeout=10_000)
 

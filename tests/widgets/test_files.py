@@ -314,7 +314,7 @@ def test_half_a_result_is_gone_on_with(open_widget, file, hands, engine, tmp_pat
     widget = open_widget(None)
     widget.files.open(half.path)
     hands.settle(widget)
-    assert hands.says(widget).endswith("Half a result: stopped at frame 3 of 8; Propagate goes on there.")
+    assert hands.says(widget).endswith("Half a result: stopped at frame 3 of 8; Continue goes on there.")
     assert np.array_equal(hands.run(widget), wanted) and widget.session.path == half.path
 
 
@@ -329,7 +329,7 @@ def test_marks_without_a_result_are_recent_too(open_widget, file, movie, hands, 
     assert action.text().startswith("movie,") and action.text().endswith("2 marks only")
     action.trigger()
     hands.settle(widget)
-    assert hands.says(widget) == "2 marks opened; Propagate follows them."
+    assert hands.says(widget) == "2 marks opened; Track follows them."
     assert widget.session.prompts == session.prompts and widget.prompts.ids() == {4, 5}
     assert np.array_equal(np.asarray(widget.controls.image.layer.data), movie), "not any image of that size"
     widget.files.recents.menu.hide()

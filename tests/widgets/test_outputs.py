@@ -64,11 +64,11 @@ def test_a_preview_is_told_the_marks_of_the_run_and_of_its_own_frame(open_widget
     widget.controls.preview.click()
     hands.finish(widget)
     assert widget.session.preview_request(3).prompts.frames == (0, 3, 5)
-    assert hands.says(widget) == "Frame 3: 1 of 1 objects outlined. If they look right, press Propagate."
+    assert hands.says(widget) == "Frame 3: 1 of 1 objects outlined. If they look right, press Track."
     widget.controls.first.setValue(3)
     widget.controls.preview.click()
     hands.finish(widget)
-    assert widget.session.preview_request(3).prompts.frames == (3, 5) and "press Propagate" in hands.says(widget)
+    assert widget.session.preview_request(3).prompts.frames == (3, 5) and "press Track" in hands.says(widget)
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_preview_outside_the_range_of_the_run_says_so(open_widget, movie, hand
     hands.finish(widget)
     assert hands.layer(widget, "preview") is not None
     assert hands.says(widget) == (
-        "Frame 0: 1 of 1 objects outlined. Propagate works on frames 4 to 6 only; widen that range to start here."
+        "Frame 0: 1 of 1 objects outlined. Track works on frames 4 to 6 only; widen that range to start here."
     )
     widget.controls.propagate.click()
     assert hands.says(widget).startswith("Object 1, 2 has no prompt on frames 4 to 6; prompt it there")

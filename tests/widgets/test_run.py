@@ -45,8 +45,8 @@ def test_cancel_keeps_what_is_done_and_propagate_goes_on_there(open_widget, movi
     hands.finish(widget)
     stored = hands.shown(widget)
     assert stored[:3].any((1, 2)).all() and not stored[3:].any()
-    assert hands.says(widget) == "Cancelled. 3 frames done and kept; Propagate goes on there."
-    assert widget.controls.propagate.text() == "Propagate"
+    assert hands.says(widget) == "Cancelled. 3 frames done and kept; Continue goes on there."
+    assert widget.controls.propagate.text() == "Continue"
     seen = []
     engine.after = seen.append
     went_on = hands.run(widget)

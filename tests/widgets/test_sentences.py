@@ -88,7 +88,7 @@ def test_a_run_that_has_nothing_to_do_says_so(open_widget, movie, hands):
     first = hands.run(widget)
     np.testing.assert_array_equal(hands.run(widget), first)
     assert hands.says(widget) == (
-        "Nothing has changed since the last run. Mark or correct something, then press Propagate."
+        "Nothing has changed since the last run. Mark or correct something, then press Track."
     )
 
 
@@ -101,8 +101,8 @@ def test_a_preview_says_what_it_outlined_and_what_it_doubts():
     objects = (item(1), item(2, predicted_iou=0.45), item(3, area=0, predicted_iou=0.1))
     result = SimpleNamespace(t=3, objects=objects)
     outlined = "Frame 3: 2 of 3 objects outlined. Not found: object 3. Unsure: object 2 (.45). "
-    assert preview_sentence(result, range(2, 4)) == outlined + "If they look right, press Propagate."
-    outside = "Propagate works on frames 4 to 6 only; widen that range to start here."
+    assert preview_sentence(result, range(2, 4)) == outlined + "If they look right, press Track."
+    outside = "Track works on frames 4 to 6 only; widen that range to start here."
     assert preview_sentence(result, range(4, 7)) == outlined + outside
     result = SimpleNamespace(t=3, objects=objects[2:])
     clearer = (
@@ -116,16 +116,16 @@ def test_a_preview_says_what_it_outlined_and_what_it_doubts():
     [
         (
             "labels",
-            "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",
+            "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Continue goes on there.",
         ),
         pytest.param(
             "image",
-            "Stopped, since the layer 'movie' was removed. 3 frames done and kept; Propagate goes on there.",
+            "Stopped, since the layer 'movie' was removed. 3 frames done and kept; Continue goes on there.",
             marks=pytest.mark.slow,
         ),
         pytest.param(
             "both",
-            "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Propagate goes on there.",
+            "Stopped, since the layer 'MoSAM labels' was removed. 3 frames done and kept; Continue goes on there.",
             marks=pytest.mark.slow,
         ),
     ],
@@ -155,7 +155,7 @@ def test_another_movie_brings_its_hint_and_not_the_old_result(open_widget, movie
     widget.viewer.add_image(movie[:4], name="new")
     assert widget.controls.status.text() == "Press New object and drag a box around a cell."
     widget.controls.image.layer = first
-    assert widget.controls.status.text() == "Mark more cells, preview, or press Propagate."
+    assert widget.controls.status.text() == "Mark more cells, preview, or press Track."
 
 
 @pytest.mark.slow

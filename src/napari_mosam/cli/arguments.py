@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from napari_mosam import __version__
 from napari_mosam.cli.models import ACTIONS
-from napari_mosam.cli.settings import RUN_FLAGS, SOURCE_FLAGS, add_flags, add_general_flags, local, parse_frames
+from napari_mosam.cli.settings import FLAGS, RUN_FLAGS, SOURCE_FLAGS, add_flags, add_general_flags, local, parse_frames
 
 Command = Callable[..., None]
 
@@ -202,7 +202,7 @@ def _add_rerun(rerun: argparse.ArgumentParser) -> None:
     )
     rerun.add_argument("--neighbours", action="store_true", help="also follow what their masks touch on the way")
     _add_made_with(rerun)
-    add_flags(rerun, {name: SOURCE_FLAGS[name] for name in ("movie.axes", "movie.channel", "movie.z")})
+    add_flags(rerun, {name: FLAGS[name] for name in ("stop_after_unsure", "movie.axes", "movie.channel", "movie.z")})
 
 
 def _add_made_with(command: argparse.ArgumentParser) -> None:

@@ -61,6 +61,7 @@ def rerun_command(arguments: argparse.Namespace, run: Reporter) -> str:
             progress=run.progress,
             model=arguments.model,
             device=arguments.device,
+            stop_after_unsure=arguments.stop_after_unsure,
             **_asked_frames(arguments, result, prompts),
         )
     return _told(done, after)

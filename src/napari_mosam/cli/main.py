@@ -215,6 +215,8 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
         raise
     seconds = time.perf_counter() - started
     _tell(*_skipped_lines(run.skipped))
+    if result.progress.paused is not None:
+        raise HalfResultError(f"stopped, since {result.progress.paused}")
     _write_extras(arguments, request.movie, result, sorted(run.frames - run.skipped.keys()))
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(

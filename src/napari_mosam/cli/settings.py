@@ -136,6 +136,7 @@ RUN_FLAGS = {
     "frames": Flag("--frames", "A:B", parse_frames),
     "direction": Flag("--direction"),
     "diameter": Flag("--diameter", "PX"),
+    "stop_after_unsure": Flag("--stop-after-unsure", "K"),
     "movie.skip_bad_frames": Flag("--skip-bad-frames", bare=True),
     "memory.selection": Flag("--memory"),
     "compete": Flag("--compete"),

@@ -168,6 +168,7 @@ def track(
     interval: float | None = None,
     series: int | None = None,
     skip_bad_frames: bool = False,
+    stop_after_unsure: int | None = None,
 ) -> "Result":
     """Follow objects and write the label frames to a zarr group as they come.
 
@@ -191,6 +192,9 @@ def track(
         one that came to its end is left as it is. What is finished is computed again and not written.
     progress : callable, optional
         Called after each frame with its result, the number of steps done and their total.
+    stop_after_unsure : int, optional
+        Stop as soon as an object was lost or unsure on that many frames in a row: half a result, which says why in its
+        `progress`, and is gone on with by `resume`. Each such stretch of frames stops a run once.
 
     Returns
     -------
@@ -223,6 +227,7 @@ def track(
             series=series,
             skip_bad_frames=skip_bad_frames,
         ),
+        stop_after_unsure=stop_after_unsure,
     )
     request = RunRequest.build(movie, prompts, asked)
     return write_run(request, out, overwrite=overwrite, resume=resume, progress=progress, model=given_model(model))

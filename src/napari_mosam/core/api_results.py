@@ -35,6 +35,7 @@ def rerun(
     axes: str | None = None,
     channel: int | None = None,
     z: int | Literal["max"] | None = None,
+    stop_after_unsure: int | None = None,
 ) -> "Result":
     """Follow some objects of a result again after their prompts changed, and leave everything else as it is.
 
@@ -73,6 +74,8 @@ def rerun(
     device : str or torch.device, optional
     axes, channel, z
         How to read the movie, see :meth:`Movie.open`.
+    stop_after_unsure : int, optional
+        As in :func:`track`, on frames that are more than the result had.
 
     Returns
     -------
@@ -99,6 +102,7 @@ def rerun(
         frames=frame_range(frames),
         anew=anew,
         progress=progress,
+        stop_after_unsure=stop_after_unsure,
         axes=axes,
         channel=channel,
         z=z,

@@ -5,14 +5,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
 from napari_mosam.core.config.run import MovieConfig
-from napari_mosam.widgets.doubts import preview_sentence
+from napari_mosam.core.results.doubts import Pause
+from napari_mosam.widgets.doubts import Doubts, preview_sentence
 from napari_mosam.widgets.layers.outputs import PreviewOutput
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.run_view import RunView
+from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView
 from napari_mosam.widgets.sessions.shown import ShownSessions
 from napari_mosam.widgets.sessions.threads import JobEnd, Worker
-from napari_mosam.widgets.support import Reporting
+from napari_mosam.widgets.support import Reporting, go_to
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
+    from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
 
 
@@ -38,6 +44,7 @@ class Controller(ShownSessions):
         self._stopping = self._previewing = self._elsewhere = False
         self._grey_limits: GreyLimits | None = None
         self._bar: Any = None
+        self._coming: int | None = None  # the frame that the viewer is about to show
         self._said = ""
 
     @property
@@ -81,7 +88,14 @@ class Controller(ShownSessions):
         self._followed = source, followed
         self._controls.say(f"Segmenting frame {frame}…")
 
-    def propagate(self, source: "MovieSource", only: int | None = None) -> None:
+    def propagate(
+        self,
+        source: "MovieSource",
+        only: int | None = None,
+        frames: tuple[int, int] | None = None,
+        *,
+        anew: bool = False,
+    ) -> None:
         """Follow what is marked, or one object, and bring the result up to date.
 
         Raises
@@ -92,12 +106,30 @@ class Controller(ShownSessions):
         self._refuse_if_busy()
         session = self._take_settings(source)
         objects = None if only is None else [only]
-        session.request(objects)
+        session.request(objects, frames)
+        self._begin(session, source, partial(session.run, objects, frames=frames, anew=anew))
+
+    def absent(self, source: "MovieSource", object_id: int, frame: int) -> None:
+        """Take the mask of an object away on a frame, where it is not, and follow it again; else as `propagate`.
+
+        Where the result is half, it is followed when that is gone on with.
+        """
+        self._refuse_if_busy()
+        session = self._take_settings(source)
+        if session.result is None or object_id not in session.result.object_ids:
+            raise SourceError(f"object {object_id} was not followed yet; press Track first")
+        follow = not _half_of(session.result)
+        self._begin(session, source, partial(session.correct, object_id, frame, None, follow=follow))
+
+    def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
         assert self.view is not None
         self.view.settle()
         self.preview_output.remove()
-        self.run = RunView(self._viewer, source, marks=session.prompts)
-        self._start(partial(self._compute, session, source, partial(session.run, objects)), self._run_ended)
+        self._look(None, NOTHING_NEW)
+        frame = source.frame_at(self._viewer.dims.point)
+        known = _half_of(session.result)
+        self.run = RunView(self._viewer, source, marks=session.prompts, began_at=frame, known=known)
+        self._start(partial(self._compute, session, source, partial(_followed, session, job)), self._run_ended)
         self._controls.say("Getting the model and the movie ready…")
 
     def cancel(self) -> None:
@@ -130,6 +162,7 @@ class Controller(ShownSessions):
             self.session.stop()  # it may have been asked for before the run began
         run.handle(result, done, total, flow=controls.show_flow.isChecked())
         self._progress(done, total)
+        self._show_coming(result.t)
         controls.show_limits(self._grey_limits)
         self.show_confidence()
         if not self._stopping:
@@ -147,15 +180,43 @@ class Controller(ShownSessions):
             self._run_ended(JobEnd())
 
     def _progress(self, done: int, total: int) -> None:
-        """The bar in napari's own list of what is going on."""
+        """The bar of the dock, and that in napari's own list of what is going on."""
         from napari.utils import progress
 
+        if self.run is not None:
+            self._controls.run_bar.show_progress(done, total, self.run.pace.left(total))
         if self._bar is None:
             self._bar = progress(total=total, desc="MoSAM")
         self._bar.update(done - self._bar.n)
 
+    def _show_coming(self, t: int) -> None:
+        """Let the viewer show the frame that came last, where that is wanted and nobody is painting."""
+        if self._controls.follow_frames.isChecked():
+            if self._coming is None:
+                QTimer.singleShot(0, self._show_last)
+            self._coming = t
+
+    def _show_last(self) -> None:
+        t, self._coming = self._coming, None
+        shown = self.run is not None and self.run.source.image in self._viewer.layers and not self._gui.closed
+        if shown and t is not None and QApplication.mouseButtons() == Qt.MouseButton.NoButton:
+            assert self.run is not None
+            self.run.showed = t
+            go_to(self._viewer, self.run.source, t)
+
+    def _go_back(self, run: RunView) -> None:
+        """Show the frame from which a run was begun, where the viewer still shows the last one of the run."""
+        if run.source.image in self._viewer.layers and run.source.frame_at(self._viewer.dims.point) == run.showed:
+            go_to(self._viewer, run.source, run.began_at)
+
+    def _look(self, doubts: Doubts | None, followed: Followed) -> None:
+        """Offer to go to what is unsure, and to what changed."""
+        self._controls.doubts.show_places([] if doubts is None else doubts.places)
+        self._controls.changes.show_places(followed.places)
+
     def _run_ended(self, outcome: JobEnd) -> None:
-        run, session = self.run, self.session
+        run, session, followed = self.run, self.session, outcome.value or NOTHING_NEW
+        pause = None if session is None or session.result is None else Pause.among(session.result.attrs)
         self._close_bar()
         self._controls.set_busy(False)
         if run is None or session is None:
@@ -163,9 +224,16 @@ class Controller(ShownSessions):
         if outcome.error is not None:
             self._said = self._fail(outcome.error, kept=len(run.frames) if session.result is not None else 0)
         else:
-            self._said = run.summary(session.result, self.painted, stopped=self._stopping and not _whole(run))
+            doubts, stopped = run.doubts(session.result), self._stopping and not _whole(run)
+            self._said = run.summary(
+                session.result, self.painted, stopped=stopped, followed=followed, pause=pause, doubts=doubts
+            )
             self._controls.say(self._said)
-        go_on = outcome.error is None and not self._stopping and run.marks != session.prompts
+            self._look(doubts, followed)
+        whole = outcome.error is None and not self._stopping and pause is None
+        go_on = whole and run.marks != session.prompts
+        if whole:
+            self._go_back(run)
         self._stopping = False
         self._result_changed()
         if go_on:  # marks that were made meanwhile
@@ -237,6 +305,20 @@ class Controller(ShownSessions):
         self._gui.close()
         self._edits.close()
         self._runs.close()
+
+
+def _half_of(result: "Result | None") -> frozenset[int]:
+    """Frames that are done of half a result."""
+    if result is None or result.attrs.get("complete", True):
+        return frozenset()
+    return frozenset(np.flatnonzero((result.state != "").any(axis=1)).tolist())
+
+
+def _followed(session: "Session", job: Callable[[], object]) -> Followed:
+    """Do a run; what came of it."""
+    before = len(session.history)
+    job()
+    return Followed(session.changed(since=before))
 
 
 def _whole(run: RunView) -> bool:

@@ -1,12 +1,14 @@
 """What a run or a preview is not sure of, in words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_mosam.core.results.doubts import SURE_IOU
 from napari_mosam.core.results.frame import ObjectState
 
 if TYPE_CHECKING:
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from napari_mosam.core.store.result import Result
 
 Kind = Mapping[int, Mapping[int, float]]
-
-SURE_IOU = 0.7
-"""Predicted IoU below which a mask deserves a look: its median is .58 where a mask fails and .93 where it is good."""
 
 MAX_NAMED = 4
 """Objects named in a sentence, the others are counted; not measured."""
@@ -49,7 +48,8 @@ class Doubts:
         state, area, iou = result.state[at], np.nan_to_num(result.area[at]), result.predicted_iou[at]
         followed = state != ""
         left = state == str(ObjectState.ENDED)
-        lost = followed & ~left & ((state == str(ObjectState.LOST)) | (area == 0))
+        said = iou >= 1  # of what a person painted or erased
+        lost = followed & ~left & ~said & ((state == str(ObjectState.LOST)) | (area == 0))
         unsure = followed & ~left & ~lost & (iou < SURE_IOU)
         names = [result.object_ids[column] for column in columns]
         in_words = partial(_by_object, iou=iou, names=names, frames=asked)
@@ -65,10 +65,34 @@ class Doubts:
         ]
         return " ".join(filter(None, parts)) or self._all_well(painted)
 
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Objects and frames that need a look: the worst of each stretch of frames, the worst first."""
+        worst = [
+            (0.0 if kind is not self.unsure else frames[t], object_id, t)
+            for kind in (self.lost, self.unsure)
+            for object_id, frames in kind.items()
+            for t in _worst_of_each(frames)
+        ]
+        gone = [(object_id, min(frames)) for object_id, frames in self.left.items() if frames]
+        return [(object_id, t) for _, object_id, t in sorted(worst)] + sorted(gone, key=lambda place: place[1])
+
     def _all_well(self, painted: bool) -> str:
         but = [] if self.everywhere else ["that it was followed through"]
         but += ["that you did not paint on"] if painted else []
         return " ".join(["Every object was found on every frame", " and ".join(but)]).strip() + "."
+
+
+def _worst_of_each(frames: Mapping[int, float]) -> Iterator[int]:
+    """The frame with the lowest predicted IoU of each stretch of frames in a row."""
+    for _, stretch in groupby(enumerate(sorted(frames)), key=lambda pair: pair[1] - pair[0]):
+        yield min((t for _, t in stretch), key=lambda t: frames[t])
+
+
+def changed_sentence(changed: Mapping[int, Collection[int]]) -> str:
+    """Which objects have other pixels than before, and where."""
+    told = [f"{object_id} {_frames(frames)}" for object_id, frames in sorted(changed.items()) if frames]
+    return f"Changed: object {_listed(told)}." if told else ""
 
 
 def _by_object(
@@ -91,8 +115,8 @@ def preview_sentence(result: "FrameResult", followed: range) -> str:
         f"Not found: object {_listed(missing)}." if missing else "",
         f"Unsure: object {_listed([f'{i} ({_short(iou)})' for iou, i in unsure])}." if unsure else "",
         "" if found else "Mark them more clearly, with a box around each cell.",
-        f"Propagate works {_frames(followed)} only; widen that range to start here." if outside else "",
-        "If they look right, press Propagate." if found and not outside else "",
+        f"Track works {_frames(followed)} only; widen that range to start here." if outside else "",
+        "If they look right, press Track." if found and not outside else "",
     ]
     return " ".join(filter(None, parts))
 

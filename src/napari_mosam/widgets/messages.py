@@ -28,7 +28,7 @@ def hint(has_image: bool, is_movie: bool, n_objects: int) -> str:
         return "Choose an image that can be read as a movie."
     if not n_objects:
         return "Press New object and drag a box around a cell."
-    return "Mark more cells, preview, or press Propagate."
+    return "Mark more cells, preview, or press Track."
 
 
 def micrometres(image: "Image | None", diameter: float) -> str:

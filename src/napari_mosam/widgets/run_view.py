@@ -1,19 +1,44 @@
 """One run as the viewer sees it: how far it is, and what came of it, in words; and the motion of its frames."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.widgets.doubts import Doubts
+from napari_mosam.core.results.pace import Pace
+from napari_mosam.widgets.doubts import Doubts, changed_sentence
 from napari_mosam.widgets.layers.outputs import FlowOutput
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_mosam.core.prompts.collection import Prompts
+    from napari_mosam.core.results.doubts import Pause
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What came of a run.
+
+    Attributes
+    ----------
+    changed : mapping of int to tuple of int
+        Frames on which objects have other pixels than before, by object.
+    """
+
+    changed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Objects and frames that changed, in the order of time."""
+        pairs = ((t, object_id) for object_id, frames in self.changed.items() for t in frames)
+        return [(object_id, t) for t, object_id in sorted(pairs)]
+
+
+NOTHING_NEW = Followed()
 
 
 @dataclass(eq=False)
@@ -28,6 +53,10 @@ class RunView:
         The movie.
     marks : Prompts
         Those that it follows.
+    began_at, showed : int
+        The frame that the viewer showed before, and the one that it went to last by itself.
+    known : frozenset of int
+        Frames of half a result that is gone on with.
     """
 
     viewer: Any
@@ -38,17 +67,20 @@ class RunView:
     done: int = 0
     total: int = 0
     flow: FlowOutput | None = None
+    began_at: int = 0
+    showed: int | None = None
+    known: frozenset[int] = frozenset()
     frames: set[int] = field(default_factory=set)
     ids: set[int] = field(default_factory=set)
+    pace: Pace = field(default_factory=Pace)
     _started: float = field(default_factory=time.perf_counter)
-    _first: float = 0.0
 
     def handle(self, result: "FrameResult", done: int, total: int, *, flow: bool) -> None:
         """Count a frame, and show its motion where that is wanted."""
         if flow:
             self.flow = self.flow or FlowOutput(self.viewer, self.source)
             self.flow.write(result)
-        self._first = self._first or time.perf_counter()
+        self.pace.note(done, time.perf_counter())
         self.done, self.total = done, total
         self.frames.add(result.t)
         self.ids |= {item.object_id for item in result.objects}
@@ -60,24 +92,38 @@ class RunView:
 
     def progress(self, result: "FrameResult") -> str:
         """One line while the run goes on."""
-        n = len(result.objects)
-        parts = [f"{self.done} of {self.total} done", count_of(n, "object")]
-        if self.done > 1:
-            parts.append(f"{(self.done - 1) / (time.perf_counter() - self._first):.1f} frames/s")
+        before = ", done before" if result.t in self.known else ""
+        parts = [f"Frame {result.t}{before}", count_of(len(result.objects), "object")]
+        if self.pace.rate:
+            parts.append(f"{self.pace.rate:.1f} frames/s")
         return " · ".join([*parts, *([self.device] if self.device else [])])
 
-    def summary(self, result: "Result | None", painted: dict[int, int], *, stopped: bool) -> str:
+    def doubts(self, result: "Result | None") -> Doubts | None:
+        """What the result says of the objects and frames of the run."""
+        return None if result is None or not self.frames else Doubts.of(result, self.ids, self.frames)
+
+    def summary(
+        self,
+        result: "Result | None",
+        painted: dict[int, int],
+        *,
+        stopped: bool,
+        followed: Followed = NOTHING_NEW,
+        pause: "Pause | None" = None,
+        doubts: Doubts | None = None,
+    ) -> str:
         """A few sentences at the end; `painted` are the frames with masks of a person, and how many each has."""
         kept = _kept(sum(t in painted for t in self.frames))
         if stopped:
             return " ".join(filter(None, [self._stopped(result), kept]))
-        if not self.frames or result is None:
-            return "Nothing has changed since the last run. Mark or correct something, then press Propagate."
+        changed = changed_sentence(followed.changed)
+        if doubts is None or pause is not None:
+            return " ".join(filter(None, [_asks(pause) or _changed_at_all(followed), changed, kept]))
         seconds = max(time.perf_counter() - self._started, 1e-6)
         n_frames = len(self.frames)
         done = f"Done: {count_of(n_frames, 'frame')} in {seconds:.1f} s ({n_frames / seconds:.1f} frames/s, "
-        doubts = Doubts.of(result, self.ids, self.frames).sentences(painted=bool(kept))
-        return " ".join(filter(None, [f"{done}{self.device}).", doubts, kept]))
+        said = doubts.sentences(painted=bool(kept))
+        return " ".join(filter(None, [f"{done}{self.device}).", changed, said, kept]))
 
     def _stopped(self, result: "Result | None") -> str:
         why = self.reason or "Cancelled"
@@ -85,7 +131,20 @@ class RunView:
             return f"{why} before the first frame was done; no label was changed."
         if result.complete:
             return f"{why}. The labels are as they were before."
-        return f"{why}. {count_of(len(self.frames), 'frame')} done and kept; Propagate goes on there."
+        return f"{why}. {count_of(len(self.frames), 'frame')} done and kept; Continue goes on there."
+
+
+def _asks(pause: "Pause | None") -> str:
+    if pause is None:
+        return ""
+    which = "it" if len(pause.object_ids) == 1 else "them"
+    return f"Stopped to ask: {pause}. Look, correct {which} where needed, then press Continue."
+
+
+def _changed_at_all(followed: Followed) -> str:
+    if followed.changed:
+        return "Done."
+    return "Nothing has changed since the last run. Mark or correct something, then press Track."
 
 
 def _kept(n_frames: int) -> str:

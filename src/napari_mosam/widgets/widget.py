@@ -23,6 +23,7 @@ from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.objects import Objects
+from napari_mosam.widgets.runs import Runs
 from napari_mosam.widgets.support import (
     HistoryKeys,
     Reporting,
@@ -73,6 +74,7 @@ class MosamWidget(QWidget):
         self._closed = False
         self.files = Files(self, engine, self._fail)
         self.objects = Objects(self, self._reporting())
+        self.runs = Runs(self, self._reporting())
         put_into_scroll_area(self, self.controls, self.controls.footer)
         connect_buttons(self)
         self._keys = bind_keys(self)
@@ -140,17 +142,12 @@ class MosamWidget(QWidget):
         with self._reporting():
             source = self.source
             self.model_download.require()
-            self._take_marks()
+            self.take_marks()
             self.jobs.preview(source, self.frame)
 
     def propagate(self, *_: Any) -> None:
         """Follow the prompted objects through the movie, in a thread."""
-        with self._reporting():
-            source = self.source
-            self.model_download.require()
-            only = self.prompts.object_id if self.controls.only_current.isChecked() else None
-            self._take_marks()
-            self.jobs.propagate(source, only)
+        self.runs.track()
 
     def forget_painted(self, *_: Any) -> None:
         """Let the next run change what was painted in the labels; no pixel changes now."""
@@ -204,7 +201,7 @@ class MosamWidget(QWidget):
     def _edit(self, edit: Callable[[], None]) -> None:
         """Change the session by hand, after the marks of the layers went there."""
         with self._reporting():
-            self._take_marks()
+            self.take_marks()
             edit()
 
     def _reporting(self) -> Reporting:
@@ -240,9 +237,9 @@ class MosamWidget(QWidget):
         controls.clear.setEnabled(bool(self.prompts.ids()))
         if not self.jobs.shows_result(controls.image.layer):
             self._hint()
-        QTimer.singleShot(0, self._take_marks)  # what one gesture changes is one entry of the history
+        QTimer.singleShot(0, self.take_marks)  # what one gesture changes is one entry of the history
 
-    def _take_marks(self) -> None:
+    def take_marks(self) -> None:
         """Let the session have the marks of the layers; what it would refuse, a run says."""
         if self._closed or self.session is None or not self.prompts.changed:
             return
@@ -336,7 +333,7 @@ class MosamWidget(QWidget):
             self._show_marks()  # of a session that was here before the dock
         else:
             self.prompts.changed = True
-            self._take_marks()
+            self.take_marks()
 
     def _diameter_changed(self, *_: Any) -> None:
         self.controls.show_note(micrometres(self.controls.image.layer, self.controls.diameter.value()))
@@ -372,10 +369,6 @@ class MosamWidget(QWidget):
         with self._reporting():
             tool(self.source)
         self._sync_tools()
-
-    def toggle(self, *_: Any) -> None:
-        """Propagate, or cancel the run that is going."""
-        (self.cancel if self.jobs.busy else self.propagate)()
 
     def _connect_viewer(self) -> None:
         layers, dims = self.viewer.layers, self.viewer.dims

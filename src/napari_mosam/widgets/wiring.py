@@ -22,7 +22,6 @@ def connect_buttons(dock: "MosamWidget") -> None:
     c.draw.clicked.connect(dock.measure_diameter)
     c.forget.clicked.connect(dock.forget_painted)
     c.preview.clicked.connect(dock.preview)
-    c.propagate.clicked.connect(dock.toggle)
     c.result.undo.clicked.connect(dock.undo)
     c.result.redo.clicked.connect(dock.redo)
     c.show_confidence.toggled.connect(lambda _: dock.jobs.show_confidence())
@@ -34,5 +33,6 @@ def bind_keys(dock: "MosamWidget") -> ViewerLink:
     keys = {
         "N": lambda _: controls.new_object.click(),
         "U": lambda _: controls.preview.click(),
+        "Q": lambda _: controls.absent.click(),
     }  # napari asks their name
     return ViewerLink(dock.viewer, keys=keys)

@@ -118,6 +118,15 @@ class RunConfig:
         Field(gt=0, description="Typical diameter of an object; sizes the view around a click."),
         Meta(unit="px", allowed="a positive number of px, or none"),
     ] = None
+    stop_after_unsure: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Stop a run as soon as an object was lost or unsure (predicted IoU below .7) on that many "
+            "frames in a row; what was done is kept, and the run can be gone on with. Never by default.",
+        ),
+        Meta(unit="frames"),
+    ] = None
     movie: MovieConfig = field(default_factory=MovieConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)

@@ -1,6 +1,7 @@
 """The store under every zarr node that is opened here; imports zarr, so it is imported when one is."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from zarr.storage import LocalStore
 
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.codecs import METADATA, check_metadata
+from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Transaction
 from napari_mosam.core.files.manifest import Verifier, is_sealed
 
@@ -90,6 +92,38 @@ class CheckedStore(LocalStore):  # type: ignore[misc]
     async def delete_dir(self, prefix: str) -> None:
         """Remove all files of a folder."""
         self.delete_sync(prefix)
+
+
+class EarlierStore(CheckedStore):
+    """A folder as it was before its last transactions; to read alone."""
+
+    steps: Sequence[Entry] = ()
+
+    @cached_property
+    def replaced(self) -> dict[str, Path | None]:
+        """By file that they changed, where the earlier one is kept; None where there was none."""
+        found: dict[str, Path | None] = {}
+        for entry in sorted(self.steps, key=lambda entry: entry.number):
+            for key, (before, _) in entry.changes().items():
+                found.setdefault(key, entry.path / "before" / key if before else None)
+        return found
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """A file; None where there was none."""
+        if key not in self.replaced:
+            return await super().get(key, prototype, byte_range)
+        return self.get_sync(key, prototype=prototype)
+
+    def get_sync(self, key: str, *, prototype: Any = None, byte_range: Any = None) -> Any:
+        """As :meth:`get`."""
+        if key not in self.replaced:
+            return super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        kept = self.replaced[key]
+        return self._checked(key, None if kept is None else _buffer(_content(kept), prototype))
+
+    async def exists(self, key: str) -> bool:
+        """Whether there was a file."""
+        return self.replaced[key] is not None if key in self.replaced else await super().exists(key)
 
 
 def _content(path: Path) -> bytes | None:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import refuse_address, require_room
-from napari_mosam.core.files.journal import Transaction
+from napari_mosam.core.files.journal import Journal, Transaction
 
 
 def open_zarr(path: str | Path, mode: Literal["r", "r+"] = "r") -> Any:
@@ -32,6 +32,17 @@ def open_zarr_group(path: str | Path, mode: Literal["r", "r+", "w-"]) -> Any:
     import zarr
 
     return zarr.open_group(_store(path, read_only=mode == "r"), mode=mode, use_consolidated=False)
+
+
+def open_zarr_earlier(path: str | Path, numbers: Collection[int]) -> Any:
+    """Open the zarr.Group in a folder as it was before its last transactions, whose numbers are given."""
+    import zarr
+
+    from napari_mosam.core.files.checked_store import EarlierStore
+
+    store = EarlierStore(Path(path).expanduser(), read_only=True)
+    store.steps = [entry for entry in Journal(Path(path)).entries() if entry.number in numbers]
+    return zarr.open_group(store, mode="r", use_consolidated=False)
 
 
 def chunk_bytes(array: Any) -> int:

@@ -10,6 +10,7 @@ from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.places import RUN
 from napari_mosam.core.files.zarr_files import folder_of
 from napari_mosam.core.results.columns import labels_of, read_table
+from napari_mosam.core.results.doubts import PAUSED, Pause
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +38,8 @@ class ResultProgress:
         Objects that were being followed again when that was stopped.
     cut_off : str
         Kind of another change that did not come to its end: a lock or a correction; '' where there is none.
+    paused : Pause or None
+        Why the run stopped to ask, if it did.
     """
 
     complete: bool
@@ -44,6 +47,7 @@ class ResultProgress:
     followed: "NDArray[np.bool_]"
     unfinished: tuple[int, ...] = ()
     cut_off: str = ""
+    paused: Pause | None = None
 
     @classmethod
     def read(cls, group: Any) -> "ResultProgress":
@@ -64,6 +68,7 @@ class ResultProgress:
             followed=followed,
             unfinished=unfinished,
             cut_off="" if kind in (RUN, RERUN) else kind,
+            paused=Pause.among(attrs),
         )
 
     @property
@@ -81,6 +86,8 @@ class ResultProgress:
             return f"stopped while object {objects} was followed again"
         if self.cut_off:
             return f"stopped in the middle of a {self.cut_off}, which the next change or 'mosam undo' takes back"
+        if self.paused is not None:
+            return f"stopped to ask: {self.paused}"
         done, n = self.frames, len(self.wanted)
         if not self.followed.any():
             return f"stopped before the first of its {len(wanted)} frames was followed"
@@ -110,3 +117,11 @@ def _wanted(
                 first if direction == "forward" else start : last + 1 if direction == "backward" else stop, column
             ] = True
     return wanted
+
+
+def tell_pause(group: Any, pause: Pause | None) -> None:
+    """Write why a run stopped to ask into the attributes of its result, or take it out."""
+    if pause is not None:
+        group.attrs[PAUSED] = pause.to_json()
+    elif PAUSED in group.attrs:
+        del group.attrs[PAUSED]

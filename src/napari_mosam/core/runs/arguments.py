@@ -49,6 +49,7 @@ def run_config(
     diameter: float | None = None,
     engine: EngineConfig,
     movie: MovieConfig,
+    stop_after_unsure: int | None = None,
 ) -> RunConfig:
     """The settings of a run, from what a public function is given; ValueError for what cannot be."""
     return RunConfig(
@@ -59,6 +60,7 @@ def run_config(
         diameter=_plain(diameter),
         movie=movie,
         engine=engine,
+        stop_after_unsure=_plain(stop_after_unsure),
     )
 
 

@@ -1,6 +1,7 @@
 """Following some objects of a result again, after their prompts changed, among the others as they are stored."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,26 +14,30 @@ from napari_mosam.core.model.compute import fixed_threads, give_back
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.columns import DIRECTIONS, labels_of
+from napari_mosam.core.results.doubts import UnsureWatch
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
-from napari_mosam.core.results.progress import RERUN, UNFINISHED
+from napari_mosam.core.results.progress import UNFINISHED
 from napari_mosam.core.runs.provenance import from_attributes, skipped_frames
 from napari_mosam.core.runs.replay import StoredMemory
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.rerun_checks import (
     asked,
     check_objects,
+    edit_of,
     find_changes,
     note_reach,
     past_of,
     same_model,
     same_movie,
     scope_of,
+    touched_by,
 )
 from napari_mosam.core.runs.rerun_plan import (
     PromptHistory,
     RerunPlan,
     RerunProgress,
     RerunSegment,
+    StoppedToAsk,
     grouped,
     n_steps,
     plan_touched,
@@ -40,8 +45,8 @@ from napari_mosam.core.runs.rerun_plan import (
 )
 from napari_mosam.core.runs.rerun_ranges import RerunScope, plan_inside, plan_stage
 from napari_mosam.core.runs.run import settled
-from napari_mosam.core.store.compose import agreement, touches
-from napari_mosam.core.store.edits import list_edit, prompts_at
+from napari_mosam.core.store.compose import agreement
+from napari_mosam.core.store.edits import list_edit
 from napari_mosam.core.store.history import ready_for_rerun
 from napari_mosam.core.store.layout import reading as reading_of
 from napari_mosam.core.store.layout import write_prompts
@@ -81,6 +86,7 @@ def rerun_result(
     frames: "FrameRange | None" = None,
     anew: bool = False,
     progress: "Progress | None" = None,
+    stop_after_unsure: int | None = None,
     **reading: Any,
 ) -> Result:
     """Follow objects of a result again; see :func:`napari_mosam.rerun`."""
@@ -93,15 +99,19 @@ def rerun_result(
             scope = scope_of(stored, made_with, frames, opened.n_frames, anew=anew)
         check_objects(scope, object_ids, stored.path)
         before, given = before.between(scope.frames.start, scope.frames.stop), asked(scope, opened, prompts, stored)
-        changes = find_changes(before, given.prompts, object_ids, changed_frames or {}, scope.window)
+        named = scope.named(changed_frames or {}, given.prompts.object_ids if object_ids is None else object_ids)
+        changes = find_changes(before, given.prompts, object_ids, named, scope.window)
         if not (changes or scope.onward or scope.anew):
             return stored
         made_by = same_model(stored, model(made_with))
         request, loaded, threads = settled(given.with_others(before, asked=changes), made_by)
         ids = request.prompts.object_ids if scope.onward or scope.anew else sorted(changes)
         writer = ResultWriter.reopen(path, request.prompts, ids, scope.told(None).get("frames", ()))
-        with fixed_threads(threads):
-            Rerun(request, loaded, writer, before, changes, scope, neighbours=neighbours, progress=progress).run()
+        watch = UnsureWatch(stop_after_unsure)
+        with fixed_threads(threads), suppress(StoppedToAsk):
+            Rerun(
+                request, loaded, writer, before, changes, scope, watch, neighbours=neighbours, progress=progress
+            ).run()
     return Result.open(path)
 
 
@@ -122,6 +132,8 @@ class Rerun:
         Frames on which something changed, by object; only these objects are followed, but onward.
     scope : RerunScope
         The frames that it is about.
+    watch : UnsureWatch
+        May stop what goes beyond the frames that were followed.
     neighbours : bool
         Also follow the objects again whose masks touch theirs.
     progress : callable, optional
@@ -135,16 +147,15 @@ class Rerun:
         before: Prompts,
         changes: Changes,
         scope: RerunScope,
+        watch: UnsureWatch,
         *,
         neighbours: bool = False,
         progress: "Progress | None" = None,
     ) -> None:
         self._request, self._model, self._config = request, model, request.config.engine
-        self._writer = writer
-        self._before = before
+        self._writer, self._before = writer, before
         self._changes = {i: set(frames) for i, frames in changes.items()}
-        self._neighbours = neighbours
-        self._progress = progress
+        self._neighbours, self._watch, self._progress = neighbours, watch, progress
         self._scope, self._span = scope, scope.inner
         self._shape_yx = request.movie.frame_shape
         labels, many = labels_of(writer.group), scope.onward or scope.anew
@@ -197,27 +208,19 @@ class Rerun:
         """The prompts are those of now; objects that an earlier version left half new are whole if they took part."""
         left = sorted(self._half_new - set(self._changes))
         with self._writer.batch():
-            list_edit(self._writer.group, self._edit(stopped=stopped))
+            told = self._scope.told(self._account.done if stopped else None)
+            list_edit(self._writer.group, edit_of(self._request, self._changes, neighbours=self._neighbours) | told)
             write_prompts(self._writer.group, self._request.prompts)
             if self._half_new:
                 self._writer.group.attrs[UNFINISHED] = left
             if self._scope.onward:
-                note_reach(self._writer.group, self._scope.at(self._account.fronts), complete=not stopped)
+                reach, pause = self._scope.at(self._account.fronts), self._account.pause
+                note_reach(self._writer.group, reach, complete=not stopped, pause=pause)
         self._writer.finish()
-
-    def _edit(self, *, stopped: bool) -> dict[str, Any]:
-        """What is needed to do the same again."""
-        return {
-            "kind": RERUN,
-            "changes": {str(i): sorted(frames) for i, frames in self._changes.items()},
-            "prompts": prompts_at(self._request.prompts.items, {i: sorted(t) for i, t in self._changes.items()}),
-            "neighbours": self._neighbours,
-            **self._scope.told(self._account.done if stopped else None),
-        }
 
     def _past(self, object_id: int) -> PromptHistory:
         states = self._writer.records.states(object_id)
-        return past_of(self._request, self._before, states, object_id, self._skipped)
+        return past_of(self._request, self._before, states, object_id, self._scope, self._skipped)
 
     # ---- all legs
 
@@ -329,12 +332,8 @@ class Rerun:
         }
         unprompted = [leg for leg in legs.values() if leg.start not in seeds[leg.object_id]]
         entries, history = self._stored.entries({leg.object_id: leg.start for leg in unprompted}, frames.step)
-        around = FixedObjects(
-            rivals=lambda t: self._rivals(t, active),
-            max_id=max(self._writer.records.object_ids),
-            entries=entries,
-            history=history,
-        )
+        largest, absent = max(self._writer.records.object_ids), self._scope.absent
+        around = FixedObjects(lambda t: self._rivals(t, active), largest, entries, history, absent)
         starts = {i: leg.start for i, leg in legs.items()}
         one = PropagationPass(frames.step, frames, starts, report_start=True)
         known, n_frames = Conditioning(seeds, waiting), self._request.movie.n_frames
@@ -387,14 +386,12 @@ class Rerun:
             self._account.stale |= {(leg.object_id, t) for t in frames if stored[t - low] == code}
 
     def _note_touched(self, results: Mapping[int, ObjectResult], stored: FrameTable) -> None:
-        shape_yx = self._shape_yx
-        old = [stored.get(i) for i in results]
-        mine = [region_of(r, shape_yx) for r in (*results.values(), *old) if r is not None]
-        for other in stored:
-            if other.object_id not in results and touches(region_of(other, shape_yx), mine):
-                self._account.touched.setdefault(other.object_id, set()).add(stored.t)
+        for i in touched_by(results, stored, self._shape_yx):
+            self._account.touched.setdefault(i, set()).add(stored.t)
 
     def _report(self, result: FrameResult) -> None:
         self._account.done += 1
         if self._progress is not None:
             self._progress(result, self._account.done, self._account.total)
+        if self._account.is_ahead(result.t, self._scope.reach.fronts):
+            self._account.ask(self._watch.seen(result))

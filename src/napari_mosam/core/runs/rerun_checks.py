@@ -13,17 +13,23 @@ from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames, from_records
+from napari_mosam.core.results.doubts import Pause
 from napari_mosam.core.results.frame import ObjectState
+from napari_mosam.core.results.progress import RERUN, tell_pause
 from napari_mosam.core.runs.provenance import from_attributes
 from napari_mosam.core.runs.request import RunRequest, listed
 from napari_mosam.core.runs.rerun_plan import PromptHistory, ResultRange
 from napari_mosam.core.runs.rerun_ranges import Reach, RerunScope
-from napari_mosam.core.store.edits import corrected, edits_of
+from napari_mosam.core.store.compose import touches
+from napari_mosam.core.store.edits import CORRECT, corrected, edits_of, prompts_at
 from napari_mosam.core.store.layout import open_group
 from napari_mosam.core.store.layout import reading as reading_of
+from napari_mosam.core.store.records import region_of
 
 if TYPE_CHECKING:
     from napari_mosam.core.model.protocol import Segmenter
+    from napari_mosam.core.results.frame import ObjectResult
+    from napari_mosam.core.store.records import FrameTable
     from napari_mosam.core.store.result import Result
 
 REACHED = "reached"
@@ -86,8 +92,29 @@ def scope_of(
     start, stop = made_with.range_in(n_frames).start, made_with.range_in(n_frames).stop
     made = ResultRange(start, stop, made_with.direction)
     if frames is None:
-        return RerunScope.of(Reach.whole(made), None, anew=anew)
-    return RerunScope.of(_reach(stored, made), replace(made_with, frames=frames).range_in(n_frames), anew=anew)
+        scope = RerunScope.of(Reach.whole(made), None, anew=anew)
+    else:
+        scope = RerunScope.of(_reach(stored, made), replace(made_with, frames=frames).range_in(n_frames), anew=anew)
+    absent = absences(stored)
+    return replace(scope, absent=absent, denied=_denied(stored, absent))
+
+
+def absences(stored: "Result") -> dict[int, frozenset[int]]:
+    """Frames on which a person said that an object is not there, by object."""
+    column = {object_id: at for at, object_id in enumerate(stored.object_ids)}
+    empty = [(i, t) for i, t in corrected(stored.path) if not stored.area[t, column[i]] > 0]
+    return {i: frozenset(t for other, t in empty if other == i) for i, _ in empty}
+
+
+def _denied(stored: "Result", absent: Mapping[int, frozenset[int]]) -> dict[int, frozenset[int]]:
+    """Those from which the object was not followed again since, as the list of what was done tells."""
+    open_ones: set[tuple[int, int]] = set()
+    for edit in edits_of(open_group(stored.path, "r")) or ():
+        if edit["kind"] == CORRECT:
+            open_ones.add((edit["object"], edit["frame"]))
+        elif edit["kind"] == RERUN:
+            open_ones -= {(int(i), t) for i, frames in edit["changes"].items() for t in frames}
+    return {i: frozenset(t for t in frames if (i, t) in open_ones) for i, frames in absent.items()}
 
 
 def _reach(stored: "Result", made: ResultRange) -> Reach:
@@ -106,8 +133,9 @@ def _reach(stored: "Result", made: ResultRange) -> Reach:
     return Reach.half(made, prompts, int(edits[0]["results"]))
 
 
-def note_reach(group: Any, reach: Reach, *, complete: bool) -> None:
-    """Keep with a result how far it came."""
+def note_reach(group: Any, reach: Reach, *, complete: bool, pause: Pause | None) -> None:
+    """Keep with a result how far it came, and why it asks."""
+    tell_pause(group, pause)
     group.attrs.update({"frames": [reach.made.start, reach.made.stop], "complete": complete})
     if not complete:
         group.attrs[REACHED] = reach.to_json()
@@ -141,15 +169,17 @@ def past_of(
     before: Prompts,
     states: Sequence[ObjectState | None],
     object_id: int,
+    scope: RerunScope,
     skipped: Collection[int] = (),
 ) -> PromptHistory:
     """What is known of an object, of which `states` are stored; nobody looked at the frames `skipped`."""
     now = request.requests_of(object_id)
+    absent = scope.absent.get(object_id, frozenset()) if now else frozenset[int]()
     return PromptHistory(
         object_id,
-        {t: asked.is_positive for t, asked in now.items()},
+        dict.fromkeys(absent, False) | {t: asked.is_positive for t, asked in now.items()},
         frozenset(t for t, asked in now.items() if asked.only_clicks),
-        frozenset(before.of(object_id)),
+        frozenset(before.of(object_id)) | (absent - scope.denied.get(object_id, frozenset())),
         lambda t: 0 <= t < len(states) and states[t] is not None,
         lambda t: states[t] if 0 <= t < len(states) else None,
         skipped,
@@ -193,3 +223,27 @@ def check_changes(changes: Mapping[int, Iterable[int]], named: Iterable[int], kn
     outside = sorted(t for changed in changes.values() for t in changed if t not in frames)
     if outside:
         raise ValueError(f"frame {listed(outside)} is not in the result; it has frames {frames.start}:{frames.stop}")
+
+
+# ---- what was done
+
+
+def edit_of(request: RunRequest, changes: Mapping[int, Iterable[int]], *, neighbours: bool) -> dict[str, Any]:
+    """What is needed to follow the same objects again, as JSON types."""
+    frames = {i: sorted(changed) for i, changed in changes.items()}
+    return {
+        "kind": RERUN,
+        "changes": {str(i): changed for i, changed in frames.items()},
+        "prompts": prompts_at(request.prompts.items, frames),
+        "neighbours": neighbours,
+    }
+
+
+def touched_by(
+    results: "Mapping[int, ObjectResult]", stored: "FrameTable", shape_yx: tuple[int, int]
+) -> Collection[int]:
+    """Other objects of a frame beside which something is new: results by object, and the frame as it was before."""
+    old = [stored.get(i) for i in results]
+    mine = [region_of(r, shape_yx) for r in (*results.values(), *old) if r is not None]
+    others = (other for other in stored if other.object_id not in results)
+    return {other.object_id for other in others if touches(region_of(other, shape_yx), mine)}

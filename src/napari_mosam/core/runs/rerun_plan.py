@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from napari_mosam.core.config.engine import Direction
+from napari_mosam.core.results.doubts import Pause
 from napari_mosam.core.results.frame import ObjectState
 
 
@@ -130,9 +131,16 @@ class RerunPlan:
     stale: frozenset[int]
 
 
+class StoppedToAsk(Exception):
+    """A re-run stops before its end, since objects are unsure."""
+
+
 @dataclass(eq=False)
 class RerunProgress:
-    """What a re-run did: frames that turned stale or were kept because both agreed, others touched, how far it came."""
+    """What a re-run did: frames that turned stale or were kept because both agreed, others touched, how far it came.
+
+    `pause` is why it asks, if it does.
+    """
 
     stale: set[tuple[int, int]] = field(default_factory=set)
     kept: set[tuple[int, int]] = field(default_factory=set)
@@ -141,6 +149,17 @@ class RerunProgress:
     total: int = 0
     fronts: dict[int, int | None] = field(default_factory=dict)
     way: int = 0
+    pause: Pause | None = None
+
+    def ask(self, pause: Pause | None) -> None:
+        """Stop where there is something to ask, unless all is done."""
+        if pause is not None and self.done < self.total:
+            self.pause = pause
+            raise StoppedToAsk
+
+    def is_ahead(self, t: int, begun: Mapping[int, int | None]) -> bool:
+        """Whether frame `t` is the last of the pass that leads outward, and beyond the fronts where that was begun."""
+        return bool(self.way) and self.fronts[self.way] == t != begun[self.way]
 
 
 def plan_object(past: PromptHistory, changed: Iterable[int], span: ResultRange) -> RerunPlan:

@@ -4,8 +4,8 @@ Pure functions. A 'front' is the last frame of a pass: behind it an object goes 
 of the later frames (+1) or of the earlier ones (-1); prompts on new frames are followed back towards the others too.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from napari_mosam.core.prompts.collection import Prompts
@@ -101,12 +101,16 @@ class RerunScope:
         Whether all objects are followed again there, from where they are at its beginning.
     onward : bool
         Whether it goes beyond what was followed.
+    absent, denied : mapping of int to frozenset of int
+        By object, frames on which a person said that it is not there; those from which it was not followed since.
     """
 
     reach: Reach
     window: range
     anew: bool = False
     onward: bool = False
+    absent: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    denied: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, reach: Reach, asked: range | None, *, anew: bool = False) -> Self:
@@ -121,6 +125,12 @@ class RerunScope:
             return cls(reach, _hull(reach.followed, asked), anew, onward=True)
         window = range(min(asked.start, made.stop), max(asked.stop, made.start))
         return cls(reach, window, anew, onward=window.start < made.start or window.stop > made.stop)
+
+    def named(self, further: Mapping[int, Iterable[int]], only: Collection[int]) -> dict[int, set[int]]:
+        """Frames to be done again besides those whose prompts changed, by object; `only` these may be absent anew."""
+        found = {i: frames & {*self.window} for i, frames in self.denied.items() if i in only}
+        every = {*further, *(i for i, frames in found.items() if frames)}
+        return {i: {*further.get(i, ()), *found.get(i, ())} for i in every}
 
     @property
     def frames(self) -> range:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari_mosam.core.files.places import Place, alone, is_result
 from napari_mosam.core.model.protocol import LOGIT_STRIDE
 from napari_mosam.core.prompts.records import changed_frames
+from napari_mosam.core.results.doubts import PAUSED, Pause, UnsureWatch
 from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.results.progress import tell_pause
 from napari_mosam.core.runs.provenance import SKIPPED_FRAMES, differences, origin, to_attributes
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.run import load, run, settled
@@ -41,7 +43,8 @@ def write_run(
 ) -> Result:
     """Carry out a request and write its label frames; see :func:`napari_mosam.track`.
 
-    `most` is the number of results after which it is stopped, as if somebody had.
+    `most` is the number of results after which it is stopped, as if somebody had. One that stops to ask is half a
+    result; where it was to replace another, that stays until the run is gone on with to its end.
     """
     if overwrite and resume:
         raise ValueError("overwrite and resume exclude each other; give one of them")
@@ -58,7 +61,9 @@ def write_run(
         else:
             folder = begin(asked, loaded, place, attributes)
         if not goes_on or not Result.open(folder).complete:
-            _write(writer_of(folder, place.path, asked), results, asked.n_results, progress, most)
+            watch = UnsureWatch(asked.config.stop_after_unsure)
+            if _write(writer_of(folder, place.path, asked), results, asked.n_results, progress, most, watch):
+                return Result.open(Path(out) if folder == place.path else folder)
         if folder != place.path:
             place.publish(folder)
     return Result.open(Path(out))
@@ -110,10 +115,19 @@ def writer_of(folder: Path, path: Path, asked: RunRequest) -> ResultWriter:
 
 
 def _write(
-    writer: ResultWriter, results: Iterable[FrameResult], total: int, progress: Progress | None, most: int | None
-) -> None:
-    """Write what is not there yet; all is computed, since what the engine remembers is not stored."""
+    writer: ResultWriter,
+    results: Iterable[FrameResult],
+    total: int,
+    progress: Progress | None,
+    most: int | None,
+    watch: UnsureWatch,
+) -> Pause | None:
+    """Write what is not there yet; all is computed, since what the engine remembers is not stored.
+
+    Returns why it stopped to ask, if it did.
+    """
     there, done, skipped = writer.n_written, 0, dict[str, str]()
+    _note_pause(writer, None)
     for result in islice(results, most):
         done += 1  # enumerate would keep the arrays of a frame while the next one is computed
         if done > there:
@@ -123,9 +137,21 @@ def _write(
             _note_skipped(writer, skipped)
         if progress is not None:
             progress(result, done, total)
+        pause = watch.seen(result)
         del result
+        if pause is not None and there < done < total:
+            _note_pause(writer, pause)
+            return pause
     if most is None:
         writer.finish(complete=True)
+    return None
+
+
+def _note_pause(writer: ResultWriter, pause: Pause | None) -> None:
+    """Keep with half a result why its run stopped to ask, or that it does so no longer."""
+    if pause is not None or PAUSED in writer.group.attrs:
+        with writer.batch():
+            tell_pause(writer.group, pause)
 
 
 def _note_skipped(writer: ResultWriter, skipped: Mapping[str, str]) -> None:

@@ -55,6 +55,13 @@ class History:
         """With one more; what was undone cannot be done again."""
         return History((*self.done, change))
 
+    def steps(self, since: int) -> tuple[int, ...]:
+        """Numbers of the steps of the present result that were taken from an entry on."""
+        found: tuple[int, ...] = ()
+        for change in self.done[since:]:
+            found = change.steps if change.places is not None else (*found, *change.steps)
+        return found
+
     def back(self) -> "History":
         """With the last one undone."""
         return History(self.done[:-1], (*self.undone, self.done[-1]))

@@ -11,13 +11,13 @@ from napari_mosam.core.config.engine import Direction, EngineConfig, MemoryConfi
 from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
 from napari_mosam.core.files.places import Place, is_result
 from napari_mosam.core.prompts.collection import Prompt, Prompts
-from napari_mosam.core.runs.arguments import Frames, merged_config, movie_config, run_config
+from napari_mosam.core.runs.arguments import Frames, frame_range, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest, open_movie
+from napari_mosam.core.session.asking import AnyPrompts, checked_marks, preview_request, run_request
 from napari_mosam.core.session.history import Change, History
 from napari_mosam.core.session.object_edits import ObjectEdits
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import Kept, KeptMarks, kept_in
-from napari_mosam.core.session.state import AnyPrompts, checked_marks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,16 +185,9 @@ class Session(ObjectEdits):
 
     # ---- runs
 
-    def request(self, objects: Sequence[int] | None = None) -> RunRequest:
+    def request(self, objects: Sequence[int] | None = None, frames: Frames = None) -> RunRequest:
         """What the next run is asked; raises what it would refuse. Reads no frame and loads no torch."""
-        marks = self._marks()
-        chosen = marks if objects is None else Prompts(p for p in marks if p.object_id in objects)
-        settings = self.settings
-        if self._result is not None:
-            from napari_mosam.core.session import work
-
-            settings = work.reaching(self._result, settings, self.movie.n_frames)
-        return RunRequest.build(self.movie, chosen, settings)
+        return run_request(self.movie, self._marks(), self._reaching(self._asked(frames)), objects)
 
     def preview(self, frame: int) -> "FrameResult":
         """Segment what is marked on a frame, without following anything.
@@ -211,15 +204,15 @@ class Session(ObjectEdits):
 
     def preview_request(self, frame: int) -> RunRequest:
         """What a preview is asked: the marks of any frame, and those of the run, which tell the size of objects."""
-        asked = replace(self.settings, frames=None, direction="both")
-        request = RunRequest.build(self.movie, self._prompts, asked)
-        request.check_frame(frame)
-        followed = self._frames()
-        counted = Prompts(p for p in request.prompts if p.frame == frame or p.frame in followed)
-        return replace(request, prompts=counted)
+        return preview_request(self.movie, self._prompts, self.settings, frame)
 
     def run(
-        self, objects: Sequence[int] | None = None, *, anew: bool = False, progress: "Progress | None" = None
+        self,
+        objects: Sequence[int] | None = None,
+        *,
+        frames: Frames = None,
+        anew: bool = False,
+        progress: "Progress | None" = None,
     ) -> "Result":
         """Follow what is marked, and bring the result up to date with marks and settings.
 
@@ -235,6 +228,8 @@ class Session(ObjectEdits):
         ----------
         objects : sequence of int, optional
             The only objects to follow.
+        frames : slice or (start, stop), optional
+            Of this run, in place of those of the settings; where nothing is new on them, all is followed anew there.
         anew : bool
             Follow all again: as a new result, or where the settings have fewer frames than it, on these.
         progress : callable, optional
@@ -243,22 +238,23 @@ class Session(ObjectEdits):
         Returns
         -------
         Result
-            Half of one where :meth:`stop` was called.
+            Half of one where :meth:`stop` was called, or where the run stopped to ask, see its `progress`.
 
         Raises
         ------
         ValueError
             If the settings have fewer frames than the result and nothing is new there, among others.
         """
-        request, frames = self.request(None if self._result is not None else objects), self._frames()
+        request = self.request(objects if self._result is None else None, frames)
+        span = self._asked(frames).range_in(self.movie.n_frames)
         try:
             with self._working("a run") as work, self._change("the run"):
-                engine = self._engine(work, progress)
+                engine, again = self._engine(work, progress), frames is not None
                 try:
                     if self._result is not None and objects is not None:
-                        path = engine.follow_some(request, self._result, objects, frames)
+                        path = engine.follow_some(request, self._result, objects, span, again=again)
                     else:
-                        path = engine.run(request, self._result, frames, anew=anew)
+                        path = engine.run(request, self._result, span, anew=anew, again=again)
                 except work.Stopped:
                     path = self._path
                 self._show(path)
@@ -278,7 +274,8 @@ class Session(ObjectEdits):
         with self._working("a run") as work, self._change("the rest of the run"):
             if not work.goes_on(result, result.prompts):
                 raise Refused(work.why_not_resumed(result))
-            request = RunRequest.build(self.movie, result.prompts, work.settings_of(result))
+            settings = replace(work.settings_of(result), stop_after_unsure=self.settings.stop_after_unsure)
+            request = RunRequest.build(self.movie, result.prompts, settings)
             self._show(self._engine(work, progress).resume(request, result))
         self._write_waiting()
         return self._there()
@@ -328,7 +325,8 @@ class Session(ObjectEdits):
         if not masks:
             return ()
         with self._state:
-            self._waiting.setdefault(frame, {}).update(masks)
+            since = len(self._history.done) if self._result is not None else None
+            self._waiting.add(frame, masks, since)
         if self._result is None:
             self._by_mark |= {(i, frame) for i in masks}
             self._mark(work.with_masks(self._prompts, frame, masks, masks), f"painting on frame {frame}")
@@ -352,8 +350,9 @@ class Session(ObjectEdits):
 
     # ---- inside
 
-    def _frames(self) -> range:
-        return self.settings.range_in(self.movie.n_frames)
+    def _asked(self, frames: Frames) -> RunConfig:
+        """The settings, with other frames where those are given."""
+        return self.settings if frames is None else replace(self.settings, frames=frame_range(frames))
 
     def _engine(self, work: Any, progress: "Progress | None" = None) -> Any:
         coming = [self._path]
@@ -372,12 +371,12 @@ class Session(ObjectEdits):
             if self._stop.is_set():
                 raise work.Stopped
 
-        return work.Engine(self._model(work), new_place, told)
+        return work.Engine(self._model(work), new_place, told, self.settings.stop_after_unsure)
 
     def _model(self, work: Any) -> "Segmenter":
         """The model of the settings; the last one stays loaded."""
-        asked, config = self.settings, RunConfig()
-        key = replace(config, model=asked.model, device=asked.device, checkpoint_config=asked.checkpoint_config)
+        asked = self.settings
+        key = RunConfig(model=asked.model, device=asked.device, checkpoint_config=asked.checkpoint_config)
         if self._given is not None and asked.model == self._given.name:
             return self._given
         if self._loaded is None or self._loaded[0] != key:

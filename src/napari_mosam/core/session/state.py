@@ -8,45 +8,24 @@ from pathlib import Path
 from threading import Event, Lock, RLock, get_ident
 from typing import TYPE_CHECKING, Any, Literal
 
-from psygnal import Signal, SignalGroup
-
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.run import MovieConfig, RunConfig
 from napari_mosam.core.files.places import Place
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompt, Prompts
-from napari_mosam.core.prompts.files import load_prompts
+from napari_mosam.core.session.asking import AnyPrompts, checked_marks
+from napari_mosam.core.session.events import SessionBusyError, SessionEvents
 from napari_mosam.core.session.history import Change, History
 from napari_mosam.core.session.moves import copy, move
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import Kept
+from napari_mosam.core.session.waiting import Waiting
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from napari_mosam.core.session.waiting import Masks
     from napari_mosam.core.store.result import Result
 
 logger = logging.getLogger(__name__)
-
-AnyPrompts = Prompts | Sequence[Prompt] | str | Path
-
-
-class SessionBusyError(Refused):
-    """Something else is being computed or written at the moment."""
-
-
-class SessionEvents(SignalGroup):
-    """What a session tells; slots are called in the thread in which it happens."""
-
-    marks = Signal()
-    """The prompts are others."""
-    frame = Signal(object, int, int)
-    """A frame of a run is done: its FrameResult, the number of steps done, and their total."""
-    result = Signal()
-    """The result is another one, or changed."""
-    busy = Signal(str)
-    """What is being done; '' for nothing."""
 
 
 class SessionState:
@@ -73,7 +52,7 @@ class SessionState:
         self._marks_folder: Path | None = None  # where the marks lie before there is a result
         self._result: Result | None = None
         self._history = History()
-        self._waiting: dict[int, dict[int, NDArray[np.bool_] | None]] = {}  # painted, by frame and object
+        self._waiting = Waiting()
         self._by_mark: set[tuple[int, int]] = set()  # those of which a mark tells too, which may be undone
         self._alone, self._state, self._stop = Lock(), RLock(), Event()
         self._doing, self._worker, self._closed = "", 0, False
@@ -117,17 +96,37 @@ class SessionState:
     def waiting(self) -> tuple[int, ...]:
         """Frames that were painted and are not written yet, ascending."""
         with self._state:
-            return tuple(sorted(self._waiting))
+            return self._waiting.frames
+
+    def waiting_on(self, frame: int) -> "Masks":
+        """What was painted on a frame and is not written yet: masks by object, None for one that is absent."""
+        with self._state:
+            return self._waiting.on(frame)
 
     @property
     def history(self) -> tuple[str, ...]:
         """What was done and can be undone, the last at the end."""
-        return tuple(change.words for change in self._history.done)
+        return self._waiting.among(tuple(change.words for change in self._history.done))
 
     @property
     def undone(self) -> tuple[str, ...]:
         """What was undone and can be done again, the next at the end."""
-        return tuple(change.words for change in self._history.undone)
+        words = [change.words for change in self._history.undone]
+        return (*words, *self._waiting.undone(len(self._history.done)))
+
+    def changed(self, since: int = -1) -> dict[int, tuple[int, ...]]:
+        """Frames on which what was done left other pixels of an object than before, ascending, by object.
+
+        Frames on which it was not followed before are none of them. `since` is the first entry of the history that
+        counts; the last one by default.
+        """
+        with self._state:
+            steps, result = self._history.steps(since), self._result
+        if result is None or not steps:
+            return {}
+        from napari_mosam.core.session import work
+
+        return work.changed_by(result, steps)
 
     def _mark(self, prompts: Prompts, words: str) -> None:
         with self._state:
@@ -161,6 +160,8 @@ class SessionState:
 
     def _go(self, which: Literal["undo", "redo"]) -> str:
         with self._state:
+            if self._stroke_goes(which):
+                return self._move_stroke(which)
             change = self._history.next(which)
             if change.only_marks:
                 self._went(change, which)
@@ -172,6 +173,16 @@ class SessionState:
                 work.do_again(self._there().path, change.steps)
             self._went(change, which)
         return change.words
+
+    def _stroke_goes(self, which: Literal["undo", "redo"]) -> bool:
+        """Whether a stroke that waits for the end of a run is what was done, or undone, last."""
+        since = len(self._history.done)
+        return (self._waiting.last(since) if which == "undo" else self._waiting.next_undone(since)) is not None
+
+    def _move_stroke(self, which: Literal["undo", "redo"]) -> str:
+        stroke = self._waiting.back() if which == "undo" else self._waiting.forth()
+        self.events.waiting.emit(stroke.frame)
+        return stroke.words
 
     def _went(self, change: Change, which: Literal["undo", "redo"]) -> None:
         at = 0 if which == "undo" else 1
@@ -319,10 +330,10 @@ class SessionState:
 
     def _write_all_waiting(self) -> None:
         while self._waiting and self._result is not None:
-            frame = min(self._waiting)
+            frame = self._waiting.frames[0]
             with self._working("painting") as work, self._change(f"painting on frame {frame}"):
                 with self._state:
-                    masks = work.still_marked(self._waiting.pop(frame), frame, self._by_mark, self._prompts)
+                    masks = work.still_marked(self._waiting.take(frame), frame, self._by_mark, self._prompts)
                 new = [i for i in masks if i not in self._result.object_ids]
                 if new:
                     self._prompts = work.with_masks(self._prompts, frame, masks, new)
@@ -350,6 +361,14 @@ class SessionState:
             return self._prompts
         ids = self._prompts.object_ids
         return Prompts([*self._prompts, *(p for p in self._result.prompts if p.object_id not in ids)])
+
+    def _reaching(self, asked: RunConfig) -> RunConfig:
+        """Settings of a run, about the frames of the result too."""
+        if self._result is None:
+            return asked
+        from napari_mosam.core.session import work
+
+        return work.reaching(self._result, asked, self.movie.n_frames)
 
     def _keep(self) -> None:
         """Write what the result does not hold itself; before there is one, the marks of a movie that lies on disk."""
@@ -379,13 +398,3 @@ class SessionState:
         if self._marks_folder is not None:
             self._recent.drop_marks(self._marks_folder)
             self._marks_folder = None
-
-
-def checked_marks(prompts: Prompts | Sequence[Prompt] | str | Path, movie: Movie) -> Prompts:
-    """Marks, or the file that holds them; PromptError where they do not fit the movie."""
-    if isinstance(prompts, str | Path):
-        return load_prompts(prompts, movie.shape)
-    given = prompts if isinstance(prompts, Prompts) else Prompts(prompts)
-    if given:
-        given.check(movie.shape)
-    return given

@@ -11,9 +11,11 @@ import numpy as np
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.places import RUN, Place, ResultError, alone
+from napari_mosam.core.files.zarr_files import open_zarr_earlier
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames
+from napari_mosam.core.results.columns import labels_of, read_table
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.runs.provenance import from_attributes
 from napari_mosam.core.runs.recreate import movie_of
@@ -54,22 +56,35 @@ class Engine:
         Gives a path for a new result.
     progress : callable
         Told of every frame; may raise :class:`Stopped`.
+    patience : int, optional
+        Frames in a row on which an object may be unsure, where a result is extended.
     """
 
     model: "Segmenter"
     new_place: Callable[[], Path]
     progress: Progress
+    patience: int | None = None
 
-    def run(self, request: RunRequest, stored: Result | None, frames: range, *, anew: bool = False) -> Path:
+    def run(
+        self, request: RunRequest, stored: Result | None, frames: range, *, anew: bool = False, again: bool = False
+    ) -> Path:
         """Bring a result up to date with a request on some frames; returns where it lies now, maybe in another place.
 
         A stopped run goes on, changed objects are followed again, further frames are added. Where the settings are
-        others, or all is followed anew, a new result is made, which keeps what a person corrected and locked.
+        others, or all is followed anew, a new result is made, which keeps what a person corrected and locked. `again`
+        follows all anew where nothing is new on these frames.
         """
         if stored is not None and made_alike(stored, request, self.model.name):
             made = made_frames(stored)
             if not anew:
-                return self._up_to_date(request, stored, None if frames == made else frames)
+                path, new = self._up_to_date(request, stored, None if frames == made else frames)
+                if new or (frames == made and not again):
+                    return path
+                if not again:
+                    raise Refused(
+                        f"nothing is new on frames {frames.start} to {frames.stop - 1}; mark or paint something there, "
+                        "or follow the objects anew there (anew=True)"
+                    )
             if stored.complete and _hull(made, frames) != frames:
                 return self.follow(stored, request.movie, request.prompts, frames=frames, anew=True)
         request = RunRequest.build(request.movie, request.prompts, with_frames(request.config, frames))
@@ -80,25 +95,32 @@ class Engine:
         carry_over(stored, Result.open(path))
         return path
 
-    def _up_to_date(self, request: RunRequest, stored: Result, frames: range | None) -> Path:
+    def _up_to_date(self, request: RunRequest, stored: Result, frames: range | None) -> tuple[Path, bool]:
+        """Where the result lies, and whether anything was new."""
         if frames is None and goes_on(stored, request.prompts):
             with suppress(OtherRunError):  # then it goes on from its last frame
-                return self.resume(request, stored)
+                return self.resume(request, stored), True
         if not stored.complete:
             frames = frames or made_frames(stored)
         before = steps_done(stored.path)[-1:]
         path = self.follow(stored, request.movie, request.prompts, frames=frames)
-        if frames is not None and steps_done(path)[-1:] == before:
-            raise Refused(
-                f"nothing is new on frames {frames.start} to {frames.stop - 1}; mark or paint something there, or "
-                "follow the objects anew there (anew=True)"
-            )
-        return path
+        return path, steps_done(path)[-1:] != before
 
-    def follow_some(self, request: RunRequest, stored: Result, ids: Sequence[int], frames: range) -> Path:
-        """Follow some objects again, on those of the frames that a result has; half a result stays half."""
+    def follow_some(
+        self, request: RunRequest, stored: Result, ids: Sequence[int], frames: range, *, again: bool = False
+    ) -> Path:
+        """Follow some objects again, on those of the frames that a result has; half a result stays half.
+
+        `again` follows them where nothing is new too.
+        """
         all_there = not stored.complete or frames == made_frames(stored)
-        return self.follow(stored, request.movie, request.prompts, ids, frames=None if all_there else frames)
+        inside = None if all_there else frames
+        before = steps_done(stored.path)[-1:]
+        path = self.follow(stored, request.movie, request.prompts, ids, frames=inside)
+        if again and steps_done(path)[-1:] == before:
+            every = dict.fromkeys(ids, frames)
+            return self.follow(stored, request.movie, request.prompts, ids, frames=inside, changed=every)
+        return path
 
     def resume(self, request: RunRequest, stored: Result) -> Path:
         """Go on with a run that was stopped, to the same bytes; ValueError where it was another."""
@@ -113,6 +135,7 @@ class Engine:
         *,
         frames: range | None = None,
         anew: bool = False,
+        changed: Mapping[int, Sequence[int]] | None = None,
     ) -> Path:
         """Follow objects of a result again; what is not followed onward is rolled back where it is stopped."""
         try:
@@ -124,7 +147,9 @@ class Engine:
                 model=lambda _: self.model,
                 frames=None if frames is None else (frames.start, frames.stop),
                 anew=anew,
+                changed_frames=changed,
                 progress=self.progress,
+                stop_after_unsure=self.patience,
             )
         except BaseException:
             with suppress(OSError), alone(stored.path):
@@ -229,6 +254,34 @@ def still_marked(masks: "Masks", t: int, by_mark: set[tuple[int, int]], prompts:
     """Masks that wait to be written, without those that came with a mark which is gone."""
     marked = {(p.object_id, p.frame) for p in prompts if isinstance(p, MaskPrompt)}
     return {i: mask for i, mask in masks.items() if (i, t) not in by_mark or (i, t) in marked}
+
+
+# ---- what changed
+
+
+def changed_by(stored: Result, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """Frames on which the last steps of a result left other pixels of an object than before, ascending, by object.
+
+    Frames on which it was not followed before are none of them.
+    """
+    before = open_zarr_earlier(stored.path, numbers)
+    labels, ids = labels_of(before), [int(i) for i in before["table/object_ids"][:]]
+    state = np.nan_to_num(read_table(before["table"], (labels.shape[0], len(ids)), ["state"])["state"])
+    found: dict[int, list[int]] = {}
+    for t in _rewritten(before, labels):
+        old, new = np.asarray(labels[t]), np.asarray(stored.labels[t])
+        differ = old != new
+        others = {*_ids(old[differ]), *_ids(new[differ])}
+        for object_id in (i for at, i in enumerate(ids) if state[t, at] > 0 and i in others):
+            found.setdefault(object_id, []).append(t)
+    return {object_id: tuple(frames) for object_id, frames in sorted(found.items())}
+
+
+def _rewritten(before: Any, labels: Any) -> list[int]:
+    """Frames of the labels that were written since."""
+    names = {labels.metadata.encode_chunk_key((t, 0, 0)): t for t in range(labels.shape[0])}
+    keys = (key.removeprefix(f"{labels.path}/") for key in before.store.replaced if key.startswith(f"{labels.path}/"))
+    return sorted(names[key] for key in keys if key in names)
 
 
 # ---- steps of a result

@@ -1,6 +1,6 @@
 """Whose claim is believed on a frame: pure functions from batch to batch; who is not believed claims nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import isnan, nan
 
@@ -59,6 +59,12 @@ def believed(
         batch = batch.without(losers)
         claims = [None if row in losers else claim for row, claim in enumerate(claims)]
     return judged(batch, claims, shape_yx, config.life)
+
+
+def without_absent(batch: ObjectBatch, t: int, absent: Mapping[int, Collection[int]]) -> ObjectBatch:
+    """The batch without the claims of objects of which a person said that they are not on frame `t`."""
+    rows = (row for row, o in enumerate(batch.objects) if t in absent.get(o.object_id, ()))
+    return batch.without({row for row in rows if not batch.prompted(row)})
 
 
 # ---- objects that lie in one another

@@ -6,7 +6,7 @@ independent implementation of the published ideas; the constants are ours. All o
 pixels, in the output and in what is remembered.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -32,7 +32,7 @@ from napari_mosam.core.tracking.batch import ObjectBatch
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.decode import CurrentFrame, Decoder
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.tracking.judge import believed, concluded, corrected, remembered
+from napari_mosam.core.tracking.judge import believed, concluded, corrected, remembered, without_absent
 from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.table import ObjectTable, TrackedObject
 from napari_mosam.core.windows.canvas import Canvas
@@ -72,12 +72,15 @@ class FixedObjects:
         Where an object stands on its starting frame, if that is not a prompted one.
     history : mapping of int to sequence of MemoryFrame
         What an object remembers of the frames before its start, oldest first.
+    absent : mapping of int to collection of int
+        By object, frames on which a person said that it is not there.
     """
 
     rivals: Callable[[int], Sequence[FixedMask]] = _no_claims
     max_id: int = 0
     entries: Mapping[int, ConditioningFrame] = field(default_factory=dict)
     history: Mapping[int, Sequence[MemoryFrame]] = field(default_factory=dict)
+    absent: Mapping[int, Collection[int]] = field(default_factory=dict)
 
 
 NO_OBJECTS = FixedObjects()
@@ -208,7 +211,7 @@ class Propagator:
     def _concluded(self, frame: CurrentFrame, batch: ObjectBatch) -> FrameResult:
         """Who gets which pixel, what is remembered, and where everybody stands after the frame."""
         shape, rivals = frame.shape_yx, self._around.rivals(frame.t)
-        claims = believed(batch, rivals, shape, self._config)
+        claims = believed(without_absent(batch, frame.t, self._around.absent), rivals, shape, self._config)
         logits, shares = settle(claims.masks(), rivals, shape, self._dtype, prune=self._config.prune)
         batch = concluded(claims, logits, shares.regions[: len(claims)])
         seeds = self._corrections(frame.t, batch, claims.logits, shares.whole)

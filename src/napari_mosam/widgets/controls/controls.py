@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFrame,
-    QGridLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -33,9 +32,11 @@ from napari_mosam.widgets.controls.builders import (
     make_spin,
     make_tool,
 )
+from napari_mosam.widgets.controls.look_row import LookRow
 from napari_mosam.widgets.controls.model_download import DownloadRow
 from napari_mosam.widgets.controls.object_table import ObjectPanel
 from napari_mosam.widgets.controls.result_row import RecoverRow, ResultRow
+from napari_mosam.widgets.controls.run_bar import RunBar
 
 if TYPE_CHECKING:
     from napari_mosam.core.images.grey.limits import GreyLimits
@@ -110,6 +111,7 @@ class Controls(QWidget):
         limits = config.movie.limits
         for box, value in zip((self.low, self.high), limits if isinstance(limits, tuple) else ("", ""), strict=True):
             box.setText(str(value))
+        self.patience.setValue(config.stop_after_unsure or 0)
         self.ram.setValue(0 if config.movie.ram is None else bytes_of(config.movie.ram) / 1e9)
         self._given, self._shown = config, self._values()
         self.show_limits(None)
@@ -123,12 +125,11 @@ class Controls(QWidget):
             control.setEnabled(n_frames > 1)
 
     def set_busy(self, busy: bool, cancelling: bool = False) -> None:
-        """Turn 'Propagate' into 'Cancel', and lock what a run may not change."""
-        self.propagate.setText("Stopping after this frame…" if cancelling else "Cancel" if busy else "Propagate")
-        self.propagate.setEnabled(not cancelling)
+        """Turn 'Track' into 'Cancel', and lock what a run may not change."""
+        self.run_bar.set_busy(busy, cancelling=cancelling)
         self.preview.setEnabled(not busy)
         self.image.setEnabled(not busy)
-        for control in (self.model, self.device, self.diameter, self.draw, self.advanced):
+        for control in (self.absent, self.model, self.device, self.diameter, self.draw, self.advanced):
             control.setEnabled(not busy)  # a download may go on, and be cancelled
         self.range_box.setEnabled(not busy)
         self.forget.setEnabled(not busy and bool(self.painted.text()))
@@ -168,6 +169,7 @@ class Controls(QWidget):
             "direction": self.direction.currentData(),
             "diameter": self.diameter.value() or None,
             "limits": self._limits(),
+            "stop_after_unsure": self.patience.value() or None,
             "ram": f"{self.ram.value():g}GB" if self.ram.value() else None,
         }
 
@@ -226,7 +228,11 @@ class Controls(QWidget):
         self.object_id = make_spin(
             1, MAX_ID, "The cell that boxes and clicks belong to. Go back to a number to correct that cell."
         )
-        self._column.addLayout(make_row((self.new_object, 1), QLabel("Object"), self.object_id))
+        self.absent = QPushButton("Not here")
+        self.absent.setToolTip(
+            "The current object is not on the frame shown: take its mask away there, and follow it again. Key: Q"
+        )
+        self._column.addLayout(make_row((self.new_object, 1), QLabel("Object"), self.object_id, self.absent))
         self.box = make_tool(
             "Box", "Drag a box around the cell: the surest way. A second box on the same frame starts a new cell."
         )
@@ -337,21 +343,9 @@ class Controls(QWidget):
         form.addRow("Direction", self.direction)
         form.addRow("Frames", make_boxed(make_row((self.first, 1), QLabel("to"), (self.last, 1))))
         self._column.addWidget(self.range_box)
-        self.only_current = make_check(
-            "Only the current object", False, "Run this object alone; results of the others stay."
-        )
         self.show_confidence = make_check("Confidence layer", False, "Show how sure the network is of every pixel.")
         self.show_flow = make_check("Motion layer", False, "Show the estimated motion of the frame as arrows.")
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(self.only_current, 0, 0, 1, 2)
-        self.follow_painted = make_check(
-            "Follow what I paint", False, "After a stroke in the labels, follow that cell again from there, at once."
-        )
-        grid.addWidget(self.follow_painted, 2, 0, 1, 2)
-        grid.addWidget(self.show_confidence, 1, 0)
-        grid.addWidget(self.show_flow, 1, 1)
-        self._column.addLayout(grid)
+        self._column.addLayout(make_row((self.show_confidence, 1), (self.show_flow, 1)))
         self.painted = make_note()
         self.forget = QPushButton("Forget what was painted")
         self.forget.setToolTip(
@@ -367,14 +361,11 @@ class Controls(QWidget):
         column = QVBoxLayout(self.footer)
         column.setContentsMargins(8, 4, 8, 8)
         column.setSpacing(5)
-        self.propagate = QPushButton("Propagate")
-        self.propagate.setMinimumHeight(32)
-        self.propagate.setStyleSheet("font-weight: bold;")
-        self.propagate.setToolTip(
-            "Follow all marked cells through the movie. What you painted in the labels stays as it is. "
-            "Cancel keeps the frames that are done."
-        )
-        column.addWidget(self.propagate)
+        self.run_bar = RunBar()
+        self.propagate, menu = self.run_bar.button, self.run_bar.menu
+        self.only_current, self.patience = menu.only_current, menu.patience
+        self.follow_painted, self.follow_frames = menu.follow_painted, menu.follow_frames
+        column.addWidget(self.run_bar)
         self.status = make_note()
         self.status.setMinimumHeight(48)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -384,6 +375,10 @@ class Controls(QWidget):
             "mask fits (IoU, from 0 to 1); below .7 a mask deserves a look."
         )
         column.addWidget(self.status)
+        self.doubts = LookRow("unsure", "Look at what is unsure")
+        self.changes = LookRow("changed", "Look at what changed")
+        column.addWidget(self.doubts)
+        column.addWidget(self.changes)
         self.result = ResultRow()
         column.addWidget(self.result)
 

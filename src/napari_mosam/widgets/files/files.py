@@ -132,7 +132,7 @@ class Files:
     def _session(self) -> "Session":
         session = self._jobs.session
         if session is None or session.path is None:
-            raise Refused("there is no result yet; mark cells, then press Propagate")
+            raise Refused("there is no result yet; mark cells, then press Track")
         return session
 
     def _default(self, session: "Session") -> Path:
@@ -275,10 +275,10 @@ class Files:
     def _say_opened(self, found: Found) -> None:
         session = found.session
         if session.result is None or session.path is None:
-            self._controls.say(f"{count_of(len(session.prompts), 'mark')} opened; Propagate follows them.")
+            self._controls.say(f"{count_of(len(session.prompts), 'mark')} opened; Track follows them.")
             return
         n_objects, n_frames = len(session.result.object_ids), session.result.labels.shape[0]
-        half = "" if found.progress == "complete" else f" Half a result: {found.progress}; Propagate goes on there."
+        half = "" if found.progress == "complete" else f" Half a result: {found.progress}; Continue goes on there."
         words = f"Opened '{session.path.name}': {count_of(n_objects, 'object')}, {count_of(n_frames, 'frame')}."
         self._controls.say(words + half)
 

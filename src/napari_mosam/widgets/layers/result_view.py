@@ -1,6 +1,6 @@
 """Arrays of a result as napari shows them: with the axes of the image, a frame at a time, and strokes on top."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -196,6 +196,16 @@ class LabelsView(FrameView):
         held = self._held.get(t)
         if held is not None:
             held.frame = np.where(held.touched, held.frame, self._stored(t))
+
+    def repaint(self, t: int, masks: "Mapping[int, NDArray[np.bool_] | None]") -> None:
+        """Let nothing but these masks, None for absent objects, be painted on a frame."""
+        if t in self._held:
+            stored = self._stored(t)
+            frame = np.where(np.isin(stored, list(masks)), 0, stored).astype(self.dtype)
+            for object_id, mask in masks.items():
+                if mask is not None:
+                    frame[mask] = object_id
+            self._held[t] = _Held(frame, frame != stored, self._held[t].strokes)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         times, inner = self._split(key)

@@ -71,6 +71,12 @@ class Strokes:
                 if t in waiting or not self.view.release(t):
                     self.view.renew(t)
 
+    def taken_back(self, t: int) -> None:
+        """A stroke that waited was taken back, or done again: show those that still wait."""
+        if self.view is not None and t not in self._dirty and t not in self._sent:
+            self.view.repaint(t, self._session.waiting_on(t))
+            self.settle()
+
     def close(self) -> None:
         """Send what was painted; nothing more is to come."""
         self.send()

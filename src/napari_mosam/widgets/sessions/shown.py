@@ -133,10 +133,12 @@ class ShownSessions(ABC):
 
     def undo(self) -> None:
         """Take back what was done last, whatever it was."""
+        self._controls.changes.show_places(())
         self.edit(lambda session: f"Undone: {session.undo()}.")
 
     def redo(self) -> None:
         """Do again what was undone last."""
+        self._controls.changes.show_places(())
         self.edit(lambda session: f"Done again: {session.redo()}.")
 
     def release_painted(self) -> None:
@@ -175,6 +177,11 @@ class ShownSessions(ABC):
             on_done()
 
         self._edits.start(partial(change, self.view.session), ended)
+
+    def select(self, object_id: int) -> None:
+        """Let the next stroke in the labels be of an object."""
+        if self.view is not None and self.view.labels is not None:
+            self.view.labels.selected_label = object_id
 
     def settle(self) -> None:
         """Let everything that was painted be on its way to its session."""
@@ -228,6 +235,8 @@ class ShownSessions(ABC):
         self.show_confidence()
         self._tell_result()
         session = self.session
+        result = None if session is None else session.result
+        self._controls.run_bar.set_goes_on(result is not None and not result.attrs.get("complete", True))
         if session is None or session.path is None:
             self._painted_known(JobEnd({}))
         elif not self.busy:

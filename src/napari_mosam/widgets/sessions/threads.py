@@ -34,6 +34,11 @@ class GuiThread(QObject):
         elif not self._closed:
             call()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is carried out any more."""
+        return self._closed
+
     def close(self) -> None:
         """Carry out nothing any more, not even what is on its way."""
         self._closed = True

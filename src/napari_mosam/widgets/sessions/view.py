@@ -88,6 +88,7 @@ class SessionView:
         self._slots: list[tuple[Any, Callable[..., None]]] = [
             (events.marks, lambda: gui.post(self._marks_changed)),
             (events.result, lambda: gui.post(self._result_changed)),
+            (events.waiting, lambda t: gui.post(partial(self._stroke_moved, t))),
             (events.busy, lambda words: gui.post(partial(told.busy, words))),
             (events.frame, lambda *frame: gui.post(partial(self._frame_done, *frame))),
         ]
@@ -155,6 +156,11 @@ class SessionView:
     def _stroke_done(self) -> None:
         self._settle()
         self._told.painted()
+
+    def _stroke_moved(self, t: int) -> None:
+        self._strokes.taken_back(t)
+        if self._labels is not None:
+            self._labels.renewed(draw=True)
 
     def _settle(self) -> None:
         """Show the frame as it is stored now: read in the thread of edits, and drawn only if it looks another way."""
