@@ -115,7 +115,7 @@ def test_what_the_manifest_names_can_be_imported(manifest):
 
 def test_the_widget_is_in_the_menus_for_tracking_and_segmentation(manifest):
     (widget,) = manifest.contributions.widgets
-    assert widget.display_name == "MoSAM: segment and track"
+    assert widget.display_name == "MoSAM"
     for menu in ("napari/layers/track", "napari/layers/segment"):
         assert [item.command for item in manifest.contributions.menus[menu]] == [widget.command]
 

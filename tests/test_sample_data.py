@@ -10,11 +10,17 @@ from napari_mosam.widgets import sample_data as _sample_data
 
 
 def test_simulated_cells_come_with_a_hidden_truth() -> None:
-    (image, look, kind), (truth, truth_look, truth_kind) = _sample_data.simulated_cells()
+    (truth, truth_look, truth_kind), (image, look, kind), _ = _sample_data.simulated_cells()
     assert (kind, truth_kind) == ("image", "labels")
     assert image.shape == truth.shape == (30, 256, 256) and image.dtype == truth.dtype == np.uint16
     assert truth_look["name"] == "truth" and not truth_look["visible"] and look.get("visible", True)
     assert set(np.unique(truth)) == set(range(9))
+
+
+def test_simulated_cells_come_with_clicks_to_try() -> None:
+    (truth, *_), _, (clicks, look, kind) = _sample_data.simulated_cells()
+    assert kind == "points" and set(look["features"]["sign"]) == {"+"}
+    assert [truth[tuple(place.astype(int))] for place in clicks] == look["features"]["object_id"]
 
 
 def test_the_scratch_assay_has_micrometres_and_four_layers() -> None:

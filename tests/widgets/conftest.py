@@ -124,6 +124,7 @@ def open_widget(make_napari_viewer: Any, qtbot: Any, engine: FakeEngine) -> Iter
         viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
         widgets.append(widget)
         qtbot.waitUntil(lambda: widget.controls.device.count() > 1, timeout=20_000)
+        qtbot.waitUntil(lambda: widget.first_use.ready, timeout=120_000)
         if with_engine is engine:
             widget.controls.settings = QUICK
         return widget

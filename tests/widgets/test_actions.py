@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QAbstractButton
 from napari_mosam import Session
 
 ADR = Path(__file__).parents[2] / "docs" / "adr" / "0011-the-dock-on-the-session.md"
-ENGINE = ("Engine settings", "Advanced", "Objects (0)")
-"""Folds; what they hold are settings, and the table of objects."""
+ENGINE = ("Engine settings", "Advanced", "Objects (0)", "Shortcuts")
+"""Folds; what they hold are settings, the table of objects, and a list of keys."""
 ARROWS = ("▾", "◂", "▸")
 """Open the menu of runs, and lead to what is worth a look."""
 

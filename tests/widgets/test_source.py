@@ -104,3 +104,29 @@ def test_a_dock_and_a_function_with_the_same_settings_ask_for_the_same_run(stack
     plain.settings = config
     assert session.request() == plain.request()
     assert session.movie.limits == Movie.open(stack[0], limits=limits).limits
+
+
+def test_the_line_of_a_movie_says_what_a_pixel_and_a_frame_are(open_widget, movie):
+    units = ("minute", "micrometer", "micrometer")
+    widget = open_widget(movie, scale=(5, 0.65, 0.65), units=units, axis_labels=("t", "y", "x"))
+    assert widget.controls.image_note.text() == "8 frames, 64 x 64 px (Y, X), 0.65 µm a pixel, 5 min a frame"
+    assert widget.session.movie.calibration.interval_s == 300
+    assert widget.controls.axes.isHidden()
+
+
+def test_any_order_of_axes_can_be_chosen(open_widget, movie):
+    widget = open_widget(np.stack([movie, movie], 1))
+    image, axes = widget.viewer.layers["movie"], widget.controls.axes
+    assert not axes.isHidden() and axes.currentText() == "time · z planes" and widget.source.shape[0] == 8
+    axes.setCurrentIndex(axes.findData("ct"))
+    axes.activated.emit(axes.currentIndex())
+    assert widget.source.axes == "CTYX" and widget.source.shape[0] == 2
+    assert tuple(widget.viewer.dims.axis_labels)[:2] == ("c", "t") == tuple(image.axis_labels)[:2]
+
+
+def test_names_of_sliders_are_those_of_the_axes(open_widget, movie):
+    widget = open_widget(np.stack([movie, movie], 1))
+    widget.viewer.dims.axis_labels = ("z", "t", "y", "x")
+    assert widget.source.axes == "ZTYX" and widget.controls.axes.currentText() == "z planes · time"
+    widget.viewer.dims.set_point(0, 5)
+    assert widget.source.plane == (5, 0) and "8 z planes (using 5)" in widget.controls.image_note.text()

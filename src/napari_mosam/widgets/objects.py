@@ -100,7 +100,7 @@ class Objects:
 
     def _color_of(self, object_id: int) -> Any:
         """That of its labels; of a mark where these are not shown."""
-        from napari_mosam.widgets.layers.marks import object_color
+        from napari_mosam.widgets.picture.colors import object_color
 
         shown = None if self._labels is None else self._labels.get_color(object_id)
         return object_color(object_id).ravel() if shown is None else shown

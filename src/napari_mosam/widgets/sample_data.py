@@ -1,8 +1,12 @@
 """Sample data of the plugin: a simulated movie with its truth, and a real time-lapse where it is installed."""
 
+import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 _SCRATCH_ASSAY = "samples/scratch-assay-labeled-10T-2Ch.tiff"
 _PIXEL_SIZE = 0.619
@@ -20,19 +24,45 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def simulated_cells() -> list[LayerData]:
-    """Simulate nuclei that move, touch, vanish and return, with a hidden labels layer of the truth.
+    """Simulate nuclei that move, touch, vanish and return, with marks to try and a hidden labels layer of the truth.
 
     Returns
     -------
     list of layer data
-        An image (30, 256, 256) of uint16 and 'truth', labels of the same shape.
+        'truth', labels (30, 256, 256); an image of uint16 of the same shape; and a click on each of three cells.
     """
     from napari_mosam.core.simulation import sample_movie
 
     movie = sample_movie()
     image = {"name": "simulated cells", "axis_labels": _AXES, "colormap": "gray"}
     truth = {"name": "truth", "axis_labels": _AXES, "visible": False, "opacity": 0.5}
-    return [(movie.images, image, "image"), (movie.labels, truth, "labels")]
+    ids = [1, 2, 3]
+    middles = [(0, *np.argwhere(movie.labels[0] == i).mean(0).round()) for i in ids]
+    clicks = {"name": "clicks to try", "axis_labels": _AXES, "features": {"object_id": ids, "sign": ["+"] * len(ids)}}
+    _begin_with("simulated cells")
+    return [
+        (movie.labels, truth, "labels"),
+        (movie.images, image, "image"),
+        (np.array(middles), {**clicks, "size": 4, "canvas_size_limits": (9, 40)}, "points"),
+    ]
+
+
+def _begin_with(name: str) -> None:
+    """As soon as its layers are in the viewer: show the first frame, with that image selected."""
+    if "napari" not in sys.modules:
+        return
+    from qtpy.QtCore import QTimer
+
+    QTimer.singleShot(0, partial(_show_start, name))
+
+
+def _show_start(name: str) -> None:
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None and name in viewer.layers:
+        viewer.layers.selection.active = viewer.layers[name]
+        viewer.dims.set_current_step(0, 0)
 
 
 def scratch_assay_path() -> Path:
@@ -76,6 +106,7 @@ def scratch_assay() -> list[LayerData]:
     import tifffile
 
     channels = tifffile.imread(scratch_assay_path())
+    _begin_with("oblique")
     place = {
         "scale": (1.0, _PIXEL_SIZE, _PIXEL_SIZE),
         "units": ("pixel", "micrometer", "micrometer"),

@@ -23,6 +23,8 @@ from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.objects import Objects
+from napari_mosam.widgets.picture.first_use import FirstUse
+from napari_mosam.widgets.picture.shortcuts import Shortcuts
 from napari_mosam.widgets.runs import Runs
 from napari_mosam.widgets.support import (
     HistoryKeys,
@@ -32,7 +34,7 @@ from napari_mosam.widgets.support import (
     put_into_scroll_area,
     shut_down,
 )
-from napari_mosam.widgets.wiring import bind_keys, connect_buttons
+from napari_mosam.widgets.wiring import connect_buttons
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -75,9 +77,11 @@ class MosamWidget(QWidget):
         self.files = Files(self, engine, self._fail)
         self.objects = Objects(self, self._reporting())
         self.runs = Runs(self, self._reporting())
+        self.first_use = FirstUse(self.controls.say)
         put_into_scroll_area(self, self.controls, self.controls.footer)
         connect_buttons(self)
-        self._keys = bind_keys(self)
+        self._keys = Shortcuts(self)
+        self.first_use.start()
         self._connect_viewer()
         self._layers_changed()
         self._sync_tools()
@@ -187,16 +191,10 @@ class MosamWidget(QWidget):
         if self._closed:
             return
         self._closed = True
-        self.files.close()
-        self.jobs.close()
-        self.model_download.close()
-        self.prompts.close()
-        self.movies.close()
-        self.objects.close()
-        self._image_link.close()
-        self._history_keys.close()
-        self._keys.close()
-        self._link.close()
+        links = self._image_link, self._history_keys, self._keys, self._link
+        docked = self.prompts, self.movies, self.objects, self.first_use
+        for part in (self.files, self.jobs, self.model_download, *docked, *links):
+            part.close()
 
     def _edit(self, edit: Callable[[], None]) -> None:
         """Change the session by hand, after the marks of the layers went there."""
@@ -307,10 +305,13 @@ class MosamWidget(QWidget):
     def _say_movie(self, *_: Any) -> None:
         """Say what the chosen image is, and whether it can be seen."""
         try:
-            text = self.source.describe()
+            source = self.source
+            text = source.describe()
         except SourceError as error:
             self.controls.image_note.setText(str(error))
+            self.controls.axes.update_axes("")
             return
+        self.controls.axes.update_axes(source.axes)
         self.controls.image_note.setText(". ".join(filter(None, [text, self.movies.caveat()])))
 
     def _frame_changed(self, *_: Any) -> None:

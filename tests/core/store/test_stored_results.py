@@ -51,6 +51,11 @@ def test_a_stored_result_is_a_table_too(result):
     assert table[["y", "x", "area_um2", "parent"]].isna().all(axis=None) and (table.state == "present").all()
 
 
+def test_middles_of_a_stored_result_are_found_in_its_labels(result):
+    frame = np.asarray(result.labels[2])
+    assert result.centers(2) == {i: pytest.approx(np.argwhere(frame == i).mean(0)) for i in (1, 7)}
+
+
 def test_commands_read_a_stored_result(result, tmp_path, capsys):
     assert main(["info", str(result.path)]) == 0
     assert main(["explain", str(result.path), "--object", "1"]) == 0

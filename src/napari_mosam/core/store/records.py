@@ -9,7 +9,7 @@ written at once. The first axis never grows, the second does when objects are ad
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import nan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -323,6 +323,12 @@ class RecordStore:
             for name, value in values.items():
                 table[rows, row, TABLE.index(name)] = float(value)
             self.table[block[0] : block[-1] + 1] = table
+
+    def centers(self, t: int) -> dict[int, tuple[float, float]]:
+        """Middles (y, x) of the objects in a label frame, px; of those that have a pixel there."""
+        places = self._rows(t)[:, [TABLE.index("y"), TABLE.index("x")]].tolist()
+        known = zip(self.object_ids, places, strict=False)  # a run may have added rows since
+        return {object_id: (y, x) for object_id, (y, x) in known if not isnan(y + x)}
 
     def write(self, frame: FrameTable) -> None:
         """Replace the records of a frame."""

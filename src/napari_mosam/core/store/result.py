@@ -17,6 +17,7 @@ from napari_mosam.core.files.places import alone
 from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP, Reassignment
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
+from napari_mosam.core.store.compose import shapes_of
 from napari_mosam.core.store.edits import correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
 from napari_mosam.core.store.identity import planned, reassign_transaction, rename_transaction
@@ -145,6 +146,28 @@ class Result:
         with reading(self.path):
             return Timeline.read(self._records(), object_id, frames)
 
+    def centers(self, t: int) -> dict[int, tuple[float, float]]:
+        """Middles (y, x) of the objects with a pixel in label frame `t`, px; also of results of version 0.1.
+
+        Raises
+        ------
+        IndexError
+            For a frame outside the movie.
+        """
+        self._check_frame(t)
+        with reading(self.path):
+            group = open_group(self.path, "r")
+            if "values" in group["table"] and "y" in group["table/values"].attrs["columns"]:
+                return RecordStore.open(group, self.object_ids).centers(t)
+            return {i: (y, x) for i, (_, y, x) in shapes_of(np.asarray(labels_of(group)[t])).items()}
+
+    def places(self) -> "NDArray[np.float32]":
+        """Middles (y, x) of all objects on all frames, px, shape (T, N, 2); NaN where one has no pixel."""
+        with reading(self.path):
+            shape = len(self.labels), len(self.object_ids)
+            found = read_table(open_group(self.path, "r")["table"], shape, ("y", "x"))
+            return np.stack([found["y"], found["x"]], -1)
+
     def lock(self, object_id: int, t: int) -> None:
         """Fix an object's pixels and record on a frame; no later run changes them.
 
@@ -203,10 +226,10 @@ class Result:
             As in :meth:`lock`.
         """
         self._check(object_id, t)
-        shape = tuple(self.labels.shape[1:])
+        checked = {object_id: _checked_mask(mask, tuple(self.labels.shape[1:]))}
         with alone(self.path):
             ready_for_edit(self.path)
-            correct_transaction(self.path, t, {object_id: _checked_mask(mask, shape)})
+            correct_transaction(self.path, t, checked)
         return Result.open(self.path)
 
     def paint(self, t: int, masks: "Mapping[int, NDArray[Any] | None]") -> "Result":
@@ -225,8 +248,7 @@ class Result:
             Opened again.
         """
         self._check_frame(t)
-        shape = tuple(self.labels.shape[1:])
-        checked = {i: _checked_mask(mask, shape) for i, mask in masks.items()}
+        checked = {i: _checked_mask(mask, tuple(self.labels.shape[1:])) for i, mask in masks.items()}
         with alone(self.path):
             ready_for_edit(self.path)
             correct_transaction(self.path, t, checked)
@@ -256,8 +278,7 @@ class Result:
     def reassign(self, kind: str, first: int, second: int, t: int, *, daughter: bool = False) -> Reassignment:
         """Swap, split or merge in one step, with masks, records, locks and prompts; says who is who afterwards.
 
-        On their first frames with the other id objects count as corrected: later runs keep who is who. Pixels stay what
-        they are.
+        On their first frames with the other id objects count as corrected: later runs keep who is who. No pixel moves.
 
         Raises
         ------

@@ -34,9 +34,11 @@ from napari_mosam.widgets.controls.builders import (
 )
 from napari_mosam.widgets.controls.look_row import LookRow
 from napari_mosam.widgets.controls.model_download import DownloadRow
+from napari_mosam.widgets.controls.movie_menu import AxesMenu
 from napari_mosam.widgets.controls.object_table import ObjectPanel
 from napari_mosam.widgets.controls.result_row import RecoverRow, ResultRow
 from napari_mosam.widgets.controls.run_bar import RunBar
+from napari_mosam.widgets.picture.switches import Switches
 
 if TYPE_CHECKING:
     from napari_mosam.core.images.grey.limits import GreyLimits
@@ -214,7 +216,8 @@ class Controls(QWidget):
             "The image layer to work on: a time-lapse (T, Y, X) or a single image. Selecting an image in the layer "
             "list chooses it, and so does hiding all others. Every movie has its own marks."
         )
-        self._column.addWidget(self.image)
+        self.axes = AxesMenu(self.image)
+        self._column.addLayout(make_row((self.image, 2), (self.axes, 1)))
         self.image_note = make_note()
         self._column.addWidget(self.image_note)
         self.limits_note = make_note()
@@ -343,9 +346,9 @@ class Controls(QWidget):
         form.addRow("Direction", self.direction)
         form.addRow("Frames", make_boxed(make_row((self.first, 1), QLabel("to"), (self.last, 1))))
         self._column.addWidget(self.range_box)
-        self.show_confidence = make_check("Confidence layer", False, "Show how sure the network is of every pixel.")
-        self.show_flow = make_check("Motion layer", False, "Show the estimated motion of the frame as arrows.")
-        self._column.addLayout(make_row((self.show_confidence, 1), (self.show_flow, 1)))
+        self.switches = Switches()
+        self.show_confidence, self.show_flow = self.switches.confidence, self.switches.flow
+        self._column.addWidget(self.switches)
         self.painted = make_note()
         self.forget = QPushButton("Forget what was painted")
         self.forget.setToolTip(

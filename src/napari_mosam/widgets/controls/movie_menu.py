@@ -1,9 +1,11 @@
 """Which movie is chosen: the image that the user looks at, and whether it can be seen."""
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtWidgets import QComboBox
 
 from napari_mosam.widgets.layers.tags import RESULT, ROLE, movie_id, tag_of
 from napari_mosam.widgets.support import ViewerLink
@@ -13,7 +15,51 @@ if TYPE_CHECKING:
 
     from napari_mosam.widgets.controls.builders import LayerCombo
 
+ROLES = ("t", "c", "z")
+"""Names of axes before the last two."""
+
+WORDS = {"t": "time", "c": "channels", "z": "z planes"}
+
 OPAQUE = ("opaque", "translucent", "translucent_no_depth")
+
+
+class AxesMenu(QComboBox):
+    """A menu of what the axes before the last two can be; only in sight where there is more than one.
+
+    What is chosen become the names of the axes of the image, which its sliders show. Channel and plane are those that
+    the viewer shows.
+
+    Parameters
+    ----------
+    movies : LayerCombo
+        The menu of movies.
+    """
+
+    def __init__(self, movies: "LayerCombo") -> None:
+        super().__init__()
+        self._movies = movies
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
+        self.setToolTip(
+            "Which axis is time. Channel and z plane are those that the viewer shows: move their sliders to choose."
+        )
+        self.activated.connect(self._choose)
+        self.hide()
+
+    def update_axes(self, axes: str) -> None:
+        """Show how the axes of the chosen movie are read, such as 'TCYX'; '' where there is none."""
+        image, leading = self._movies.layer, axes.lower().partition("yx")[0]
+        self.clear()
+        self.setVisible(image is not None and len(leading) > 1)
+        self.setEnabled(self._movies.isEnabled())
+        for roles in permutations(ROLES, len(leading)):
+            self.addItem(" · ".join(WORDS[role] for role in roles), "".join(roles))
+        self.setCurrentIndex(max(self.findData(leading), 0))
+
+    def _choose(self, row: int) -> None:
+        image = self._movies.layer
+        if image is not None:
+            image.axis_labels = (*self.itemData(row), *image.axis_labels[-2:])
 
 
 class MovieMenu:
@@ -46,7 +92,8 @@ class MovieMenu:
         self._images = [i for i in images if not {ROLE, RESULT} & i.metadata.keys() and i.ndim >= 2]
         self._link.close()
         emitters = [e for i in self._images for e in (i.events.visible, i.events.opacity, i.events.blending)]
-        self._link = ViewerLink(self._viewer, [(emitter, self._sight_changed) for emitter in emitters])
+        names = (self._viewer.dims.events.axis_labels, self._sliders_named)
+        self._link = ViewerLink(self._viewer, [names, *((emitter, self._sight_changed) for emitter in emitters)])
         visible = [image for image in self._images if image.visible]
         self._menu.set_layers(self._images, self._active() or (visible or self._images or [None])[-1])
 
@@ -55,6 +102,14 @@ class MovieMenu:
         image = self._active()
         if image is not None and not self._is_busy():
             self._menu.layer = image
+
+    def _sliders_named(self, *_: Any) -> None:
+        """Axes without names of their own have those that the user gave the sliders."""
+        names = tuple(self._viewer.dims.axis_labels)
+        for image in self._images:
+            own = tuple(str(-axis) for axis in range(image.ndim, 0, -1))
+            if image.ndim == len(names) and tuple(image.axis_labels) == own != names:
+                image.axis_labels = names
 
     def close(self) -> None:
         """Leave the images alone."""
@@ -73,12 +128,13 @@ class MovieMenu:
     def _active(self) -> "Image | None":
         layer = self._viewer.layers.selection.active
         tag = None if layer is None else tag_of(layer)
-        return next((i for i in self._images if i is layer or (tag is not None and tag.movie == movie_id(i))), None)
+        mine = (i for i in self._images if i == layer or (tag is not None and tag.movie == movie_id(i)))
+        return next(mine, None)  # not 'is': what napari gives a plugin's dock is wrapped
 
     def _sight_changed(self, event: Any) -> None:
         """Choose the selected image when it is shown again, else the only one that is visible."""
         visible, active = [image for image in self._images if image.visible], self._active()
-        again = event.type == "visible" and event.source is active and active in visible
+        again = event.type == "visible" and event.source == active and active in visible
         shown = active if again else visible[0] if len(visible) == 1 else None
         if shown is not None and not self._is_busy():
             self._menu.layer = shown

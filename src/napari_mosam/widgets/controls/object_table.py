@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_mosam.widgets.controls.builders import make_collapsible
 from napari_mosam.widgets.controls.object_model import COLUMNS, NAME, ObjectModel
-from napari_mosam.widgets.layers.marks import object_color
+from napari_mosam.widgets.picture.colors import object_color
 
 if TYPE_CHECKING:
     from napari_mosam.core.results.objects import ObjectSummary, Overview

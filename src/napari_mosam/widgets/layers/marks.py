@@ -10,6 +10,7 @@ import numpy as np
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
 from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign
 from napari_mosam.widgets.layers.tags import movie_id, tagged
+from napari_mosam.widgets.picture.colors import colors_on, object_color
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer, Points, Shapes
@@ -118,16 +119,10 @@ def set_features(
     layer.features = table
 
 
-def object_color(object_id: int) -> Any:
-    """The colour in which napari's Labels layers show this id, RGBA."""
-    from napari.utils.colormaps import label_colormap
-
-    return label_colormap(49, 0.5, background_value=0).map(object_id)
-
-
-def recolor(layer: "Layer", color_of: Callable[[int], Any] = object_color) -> None:
+def recolor(layer: "Layer") -> None:
     """Give every shape the colour of its object."""
-    layer.edge_color = np.asarray([color_of(int(i)) for i in layer.features["object_id"]])
+    others = colors_on(layer)
+    layer.edge_color = np.asarray([object_color(int(i), others) for i in layer.features["object_id"]])
 
 
 def inside(mask: MaskPrompt) -> tuple[float, float]:

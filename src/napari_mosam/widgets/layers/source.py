@@ -106,7 +106,19 @@ class MovieSource:
             if letter in "CZ" and index is not None
         }
         array, channel, z = image_array(self.image), fixed.get("c"), fixed.get("z")
-        return Movie.open(array, axes=self.axes, channel=channel, z=z, limits=limits, ram=ram).named(self.image.name)
+        movie = Movie.open(array, axes=self.axes, channel=channel, z=z, limits=limits, ram=ram)
+        return movie.calibrated(*self._calibration()).named(self.image.name)
+
+    def _calibration(self) -> tuple[float | None, float | None]:
+        """Size of a square pixel, µm, and time between frames, s, where the layer has them in such units."""
+        from napari_mosam.core.images.calibration import Calibration
+
+        image, time = self.image, self.time_axis
+        units, scale = [str(unit) for unit in image.units], image.scale
+        step, unit = (None, "") if time is None else (scale[time], units[time])
+        found = Calibration.of(scale[-2], scale[-1], units[-1], step, unit)
+        square = found.pixel_um is not None and scale[-2] == scale[-1] and units[-2] == units[-1]
+        return found.pixel_um[0] if square and found.pixel_um else None, found.interval_s
 
     def to_tyx(self, layer: "Layer", coordinates: "NDArray[np.floating[Any]]") -> "NDArray[np.float64]":
         """Positions in `layer` (N, D) as movie coordinates (N, 3): frame, y, x in px of the image.

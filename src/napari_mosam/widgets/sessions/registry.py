@@ -148,7 +148,5 @@ def session(viewer: Any = None) -> "Session":
     chosen = viewer if viewer is not None else napari.current_viewer()
     shown = None if chosen is None else sessions_of(chosen).shown
     if shown is None:
-        raise Refused(
-            "there is no session yet; open a time-lapse and Plugins > MoSAM: segment and track, and choose the movie"
-        )
+        raise Refused("there is no session yet; open a time-lapse and Plugins > MoSAM, and choose the movie")
     return shown

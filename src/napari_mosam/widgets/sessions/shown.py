@@ -231,8 +231,14 @@ class ShownSessions(ABC):
         if self.view is not None:
             self.view.show_confidence(self._controls.show_confidence.isChecked())
 
+    def show_numbers(self) -> None:
+        """Have numbers on the cells, or not, as the controls say."""
+        if self.view is not None:
+            self.view.show_numbers(self._controls.switches.numbers.isChecked())
+
     def _result_changed(self) -> None:
         self.show_confidence()
+        self.show_numbers()
         self._tell_result()
         session = self.session
         result = None if session is None else session.result

@@ -2,15 +2,19 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.widgets.layers.marks import BOXES, layers_of, recolor
 from napari_mosam.widgets.layers.outputs import ConfidenceOutput, LabelsOutput, find_output
 from napari_mosam.widgets.layers.result_view import FrameView, LabelsView
 from napari_mosam.widgets.layers.strokes import Strokes
+from napari_mosam.widgets.picture.colors import COLORS, kept, label_colors, told_apart
+from napari_mosam.widgets.picture.numbers import Numbers
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -78,6 +82,8 @@ class SessionView:
         self._strokes = Strokes(session, edits, told.fail, self._stroke_done)
         self._cached: OrderedDict[int, NDArray[Any]] = OrderedDict()  # frames as they are stored
         self._labels: LabelsOutput | None = None
+        self._numbers: Numbers | None = None
+        self._wants_numbers = True
         self._confidence: ConfidenceOutput | None = None
         shape, axis = source.layer_shape, source.time_axis
         self.labels_view = self._known_view() or LabelsView(shape, axis, self._label_dtype, self._label_frame)
@@ -102,6 +108,11 @@ class SessionView:
         return None if self._labels is None else self._labels.layer
 
     @property
+    def colors(self) -> dict[int, int]:
+        """Objects that do not have their own colour, since a neighbour has it, and the index of theirs."""
+        return kept(self.session.view)
+
+    @property
     def painting(self) -> bool:
         """Whether a stroke is on its way into the result."""
         return self._strokes.pending
@@ -115,6 +126,20 @@ class SessionView:
             self._use(self._known_view() or self.labels_view)
             self._labels = LabelsOutput(self._viewer, self.source, self.labels_view)
             self._labels.layer.events.data.connect(self._array_given)
+            layer, time_axis = self._labels.layer, self.source.time_axis
+            self._numbers = Numbers(self._viewer, layer, time_axis, self._centers, self._name_of)
+            self._numbers.show(self._wants_numbers)
+            self._recolor()
+
+    def _name_of(self, object_id: int) -> str:
+        result = self.session.result
+        return str(object_id) if result is None else result.names.get(object_id, str(object_id))
+
+    def show_numbers(self, wanted: bool) -> None:
+        """Have the numbers of objects drawn on the labels, or not."""
+        if self._numbers is not None and wanted != self._wants_numbers:
+            self._numbers.show(wanted)
+        self._wants_numbers = wanted
 
     def show_confidence(self, wanted: bool) -> None:
         """Have a layer of the confidence of the result, or none."""
@@ -151,6 +176,7 @@ class SessionView:
     def _result_changed(self) -> None:
         self.show()
         self._settle()
+        self._edits.start(self._find_colors, self._colors_found)
         self._told.result()
 
     def _stroke_done(self) -> None:
@@ -182,8 +208,28 @@ class SessionView:
         self._strokes.settle()
         if self._labels is not None:
             self._labels.renewed(draw=not same)
+        if self._numbers is not None:
+            self._numbers.renew()
         if self._confidence is not None and not same:
             self._confidence.refresh()
+
+    def _find_colors(self) -> dict[int, int]:
+        result = self.session.result
+        return {} if result is None else told_apart(result.object_ids, result.places(), self.colors)
+
+    def _colors_found(self, outcome: "JobEnd") -> None:
+        """Show objects in other colours than before, in the labels and in their marks."""
+        if outcome.error is None and self._slots and outcome.value != self.colors:
+            self.session.view[COLORS] = {str(i): color for i, color in outcome.value.items()}
+            self._recolor()
+
+    def _recolor(self) -> None:
+        if self._labels is not None:
+            self._labels.layer.colormap = label_colors(self.colors)
+        for layer in layers_of(self._viewer, BOXES, self.source.image):
+            layer.metadata[COLORS] = self.colors
+            recolor(layer)
+        self._told.result()
 
     def _frame_done(self, result: "FrameResult", done: int, total: int) -> None:
         self._cached.pop(result.t, None)
@@ -192,6 +238,8 @@ class SessionView:
             for output in (self._labels, self._confidence):
                 if output is not None:
                     output.refresh()
+            if self._numbers is not None:
+                self._numbers.renew()
         self._told.frame(result, done, total)
 
     # ---- what the layers show
@@ -214,6 +262,13 @@ class SessionView:
     def _confidence_frame(self, t: int) -> "NDArray[Any]":
         result = self.session.result
         return np.zeros(self.source.shape[1:], np.uint8) if result is None else np.asarray(result.confidence[t])
+
+    def _centers(self, t: int) -> dict[int, tuple[float, float]]:
+        """Middles of the objects of a frame; none where the result is being replaced or damaged."""
+        result = self.session.result
+        with suppress(OSError, ValueError):
+            return {} if result is None else result.centers(t)
+        return {}
 
     # ---- layers that come and go
 
@@ -239,7 +294,9 @@ class SessionView:
     def _forget_labels(self) -> None:
         if self._labels is not None:
             self._labels.layer.events.data.disconnect(self._array_given)
-        self._labels = None
+        if self._numbers is not None:
+            self._numbers.close()
+        self._labels = self._numbers = None
 
     def _remove(self) -> None:
         """Have no layer of a result that is not there any more."""
