@@ -2,10 +2,10 @@
 
     MOSAM_DATA=... python -m benchmarks.corrections --out corrections
 
-Cells that last 30 frames or more, and do not divide, are followed from boxes whose sides are jittered by 10 %.
-Then one mask at a time is chosen and given its true pixels, or none where the cell is gone. J is the mean IoU with the truth over the frames that
-were *not* corrected (frames of an object first, then objects), after every correction; the frame that was prompted
-does not count. Two things are done with a correction:
+Cells that last 30 frames or more, and do not divide, are followed from boxes whose sides are jittered by 10 %. Then
+one mask at a time is chosen and given its true pixels, or none where the cell is gone. J is the mean IoU with the
+truth over the frames that were *not* corrected (frames of an object first, then objects), after every correction; the
+frame that was prompted does not count. Two things are done with a correction:
 
 - `followed`: the object is followed again from there, both ways, as `Session.correct` does it;
 - `painted`: only that frame is changed, as in a program that paints labels.

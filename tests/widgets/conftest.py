@@ -115,7 +115,13 @@ def open_widget(make_napari_viewer: Any, qtbot: Any, engine: FakeEngine) -> Iter
     widgets: list[MosamWidget] = []
 
     def opened(
-        data: Any, *, with_engine: Any = engine, show: bool = False, viewer: Any = None, **image: Any
+        data: Any,
+        *,
+        with_engine: Any = engine,
+        show: bool = False,
+        viewer: Any = None,
+        live: bool = False,
+        **image: Any,
     ) -> MosamWidget:
         viewer = viewer or make_napari_viewer(show=show)
         if data is not None:
@@ -123,6 +129,7 @@ def open_widget(make_napari_viewer: Any, qtbot: Any, engine: FakeEngine) -> Iter
         widget = MosamWidget(viewer, engine=with_engine)
         viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
         widgets.append(widget)
+        widget.controls.live.setChecked(live)
         qtbot.waitUntil(lambda: widget.controls.device.count() > 1, timeout=20_000)
         qtbot.waitUntil(lambda: widget.first_use.ready, timeout=120_000)
         if with_engine is engine:

@@ -101,10 +101,10 @@ def test_all_marks_go_and_come_back(placed):
     marked.draw()
     prompts = marked.prompts
     marked.apply()
-    assert marked.layers.counts() == {"box": 0, "outline": 0, "click": 0, "mask": 0}
+    assert marked.layers.counts() == {"box": 0, "outline": 0, "scribble": 0, "click": 0, "mask": 0}
     assert not len(marked.layers.points.data) and not masks_of(marked.image)
     marked.apply(*prompts)
-    assert marked.layers.counts() == {"box": 2, "outline": 0, "click": 2, "mask": 3}
+    assert marked.layers.counts() == {"box": 2, "outline": 0, "scribble": 0, "click": 2, "mask": 3}
     assert marked.layers.ids() == {p.object_id for p in prompts}
 
 
@@ -177,7 +177,7 @@ def test_every_mask_has_a_mark_in_its_middle_which_is_no_click():
     assert LEFT[tuple(places[0, 1:])] and RIGHT[tuple(places[1, 1:])]
     assert [(m.object_id, m.frame) for m in marked.prompts] == [(7, 3), (900, 3)]
     np.testing.assert_array_equal(marked.prompts.items[1].to_frame((48, 64)), RIGHT)
-    assert marked.layers.counts() == {"box": 0, "outline": 0, "click": 0, "mask": 2}
+    assert marked.layers.counts() == {"box": 0, "outline": 0, "scribble": 0, "click": 0, "mask": 2}
 
 
 def test_deleting_the_mark_of_a_mask_deletes_the_mask_and_no_other():
@@ -220,15 +220,15 @@ def test_outlines_and_a_mask_of_an_object_on_a_frame_are_one_mask():
     marked.apply(MaskPrompt.from_frame(1, 1, RIGHT))
     marked.layers.object_id = 1
     marked.layers.use_boxes(marked.source)
-    corners = np.array([(1, 20, 10), (1, 20, 30), (1, 30, 30), (1, 30, 10)], float)
+    corners = np.array([(1, 8, 28), (1, 8, 52), (1, 30, 52), (1, 30, 28)], float)  # around most of the mask
     marked.layers.shapes.add(corners, shape_type="polygon")
     (mask,) = marked.prompts
     pixels = mask.to_frame((48, 64))
-    assert pixels[RIGHT].all() and pixels[25, 20] and pixels.sum() > RIGHT.sum() + 150
+    assert pixels[RIGHT].all() and pixels[25, 40] and pixels.sum() > RIGHT.sum() + 150
     marked.apply(mask)
-    assert marked.layers.counts() == {"box": 0, "outline": 1, "click": 0, "mask": 1}
+    assert marked.layers.counts() == {"box": 0, "outline": 1, "scribble": 0, "click": 0, "mask": 1}
     marked.apply(MaskPrompt.from_frame(1, 1, LEFT))
-    assert marked.layers.counts() == {"box": 0, "outline": 0, "click": 0, "mask": 1}
+    assert marked.layers.counts() == {"box": 0, "outline": 0, "scribble": 0, "click": 0, "mask": 1}
 
 
 def test_marks_on_a_stack_with_channels_and_planes_are_about_its_frames():

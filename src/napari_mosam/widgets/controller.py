@@ -1,6 +1,7 @@
 """What the dock's buttons do to the session of the movie that is shown, and what is said of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from qtpy.QtWidgets import QApplication
 from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.results.doubts import Pause
 from napari_mosam.widgets.doubts import Doubts, preview_sentence
-from napari_mosam.widgets.layers.outputs import PreviewOutput
 from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.preview.live import LivePreview, Scene
 from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView
 from napari_mosam.widgets.sessions.shown import ShownSessions
 from napari_mosam.widgets.sessions.threads import JobEnd, Worker
@@ -21,6 +22,7 @@ from napari_mosam.widgets.support import Reporting, go_to
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+    from numpy.typing import NDArray
 
     from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.results.frame import FrameResult
@@ -39,8 +41,8 @@ class Controller(ShownSessions):
     def __init__(self, viewer: Any, *others: Any) -> None:
         super().__init__(viewer, *others)
         self.run: RunView | None = None
-        self.preview_output = PreviewOutput(viewer)
         self._runs = Worker("MoSAM run", self._gui)
+        self.live = LivePreview(viewer, self._runs.beside(), self._scene, self._preview_some, self._controls.say)
         self._stopping = self._previewing = self._elsewhere = False
         self._grey_limits: GreyLimits | None = None
         self._bar: Any = None
@@ -85,7 +87,7 @@ class Controller(ShownSessions):
         followed = session.settings.range_in(session.movie.n_frames)
         self._previewing = True
         self._start(partial(self._compute, session, source, partial(session.preview, frame)), self._preview_ended)
-        self._followed = source, followed
+        self._previewed = source, followed, session.prompts
         self._controls.say(f"Segmenting frame {frame}…")
 
     def propagate(
@@ -124,7 +126,6 @@ class Controller(ShownSessions):
     def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
         assert self.view is not None
         self.view.settle()
-        self.preview_output.remove()
         self._look(None, NOTHING_NEW)
         frame = source.frame_at(self._viewer.dims.point)
         known = _half_of(session.result)
@@ -144,6 +145,32 @@ class Controller(ShownSessions):
         self._stopping = False
         self._controls.set_busy(True)
         self._runs.start(job, on_end)
+        self.live.update()
+
+    def _scene(self) -> Scene | None:
+        """What can be previewed while it is marked; nothing while a run is going."""
+        view = self.view
+        gone = view is None or view.source.image not in self._viewer.layers or self._viewer.dims.ndisplay == 3
+        if view is None or gone or (self.busy and not self._previewing):
+            return None
+        with suppress(ValueError):
+            session = view.session if self.busy else self._take_settings(view.source)
+            live = self._controls.live.isChecked() and not self.busy
+            frame = view.source.frame_at(self._viewer.dims.point)
+            return Scene(view.source, session, frame, (session.settings, view.reading), live)
+        return None
+
+    def ids_shown(self, t: int) -> "NDArray[Any] | None":
+        """The ids (Y, X) on a frame as they are seen: previews on top of the labels of the result; None without any."""
+        labels, outlined = self.labels_shown(t), self.live.ids_on(t)
+        if labels is None or outlined is None:
+            return outlined if labels is None else labels
+        return np.where(outlined > 0, outlined, labels)
+
+    def _preview_some(self, scene: Scene, objects: Sequence[int]) -> "FrameResult":
+        """In the thread of runs."""
+        self._edits.drain()
+        return scene.session.preview(scene.frame, objects)
 
     def _compute(self, session: "Session", source: "MovieSource", job: Callable[[], Any]) -> Any:
         """In the thread of runs: what takes time before the first frame, and then the job."""
@@ -239,6 +266,7 @@ class Controller(ShownSessions):
         if go_on:  # marks that were made meanwhile
             with Reporting(self._fail):
                 self.propagate(run.source)
+        self.live.update()
 
     def _stroke_done(self) -> None:
         """Follow what was painted, where that is wanted."""
@@ -250,7 +278,7 @@ class Controller(ShownSessions):
                 self.propagate(view.source)
 
     def _preview_ended(self, outcome: JobEnd) -> None:
-        self._previewing, (source, followed) = False, self._followed
+        self._previewing, (source, followed, marks) = False, self._previewed
         self._controls.set_busy(False)
         if outcome.error is not None:
             self._fail(outcome.error)
@@ -259,9 +287,10 @@ class Controller(ShownSessions):
         elif outcome.value is None or self._stopping:
             self._controls.say("Preview cancelled.")
         else:
-            self.preview_output.show(source, outcome.value)
+            self.live.show(outcome.value, marks)
             self._controls.show_limits(self._grey_limits)
             self._controls.say(preview_sentence(outcome.value, followed))
+        self.live.update()
 
     def _refuse_if_busy(self) -> None:
         if self.busy:
@@ -290,7 +319,8 @@ class Controller(ShownSessions):
             self.run.forget(layer)
 
     def frame_changed(self) -> None:
-        """Show the motion of the frame which the viewer shows."""
+        """Show the motion, and the preview, of the frame which the viewer shows."""
+        self.live.update()
         if self.run is not None and self.run.flow is not None:
             self.run.flow.show()
 
@@ -302,6 +332,7 @@ class Controller(ShownSessions):
         for key in list(self._views):
             self._drop_view(key)
         self._close_bar()
+        self.live.close()
         self._gui.close()
         self._edits.close()
         self._runs.close()

@@ -8,7 +8,7 @@ from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompt,
 if TYPE_CHECKING:
     from napari.layers import Image
 
-PLURAL = {"box": "boxes", "outline": "outlines", "click": "clicks", "mask": "masks"}
+PLURAL = {"box": "boxes", "outline": "outlines", "scribble": "scribbles", "click": "clicks", "mask": "masks"}
 
 
 def prompt_summary(ids: Collection[int], counts: Mapping[str, int]) -> str:

@@ -21,6 +21,7 @@ from napari_mosam.widgets.layers.label_ids import labels_layers, largest_id
 from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import movie_id, tag_of
+from napari_mosam.widgets.marking.tools import Tools
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.objects import Objects
 from napari_mosam.widgets.picture.first_use import FirstUse
@@ -63,9 +64,11 @@ class MosamWidget(QWidget):
             self._prompts_changed,
             self._sync_tools,
             self._max_label,
-            lambda t: self.jobs.labels_shown(t),
+            lambda t: self.jobs.ids_shown(t),
             lambda: self.controls.diameter.value() or None,
+            lambda object_id: self.tools.picked(object_id),
         )
+        self.tools = Tools(self)
         engine = engine or Engine()
         self.jobs = Controller(napari_viewer, self.controls, engine, self._show_marks, self._result_changed, self._fail)
         self.movies = MovieMenu(napari_viewer, self.controls.image, lambda: self.jobs.busy, self._say_movie)
@@ -120,13 +123,12 @@ class MosamWidget(QWidget):
         return self.source.frame_at(self.viewer.dims.point)
 
     def new_object(self, *_: Any) -> None:
-        """Choose an unused id and let the next drag draw its box."""
+        """Choose an unused id; the next mark is of that object."""
         with self._reporting():
-            source = self.source
-            self.prompts.object_id = self.prompts.next_id()
-            self.prompts.use_boxes(source)
+            self.tools.check_flat()
+            words = self.tools.new_object()
             self._prompts_changed()
-            self.controls.say(f"Object {self.prompts.object_id}: drag a box around the cell.")
+            self.controls.say(words)
 
     def seed_from_labels(self, *_: Any) -> None:
         """Make every label of the frame shown, or of all frames, a mask prompt."""
@@ -255,6 +257,7 @@ class MosamWidget(QWidget):
                 self.prompts.apply(self.source, session.prompts)
         self._prompts_changed()
         self.files.show_result()
+        self.jobs.live.update()
 
     def _result_changed(self) -> None:
         """Say what was painted, and what can be undone."""
@@ -262,6 +265,7 @@ class MosamWidget(QWidget):
         self.controls.show_painted(painted_summary(sum(painted.values()), len(painted)))
         self.files.show_result()
         self.objects.update()
+        self.jobs.live.update()
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""
@@ -290,7 +294,7 @@ class MosamWidget(QWidget):
 
     def _image_changed(self, *_: Any) -> None:
         image, controls = self.controls.image.layer, self.controls
-        self.jobs.preview_output.remove()
+        self.jobs.live.forget()
         controls.show_limits(None)
         controls.image_note.setVisible(image is not None)
         self._say_movie()
@@ -357,33 +361,31 @@ class MosamWidget(QWidget):
         """Show as pressed the tool which the next click on the canvas uses."""
         for ours in filter(tag_of, self.viewer.layers):
             self._history_keys.bind(ours)
-        prompts, controls = self.prompts, self.controls
-        layer: Any = self.viewer.layers.selection.active
-        mode = "" if layer is None or layer not in (prompts.points, prompts.shapes) else str(layer.mode)
-        clicking = mode == "add"
-        controls.plus.setChecked(clicking and prompts.sign == "+")
-        controls.minus.setChecked(clicking and prompts.sign == "-")
-        controls.box.setChecked(mode.startswith("add_"))
+        self.tools.sync()
 
     def use(self, tool: Callable[[MovieSource], None], *_: Any) -> None:
         """Take a tool for marks in hand."""
         with self._reporting():
+            self.tools.check_flat()
             tool(self.source)
         self._sync_tools()
 
     def _connect_viewer(self) -> None:
         layers, dims = self.viewer.layers, self.viewer.dims
         slots = [
+            *((moved, self.prompts.moved) for moved in (layers.events.inserted, layers.events.removed)),
             (layers.events.inserted, self._layers_changed),
             (layers.events.removed, self._layer_removed),
             (layers.events.reordered, self._layers_changed),
             (layers.selection.events.active, self.movies.follow_active),
             (layers.selection.events.active, self._sync_tools),
             (dims.events.current_step, self._frame_changed),
+            (dims.events.ndisplay, self.tools.flat),
         ]
         if hasattr(layers.events, "renamed"):
             slots.append((layers.events.renamed, self._layers_changed))
         self._link = ViewerLink(self.viewer, slots)
+        self.tools.flat()
         self.controls.image.layer_changed.connect(self._image_chosen)
         self.controls.diameter.valueChanged.connect(self._diameter_changed)
 

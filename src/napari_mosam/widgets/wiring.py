@@ -16,6 +16,7 @@ def connect_buttons(dock: "MosamWidget") -> None:
     c.box.clicked.connect(_ready(dock, partial(dock.use, marks.use_boxes)))
     c.plus.clicked.connect(partial(dock.use, lambda source: marks.use_points(source, "+")))
     c.minus.clicked.connect(partial(dock.use, lambda source: marks.use_points(source, "-")))
+    c.pick.clicked.connect(partial(dock.use, lambda source: marks.use_points(source, "pick")))
     c.seed.clicked.connect(dock.seed_from_labels)
     c.clear.clicked.connect(marks.clear)
     c.draw.clicked.connect(_ready(dock, dock.measure_diameter))
@@ -24,6 +25,9 @@ def connect_buttons(dock: "MosamWidget") -> None:
     c.result.undo.clicked.connect(dock.undo)
     c.result.redo.clicked.connect(dock.redo)
     c.switches.numbers.toggled.connect(lambda _: dock.jobs.show_numbers())
+    c.live.toggled.connect(dock.jobs.live.forget)
+    c.diameter.valueChanged.connect(dock.jobs.live.update)
+    c.model.currentIndexChanged.connect(dock.jobs.live.update)
     c.show_confidence.toggled.connect(lambda _: dock.jobs.show_confidence())
 
 

@@ -15,16 +15,21 @@ AnyPrompts = Prompts | Sequence[Prompt] | str | Path
 
 def run_request(movie: Movie, marks: Prompts, settings: RunConfig, objects: Sequence[int] | None) -> RunRequest:
     """What a run is asked that follows marks: all of them, or those of some objects."""
-    chosen = marks if objects is None else Prompts(p for p in marks if p.object_id in objects)
-    return RunRequest.build(movie, chosen, settings)
+    return RunRequest.build(movie, _those_of(marks, objects), settings)
 
 
-def preview_request(movie: Movie, marks: Prompts, settings: RunConfig, frame: int) -> RunRequest:
+def preview_request(
+    movie: Movie, marks: Prompts, settings: RunConfig, frame: int, objects: Sequence[int] | None = None
+) -> RunRequest:
     """What a preview is asked: the marks of any frame, and those of the run, which tell the size of objects."""
-    request = RunRequest.build(movie, marks, replace(settings, frames=None, direction="both"))
+    request = RunRequest.build(movie, _those_of(marks, objects), replace(settings, frames=None, direction="both"))
     request.check_frame(frame)
     followed = settings.range_in(movie.n_frames)
     return replace(request, prompts=Prompts(p for p in request.prompts if p.frame == frame or p.frame in followed))
+
+
+def _those_of(marks: Prompts, objects: Sequence[int] | None) -> Prompts:
+    return marks if objects is None else Prompts(p for p in marks if p.object_id in objects)
 
 
 def checked_marks(prompts: AnyPrompts, movie: Movie) -> Prompts:

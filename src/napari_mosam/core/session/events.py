@@ -4,6 +4,9 @@ from psygnal import Signal, SignalGroup
 
 from napari_mosam.core.config.checks import Refused
 
+PREVIEW = "a preview"
+"""What a session calls its previews; others wait for their end."""
+
 
 class SessionBusyError(Refused):
     """Something else is being computed or written at the moment."""

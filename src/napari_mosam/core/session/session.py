@@ -14,7 +14,9 @@ from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.runs.arguments import Frames, frame_range, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest, open_movie
 from napari_mosam.core.session.asking import AnyPrompts, checked_marks, preview_request, run_request
+from napari_mosam.core.session.events import PREVIEW
 from napari_mosam.core.session.history import Change, History
+from napari_mosam.core.session.kept_model import KeptModel
 from napari_mosam.core.session.object_edits import ObjectEdits
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import Kept, KeptMarks, kept_in
@@ -109,8 +111,7 @@ class Session(ObjectEdits):
         place = Recent(Path(recent)) if recent is not None else Recent.of_user()
         super().__init__(open_movie(movie, asked.movie), prompts, asked, place)
         self.follows_corrections = True
-        self._given = None if isinstance(model, str | Path) else model
-        self._loaded: tuple[Any, Segmenter] | None = None
+        self._models = KeptModel(None if isinstance(model, str | Path) else model)
 
     @classmethod
     def open(
@@ -189,22 +190,30 @@ class Session(ObjectEdits):
         """What the next run is asked; raises what it would refuse. Reads no frame and loads no torch."""
         return run_request(self.movie, self._marks(), self._reaching(self._asked(frames)), objects)
 
-    def preview(self, frame: int) -> "FrameResult":
-        """Segment what is marked on a frame, without following anything.
+    @property
+    def model_ready(self) -> bool:
+        """Whether the model of the settings is loaded; else the next run or preview loads it first."""
+        return self._models.known(self.settings) is not None
+
+    def preview(self, frame: int, objects: Sequence[int] | None = None) -> "FrameResult":
+        """Segment what is marked on a frame, or some objects of it, without following anything.
+
+        Clicks on a frame on which an object was followed change its mask there.
 
         Raises
         ------
         PromptError
             If nothing is marked there.
         """
-        request = self.preview_request(frame)
-        with self._working("a preview") as work:
-            found: FrameResult = work.preview_frame(request, frame, self._model(work))
+        request = self.preview_request(frame, objects)
+        with self._working(PREVIEW) as work:
+            asked = work.on_masks(request, frame, self._result)
+            found: FrameResult = work.preview_frame(asked, frame, self._models.of(self.settings, work.load))
         return found
 
-    def preview_request(self, frame: int) -> RunRequest:
+    def preview_request(self, frame: int, objects: Sequence[int] | None = None) -> RunRequest:
         """What a preview is asked: the marks of any frame, and those of the run, which tell the size of objects."""
-        return preview_request(self.movie, self._prompts, self.settings, frame)
+        return preview_request(self.movie, self._prompts, self.settings, frame, objects)
 
     def run(
         self,
@@ -371,14 +380,5 @@ class Session(ObjectEdits):
             if self._stop.is_set():
                 raise work.Stopped
 
-        return work.Engine(self._model(work), new_place, told, self.settings.stop_after_unsure)
-
-    def _model(self, work: Any) -> "Segmenter":
-        """The model of the settings; the last one stays loaded."""
-        asked = self.settings
-        key = RunConfig(model=asked.model, device=asked.device, checkpoint_config=asked.checkpoint_config)
-        if self._given is not None and asked.model == self._given.name:
-            return self._given
-        if self._loaded is None or self._loaded[0] != key:
-            self._loaded = key, work.load(asked)
-        return self._loaded[1]
+        model = self._models.of(self.settings, work.load)
+        return work.Engine(model, new_place, told, self.settings.stop_after_unsure)

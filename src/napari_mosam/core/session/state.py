@@ -14,7 +14,7 @@ from napari_mosam.core.files.places import Place
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.session.asking import AnyPrompts, checked_marks
-from napari_mosam.core.session.events import SessionBusyError, SessionEvents
+from napari_mosam.core.session.events import PREVIEW, SessionBusyError, SessionEvents
 from napari_mosam.core.session.history import Change, History
 from napari_mosam.core.session.moves import copy, move
 from napari_mosam.core.session.recent import Recent
@@ -275,7 +275,7 @@ class SessionState:
     @contextmanager
     def _working(self, what: str) -> Iterator[Any]:
         """Be the only one who computes or writes; gives the module that does it."""
-        if not self._alone.acquire(blocking=False):
+        if not self._alone.acquire(blocking=self._doing == PREVIEW):  # which is short, and changes nothing
             raise SessionBusyError(
                 f"{self._doing or 'something'} is going; wait for its end, or stop it, then try again"
             )

@@ -13,7 +13,7 @@ from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.places import RUN, Place, ResultError, alone
 from napari_mosam.core.files.zarr_files import open_zarr_earlier
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
+from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.columns import labels_of, read_table
 from napari_mosam.core.results.frame import FrameResult
@@ -214,6 +214,17 @@ def carry_over(old: Result, new: Result) -> None:
         if ids:
             labels = np.asarray(old.labels[t])
             new.paint(t, {i: (labels == i) if (labels == i).any() else None for i in ids})
+
+
+def on_masks(request: RunRequest, frame: int, stored: Result | None) -> RunRequest:
+    """A preview of clicks on a frame: where a run takes them as corrections of a mask, on top of that mask."""
+    given = request.prompts.at(frame)
+    clicked = [i for i in given if request.starts[i] != frame and all(isinstance(p, PointPrompt) for p in given[i])]
+    if stored is None or not clicked:
+        return request
+    labels = np.asarray(stored.labels[frame])
+    masks = [MaskPrompt.from_frame(i, frame, labels == i) for i in clicked]
+    return replace(request, prompts=Prompts([*request.prompts, *(m for m in masks if m.mask.size)]))
 
 
 def frame_of(labels: "NDArray[Any]", shape: tuple[int, int]) -> "NDArray[Any]":

@@ -30,9 +30,9 @@ from napari_mosam.widgets.controls.builders import (
     make_note,
     make_row,
     make_spin,
-    make_tool,
 )
 from napari_mosam.widgets.controls.look_row import LookRow
+from napari_mosam.widgets.controls.mark_tools import mark_tools
 from napari_mosam.widgets.controls.model_download import DownloadRow
 from napari_mosam.widgets.controls.movie_menu import AxesMenu
 from napari_mosam.widgets.controls.object_table import ObjectPanel
@@ -236,16 +236,11 @@ class Controls(QWidget):
             "The current object is not on the frame shown: take its mask away there, and follow it again. Key: Q"
         )
         self._column.addLayout(make_row((self.new_object, 1), QLabel("Object"), self.object_id, self.absent))
-        self.box = make_tool(
-            "Box", "Drag a box around the cell: the surest way. A second box on the same frame starts a new cell."
-        )
-        self.plus = make_tool(
-            "+ Click",
-            "Click inside a cell, or on a part that is missing from its mask. A click far from it starts the next; "
-            "with Shift it stays the same.",
-        )
-        self.minus = make_tool("\u2212 Click", "Click on something that does not belong to the cell.")
-        self._column.addLayout(make_row((self.box, 1), (self.plus, 1), (self.minus, 1)))
+        self.box, self.plus, self.minus, self.pick = tools = mark_tools()
+        self._column.addLayout(make_row(*((tool, 1) for tool in tools)))
+        self.flat_note = make_note()
+        self.flat_note.setVisible(False)
+        self._column.addWidget(self.flat_note)
         self.seed_labels = LayerCombo("no labels layer")
         self.seed_labels.setToolTip("A labels layer in which cells are painted or segmented.")
         self.seed = QPushButton("Use labels")
@@ -335,7 +330,8 @@ class Controls(QWidget):
         self._heading("4  Segment and track")
         self.preview = QPushButton("Preview this frame")
         self.preview.setToolTip("Outline the cells marked on the frame shown, at once. Key: U")
-        self._column.addWidget(self.preview)
+        self.live = make_check("Preview while marking", True, "Outline each cell as soon as it is marked.")
+        self._column.addLayout(make_row((self.preview, 1), self.live))
         self.range_box = QWidget()
         form = make_form(self.range_box)
         self.direction = make_menu(

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 BOXES = "boxes"
 MASKS = "napari-mosam masks"
-FILLED = ("polygon", "path")  # shapes whose outline is the object's; rectangles and ellipses give their bounds
+FILLED = ("polygon",)  # shapes whose outline is the object's; rectangles and ellipses give their bounds
+SCRIBBLES = ("path", "line")  # drawn over an object: clicks along them
+CLICKS = 6
+"""Clicks that stand for a scribble. Mean J of 22 DIC cells, 12 nuclei and 16 phase contrast cells: 6 clicks .62, .93,
+.62; 4: .60, .92, .62; 2: .59, .92, .59; one click .61, .91, .56; the line as a mask with 3 clicks .55, .91, .70."""
+
 Key = tuple[int, int]
 
 
@@ -30,9 +35,9 @@ def marked(viewer: Any, source: "MovieSource") -> Iterator[PointPrompt | BoxProm
         yield from (click for click, sign in _clicks(source, layer) if sign != MASK)
     outlines: dict[Key, NDArray[np.bool_]] = {}
     for shape in chain.from_iterable(map(outlines_of, layers_of(viewer, BOXES, source.image))):
-        key, box = _of_shape(source, *shape)
-        if box is not None:
-            yield box
+        key, drawn = _of_shape(source, *shape)
+        if drawn:
+            yield from drawn
         else:
             outline = polygon_mask(source.to_tyx(shape[0], shape[1])[:, 1:], source.shape[1:])
             outlines[key] = outlines[key] | outline if key in outlines else outline
@@ -69,6 +74,11 @@ def click_at(source: "MovieSource", layer: "Points", row: int, object_id: int) -
     """The click in a row of a layer, as one of an object."""
     frame, y, x = source.to_tyx(layer, layer.data[[row]])[0]
     return PointPrompt(object_id, round(frame), (_px(y), _px(x)))
+
+
+def box_at(source: "MovieSource", layer: "Shapes", row: int, object_id: int) -> BoxPrompt:
+    """The bounds of a shape in a row of a layer, as a box of an object."""
+    return _bounds(source.to_tyx(layer, layer.data[row]), object_id)
 
 
 def mark_masks(viewer: Any, source: "MovieSource", layer_of: Callable[[str], Any]) -> None:
@@ -146,8 +156,8 @@ def _drop_others(viewer: Any, source: "MovieSource", wanted: Prompts) -> None:
         _remove(layer, {row for row, (click, sign) in clicks if sign != MASK and not _take(left, click)})
     for layer in layers_of(viewer, BOXES, source.image):
         shapes = [_of_shape(source, *shape) for shape in outlines_of(layer)]
-        gone = {row for row, (key, box) in enumerate(shapes) if box is None and key in wrong}
-        _remove(layer, gone | {row for row, (_, box) in enumerate(shapes) if box and not _take(left, box)})
+        gone = {row for row, (key, drawn) in enumerate(shapes) if not drawn and key in wrong}
+        _remove(layer, gone | {row for row, (_, drawn) in enumerate(shapes) if not _take_all(left, drawn)})
 
 
 def _add_points(
@@ -187,14 +197,27 @@ def _clicks(source: "MovieSource", layer: "Points") -> Iterator[tuple[PointPromp
 
 def _of_shape(
     source: "MovieSource", layer: "Shapes", vertices: "NDArray[Any]", kind: str, object_id: int
-) -> tuple[Key, BoxPrompt | None]:
-    """Object and frame of a shape, and its box; None for an outline."""
+) -> tuple[Key, list[BoxPrompt | PointPrompt]]:
+    """Object and frame of a shape, and its box, or the clicks of a scribble; none for an outline."""
     tyx = source.to_tyx(layer, vertices)
     key = int(object_id), round(tyx[0, 0])
     if kind in FILLED:
-        return key, None
+        return key, []
+    if kind in SCRIBBLES:
+        return key, [PointPrompt(*key, (_px(y), _px(x))) for y, x in along(tyx[:, 1:], CLICKS)]
+    return key, [_bounds(tyx, int(object_id))]
+
+
+def _bounds(tyx: "NDArray[np.float64]", object_id: int) -> BoxPrompt:
     y0, x0, y1, x1 = (_px(v) for v in (*tyx[:, 1:].min(0), *tyx[:, 1:].max(0)))
-    return key, BoxPrompt(*key, (y0, x0, y1, x1))
+    return BoxPrompt(object_id, round(tyx[0, 0]), (y0, x0, y1, x1))
+
+
+def along(places_yx: "NDArray[np.float64]", n: int) -> "NDArray[np.float64]":
+    """`n` places in the middles of equal parts of a line, shape (n, 2)."""
+    way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(places_yx, axis=0).T))])
+    at = (np.arange(n) + 0.5) / n * way[-1]
+    return np.stack([np.interp(at, way, column) for column in places_yx.T], 1)
 
 
 def _mask_keys(source: "MovieSource", layer: "Points") -> dict[int, Key]:
@@ -215,6 +238,13 @@ def _take(left: "Counter[Any]", wanted: object) -> bool:
     """Take one out of those that are left; whether it was there."""
     there = left[wanted] > 0
     left[wanted] -= there
+    return there
+
+
+def _take_all(left: "Counter[Any]", wanted: "Sequence[Any]") -> bool:
+    """Take all out of those that are left, or none; whether they were there."""
+    there = all(left[one] >= n for one, n in Counter(wanted).items())
+    left.subtract(wanted if there else ())
     return there
 
 

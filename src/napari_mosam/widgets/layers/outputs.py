@@ -1,4 +1,4 @@
-"""The layers of a result: labels, confidence and flow; and the outline of a preview."""
+"""The layers of a result: labels, confidence and flow."""
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -193,31 +193,3 @@ def flow_vectors(flow: "NDArray[np.float32]", corner: tuple[int, ...]) -> "NDArr
     vectors[:, 0, -2:] = np.stack([y, x], 1)[moved]
     vectors[:, 1, -2:] = shift[moved]
     return vectors
-
-
-class PreviewOutput:
-    """First masks of one frame, drawn as outlines in a layer of their own, so that no result is touched."""
-
-    def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
-
-    def show(self, source: "MovieSource", result: "FrameResult") -> None:
-        """Replace the last preview."""
-        from napari.layers import Labels
-
-        self.remove()
-        one_frame = tuple(1 for _ in source.plane)
-        layer = Labels(
-            result.labels.reshape(*one_frame, *source.shape[1:]),
-            name="MoSAM preview",
-            opacity=1.0,
-            **source.placement(source.corner(result.t)),
-        )
-        put_tag(layer, "preview")
-        layer.contour = 2 if max(source.shape[1:]) > 1024 else 1
-        insert_layer(self._viewer, layer, on_top=True)
-
-    def remove(self) -> None:
-        """Remove the preview, if there is one."""
-        for layer in list(tagged(self._viewer, "preview")):
-            self._viewer.layers.remove(layer)

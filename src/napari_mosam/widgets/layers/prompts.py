@@ -6,8 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
 
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.core.prompts.kinds import label_masks
@@ -15,26 +13,24 @@ from napari_mosam.widgets.layers.mapping import OffFrameError, label_frame
 from napari_mosam.widgets.layers.marks import (
     BOXES,
     FILLED,
+    SCRIBBLES,
     apply,
-    click_at,
     forget_masks,
     layers_of,
     mark_masks,
     marked,
     masks_of,
-    recolor,
-    set_features,
 )
-from napari_mosam.widgets.layers.next_cell import object_meant
-from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign, id_text, know_again
-from napari_mosam.widgets.layers.source import MovieSource, SourceError, time_axis
+from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, id_text, know_again
+from napari_mosam.widgets.layers.source import MovieSource, SourceError
 from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of
+from napari_mosam.widgets.marking.gestures import Gestures
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points, Shapes
     from numpy.typing import NDArray
 
-Sign = Literal["+", "-"]
+Sign = Literal["+", "-", "pick"]
 
 
 class PromptLayers:
@@ -53,10 +49,8 @@ class PromptLayers:
         Called after the user has taken another tool in a prompt layer.
     max_label : callable
         Largest id in the results, so that a new object never joins an old one.
-    shown : callable
-        Gives the labels (Y, X) that are shown on a frame, or None.
-    diameter : callable
-        Gives the diameter of a typical cell, px, or None.
+    shown, diameter, picked : callable
+        See :class:`Gestures`.
 
     Attributes
     ----------
@@ -72,11 +66,14 @@ class PromptLayers:
         max_label: Callable[[], int],
         shown: "Callable[[int], NDArray[Any] | None]" = lambda _: None,
         diameter: Callable[[], float | None] = lambda: None,
+        picked: Callable[[int], object] = lambda _: None,
     ) -> None:
-        self._viewer = viewer
+        self.viewer = viewer
         self._on_change = on_change
         self._on_mode = on_mode
-        self._max_label, self._shown, self._diameter = max_label, shown, diameter
+        self._max_label = max_label
+        self._gestures = Gestures(self, shown, diameter, picked)
+        self._n_shapes = 0
         self._image: Image | None = None
         self._object_ids: dict[str, int] = {}
         self._put_away: set[str] = set()
@@ -99,16 +96,21 @@ class PromptLayers:
     def adopt(self) -> None:
         """Take over the layers of marks that are in the viewer: of an earlier widget, put back, or saved and opened."""
         if self._image is not None:
-            know_again(self._viewer, self._image)
+            know_again(self.viewer, self._image)
         for layer in self._layers():
             self._listen(layer)
+
+    def moved(self, event: Any) -> None:
+        """A layer was removed, or put back, and its marks with it."""
+        tag = tag_of(event.value)
+        self.changed |= not self._quiet and tag is not None and tag.role in (POINTS, BOXES) and tag.movie == self._movie
 
     @property
     def object_id(self) -> int:
         """The object that the next mark belongs to; at first a new one, where a movie comes with marks or results."""
         movie = self._movie
         if movie not in self._object_ids:
-            tags = (tag_of(layer) for layer in self._viewer.layers)
+            tags = (tag_of(layer) for layer in self.viewer.layers)
             known = self._masks() or any(tag is not None and tag.movie == movie for tag in tags)
             self._object_ids[movie] = self.next_id() if known else 1
         return self._object_ids[movie]
@@ -122,6 +124,7 @@ class PromptLayers:
         for emitter, slot in self._links:
             emitter.disconnect(slot)
         self._links.clear()
+        self._gestures.close()
 
     @property
     def points(self) -> "Points | None":
@@ -138,6 +141,28 @@ class PromptLayers:
         self.sign = sign
         self._activate(self._layer_for(source, POINTS), "add")
 
+    def use_again(self, source: MovieSource) -> None:
+        """Keep the tool in hand for the next object; take that of boxes where there is none."""
+        layer: Any = self.viewer.layers.selection.active
+        if layer is None or layer not in (self.points, self.shapes) or not str(layer.mode).startswith("add"):
+            self.use_boxes(source)
+            return
+        self.sign, layer.selected_data = "+", set()
+
+    def click(self, world: "NDArray[Any]") -> None:
+        """Add a click of the tool in hand at a point of the world."""
+        source = self.source
+        if source is not None:
+            with self.quietly():
+                layer = self._layer_for(source, POINTS)
+            layer.add(np.asarray(layer.world_to_data(world)))
+
+    def drop(self, layer: Any, rows: set[int]) -> None:
+        """Take marks out that are none."""
+        with self.quietly():
+            layer.selected_data = rows
+            layer.remove_selected()
+
     def use_boxes(self, source: MovieSource) -> None:
         """Let the next drag on the canvas draw a box."""
         self._activate(self._layer_for(source, BOXES), "add_rectangle")
@@ -152,14 +177,15 @@ class PromptLayers:
         return max(self.ids() | {self._max_label()}, default=0) + 1
 
     def counts(self) -> dict[str, int]:
-        """Number of boxes, outlines, clicks and masks."""
-        kinds = [kind for layer in layers_of(self._viewer, BOXES, self._image) for kind in layer.shape_type]
-        n_outlines = sum(kind in FILLED for kind in kinds)
-        points = layers_of(self._viewer, POINTS, self._image)
+        """Number of boxes, outlines, scribbles, clicks and masks."""
+        kinds = [kind for layer in layers_of(self.viewer, BOXES, self._image) for kind in layer.shape_type]
+        n_outlines, n_scribbles = (sum(kind in which for kind in kinds) for which in (FILLED, SCRIBBLES))
+        points = layers_of(self.viewer, POINTS, self._image)
         n_clicks = sum(sign != MASK for layer in points for sign in layer.features["sign"])
         return {
-            "box": len(kinds) - n_outlines,
+            "box": len(kinds) - n_outlines - n_scribbles,
             "outline": n_outlines,
+            "scribble": n_scribbles,
             "click": n_clicks,
             "mask": len(self._masks()),
         }
@@ -193,8 +219,8 @@ class PromptLayers:
             where = f"frame {asked[0]}" if len(asked) == 1 else "any frame"
             raise SourceError(f"'{labels.name}' has no object on {where}; go to a frame where cells are painted")
         masks_of(source.image).update(masks)
-        with self._quietly():
-            mark_masks(self._viewer, source, partial(self._layer_for, source))
+        with self.quietly():
+            mark_masks(self.viewer, source, partial(self._layer_for, source))
         self.changed = True
         self._on_change()
         return sorted({object_id for object_id, _ in masks})
@@ -209,30 +235,35 @@ class PromptLayers:
 
     def prompts(self, source: MovieSource, only: int | None = None) -> Prompts:
         """All prompts that lie on the movie, or those of the object `only`; a request checks them."""
-        items = marked(self._viewer, source)
+        items = marked(self.viewer, source)
         return Prompts(item for item in items if only in (None, item.object_id))
 
     def apply(self, source: MovieSource, wanted: Prompts) -> None:
         """Let the layers hold these marks, and tell nobody but of the end."""
         if self.prompts(source) == wanted:
             return
-        with self._quietly():
-            apply(self._viewer, source, wanted, partial(self._layer_for, source))
+        with self.quietly():
+            apply(self.viewer, source, wanted, partial(self._layer_for, source))
         self._on_change()
+
+    @property
+    def source(self) -> MovieSource | None:
+        """The movie that is marked."""
+        return None if self._image is None else MovieSource.from_layer(self._image, self.viewer.dims.point)
 
     @property
     def _movie(self) -> str:
         return "" if self._image is None else movie_id(self._image)
 
     def _find(self, role: str) -> Any:
-        return next(iter(layers_of(self._viewer, role, self._image)), None)
+        return next(iter(layers_of(self.viewer, role, self._image)), None)
 
     def _drawn(self) -> list[Any]:
-        return [*layers_of(self._viewer, POINTS, self._image), *layers_of(self._viewer, BOXES, self._image)]
+        return [*layers_of(self.viewer, POINTS, self._image), *layers_of(self.viewer, BOXES, self._image)]
 
     def _layers(self) -> "list[Layer]":
         """Layers of clicks and boxes, of every movie."""
-        tags = ((layer, tag_of(layer)) for layer in self._viewer.layers)
+        tags = ((layer, tag_of(layer)) for layer in self.viewer.layers)
         return [layer for layer, tag in tags if tag is not None and tag.role in (POINTS, BOXES)]
 
     def _masks(self) -> list[MaskPrompt]:
@@ -258,9 +289,9 @@ class PromptLayers:
         return layer is not None
 
     def _new_points(self, source: MovieSource) -> "Points":
-        layer = self._viewer.add_points(
+        layer = self.viewer.add_points(
             np.empty((0, source.image.ndim)),
-            name=layer_name(self._viewer, "MoSAM points", POINTS, source.image),
+            name=layer_name(self.viewer, "MoSAM points", POINTS, source.image),
             size=max(3.0, 0.012 * max(source.shape[1:])),
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
             border_color="white",
@@ -273,9 +304,9 @@ class PromptLayers:
         return layer
 
     def _new_shapes(self, source: MovieSource) -> "Shapes":
-        layer = self._viewer.add_shapes(
+        layer = self.viewer.add_shapes(
             ndim=source.image.ndim,
-            name=layer_name(self._viewer, "MoSAM boxes", BOXES, source.image),
+            name=layer_name(self.viewer, "MoSAM boxes", BOXES, source.image),
             features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
             face_color="transparent",
             edge_color="white",
@@ -295,21 +326,21 @@ class PromptLayers:
         return self.shapes if self._fits(self.shapes, source) else self._new_shapes(source)
 
     @contextmanager
-    def _quietly(self) -> Iterator[None]:
+    def quietly(self) -> Iterator[None]:
         """Marks that the program makes and not the user."""
-        active, quiet, self._quiet = self._viewer.layers.selection.active, self._quiet, True
+        active, quiet, self._quiet = self.viewer.layers.selection.active, self._quiet, True
         try:
             yield
         finally:
             self._quiet = quiet
-            if active is None or active in self._viewer.layers:
-                self._viewer.layers.selection.active = active
+            if active is None or active in self.viewer.layers:
+                self.viewer.layers.selection.active = active
 
     def _activate(self, layer: Any, mode: str) -> None:
         self._listen(layer)
         layer.visible = True
         layer.selected_data = set()
-        self._viewer.layers.selection.active = layer
+        self.viewer.layers.selection.active = layer
         layer.mode = mode
 
     def _listen(self, layer: "Layer") -> None:
@@ -318,50 +349,29 @@ class PromptLayers:
         for emitter, slot in new:
             emitter.connect(slot)  # once, however often it is asked for
         self._links += [link for link in new if link not in self._links]
+        self._gestures.watch(layer)
 
     def _on_points(self, event: Any) -> None:
         if self._quiet:
             return
-        if event.action == "removed" and self._image is not None:
-            forget_masks(self._viewer, MovieSource.from_layer(self._image, self._viewer.dims.point))
-        if event.action == "added":
-            layer, rows = event.source, _rows(event)
-            if self.sign == "+" and len(rows) == 1:
-                self._mean_cell(layer, rows[0])
-            set_features(layer, rows, self.object_id, self.sign)
-            colors = np.array(layer.face_color)
-            colors[rows] = color_of_sign(self.sign)
-            layer.face_color = colors
-        self._report(event)
-
-    def _mean_cell(self, layer: "Points", row: int) -> None:
-        """Take the cell in hand that a click is meant for; with Shift, it is the current one wherever it lies."""
-        if self._image is None or QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier:
+        if event.action == "removed" and self.source is not None:
+            forget_masks(self.viewer, self.source)
+        if event.action == "added" and not self._gestures.clicked(event.source, _rows(event)):
             return
-        source = MovieSource.from_layer(self._image, self._viewer.dims.point)
-        click = click_at(source, layer, row, self.object_id)
-        others = (
-            p for p in marked(self._viewer, source) if (p.frame, getattr(p, "yx", None)) != (click.frame, click.yx)
-        )
-        meant = object_meant(click, others, self._shown(click.frame), self._diameter())
-        self.object_id = self.next_id() if meant is None else meant
+        self._report(event)
 
     def _on_shapes(self, event: Any) -> None:
         if self._quiet:
             return
-        if event.action == "added":
-            layer, rows = event.source, _rows(event)
-            set_features(layer, rows, 0, "+")
-            self.object_id = self.next_id() if self._has_shape(layer, rows[0]) else self.object_id
-            set_features(layer, rows, self.object_id, "+")
-            recolor(layer)
+        layer = event.source
+        if event.action == "adding":
+            self._n_shapes = layer.nshapes
+        if event.action == "added" and (
+            layer.nshapes == self._n_shapes  # an outline of two corners, which napari has dropped
+            or not self._gestures.drawn(layer, _rows(event))
+        ):
+            return
         self._report(event)
-
-    def _has_shape(self, layer: "Shapes", new_row: int) -> bool:
-        """Whether the current object has a shape on the frame of the new one: then the user means another cell."""
-        frames = [_frame(layer, self._image, vertices) for vertices in layer.data]
-        ids = layer.features["object_id"].to_list()
-        return any(i == self.object_id and frame == frames[new_row] for i, frame in zip(ids, frames, strict=True))
 
     def _report(self, event: Any) -> None:
         if event.action in ("added", "removed", "changed"):
@@ -377,12 +387,6 @@ def _masks_on(source: MovieSource, labels: "Labels", t: int, *, alone: bool) -> 
         if alone:
             raise
         return []
-
-
-def _frame(layer: "Shapes", image: Any, vertices: "NDArray[Any]") -> int:
-    """The frame of a shape, as far as that tells shapes of a layer apart."""
-    axis = time_axis(image)
-    return 0 if axis is None else round(float(vertices[0, axis + layer.ndim - image.ndim]))
 
 
 def _tag(layer: "Layer") -> Tag:

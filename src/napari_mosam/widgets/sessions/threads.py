@@ -79,10 +79,12 @@ class Worker:
         Of the thread.
     gui : GuiThread
         Is told of the ends.
+    pool : ThreadPoolExecutor, optional
+        Of a thread that is there already.
     """
 
-    def __init__(self, name: str, gui: GuiThread) -> None:
-        self._pool = ThreadPoolExecutor(1, name)
+    def __init__(self, name: str, gui: GuiThread, pool: ThreadPoolExecutor | None = None) -> None:
+        self._pool = pool or ThreadPoolExecutor(1, name)
         self._gui = gui
         self._waiting = 0
 
@@ -90,6 +92,10 @@ class Worker:
     def busy(self) -> bool:
         """Whether something is being done whose end was not told yet."""
         return self._waiting > 0
+
+    def beside(self) -> "Worker":
+        """Another one who does things in the same thread, and is busy with these alone."""
+        return Worker("", self._gui, self._pool)
 
     def start(self, job: Callable[[], Any], on_end: Callable[[JobEnd], object]) -> None:
         """Do something as soon as what was started before is done; `on_end` is called in the GUI thread."""
