@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_mosam.core.api import import_labels, preview, segment, track
+    from napari_mosam.core.api import find, import_labels, preview, segment, track
     from napari_mosam.core.api_results import replay, rerun
     from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
+    from napari_mosam.core.find.proposals import Proposals
     from napari_mosam.core.images.movie import Movie
     from napari_mosam.core.model.download.model import download_model
     from napari_mosam.core.model.registry import available_models, load_model
@@ -34,12 +35,14 @@ __all__ = [
     "ObjectResult",
     "PointPrompt",
     "Prompts",
+    "Proposals",
     "Result",
     "Session",
     "WindowConfig",
     "__version__",
     "available_models",
     "download_model",
+    "find",
     "import_labels",
     "load_model",
     "load_prompts",
@@ -52,9 +55,10 @@ __all__ = [
 ]
 
 _HOME = {
-    "core.api": ("import_labels", "preview", "segment", "track"),
+    "core.api": ("find", "import_labels", "preview", "segment", "track"),
     "core.api_results": ("replay", "rerun"),
     "core.config.engine": ("EngineConfig", "MemoryConfig", "MotionConfig", "WindowConfig"),
+    "core.find.proposals": ("Proposals",),
     "core.model.download.model": ("download_model",),
     "core.model.registry": ("available_models", "load_model"),
     "core.images.movie": ("Movie",),

@@ -48,6 +48,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     helps = {
         "track": "follow prompted objects through a movie",
+        "find": "propose a mask for every cell of a frame, as prompts",
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
         "info": "describe a movie as it will be read, labels, prompts or a result",
@@ -69,6 +70,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     for name, subparser in added.items():
         subparser.set_defaults(command=commands[name])
     _add_track(added["track"])
+    _add_find(added["find"])
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
     _add_info(added["info"])
@@ -110,6 +112,21 @@ def _add_track(track: argparse.ArgumentParser) -> None:
     )
     add_flags(track, RUN_FLAGS)
     add_general_flags(track)
+
+
+def _add_find(find: argparse.ArgumentParser) -> None:
+    find.description = "What is written is taken by 'mosam track --prompts', after a look at it."
+    _add_source(find)
+    find.add_argument("--frame", required=True, type=_parse_frame, metavar="T", help="which frame, from 0")
+    find.add_argument(
+        "--out", "-o", required=True, type=_path, metavar="FILE", help="prompts (.json or .csv), or labels (.tif)"
+    )
+    find.add_argument(
+        "--score", type=_parse_share, metavar="S", help="propose what the model is so sure of, 0 to 1 (default: 0.4)"
+    )
+    find.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    names = ("model", "checkpoint_config", "model_folder", "device", "diameter")
+    add_flags(find, {name: RUN_FLAGS[name] for name in names})
 
 
 def _add_import(command: argparse.ArgumentParser) -> None:
@@ -309,6 +326,16 @@ def _parse_frame(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"'{text}' is no frame; give a whole number, counted from 0")
     return int(text)
+
+
+def _parse_share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no score; give a number from 0 to 1")
+    return share
 
 
 def _parse_tolerance(text: str) -> float:

@@ -271,6 +271,14 @@ def _write_extras(arguments: argparse.Namespace, movie: "Movie", result: "Result
         write_overlay(arguments.overlay, movie, result.labels, frames)
 
 
+def _find(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.find import find_command
+
+    run.note("nothing was written")
+    run.stop.begin()
+    _say(find_command(arguments, run.stop.check))
+
+
 def _import(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.core.runs.imported import import_result
 
@@ -360,6 +368,7 @@ def _step(arguments: argparse.Namespace, run: _Run, *, back: bool) -> str:
 
 _COMMANDS: dict[str, Command] = {
     "track": _track,
+    "find": _find,
     "import": _import,
     "evaluate": _evaluate,
     "explain": _explain_object,

@@ -14,6 +14,9 @@ from napari_mosam.core.runs.request import RunRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from napari_mosam.core.find.proposals import Proposals
     from napari_mosam.core.model.protocol import Segmenter
     from napari_mosam.core.store.result import Result
 
@@ -141,6 +144,63 @@ def preview(
     request = RunRequest.build(movie, prompts, asked)
     request.check_frame(frame)
     return preview_frame(request, frame, given_model(model))
+
+
+def find(
+    movie: Any,
+    frame: int,
+    *,
+    model: "str | Path | Segmenter" = "nano",
+    diameter: float | None = None,
+    covered: "NDArray[Any] | None" = None,
+    min_score: float | None = None,
+    progress: "Callable[[int, int], None] | None" = None,
+    device: Any = None,
+    config: EngineConfig | None = None,
+    axes: str | None = None,
+    channel: int | None = None,
+    z: int | Literal["max"] | None = None,
+    limits: Limits = None,
+    series: int | None = None,
+) -> "Proposals":
+    """Propose a mask for every cell of a frame, without a mark.
+
+    Parameters
+    ----------
+    movie, model, device, config, axes, channel, z, limits, series
+        As in :func:`segment`.
+    frame : int
+    diameter : float, optional
+        Of a typical cell, px; estimated by default.
+    covered : ndarray of int, shape (Y, X), optional
+        Ids of what is known already, and not proposed again.
+    min_score : float, optional
+        Score from which a mask is proposed, in [0, 1].
+    progress : callable, optional
+        Told of the number of views that were looked at, and of their total.
+
+    Returns
+    -------
+    Proposals
+        ``find(...).prompts()`` are the prompts with which :func:`track` follows them.
+
+    Raises
+    ------
+    MovieError, ModelError, DeviceError, ValueError
+        On bad input.
+    """
+    from napari_mosam.core.find.frame import find_cells
+    from napari_mosam.core.find.request import FindRequest
+
+    asked = run_config(
+        model=model,
+        device=device,
+        diameter=diameter,
+        engine=merged_config(config),
+        movie=movie_config(axes=axes, channel=channel, z=z, limits=limits, series=series),
+    )
+    request = FindRequest.build(movie, frame, asked, covered, min_score)
+    return find_cells(request, given_model(model), progress=progress)
 
 
 def track(

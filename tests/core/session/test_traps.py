@@ -53,7 +53,7 @@ def test_no_write_permission_where_results_lie(tmp_path):
 
 def test_cancel_during_the_first_frame_keeps_it_and_goes_on_to_the_same_bytes(tmp_path):
     one, other = session_of(tmp_path), session_of(tmp_path)
-    waits = one._model(None)
+    waits = one._models.given
     encode = waits.encode_image
 
     def stopping(images):

@@ -13,11 +13,13 @@ from napari_mosam.core.files.places import Place, is_result
 from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.runs.arguments import Frames, frame_range, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest, open_movie
+from napari_mosam.core.session.abilities.finding import Finding
+from napari_mosam.core.session.abilities.inspection import Inspecting
+from napari_mosam.core.session.abilities.loaded import KeptModel
+from napari_mosam.core.session.abilities.object_edits import ObjectEdits
 from napari_mosam.core.session.asking import AnyPrompts, checked_marks, preview_request, run_request
 from napari_mosam.core.session.events import PREVIEW
 from napari_mosam.core.session.history import Change, History
-from napari_mosam.core.session.kept_model import KeptModel
-from napari_mosam.core.session.object_edits import ObjectEdits
 from napari_mosam.core.session.recent import Recent
 from napari_mosam.core.session.session_file import Kept, KeptMarks, kept_in
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     Progress = Callable[[FrameResult, int, int], None]
 
 
-class Session(ObjectEdits):
+class Session(ObjectEdits, Finding, Inspecting):
     """A movie with its prompts and its result; whatever is done can be undone in order.
 
     Until it is saved the result lies in a folder of recent results, from which nothing is ever removed.
@@ -112,6 +114,7 @@ class Session(ObjectEdits):
         super().__init__(open_movie(movie, asked.movie), prompts, asked, place)
         self.follows_corrections = True
         self._models = KeptModel(None if isinstance(model, str | Path) else model)
+        self._flows = {}
 
     @classmethod
     def open(
@@ -190,11 +193,6 @@ class Session(ObjectEdits):
         """What the next run is asked; raises what it would refuse. Reads no frame and loads no torch."""
         return run_request(self.movie, self._marks(), self._reaching(self._asked(frames)), objects)
 
-    @property
-    def model_ready(self) -> bool:
-        """Whether the model of the settings is loaded; else the next run or preview loads it first."""
-        return self._models.known(self.settings) is not None
-
     def preview(self, frame: int, objects: Sequence[int] | None = None) -> "FrameResult":
         """Segment what is marked on a frame, or some objects of it, without following anything.
 
@@ -208,7 +206,7 @@ class Session(ObjectEdits):
         request = self.preview_request(frame, objects)
         with self._working(PREVIEW) as work:
             asked = work.on_masks(request, frame, self._result)
-            found: FrameResult = work.preview_frame(asked, frame, self._models.of(self.settings, work.load))
+            found: FrameResult = work.preview_frame(asked, frame, self._model(work))
         return found
 
     def preview_request(self, frame: int, objects: Sequence[int] | None = None) -> RunRequest:
@@ -380,5 +378,4 @@ class Session(ObjectEdits):
             if self._stop.is_set():
                 raise work.Stopped
 
-        model = self._models.of(self.settings, work.load)
-        return work.Engine(model, new_place, told, self.settings.stop_after_unsure)
+        return work.Engine(self._model(work), new_place, told, self.settings.stop_after_unsure)

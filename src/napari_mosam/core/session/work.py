@@ -12,7 +12,10 @@ from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.places import RUN, Place, ResultError, alone
 from napari_mosam.core.files.zarr_files import open_zarr_earlier
+from napari_mosam.core.find.frame import find_cells
+from napari_mosam.core.find.request import FindRequest
 from napari_mosam.core.images.movie import Movie
+from napari_mosam.core.inspection.inspect import compare_memory, inspect_object, motion_between
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.columns import labels_of, read_table
@@ -37,7 +40,20 @@ if TYPE_CHECKING:
 
 Progress = Callable[[FrameResult, int, int], None]
 
-__all__ = ["Engine", "Result", "Stopped", "from_attributes", "load", "movie_of", "preview_frame"]
+__all__ = [
+    "Engine",
+    "FindRequest",
+    "Result",
+    "Stopped",
+    "compare_memory",
+    "find_cells",
+    "from_attributes",
+    "inspect_object",
+    "load",
+    "motion_between",
+    "movie_of",
+    "preview_frame",
+]
 
 
 class Stopped(Exception):

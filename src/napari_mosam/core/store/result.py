@@ -22,7 +22,7 @@ from napari_mosam.core.store.edits import correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
 from napari_mosam.core.store.identity import planned, reassign_transaction, rename_transaction
 from napari_mosam.core.store.layout import locked_ids, names_of, open_group, parents_of, read_prompts, reading
-from napari_mosam.core.store.records import RecordStore
+from napari_mosam.core.store.records import FrameTable, RecordStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,14 +132,14 @@ class Result:
         with reading(self.path):
             return self._records().read_one(object_id, t)
 
-    def timeline(self, object_id: int, frames: slice = slice(None)) -> "Timeline":
-        """What the engine saw, decided and read of an object, over all frames or some.
+    def frame_table(self, t: int) -> FrameTable:
+        """Everything kept of all objects on a frame; else as :meth:`record`."""
+        self._check_frame(t)
+        with reading(self.path):
+            return self._records().read(t)
 
-        Raises
-        ------
-        ValueError
-            For an unknown object, or a result without records.
-        """
+    def timeline(self, object_id: int, frames: slice = slice(None)) -> "Timeline":
+        """What the engine saw, decided and read of an object, over all frames or some; raises as :meth:`record`."""
         from napari_mosam.core.results.timeline import Timeline
 
         self._check(object_id)

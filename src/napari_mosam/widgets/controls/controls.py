@@ -235,9 +235,10 @@ class Controls(QWidget):
         self.absent.setToolTip(
             "The current object is not on the frame shown: take its mask away there, and follow it again. Key: Q"
         )
-        self._column.addLayout(make_row((self.new_object, 1), QLabel("Object"), self.object_id, self.absent))
-        self.box, self.plus, self.minus, self.pick = tools = mark_tools()
-        self._column.addLayout(make_row(*((tool, 1) for tool in tools)))
+        self.object_id.setPrefix("Object ")
+        self.box, self.plus, self.minus, self.pick = mark_tools()
+        self._column.addLayout(make_row((self.new_object, 1), self.object_id, self.pick, self.absent))
+        self._column.addLayout(make_row((self.box, 1), (self.plus, 1), (self.minus, 1)))
         self.flat_note = make_note()
         self.flat_note.setVisible(False)
         self._column.addWidget(self.flat_note)

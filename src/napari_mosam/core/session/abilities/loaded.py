@@ -1,9 +1,10 @@
 """The model of a session: the one that it was given, or that it loaded last."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,21 @@ class KeptModel:
             known = load(asked)
             self._loaded = _key(asked), known
         return known
+
+
+class LoadedModel(SessionState):
+    """What a session computes with."""
+
+    _models: KeptModel
+
+    @property
+    def model_ready(self) -> bool:
+        """Whether the model of the settings is loaded; else the next run or preview loads it first."""
+        return self._models.known(self.settings) is not None
+
+    def _model(self, work: Any) -> "Segmenter":
+        """The model of the settings; the last one stays loaded."""
+        return self._models.of(self.settings, work.load)
 
 
 def _key(asked: RunConfig) -> RunConfig:
