@@ -24,7 +24,7 @@ def official_tiny():
 
 @pytest.fixture(scope="module")
 def nano():
-    return load_model("nano", device="cpu", dtype="float32")
+    return load_model("nano", device="cpu", dtype="float32").computed_by("plain")
 
 
 @pytest.fixture(scope="module", params=["nano", "tiny"])
@@ -231,7 +231,7 @@ def test_pointers_keep_their_weight(model):
 
 
 def test_bfloat16_weighs_as_float32_does(nano):
-    low = load_model("nano", device="cpu", dtype="bfloat16")
+    low = load_model("nano", device="cpu", dtype="bfloat16").computed_by("plain")
     two = nano.encode_image(noise(2, 256, 256))
     read = [weighted(recall(nano, seed=seed), half(), None, half()) for seed in range(2)]
     unweighted = nano.attend_memory(two, [MemorySelection(r.frames, r.pointers) for r in read], LENGTH)

@@ -13,7 +13,7 @@ from tests.support.fake_model import FakeSegmenter
 
 from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
 from napari_mosam.core.model import compute
-from napari_mosam.core.model.compute import fixed_threads, in_chunks, resolve, stepwise
+from napari_mosam.core.model.compute import as_settled, fixed_threads, resolve, stepwise
 from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.kinds import MaskPrompt
@@ -25,9 +25,13 @@ SIDE = 128
 MANY = pytest.param(64, marks=pytest.mark.slow)
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+PLAIN = [pytest.param((dtype, "plain"), marks=pytest.mark.slow) for dtype in ("float32", "bfloat16")]
+
+
+@pytest.fixture(scope="module", params=[("float32", "fast"), ("bfloat16", "fast"), *PLAIN], ids=str)
 def nano(request):
-    return load_model("nano", device="cpu", dtype=request.param, image_size=SIDE)
+    dtype, network = request.param
+    return load_model("nano", device="cpu", dtype=dtype, image_size=SIDE).computed_by(network)
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +188,7 @@ def _eight_cores(monkeypatch):
 @pytest.mark.usefixtures("_eight_cores")
 def test_what_is_left_open_is_settled(nano):
     with fixed_threads(3):
-        assert resolve(ComputeConfig(), nano) == ComputeConfig(chunk=16, threads=3)
+        assert resolve(ComputeConfig(), nano) == ComputeConfig(chunk=16, threads=3, network=nano.computed)
     assert resolve(ComputeConfig(), nano.in_chunks_of(5)).chunk == 5
     assert resolve(ComputeConfig(), FakeSegmenter()).chunk == 16
     assert resolve(ComputeConfig(), FakeSegmenter(device=torch.device("cuda"))).chunk == 64
@@ -192,15 +196,18 @@ def test_what_is_left_open_is_settled(nano):
 
 @pytest.mark.usefixtures("_eight_cores")
 def test_what_is_given_is_kept(nano):
-    given = ComputeConfig(chunk=5, threads=4)
+    given = ComputeConfig(chunk=5, threads=4, network="plain")
     assert resolve(given, nano) == given
     assert resolve(resolve(given, nano), FakeSegmenter()) == given
 
 
-def test_a_model_is_given_the_chunk_of_a_run(nano):
+def test_a_model_computes_as_a_run_says(nano):
     fake = FakeSegmenter()
-    assert in_chunks(nano, 3).chunk == 3
-    assert in_chunks(fake, 3) is fake
+    asked = ComputeConfig(chunk=3, network="plain")
+    model = as_settled(nano, asked)
+    assert (model.chunk, model.computed) == (3, "plain")
+    assert as_settled(fake, asked) is fake
+    assert as_settled(nano, resolve(ComputeConfig(), nano)).parts is nano.parts
 
 
 def test_no_more_threads_than_the_machine_has(nano, monkeypatch, caplog):

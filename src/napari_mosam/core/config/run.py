@@ -92,6 +92,14 @@ class ComputeConfig:
         Field(ge=1, description="Threads of a call; as many as torch takes by default."),
         Meta(unit="threads"),
     ] = None
+    network: Annotated[
+        Literal["fast", "plain"] | None,
+        Field(
+            description="Code that computes the network: 'fast' is this package's own, 'plain' sam2's modules, to "
+            "compare with; the first by default, where the device and the network allow it."
+        ),
+        Meta(allowed="'fast' or 'plain', or none"),
+    ] = None
 
 
 @settings()

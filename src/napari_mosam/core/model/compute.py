@@ -17,8 +17,9 @@ import torch
 
 from napari_mosam.core.config.run import ComputeConfig
 from napari_mosam.core.model.device import choose_chunk
+from napari_mosam.core.model.fast.parts import FastParts
 from napari_mosam.core.model.protocol import Segmenter
-from napari_mosam.core.model.sam2 import Sam2Segmenter
+from napari_mosam.core.model.sam2 import Network, Sam2Segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +39,22 @@ def resolve(compute: ComputeConfig, model: Segmenter) -> ComputeConfig:
     Returns
     -------
     ComputeConfig
-        Nothing in it is None. `threads` is never more than this machine has: more would be many times slower, and
-        another processor has other last bits anyway.
+        Nothing in it is None, but `network` for a model that is none of SAM 2. `threads` is never more than this
+        machine has: more would be many times slower, and another processor has other last bits anyway.
     """
     own = model.chunk if isinstance(model, Sam2Segmenter) else choose_chunk(model.device)
     chunk = own if compute.chunk is None else compute.chunk
     threads = torch.get_num_threads() if compute.threads is None else compute.threads
-    return replace(compute, chunk=chunk, threads=_at_most(threads, usable_cores()))
+    network = _possible(compute.network, model) if isinstance(model, Sam2Segmenter) else compute.network
+    return replace(compute, chunk=chunk, threads=_at_most(threads, usable_cores()), network=network)
 
 
-def in_chunks(model: Segmenter, chunk: int) -> Segmenter:
-    """The same model with so many windows per call of its network; one that has no such number stays as it is."""
-    return model.in_chunks_of(chunk) if isinstance(model, Sam2Segmenter) else model
+def as_settled(model: Segmenter, compute: ComputeConfig) -> Segmenter:
+    """The same model as `compute` wants it, which :func:`resolve` gave; one that has no such choices stays as it is."""
+    if not isinstance(model, Sam2Segmenter):
+        return model
+    chosen = model.in_chunks_of(compute.chunk) if compute.chunk is not None else model
+    return chosen.computed_by(compute.network) if compute.network is not None else chosen
 
 
 def usable_cores() -> int:
@@ -102,6 +107,13 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
         if trim is not None:
             trim(0)
+
+
+def _possible(network: Network | None, model: Sam2Segmenter) -> Network:
+    if network == "fast" and not FastParts.takes(model.network):
+        logger.warning("the fast path does not know all parts of '%s': sam2's own modules compute it", model.name)
+        return "plain"
+    return network or model.computed
 
 
 def _at_most(threads: int, cores: int) -> int:

@@ -64,6 +64,11 @@ def choose_dtype(device: "torch.device", name: str | None = None) -> "torch.dtyp
     return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
 
 
+def choose_fast(device: "torch.device") -> bool:
+    """Whether the fast path is used on this device, where nothing else is asked for; on no card was it tried yet."""
+    return device.type == "cpu"
+
+
 def choose_chunk(device: "torch.device") -> int:
     """Windows per call of the network on this device, where nothing else is asked for."""
     return CPU_CHUNK if device.type == "cpu" else GPU_CHUNK

@@ -16,7 +16,7 @@ from napari_mosam.core.model.catalogue import (
     model_info,
 )
 from napari_mosam.core.model.configs import YAML_SUFFIXES, build_from_yaml, build_official, official_config
-from napari_mosam.core.model.device import choose_chunk, choose_device, choose_dtype
+from napari_mosam.core.model.device import choose_chunk, choose_device, choose_dtype, choose_fast
 from napari_mosam.core.model.download.hashes import file_sha256, known_sha256
 
 if TYPE_CHECKING:
@@ -91,7 +91,13 @@ def load_model(
     else:
         _refuse_config(model, config)
         name, network = _named_network(model_info(str(model)), weights, folder, image_size, download)
-    return Sam2Segmenter(network.to(where), name, dtype=choose_dtype(where, dtype), chunk=choose_chunk(where))
+    return Sam2Segmenter(
+        network.to(where),
+        name,
+        dtype=choose_dtype(where, dtype),
+        chunk=choose_chunk(where),
+        fast=choose_fast(where),
+    )
 
 
 def _named_network(

@@ -1,6 +1,7 @@
 """Any SAM 2 behind the :class:`Segmenter` protocol, driven part by part.
 
-The parts are sam2's own modules; only their order of calls is decided here, because ``track_step`` hides the
+The parts are sam2's own modules, or layers of this package that compute the same faster from the same weights; the
+order of their calls is decided here, because ``track_step`` hides the
 predicted IoU and ties prompts to memory (Ravi et al. 2024, arXiv 2408.00714, section 4).
 """
 
@@ -9,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from napari_mosam.core.config.checks import require
 from napari_mosam.core.model.device import CPU_CHUNK
+from napari_mosam.core.model.fast.parts import FastParts
 from napari_mosam.core.model.memory_attention import key_bias
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, PointPrompts
 from napari_mosam.core.model.sam2_parts import IMAGENET_MEAN, IMAGENET_STD, MemoryBatch, Sam2Parts
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Sam2Segmenter"]
+
+Network = Literal["fast", "plain"]
+"""What computes a network: layers of this package, or sam2's modules."""
 
 FEATURE_WEIGHTS = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 
@@ -42,13 +47,21 @@ class Sam2Segmenter:
     chunk : int
         Windows per call of the network, at most. What the other windows of a call show does not change the bits of
         one; how many there are does, and where in the call it stands may.
+    fast : bool
+        Whether this package's own layers compute it, if they know all its parts; or sam2's modules.
     """
 
     def __init__(
-        self, network: "SAM2Base", name: str, *, dtype: torch.dtype = torch.float32, chunk: int = CPU_CHUNK
+        self,
+        network: "SAM2Base",
+        name: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        chunk: int = CPU_CHUNK,
+        fast: bool = False,
     ) -> None:
         self.network: Any = network.eval()
-        self.parts = Sam2Parts(network, dtype)
+        self.parts = (FastParts if fast and FastParts.takes(network) else Sam2Parts)(network, dtype)
         self.name = name
         self.dtype = dtype
         self.image_size: int = network.image_size
@@ -79,6 +92,19 @@ class Sam2Segmenter:
         require(chunk >= 1, "chunk", chunk, "1 or more windows per call of the network")
         other = copy(self)
         other.chunk = chunk
+        return other
+
+    @property
+    def computed(self) -> Network:
+        """What computes the network."""
+        return "fast" if isinstance(self.parts, FastParts) else "plain"
+
+    def computed_by(self, network: Network) -> "Sam2Segmenter":
+        """The same weights, computed in that way."""
+        if network == self.computed:
+            return self
+        other = copy(self)
+        other.parts = (FastParts if network == "fast" else Sam2Parts)(self.network, self.dtype)
         return other
 
     @torch.no_grad()
@@ -155,7 +181,9 @@ class Sam2Segmenter:
 
     def batched(self, recalls: Sequence[MemorySelection]) -> MemoryBatch:
         """The memory of recalls that have the same number of frames and of pointers."""
-        features = torch.stack([torch.stack([frame.features for _, frame in r.frames]) for r in recalls])
+        # channels last, as the fast path writes them: then no copy turns them round
+        tokens = [frame.features.permute(1, 2, 0) for r in recalls for _, frame in r.frames]
+        features = torch.unflatten(torch.stack(tokens), 0, (len(recalls), -1)).permute(0, 1, 4, 2, 3)
         slots = torch.tensor([[slot for slot, _ in r.frames] for r in recalls], device=self.device)
         distances = torch.tensor([[d for d, _ in r.pointers] for r in recalls], device=self.device)
         if not recalls[0].pointers:

@@ -1,6 +1,6 @@
 """What moved between two frames, asked once per frame and answered per object."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,12 +42,15 @@ class FrameMotion:
         Dense motion, drift included.
     before, after : Canvas or None
         The two frames; None on the first.
+    compared : dict
+        What :meth:`ncc` found already, by object and whole px: several cues ask for the same.
     """
 
     drift_yx: tuple[float, float] = STILL
     flow: FlowField | None = None
     before: Canvas | None = None
     after: Canvas | None = None
+    compared: dict[tuple[Region, int, int], float] = field(default_factory=dict, repr=False)
 
     @property
     def drift(self) -> Cue:
@@ -70,7 +73,10 @@ class FrameMotion:
         """See :func:`ncc`; -1 on the first frame."""
         if self.before is None or self.after is None:
             return -1.0
-        return ncc(self.before, self.after, region, shift)
+        asked = (region, round(shift[0]), round(shift[1]))
+        if asked not in self.compared:
+            self.compared[asked] = ncc(self.before, self.after, region, shift)
+        return self.compared[asked]
 
 
 def ncc(before: Canvas, after: Canvas, region: Region, shift: tuple[float, float]) -> float:

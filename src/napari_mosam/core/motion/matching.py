@@ -174,21 +174,50 @@ def correlations(template: Tensor, weights: Tensor, search: Tensor, known: Tenso
     Tensor, shape (N, S - P + 1, S - P + 1)
         In [-1, 1]; 0 where a patch is flat, -1 where too little of the template lies on what is known.
     """
-    places, side = search.shape[-1] - template.shape[-1] + 1, _fast_side(search.shape[-1])
+    surface = search.new_empty((len(search), *[search.shape[-1] - template.shape[-1] + 1] * 2))
+    inside = known.flatten(1).all(1)
+    for rows in (inside, ~inside):
+        if rows.any():
+            some = template[rows], weights[rows], search[rows]
+            surface[rows] = _correlated(*some, None if rows is inside else known[rows])
+    return surface
+
+
+def _correlated(template: Tensor, weights: Tensor, search: Tensor, known: Tensor | None) -> Tensor:
+    """What :func:`correlations` says; `known` is None where all is."""
     # sums of squares of values around zero lose no digits
-    level = (template * weights).sum((1, 2), keepdim=True) / weights.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    weight = weights.sum((1, 2), keepdim=True)
+    level = (template * weights).sum((1, 2), keepdim=True) / weight.clamp_min(1e-6)
     f, g = template - level, search - level
-    w, wf, wff = torch.fft.rfft2(torch.stack([weights, weights * f, weights * f * f]), (side, side)).conj()
-    v, vg, vgg = torch.fft.rfft2(torch.stack([known, known * g, known * g * g]), (side, side))
-    products = torch.stack([w * v, wf * v, w * vg, wff * v, w * vgg, wf * vg])
-    n, sf, sg, sff, sgg, sfg = torch.fft.irfft2(products, (side, side))[..., :places, :places]
+    n, sf, sg, sff, sgg, sfg = _sums_inside(weights, f, g) if known is None else _sums(weights, f, g * known, known)
     total = n.clamp_min(1e-6)
     variances = (sff / total - (sf / total) ** 2).clamp_min(0), (sgg / total - (sg / total) ** 2).clamp_min(0)
     covariance = sfg / total - sf * sg / total**2
-    flat = torch.minimum(*variances) < MIN_VARIANCE + MIN_SHARE * (known * g * g).mean((1, 2), keepdim=True)
+    flat = torch.minimum(*variances) < MIN_VARIANCE + MIN_SHARE * (g * g).mean((1, 2), keepdim=True)
     ncc: Tensor = (covariance / (variances[0] * variances[1]).sqrt().clamp_min(MIN_VARIANCE)).clamp(-1, 1)
-    shown = n >= MIN_OVERLAP * weights.sum((1, 2), keepdim=True).clamp_min(1)
+    shown = n >= MIN_OVERLAP * weight.clamp_min(1)
     return ncc.masked_fill(flat, 0).masked_fill(~shown, -1)
+
+
+def _sums(weights: Tensor, f: Tensor, g: Tensor, known: Tensor) -> Tensor:
+    """Weighted sums of 1, f, g, f², g² and f g over what is known, at every place of the search; (6, N, …)."""
+    side, places = _fast_side(g.shape[-1]), g.shape[-1] - f.shape[-1] + 1
+    w, wf, wff = torch.fft.rfft2(torch.stack([weights, weights * f, weights * f * f]), (side, side)).conj()
+    v, vg, vgg = torch.fft.rfft2(torch.stack([known, g, g * g]), (side, side))
+    products = torch.stack([w * v, wf * v, w * vg, wff * v, w * vgg, wf * vg])
+    sums: Tensor = torch.fft.irfft2(products, (side, side))[..., :places, :places]
+    return sums
+
+
+def _sums_inside(weights: Tensor, f: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+    """The same where everything is known: what does not hang on g is one number for all places."""
+    side, places = _fast_side(g.shape[-1]), g.shape[-1] - f.shape[-1] + 1
+    n, sf, sff = torch.stack([weights, weights * f, weights * f * f]).sum((2, 3), keepdim=True)
+    w, wf = torch.fft.rfft2(torch.stack([weights, weights * f]), (side, side)).conj()
+    vg, vgg = torch.fft.rfft2(torch.stack([g, g * g]), (side, side))
+    products = torch.stack([w * vg, w * vgg, wf * vg])
+    sg, sgg, sfg = torch.fft.irfft2(products, (side, side))[..., :places, :places]
+    return n, sf, sg, sff, sgg, sfg
 
 
 def _fast_side(least: int) -> int:

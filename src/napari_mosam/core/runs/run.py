@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.images.gaps import needed
-from napari_mosam.core.model.compute import fixed_threads, give_back, in_chunks, resolve, stepwise
+from napari_mosam.core.model.compute import as_settled, fixed_threads, give_back, resolve, stepwise
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.flow import choose_flow
@@ -35,8 +35,8 @@ def load(config: RunConfig) -> Segmenter:
 def settled(request: RunRequest, model: Segmenter) -> tuple[RunRequest, Segmenter, int]:
     """A request that says what the last bits depend on, the model that keeps to it, and the threads of a step."""
     compute = resolve(request.config.compute, model)
-    chunk, threads = compute.chunk or 1, compute.threads or 1
-    return replace(request, config=replace(request.config, compute=compute)), in_chunks(model, chunk), threads
+    asked = replace(request, config=replace(request.config, compute=compute))
+    return asked, as_settled(model, compute), compute.threads or 1
 
 
 def run(request: RunRequest, model: Segmenter | None = None) -> Iterator[FrameResult]:

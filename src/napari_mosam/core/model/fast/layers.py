@@ -1,0 +1,134 @@
+"""The layers of the fast path: weights cast and laid out once, and what follows a product computed with it.
+
+Where oneDNN has kernels for it (bfloat16 on a processor), a weight is laid out as its kernels want it, and the
+activation or the residual that follows is part of the product. Elsewhere torch's own functions do the same. A residual
+in float32 stays so: products are in the type of the weights, and sums in the type of what they are added to.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Activation = Literal["none", "gelu", "relu"]
+
+_PLAIN: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "gelu": functional.gelu,
+    "relu": functional.relu,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense:
+    """A linear layer and its activation.
+
+    Attributes
+    ----------
+    weight : Tensor
+        Shape (outputs, inputs); opaque where `packed`.
+    bias : Tensor, shape (outputs,), or None
+    activation : str
+    packed : bool
+        Whether the weight is laid out for oneDNN.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    activation: Activation
+    packed: bool
+
+    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """The layer on (…, inputs), added to `onto` (…, outputs) in the type of that; (…, outputs)."""
+        seen = x.to(self.weight.dtype)
+        if onto is not None and self.packed and onto.dtype == seen.dtype:
+            return torch.as_tensor(_one_dnn()._linear_pointwise.binary(seen, onto, self.weight, self.bias, "add"))
+        y = self._alone(seen)
+        return y if onto is None else y.to(onto.dtype).add_(onto)
+
+    def _alone(self, x: Tensor) -> Tensor:
+        if not self.packed:
+            return _PLAIN[self.activation](functional.linear(x, self.weight, self.bias))
+        algorithm = "none" if self.activation == "gelu" else ""
+        return torch.as_tensor(_one_dnn()._linear_pointwise(x, self.weight, self.bias, self.activation, [], algorithm))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Norm:
+    """Normalisation of each token over its channels."""
+
+    weight: Tensor
+    bias: Tensor
+    epsilon: float
+    dtype: torch.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Of (…, C)."""
+        seen = x if x.device.type == "cpu" else x.float()  # cards have no kernel for bfloat16 with weights in float32
+        return functional.layer_norm(seen, self.weight.shape, self.weight, self.bias, self.epsilon).to(self.dtype)
+
+
+def _one_dnn() -> Any:
+    """Torch's door to oneDNN's kernels."""
+    return torch.ops.mkldnn
+
+
+Layers = Sequence[Dense]
+
+
+def through(layers: Layers, x: Tensor) -> Tensor:
+    """`x` through one layer after the other."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """Makes layers of sam2's modules.
+
+    Attributes
+    ----------
+    dtype : torch.dtype
+        In which is computed.
+    device : torch.device
+    """
+
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def packs(self) -> bool:
+        """Whether oneDNN lays the weights out."""
+        native = self.device.type == "cpu" and self.dtype == torch.bfloat16
+        return native and torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+    def tensor(self, values: Tensor) -> Tensor:
+        """Values in the type in which is computed."""
+        return values.detach().to(self.device, self.dtype).contiguous()
+
+    def exact(self, values: Tensor) -> Tensor:
+        """Values in float32."""
+        return values.detach().to(self.device, torch.float32).contiguous()
+
+    def dense(self, weight: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Dense:
+        """Of a weight (outputs, inputs), or of one of a 1 x 1 convolution."""
+        cast = self.tensor(weight.flatten(1))
+        laid_out = torch.ops.mkldnn._reorder_linear_weight(cast, None) if self.packs else cast
+        return Dense(laid_out, None if bias is None else self.tensor(bias), activation, self.packs)
+
+    def of(self, module: Any, activation: Activation = "none") -> Dense:
+        """Of a linear module or a 1 x 1 convolution."""
+        return self.dense(module.weight, module.bias, activation)
+
+    def norm(self, module: Any) -> Norm:
+        """Of a normalisation over channels."""
+        return Norm(self.exact(module.weight), self.exact(module.bias), module.eps, self.dtype)
+
+    def perceptron(self, module: Any) -> list[Dense]:
+        """Of sam2's MLP, whose hidden layers have a ReLU."""
+        *hidden, last = module.layers
+        return [*(self.of(layer, "relu") for layer in hidden), self.of(last)]
