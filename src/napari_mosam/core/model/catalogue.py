@@ -98,7 +98,7 @@ _MODELS = (
         True,
         "nano.safetensors",
         "nano.yaml",
-        "eb5291d699de2ff49c8be295813b33891cd71248b82da38b4cddd3bb048343b5",
+        "9987bb0d042b7b31328a4ae154934068273e6ce7f0c3f0c362b3d410e7ca366e",
         licence="BSD-3-Clause",
         source="made for this package",
     ),
