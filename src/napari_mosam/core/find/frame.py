@@ -10,7 +10,7 @@ from napari_mosam.core.find.scan import Search, Step
 from napari_mosam.core.find.seeds import blobs, grid, liveliest
 from napari_mosam.core.find.sizes import estimate_diameter
 from napari_mosam.core.find.suppression import Found, strongest
-from napari_mosam.core.model.compute import fixed_threads, in_chunks, resolve
+from napari_mosam.core.model.compute import as_settled, fixed_threads, resolve
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.runs.run import load
 from napari_mosam.core.tracking.frames import open_frame
@@ -50,7 +50,7 @@ def find_cells(
     loaded = load(request.config) if model is None else model
     compute = resolve(request.config.compute, loaded)
     with fixed_threads(compute.threads or 1):
-        return _proposed(request, in_chunks(loaded, compute.chunk or 1), progress, stopped)
+        return _proposed(request, as_settled(loaded, compute), progress, stopped)
 
 
 def _proposed(
