@@ -7,10 +7,11 @@ import numpy as np
 from napari_mosam.widgets.layers.outputs import insert_layer
 from napari_mosam.widgets.layers.result_view import FrameView
 from napari_mosam.widgets.layers.tags import put_tag, tagged
+from napari_mosam.widgets.picture.colors import label_colors
 from napari_mosam.widgets.sessions.registry import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from napari.layers import Labels
     from numpy.typing import DTypeLike, NDArray
@@ -41,13 +42,18 @@ class PreviewLayer:
     def __init__(self, viewer: Any, read: "Callable[[int], NDArray[Any] | None]") -> None:
         self._viewer, self._read = viewer, read
         self._shown: tuple[Any, Labels] | None = None
+        self._colors: Mapping[int, int] | None = None
 
-    def show(self, source: "MovieSource", dtype: "DTypeLike") -> None:
-        """Draw the frame that is shown anew, in which ids have a type."""
+    def show(self, source: "MovieSource", dtype: "DTypeLike", colors: "Mapping[int, int]") -> None:
+        """Draw the frame that is shown anew, in which ids have a type, and their marks such colours."""
         key = key_of(source), np.dtype(dtype)
         if self._shown is None or self._shown[0] != key or self._shown[1] not in self._viewer.layers:
             self.remove()
             self._shown = key, self._new_layer(source, np.dtype(dtype))
+            self._colors = None
+        if colors != self._colors:
+            self._colors = dict(colors)
+            self._shown[1].colormap = label_colors(colors)
         else:
             self._shown[1].refresh(thumbnail=False, highlight=False, extent=False)
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
+from napari_mosam.widgets.picture.colors import kept
 from napari_mosam.widgets.preview.layer import PreviewLayer, outline_width
 from napari_mosam.widgets.preview.outlines import Asked, Outline, Outlines, asked_on, label_frame_of
 from napari_mosam.widgets.preview.sentences import outlined, waiting_for
@@ -95,6 +96,11 @@ class LivePreview:
         self._timer.timeout.connect(self._ask)
 
     @property
+    def outlined(self) -> tuple[int, ...]:
+        """Objects whose marks on the frame shown are outlined."""
+        return tuple(one.object_id for one in self._drawn)
+
+    @property
     def busy(self) -> bool:
         """Whether something is asked for, or will be in a moment."""
         return self._timer.isActive() or self._worker.busy
@@ -149,7 +155,7 @@ class LivePreview:
             self._hide()
             return
         self._drawn = known  # the layer stays on frames without any, since it takes long to make
-        self._layer.show(scene.source, label_dtype(max(ids)))
+        self._layer.show(scene.source, label_dtype(max(ids)), kept(scene.session.view))
 
     def _lines_on(self, frame: int) -> "NDArray[Any] | None":
         if self._of is None:

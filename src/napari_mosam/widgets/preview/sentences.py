@@ -23,7 +23,7 @@ def outlined(outlines: "Sequence[Outline]") -> str:
     if unsure:
         return f"{_objects(unsure).capitalize()} may be wrong. Click on what is missing, or drag a box around the cell."
     ids = _objects([o.mask.object_id for o in outlines])
-    return f"Outlined {ids}. If it looks right, mark the next cell or press Propagate; Ctrl+Z takes it back."
+    return f"Outlined {ids}. If it looks right, mark the next cell or press Track; Ctrl+Z takes it back."
 
 
 def _objects(ids: Sequence[int]) -> str:
