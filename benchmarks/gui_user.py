@@ -259,7 +259,7 @@ def walk(hand: Hand, dock: MosamWidget, truth: NDArray[np.integer], shots: Path 
         hand.frame(len(truth) - 2)
         hand.row(controls.objects.table, 2)
         hand.key(Qt.Key.Key_Q)
-        hand.until(idle)
+        hand.until(lambda: idle() and 3 not in session().result.labels[len(truth) - 2])
     look("not_here")
     was = np.asarray(session().result.labels[8])
     with hand.step("swap of two ids"):
@@ -267,18 +267,17 @@ def walk(hand: Hand, dock: MosamWidget, truth: NDArray[np.integer], shots: Path 
         hand.row(controls.objects.table, 3)
         hand.row(controls.objects.table, 4, CONTROL)
         hand.press(controls.objects.swap)
-        hand.until(idle)
+        hand.until(lambda: idle() and not np.array_equal(session().result.labels[8], was))
     look("swap")
     now = np.asarray(session().result.labels[8])
     assert np.array_equal(now == 4, was == 5) and np.array_equal(now == 5, was == 4)
     with hand.step("delete"):
         hand.row(controls.objects.table, 1)
         hand.press(controls.objects.delete)
-        hand.until(idle)
-    assert 2 not in session().result.labels[8]
+        hand.until(lambda: idle() and 2 not in session().result.labels[8])
     with hand.step("undo"):
         hand.key(Qt.Key.Key_Z, CONTROL)
-        hand.until(idle)
+        hand.until(lambda: idle() and 2 in session().result.labels[8])
     look("undo")
     assert np.array_equal(session().result.labels[8], now)
     with hand.step("save"):

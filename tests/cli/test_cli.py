@@ -140,6 +140,7 @@ def engine(monkeypatch) -> SimpleNamespace:
             labels=np.ones(request.movie.shape, np.uint16),
             object_ids=(1, 2),
             n_object_frames=6,
+            parents={},
             area=np.array([[5, 5], [np.nan, 5], [0, np.nan]]),
             progress=SimpleNamespace(complete=True, paused=calls.paused),
         )

@@ -38,8 +38,8 @@ def test_keys_work_wherever_the_focus_is(open_widget, movie, qtbot, place):
     }[place]
     field.window().activateWindow()
     field.setFocus()
-    qtbot.wait(20)
-    QTest.keyClick(QApplication.focusWidget() or field, Qt.Key.Key_W)
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is not None)
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_W)
     assert not c.switches.numbers.isChecked()
 
 

@@ -58,7 +58,8 @@ def asked(monkeypatch, files) -> list[RunRequest]:
 
     def keep(request, *_, **__):
         requests.append(request)
-        return SimpleNamespace(object_ids=(), n_object_frames=0, labels=None, path=files.out)
+        progress = SimpleNamespace(paused=None)
+        return SimpleNamespace(object_ids=(), n_object_frames=0, labels=None, path=files.out, progress=progress)
 
     monkeypatch.setitem(sys.modules, "napari_mosam.core.runs.run", SimpleNamespace(run=keep, preview_frame=keep))
     monkeypatch.setitem(sys.modules, "napari_mosam.core.runs.write", SimpleNamespace(write_run=keep))

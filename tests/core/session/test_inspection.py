@@ -106,7 +106,7 @@ def test_a_run_does_nothing_for_it(tmp_path, monkeypatch):
     session.run()
     alone = FakeSegmenter()
     track(IMAGES, TWO, out=tmp_path / "other.zarr", model=alone, config=session.settings.engine)
-    assert session._given.encoded == alone.encoded
+    assert session._models.given.encoded == alone.encoded
 
 
 def test_flow_is_computed_when_it_is_asked_for_and_kept(moving, monkeypatch):

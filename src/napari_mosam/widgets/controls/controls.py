@@ -237,7 +237,7 @@ class Controls(QWidget):
         )
         self.object_id.setPrefix("Object ")
         self.box, self.plus, self.minus, self.pick = mark_tools()
-        self._column.addLayout(make_row((self.new_object, 1), self.object_id, self.pick, self.absent))
+        self._column.addLayout(make_row((self.new_object, 1), self.object_id, self.pick))
         self._column.addLayout(make_row((self.box, 1), (self.plus, 1), (self.minus, 1)))
         self.flat_note = make_note()
         self.flat_note.setVisible(False)
@@ -255,7 +255,7 @@ class Controls(QWidget):
         self.summary = make_note()
         self.clear = QPushButton("Clear")
         self.clear.setToolTip("Remove all boxes, clicks and label masks of this movie. Results stay.")
-        self._column.addLayout(make_row((self.summary, 1), self.clear))
+        self._column.addLayout(make_row((self.summary, 1), self.absent, self.clear))
         self.objects = ObjectPanel()
         self._column.addWidget(self.objects.box)
 
