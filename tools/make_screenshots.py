@@ -57,6 +57,8 @@ def pause(seconds: float) -> None:
 def open_sample(viewer: napari.Viewer, sample: list[LayerData], image: str) -> None:
     """Add a sample's layers and show one image of them."""
     for data, options, kind in sample:
+        if kind == "points":  # marks to try; here boxes are drawn
+            continue
         viewer.add_layer(Layer.create(data, options, kind))
     for layer in viewer.layers:
         layer.visible = layer.name == image
@@ -93,8 +95,10 @@ def open_widget(name: str) -> MosamWidget:
     viewer = napari.Viewer(show=True, title="napari")
     viewer.window.resize(1440, 960)
     open_sample(viewer, load(), image)
+    pause(0.2)  # a sample selects its own image as soon as it is there
+    viewer.layers.selection.active = viewer.layers[image]
     widget = MosamWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="MoSAM: segment and track")
+    viewer.window.add_dock_widget(widget, name="MoSAM")
     widget.controls.image.layer = viewer.layers[image]
     wait_until(lambda: widget.controls.device.count() > 1)
     return widget
@@ -115,6 +119,9 @@ def photograph(name: str, folder: Path) -> None:
     show(widget, folder, f"{name}_3_during", 1)
     wait_until(lambda: not widget.jobs.busy)
     show(widget, folder, f"{name}_4_after", widget.source.shape[0] // 2)
+    widget.controls.objects.box.expand(animate=False)
+    widget.controls.objects.table.selectRow(0)
+    show(widget, folder, f"{name}_5_objects")
     viewer.close()
 
 

@@ -40,7 +40,7 @@ def toggle_labels(dock: "MosamWidget") -> None:
 
 SHORTCUTS = (
     Shortcut("N", "Next cell", lambda dock: dock.controls.new_object.click()),
-    Shortcut("Q", "Not here: the object in hand is absent", lambda dock: dock.controls.absent.click()),
+    Shortcut("Q", "Not here: no such cell on this frame", lambda dock: dock.controls.absent.click()),
     Shortcut("U", "Preview the frame", lambda dock: dock.controls.preview.click()),
     Shortcut("G", "Go: follow the cells, or stop", lambda dock: dock.controls.propagate.click()),
     Shortcut("W", "Numbers on and off", lambda dock: dock.controls.switches.numbers.click()),

@@ -32,4 +32,6 @@ class Switches(QWidget):
         grid.setColumnStretch(1, 1)
         for row, (key, words) in enumerate(keys):
             grid.addWidget(QLabel(f"<b>{key}</b>"), row, 0)
-            grid.addWidget(QLabel(words), row, 1)
+            what = QLabel(words)
+            what.setWordWrap(True)
+            grid.addWidget(what, row, 1)
