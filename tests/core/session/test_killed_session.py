@@ -7,7 +7,6 @@ import sys
 import pytest
 import tifffile
 from tests.core.session.test_session import IMAGES, THIRD, TWO, session_of, told
-from tests.support.crashes import dying_at
 from tests.support.fake_model import FakeSegmenter
 
 from napari_mosam import Prompts, Session
@@ -44,19 +43,17 @@ def run_until(n, folder):
 
 @pytest.mark.parametrize("moments", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_killed_run_is_offered_and_gone_on_with_to_the_same_bytes(tmp_path, moments):
-    whole, offered = session_of(tmp_path / "whole", movie=save_movie(tmp_path / "whole")), 0
-    with dying_at(None) as seen:
-        whole.run()
-    want = told(whole.save(tmp_path / "whole" / "m.zarr"))
+    operations, offered = int(run_until(0, tmp_path / "whole").stdout), 0
+    want = told(gone_on(tmp_path / "whole").save(tmp_path / "whole" / "m.zarr"))
     for k in range(moments):
         folder = tmp_path / str(k)
-        done = run_until(round(len(seen.operations) * (k + 0.6) / moments), folder)
+        done = run_until(round(operations * (k + 0.6) / moments), folder)
         assert done.returncode == -9, done.stderr or done.stdout
         found = Recent(folder / "recent").results()
         if not found:  # before its first frame
             continue
         assert found[0].left_open and not found[0].saved
-        session = Session.open(found[0].path, model=FakeSegmenter(), recent=folder / "recent")
+        session = gone_on(folder)
         assert session.prompts == Prompts(TWO)
         if not session.result.complete:
             session.resume()
@@ -65,6 +62,12 @@ def test_a_killed_run_is_offered_and_gone_on_with_to_the_same_bytes(tmp_path, mo
         assert saved == want
         offered += 1
     assert offered > moments / 2
+
+
+def gone_on(folder):
+    """The session of the result that a program left."""
+    found = Recent(folder / "recent").results()
+    return Session.open(found[0].path, model=FakeSegmenter(), recent=folder / "recent")
 
 
 def save_movie(folder):
