@@ -203,8 +203,10 @@ def box_of(mask: NDArray[np.bool_]) -> tuple[tuple[float, float], tuple[float, f
     return (float(ys.min()), float(xs.min())), (float(ys.max()), float(xs.max()))
 
 
-def walk(hand: Hand, dock: MosamWidget, truth: NDArray[np.integer], shots: Path | None) -> None:
-    """Everything up to saving."""
+def walk(
+    hand: Hand, dock: MosamWidget, truth: NDArray[np.integer], shots: Path | None, *, seeded: bool = False
+) -> None:
+    """Everything up to saving; `seeded`: all cells of the labels layer that is there are followed, not five boxes."""
     ids = [i for i in lasting_ids(truth, 0, len(truth)) if all((frame == i).any() for frame in truth)][:N_CELLS]
     controls, jobs = dock.controls, dock.jobs
 
@@ -224,21 +226,26 @@ def walk(hand: Hand, dock: MosamWidget, truth: NDArray[np.integer], shots: Path 
         hand.press(controls.propagate)
         hand.until(idle)
 
-    with hand.step("five boxes"):
-        hand.press(controls.box)
-        for i in ids:
-            hand.drag(*box_of(truth[0] == i), words=f"box {i}")
+    with hand.step("all cells of a labels layer" if seeded else "five boxes"):
+        if seeded:
+            hand.press(controls.seed)
+        else:
+            hand.press(controls.box)
+            for i in ids:
+                hand.drag(*box_of(truth[0] == i), words=f"box {i}")
     with hand.step("previews of them"):
-        hand.until(lambda: idle() and len(jobs.live.outlined) == len(ids))
+        hand.until(lambda: idle() and not jobs.live.busy and (seeded or len(jobs.live.outlined) == len(ids)))
     look("boxes")
     with hand.step("run"):
         run()
     look("run")
     with hand.step("correction: a box on a later frame"):
         hand.frame(5)
+        if seeded:
+            hand.press(controls.box)
         hand.drag(*box_of(truth[5] == ids[0]), words="box")
         run()
-    assert controls.object_id.value() == 1
+    assert controls.object_id.value() == (ids[0] if seeded else 1)
     look("box")
     with hand.step("correction: a stroke"):
         hand.frame(7)
@@ -320,6 +327,7 @@ def main() -> None:
     parser.add_argument("--movie", default="simulated", help="'simulated', or a movie of MOSAM_DATA")
     parser.add_argument("--side", type=int, default=512, help="of the simulated movie, px")
     parser.add_argument("--cells", type=int, default=20, help="of the simulated movie")
+    parser.add_argument("--seeded", action="store_true", help="follow all cells of the simulated movie, not five")
     parser.add_argument("--shots", type=Path, help="folder for pictures of the steps")
     parser.add_argument("--out", type=Path, default=Path("gui_user.csv"))
     given = parser.parse_args()
@@ -338,8 +346,12 @@ def main() -> None:
             hand.steps[-1].gestures.append("menu")
             hand.until(lambda: dock.controls.device.count() > 1)
         questions.place_to_save = lambda *_: Path(folder) / "saved.zarr"  # a dialog of the system cannot be driven
+        if given.seeded:
+            viewer.add_labels(truth[:1].astype(np.uint16), name="truth", visible=False)
+            viewer.layers.selection.active = viewer.layers[given.movie]
+            viewer.dims.set_point(0, 0)
         hand.pump(5.0)
-        walk(hand, dock, truth, given.shots)
+        walk(hand, dock, truth, given.shots, seeded=given.seeded)
         reopen(hand, dock, Path(folder), engine)
         with given.out.open("w", newline="") as file:
             writer = csv.writer(file)
