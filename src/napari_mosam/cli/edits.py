@@ -213,34 +213,6 @@ def _compared(found: "Comparison", result: Path) -> str:
     )
 
 
-def lock_command(arguments: argparse.Namespace, *, lock: bool) -> str:
-    """Fix an object on frames, or let it go; returns what is said.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        ``result``, ``object`` and ``frames``.
-    lock : bool
-
-    Raises
-    ------
-    UsageError, ValueError, OSError
-        For input that cannot be used.
-    """
-    from napari_mosam.core.store.result import Result
-
-    result = Result.open(arguments.result)
-    start, stop = arguments.frames
-    frames = range(start or 0, result.labels.shape[0] if stop is None else stop)
-    try:
-        result.lock_frames(arguments.object, frames, lock=lock)
-    except IndexError as error:
-        raise UsageError(str(error)) from error
-    where = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
-    half = half_words(Result.open(arguments.result))
-    return f"object {arguments.object} is {'' if lock else 'no longer '}locked on {where}{half}"
-
-
 # ---- words
 
 
