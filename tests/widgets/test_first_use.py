@@ -29,6 +29,9 @@ def test_closing_ends_the_child(qtbot, monkeypatch):
     assert use._child.wait(10) != 0
 
 
-def test_what_was_drawn_once_is_compiled():
+def test_what_was_drawn_once_is_compiled(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOSAM_CACHE", str(tmp_path / "ours"))
+    assert not shapes_compiled()
     first_use.draw_shapes()
     assert shapes_compiled()
+    assert len(list((tmp_path / "ours" / first_use.NOTE).iterdir())) == 1, "nothing of ours lies beside napari"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import psutil
 from qtpy.QtCore import QObject, Signal
+
+from napari_mosam.core.model.catalogue import cache_folder
 
 CODE = "from napari_mosam.widgets.picture.first_use import draw_shapes; draw_shapes()"
 """What the child does."""
@@ -26,8 +29,8 @@ SQUARE = ((0.0, 0.0, 0.0), (0.0, 0.0, 9.0), (0.0, 9.0, 9.0), (0.0, 9.0, 0.0))
 KINDS = {"rectangle": 4, "ellipse": 4, "polygon": 4, "path": 4, "line": 2}
 """Kinds of shapes, and how many corners each is given by."""
 
-NOTE = "napari-mosam.drawn"
-"""Name of the file that says that all is compiled: what a child that was ended has compiled is not all."""
+NOTE = "shapes_drawn"
+"""Folder of the files that say that all is compiled: what a child that was ended has compiled is not all."""
 
 PATIENCE = 10
 """Niceness of the child where there is such a thing: the window goes first, and a busy computer does not starve it."""
@@ -99,7 +102,8 @@ def shapes_compiled() -> bool:
     no_python = not Path(sys.executable).stem.lower().startswith("python")  # in a bundle it would be napari again
     if note is None or no_python:
         return True
-    return note.is_file() and note.stat().st_mtime >= Path(dispatch.__file__).stat().st_mtime
+    kept = any(Path(dispatch.generate_2D_edge_meshes._cache.cache_path).glob("*.nbi"))
+    return kept and note.is_file() and note.stat().st_mtime >= Path(dispatch.__file__).stat().st_mtime
 
 
 def draw_shapes() -> None:
@@ -111,16 +115,19 @@ def draw_shapes() -> None:
         layer.add(np.array(SQUARE[:n]), shape_type=kind)
     note = _note()
     if note is not None:
-        with suppress(OSError):
+        with suppress(OSError):  # then it is compiled once more the next time
+            note.parent.mkdir(parents=True, exist_ok=True)
             note.touch()
 
 
 def _note() -> Path | None:
-    """A file beside what numba keeps, which says that all of it is there; None where numba compiles nothing."""
+    """A file of ours which says that numba keeps all in a certain folder; None where numba compiles nothing."""
     from napari.layers.shapes import _accelerated_triangulate_dispatch as dispatch
 
     kept = getattr(dispatch.generate_2D_edge_meshes, "_cache", None)
-    return None if kept is None else Path(kept.cache_path) / NOTE
+    if kept is None:
+        return None
+    return cache_folder() / NOTE / sha256(str(kept.cache_path).encode()).hexdigest()[:16]
 
 
 def _make_patient(process: Any) -> None:
