@@ -1,13 +1,13 @@
-"""What the dock widget leans on: its link to the viewer, its scroll area, its manners with errors."""
+"""What the dock widget leans on: its link to the viewer, its manners with errors."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit, QWidget
 
 if TYPE_CHECKING:
     from weakref import ref
@@ -131,21 +131,6 @@ def go_to(viewer: Any, source: "MovieSource", frame: int) -> None:
     world = image.data_to_world(source.corner(min(max(frame, 0), source.shape[0] - 1)))
     for axis in range(len(source.plane)):
         dims.set_point(dims.ndim - image.ndim + axis, world[axis])
-
-
-def put_into_scroll_area(outer: QWidget, inner: QWidget, footer: QWidget) -> None:
-    """Let `inner` fill `outer`, with a scroll bar on small screens, and a footer below that is always in sight."""
-    scroll = QScrollArea()
-    scroll.setWidget(inner)
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    column = QVBoxLayout(outer)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    column.addWidget(scroll, 1)
-    column.addWidget(footer)
-    outer.setMinimumWidth(320)
 
 
 def look_around(engine: "Engine", on_found: Callable[[Any], None]) -> None:

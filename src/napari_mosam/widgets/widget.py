@@ -24,6 +24,7 @@ from napari_mosam.widgets.layers.tags import movie_id, tag_of
 from napari_mosam.widgets.marking.tools import Tools
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.objects import Objects
+from napari_mosam.widgets.pages.pages import Pages, stack
 from napari_mosam.widgets.picture.first_use import FirstUse
 from napari_mosam.widgets.picture.shortcuts import Shortcuts
 from napari_mosam.widgets.runs import Runs
@@ -32,7 +33,6 @@ from napari_mosam.widgets.support import (
     Reporting,
     ViewerLink,
     look_around,
-    put_into_scroll_area,
     shut_down,
 )
 from napari_mosam.widgets.wiring import connect_buttons
@@ -81,7 +81,8 @@ class MosamWidget(QWidget):
         self.objects = Objects(self, self._reporting())
         self.runs = Runs(self, self._reporting())
         self.first_use = FirstUse(self.controls.say)
-        put_into_scroll_area(self, self.controls, self.controls.footer)
+        self.pages = Pages(self, self.controls)
+        stack(self, self.pages, self.controls.footer)
         connect_buttons(self)
         self._keys = Shortcuts(self)
         self.first_use.start()
@@ -193,6 +194,7 @@ class MosamWidget(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.pages.close_pages()
         links = self._image_link, self._history_keys, self._keys, self._link
         docked = self.prompts, self.movies, self.objects, self.first_use
         for part in (self.files, self.jobs, self.model_download, *docked, *links):
@@ -266,6 +268,7 @@ class MosamWidget(QWidget):
         self.files.show_result()
         self.objects.update()
         self.jobs.live.update()
+        self.pages.update_page()
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""
@@ -326,6 +329,7 @@ class MosamWidget(QWidget):
         self._say_movie()
         self._follow_result()
         self.jobs.frame_changed()
+        self.pages.update_page()
 
     def _follow_result(self) -> None:
         source = self.source if self._has_movie() else None
