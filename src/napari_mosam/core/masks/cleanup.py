@@ -1,5 +1,7 @@
-"""One mask by itself: its stray pieces, its holes, and how nearly it has fallen into two."""
+"""Masks by themselves: their stray pieces, their holes, and how nearly each has fallen into two; of a frame at once."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,14 +10,22 @@ import torch
 from napari_mosam.core.masks.overlap import SUPPRESSED
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 FILLED = 1.0
 """Logit given to the holes of a mask: cells have none, but a rival that sits in one keeps it; not measured."""
 
+SIDES = np.zeros((3, 3, 3), bool)
+"""Pixels of a stack (B, h, w) touch at their sides, and never those of another mask."""
 
-def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
-    """Drop the pieces of a mask that do not continue the last one, and fill its holes.
+SIDES[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+
+
+def prune(
+    logits: "Tensor", expected: "Sequence[Tensor | None]", exempt: Sequence[bool] | None = None
+) -> "tuple[Tensor, list[float]]":
+    """Drop the pieces of masks that do not continue the last one, and fill holes; tell which have fallen into two.
 
     A cell is connected, so a separate piece that lies where the object was not is a neighbour. The piece that covers
     most of the expected mask stays, and every piece that lies mostly inside it; where nothing is expected, or no
@@ -23,44 +33,88 @@ def prune(logits: "Tensor", expected: "Tensor | None") -> "Tensor":
 
     Parameters
     ----------
-    logits : Tensor, shape (h, w)
-        Mask logits over a window.
-    expected : Tensor, shape (h, w), or None
+    logits : Tensor, shape (B, h, w)
+        Mask logits, each over its window.
+    expected : sequence of B Tensors, shape (h, w), or None
         Coverage of the same window by the last mask, moved by the estimated motion, in [0, 1]; None after the
         object was lost.
+    exempt : sequence of B bool, optional
+        Masks that stay as they are.
 
     Returns
     -------
-    Tensor, shape (h, w)
-        Logits, at most -10 on dropped pieces and 1 in holes.
+    logits : Tensor, shape (B, h, w)
+        At most -10 on dropped pieces and 1 in holes.
+    division : list of float
+        How nearly a mask has fallen into two equal pieces where the object was, in [0, 1]: the area of the second
+        largest piece that meets the expected mask over that of the largest; 0 for a single piece, and where nothing
+        is expected.
     """
-    from scipy.ndimage import binary_fill_holes, label
-
-    pieces, n_pieces = label((logits > 0).cpu().numpy())
-    if n_pieces == 0:
-        return logits
-    inside = np.zeros(pieces.shape, bool) if expected is None else expected.cpu().numpy() > 0.5
-    covered = np.bincount(pieces[inside], minlength=n_pieces + 1)[1:]
-    sizes = np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:]
-    stays = covered > 0.5 * sizes
-    stays[covered.argmax() if covered.any() else sizes.argmax()] = True
-    kept = np.array([False, *stays])[pieces]
-    dropped = torch.from_numpy((pieces > 0) & ~kept).to(logits.device)
-    holes = torch.from_numpy(binary_fill_holes(kept) & ~kept).to(logits.device)
-    return torch.where(dropped, logits.clamp(max=SUPPRESSED), torch.where(holes, FILLED, logits))
+    pieces = _Pieces.of((logits > 0).cpu().numpy(), expected)
+    kept = pieces.kept()
+    changing = np.ones(len(logits), bool) if exempt is None else ~np.asarray(exempt, bool)
+    dropped = (pieces.numbers > 0) & ~kept
+    holes = _holes(kept) & ~dropped
+    dropped[~changing], holes[~changing] = False, False
+    if dropped.any():
+        logits = torch.where(torch.from_numpy(dropped).to(logits.device), logits.clamp(max=SUPPRESSED), logits)
+    if holes.any():
+        logits = logits.masked_fill(torch.from_numpy(holes).to(logits.device), FILLED)
+    return logits, pieces.division()
 
 
-def division_evidence(logits: "Tensor", expected: "Tensor | None") -> float:
-    """How nearly a mask has fallen into two equal pieces where the object was, in [0, 1].
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pieces:
+    """The connected pieces of a stack of masks, numbered from 1 through the stack (B, h, w).
 
-    Same parameters as :func:`prune`. The area of the second largest piece that meets the expected mask over that of
-    the largest; 0 for a single piece, and where nothing is expected.
+    The other arrays have one entry a piece: the mask it is of, its area and how much of that is expected, px.
     """
+
+    numbers: "NDArray[np.int32]"
+    rows: "NDArray[np.intp]"
+    areas: "NDArray[np.intp]"
+    expected: "NDArray[np.intp]"
+
+    @classmethod
+    def of(cls, masks: "NDArray[np.bool_]", expected: "Sequence[Tensor | None]") -> "_Pieces":
+        from scipy.ndimage import label
+
+        numbers, n = label(masks, SIDES)
+        inside = np.zeros(masks.shape, bool)
+        for row, coverage in enumerate(expected):
+            if coverage is not None:
+                inside[row] = coverage.cpu().numpy() > 0.5
+        areas, covered = (np.bincount(numbers[where], minlength=n + 1)[1:] for where in (masks, inside & masks))
+        rows = np.zeros(n + 1, np.intp)
+        rows[numbers[masks]] = np.nonzero(masks)[0]
+        return cls(numbers, rows[1:], areas, covered)
+
+    def kept(self) -> "NDArray[np.bool_]":
+        """Pixels (B, h, w) of the pieces that stay."""
+        stays = self.expected > 0.5 * self.areas
+        continued = np.isin(self.rows, self.rows[self.expected > 0])
+        stays[self._first(np.where(continued, self.expected, self.areas))] = True
+        return np.array([False, *stays])[self.numbers]
+
+    def division(self) -> list[float]:
+        """The second largest piece of each mask that meets what is expected, as a part of the largest."""
+        found, met = np.zeros(len(self.numbers)), np.flatnonzero(self.expected)
+        for row in np.flatnonzero(np.bincount(self.rows[met], minlength=1) > 1):
+            *_, second, largest = np.sort(self.areas[met[self.rows[met] == row]])
+            found[row] = second / largest
+        return found.tolist()
+
+    def _first(self, values: "NDArray[np.intp]") -> "NDArray[np.intp]":
+        """The piece of each mask with the largest value; of equal ones the first."""
+        order = np.lexsort((np.arange(len(values)), -values, self.rows))
+        _, first = np.unique(self.rows[order], return_index=True)
+        return np.asarray(order[first])
+
+
+def _holes(masks: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
+    """Background (B, h, w) that a mask encloses."""
     from scipy.ndimage import label
 
-    if expected is None:
-        return 0.0
-    pieces, n_pieces = label((logits > 0).cpu().numpy())
-    met = np.unique(pieces[expected.cpu().numpy() > 0.5])
-    sizes = np.sort(np.bincount(pieces.ravel(), minlength=n_pieces + 1)[met[met > 0]])
-    return float(sizes[-2] / sizes[-1]) if len(sizes) > 1 else 0.0
+    outside = np.pad(~masks, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    numbers, _ = label(outside, SIDES)
+    return np.asarray((outside & (numbers != numbers[:, :1, :1]))[:, 1:-1, 1:-1])

@@ -26,10 +26,25 @@ def rasterise(region: Region, window: Window, size: int) -> Tensor:
 
 def region_of_logits(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> Region | None:
     """Frame pixels where the logits over a window are positive; None if there are none."""
-    (rows, columns), values = paste(logits, window, shape_yx)
+    positive = (logits > 0).cpu().numpy()
+    if not positive.any():
+        return None
+    (rows, columns), values = paste(logits, window, shape_yx, _reach(positive, window, shape_yx))
     if values.numel() == 0:
         return None
     return Region.from_mask((values > 0).cpu().numpy(), (rows.start, columns.start))
+
+
+def _reach(positive: "NDArray[np.bool_]", window: Window, shape_yx: tuple[int, int]) -> tuple[slice, slice]:
+    """Frame pixels of a window outside of which no interpolated logit is positive."""
+    spans = []
+    parts = window.start_yx, window.size_yx, positive.shape, window.pixels(shape_yx), (1, 0)
+    for start, side, n, pixels, other in zip(*parts, strict=True):
+        there, step = np.flatnonzero(positive.any(other)), side / n
+        low = max(pixels.start, int(np.floor(start + (there[0] - 1) * step)))
+        high = min(pixels.stop, int(np.ceil(start + (there[-1] + 2) * step)))
+        spans.append(slice(low, max(low, high)))
+    return spans[0], spans[1]
 
 
 def inner_points(region: Region, n: int = 1) -> list[tuple[float, float]]:

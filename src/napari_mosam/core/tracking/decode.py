@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.config.engine import EngineConfig
-from napari_mosam.core.masks.cleanup import division_evidence, prune
+from napari_mosam.core.masks.cleanup import prune
 from napari_mosam.core.masks.contrast import contrasts
 from napari_mosam.core.masks.overlap import NO_OBJECT
 from napari_mosam.core.masks.raster import rasterise
@@ -134,9 +134,8 @@ class Decoder:
         prompts = _motion_prompts(objects, expected, windows, last, prompting=prompting)
         chosen, origins = self._guided(prompts, features, attended)
         chosen = self._corrected(requests, windows, features, attended, chosen)
-        masks = [self._clean(chosen, row, requests[row], expected[row], w) for row, w in enumerate(windows)]
-        logits = torch.stack([own for own, _ in masks])
-        scores = _scores(chosen, contrasts(images, logits), [evidence for _, evidence in masks])
+        logits, divisions = self._clean(chosen, requests, expected, windows)
+        scores = _scores(chosen, contrasts(images, logits), divisions)
         n = len(objects)
         return ObjectBatch(
             objects=tuple(objects),
@@ -250,19 +249,18 @@ class Decoder:
     def _clean(
         self,
         chosen: MaskCandidates,
-        row: int,
-        request: FramePrompts | None,
-        predicted: MotionPrediction,
-        window: Window,
-    ) -> tuple[Tensor, float]:
-        """Logits without the pieces that do not continue the last mask, and the evidence of a division."""
-        logits = chosen.logits[row, 0]
-        if chosen.object_score[row] <= 0:
-            return torch.full_like(logits, NO_OBJECT), 0.0
-        expected = predicted.region
-        inside = rasterise(expected, window, logits.shape[-1])[0] if expected is not None else None
-        evidence = division_evidence(logits, inside)
-        return (prune(logits, inside) if self._config.prune and request is None else logits), evidence
+        requests: Requests,
+        predicted: Sequence[MotionPrediction],
+        windows: Sequence[Window],
+    ) -> tuple[Tensor, list[float]]:
+        """Logits without the pieces that do not continue the last mask, and the evidence of a division, by row."""
+        absent = chosen.object_score <= 0
+        logits = torch.where(absent[:, None, None], NO_OBJECT, chosen.logits[:, 0])
+        inside = [
+            None if gone or p.region is None else rasterise(p.region, w, logits.shape[-1])[0]
+            for gone, p, w in zip(absent.tolist(), predicted, windows, strict=True)
+        ]
+        return prune(logits, inside, [not self._config.prune or request is not None for request in requests])
 
 
 def _moved(o: TrackedObject, predicted: MotionPrediction) -> WindowMask | None:

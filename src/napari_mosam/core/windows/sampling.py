@@ -237,7 +237,9 @@ def move_logits(logits: Tensor, made_in: tuple[Tensor, Tensor], wanted: tuple[Te
     return read_windows(logits.clamp(min=NO_LOGIT)[:, None].float(), local, to_sizes * scale, size)[:, 0]
 
 
-def paste(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:
+def paste(
+    logits: Tensor, window: Window, shape_yx: tuple[int, int], pixels: tuple[slice, slice] | None = None
+) -> tuple[tuple[slice, slice], Tensor]:
     """Resample a window's logits to frame pixels.
 
     Parameters
@@ -248,6 +250,8 @@ def paste(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> tuple[tu
         Where the logits lie.
     shape_yx : tuple of int
         Shape of the frame.
+    pixels : tuple of slice, optional
+        Which of the frame pixels of the window are wanted; all by default.
 
     Returns
     -------
@@ -256,13 +260,13 @@ def paste(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> tuple[tu
     values : Tensor
         Bilinear logits at those pixels.
     """
-    rows, columns = window.pixels(shape_yx)
+    rows, columns = window.pixels(shape_yx) if pixels is None else pixels
     values = logits.new_empty((rows.stop - rows.start, columns.stop - columns.start))
     if values.numel() == 0:
         return (rows, columns), values
     y, x = (
-        (torch.arange(pixels.start, pixels.stop, device=logits.device, dtype=torch.float32) - start) / side * 2 - 1
-        for pixels, start, side in zip((rows, columns), window.start_yx, window.size_yx, strict=True)
+        (torch.arange(span.start, span.stop, device=logits.device, dtype=torch.float32) - start) / side * 2 - 1
+        for span, start, side in zip((rows, columns), window.start_yx, window.size_yx, strict=True)
     )
     return (rows, columns), _read_axes(logits[None, None].float(), y[None], x[None], "border", "bilinear")[0, 0]
 
