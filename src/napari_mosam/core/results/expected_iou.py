@@ -11,9 +11,13 @@ from napari_mosam.core.files.places import settled
 from napari_mosam.core.files.zarr_files import open_zarr_group
 from napari_mosam.core.results.columns import STATES, labels_of, read_table
 from napari_mosam.core.results.frame import ObjectState
+from napari_mosam.core.results.iou_calibration import shipped
+from napari_mosam.core.results.track_evidence import COLUMNS, evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_mosam.core.results.iou_calibration import IouCalibration
 
 _PRESENT, _LOST = STATES.index(ObjectState.PRESENT), STATES.index(ObjectState.LOST)
 
@@ -50,40 +54,49 @@ class ExpectedIou:
     calibrated: bool
 
     @classmethod
-    def read(cls, group: Any) -> Self:
-        """That of an opened result."""
-        ids = tuple(int(i) for i in group["table/object_ids"][:])
+    def read(cls, group: Any, known: "Mapping[str, IouCalibration] | None" = None) -> Self:
+        """That of an opened result; `known` are calibrations by the hash of their weights, by default those shipped."""
+        ids, attrs = tuple(int(i) for i in group["table/object_ids"][:]), dict(group.attrs)
         shape = (int(labels_of(group).shape[0]), len(ids))
-        found = read_table(group["table"], shape, ("state", "predicted_iou", "locked"))
-        state, by_person = np.nan_to_num(found["state"]), np.nan_to_num(found["locked"]) > 0
-        records = group["prompts"].attrs["records"] if "prompts" in group else ()
-        by_person |= _painted(records, ids, shape)
-        values = np.where(state == _PRESENT, found["predicted_iou"], np.where(state == _LOST, 0.0, np.nan))
-        return cls(ids, np.where(by_person & (state > 0), 1.0, values).astype(np.float32), calibrated=False)
+        table = read_table(group["table"], shape, COLUMNS)
+        prompted, painted = marks(group, ids, shape)
+        painted |= (np.nan_to_num(table["locked"]) > 0) | (np.nan_to_num(table["accepted"]) > 0)
+        weights = (attrs.get("provenance") or {}).get("weights")
+        fitted = (shipped() if known is None else known).get(str(weights))
+        values = table["predicted_iou"].astype(float)
+        if fitted is not None:
+            values = fitted.expected(evidence(table, prompted, painted, str(attrs.get("direction", "both"))))
+        state = np.nan_to_num(table["state"])
+        values = np.where(state == _PRESENT, values, np.where(state == _LOST, 0.0, np.nan))
+        return cls(ids, np.where(painted & (state > 0), 1.0, values).astype(np.float32), fitted is not None)
+
+    @classmethod
+    def of(cls, result: OpenedResult) -> Self:
+        """That of a result as it is stored now, in the columns of the opened one; NaN for what it has no more."""
+        found = cls.read(open_zarr_group(settled(result.path), "r"))
+        values = np.full((len(found.values), len(result.object_ids)), np.nan, np.float32)
+        columns = {object_id: column for column, object_id in enumerate(found.object_ids)}
+        for column, object_id in enumerate(result.object_ids):
+            if object_id in columns:
+                values[:, column] = found.values[:, columns[object_id]]
+        return cls(result.object_ids, values, found.calibrated)
 
 
 def expected_iou(result: OpenedResult) -> "NDArray[np.float32]":
-    """Expected IoU of every mask of a result as it is now, shape (T, N); see :class:`ExpectedIou`.
-
-    Parameters
-    ----------
-    result : Result
-        Its columns are those of the array; NaN for an object that the stored result has no more.
-    """
-    known = ExpectedIou.read(open_zarr_group(settled(result.path), "r"))
-    values = np.full((len(known.values), len(result.object_ids)), np.nan, np.float32)
-    for column, object_id in enumerate(result.object_ids):
-        if object_id in known.object_ids:
-            values[:, column] = known.values[:, known.object_ids.index(object_id)]
-    return values
+    """Expected IoU of every mask of a result, shape (T, N); see :class:`ExpectedIou`."""
+    return ExpectedIou.of(result).values
 
 
-def _painted(
-    records: Iterable[Mapping[str, Any]], object_ids: Sequence[int], shape: tuple[int, int]
-) -> "NDArray[np.bool_]":
-    """Where a mask is a prompt, shape (T, N)."""
-    painted = np.zeros(shape, bool)
+def marks(
+    group: Any, object_ids: Sequence[int], shape: tuple[int, int]
+) -> "tuple[NDArray[np.bool_], NDArray[np.bool_]]":
+    """Where objects of an opened result are prompted in any way, and where with their masks, each of shape (T, N)."""
+    records: Iterable[Mapping[str, Any]] = group["prompts"].attrs["records"] if "prompts" in group else ()
+    prompted, painted = np.zeros(shape, bool), np.zeros(shape, bool)
+    columns = {object_id: column for column, object_id in enumerate(object_ids)}
     for record in records:
-        if "mask" in record and record["object"] in object_ids:
-            painted[record["frame"], object_ids.index(record["object"])] = True
-    return painted
+        if record["object"] in columns:
+            place = record["frame"], columns[record["object"]]
+            prompted[place] = True
+            painted[place] |= "mask" in record
+    return prompted, painted
