@@ -51,6 +51,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "find": "propose a mask for every cell of a frame, as prompts",
         "evaluate": "compare a result with the truth",
         "explain": "show why an object is where it is",
+        "review": "list what to look at in a result, the worst first",
         "info": "describe a movie as it will be read, labels, prompts or a result",
         "import": "make a result of labels of another program, to correct them or to follow objects again",
         "rerun": "follow objects of a result again, with other prompts or corrections",
@@ -73,6 +74,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_find(added["find"])
     _add_evaluate(added["evaluate"])
     _add_explain(added["explain"])
+    _add_review(added["review"])
     _add_info(added["info"])
     _add_import(added["import"])
     for name in ("rerun", *BY_HAND, "replay", "undo", "redo"):
@@ -195,6 +197,11 @@ def _add_explain(explain: argparse.ArgumentParser) -> None:
         "--plot", type=_path, metavar="FILE", help="also draw it: .png, .pdf or .svg; needs napari-mosam[plot]"
     )
     explain.add_argument("--overwrite", action="store_true", help="replace a plot that exists")
+
+
+def _add_review(review: argparse.ArgumentParser) -> None:
+    review.add_argument("result", type=local, metavar="RESULT", help="OUT.zarr of 'mosam track'")
+    review.add_argument("--first", type=_parse_count, default=20, metavar="N", help="list so many (default: 20)")
 
 
 def _add_object(command: argparse.ArgumentParser) -> None:
@@ -320,6 +327,12 @@ def _parse_object(text: str) -> int:
     if len(ids) > 1:
         raise argparse.ArgumentTypeError(f"'{text}' are {len(ids)} objects; give one id")
     return ids[0]
+
+
+def _parse_count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of rows; give a whole number from 1")
+    return int(text)
 
 
 def _parse_frame(text: str) -> int:

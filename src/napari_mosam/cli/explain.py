@@ -1,4 +1,4 @@
-"""What ``mosam explain`` and ``mosam info`` do: tell of an object, of a result, and of a movie as it will be read."""
+"""What ``mosam explain``, ``review`` and ``info`` do: tell of an object, of a result, of a movie as it will be read."""
 
 import argparse
 import json
@@ -66,6 +66,35 @@ def _frames(given: tuple[int | None, int | None] | None, n_frames: int) -> slice
     if (start or 0) >= n_frames or (stop or 0) > n_frames:
         raise UsageError(f"--frames {start or 0}:{stop or ''} is not all there; allowed: within 0:{n_frames}")
     return slice(start, stop)
+
+
+def review_command(arguments: argparse.Namespace) -> str:
+    """Run the command and return the text to print.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        ``result`` and ``first``.
+
+    Raises
+    ------
+    ValueError, OSError
+        For input that cannot be used.
+    """
+    from napari_mosam.core.review.audit import Audit, changed_since
+    from napari_mosam.core.review.queue import review_queue
+    from napari_mosam.core.store.result import Result
+
+    result = Result.open(arguments.result)
+    queue, audit = review_queue(result), Audit.among(result.attrs)
+    rows = [f"{'expected IoU':>12}  {'look at':>7}  what"]
+    rows += [f"{item.expected_iou:12.2f}  {item.frame:7d}  {item}" for item in queue[: arguments.first]]
+    more = len(queue) - arguments.first
+    said = [f"and {more} more (--first)"] if more > 0 else []
+    if audit is not None:
+        past = " Masks changed since." if changed_since(result.path, audit.step) else ""
+        said.append(audit.sentence() + past)
+    return "\n".join([*(rows if queue else ["nothing is left to look at"]), *said])
 
 
 def info_command(arguments: argparse.Namespace) -> str:

@@ -311,6 +311,13 @@ def _explain_object(arguments: argparse.Namespace, run: _Run) -> None:
     _say(explain_command(arguments))
 
 
+def _review(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli.explain import review_command
+
+    run.stop.begin()
+    _say(review_command(arguments))
+
+
 def _models(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.cli.models import models_command
 
@@ -372,6 +379,7 @@ _COMMANDS: dict[str, Command] = {
     "import": _import,
     "evaluate": _evaluate,
     "explain": _explain_object,
+    "review": _review,
     "models": _models,
     "info": _info,
     "rerun": _rerun,

@@ -15,6 +15,7 @@ from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.kinds import MaskPrompt
 from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP
 from napari_mosam.core.prompts.records import from_records, to_records
+from napari_mosam.core.results.columns import read_table
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.results.progress import RERUN
 from napari_mosam.core.runs.provenance import from_attributes
@@ -136,10 +137,20 @@ def _final(stored: Result) -> list[Json]:
         record = to_records([MaskPrompt.from_frame(i, t, mask)])[0]["mask"] if mask.any() else None
         edits.append({"kind": CORRECT, "object": i, "frame": t, "mask": record})
     locked = [stored.locked(t) for t in range(stored.labels.shape[0])]
+    accepted = _accepted(stored)
     for i in stored.object_ids:
         frames = [t for t, ids in enumerate(locked) if i in ids and (i, t) not in fixed]
-        edits += [{"kind": LOCK, "object": i, "frames": frames}] if frames else []
+        for said, more in ((False, {}), (True, {"accepted": True})):
+            mine = [t for t in frames if ((i, t) in accepted) is said]
+            edits += [{"kind": LOCK, "object": i, "frames": mine, **more}] if mine else []
     return edits + [{"kind": RENAME, "object": i, "name": name} for i, name in stored.names.items()]
+
+
+def _accepted(stored: Result) -> set[tuple[int, int]]:
+    """Objects and frames that a person accepted."""
+    shape = stored.labels.shape[0], len(stored.object_ids)
+    (column,) = read_table(open_group(stored.path, "r")["table"], shape, ("accepted",)).values()
+    return {(stored.object_ids[row], int(t)) for t, row in np.argwhere(np.nan_to_num(column) > 0)}
 
 
 def _run(prompts: Sequence[Mapping[str, Any]], results: int | None) -> Json:
@@ -159,7 +170,8 @@ def _do(edit: Json, out: Path, movie: Movie, model: "Segmenter", progress: Progr
     """Do again what was done."""
     result, kind = Result.open(out), edit["kind"]
     if kind in (LOCK, UNLOCK):
-        result.lock_frames(edit["object"], edit["frames"], lock=kind == LOCK)
+        accept = bool(edit.get("accepted"))
+        result.lock_frames(edit["object"], edit["frames"], lock=kind == LOCK, accept=accept)
     elif kind == CORRECT:
         result.paint(edit["frame"], {edit["object"]: _mask_of(edit, movie.frame_shape)})
     elif kind in (SWAP, SPLIT, MERGE):

@@ -17,6 +17,7 @@ from napari_mosam.core.session.abilities.finding import Finding
 from napari_mosam.core.session.abilities.inspection import Inspecting
 from napari_mosam.core.session.abilities.loaded import KeptModel
 from napari_mosam.core.session.abilities.object_edits import ObjectEdits
+from napari_mosam.core.session.abilities.reviewing import Reviewing
 from napari_mosam.core.session.asking import AnyPrompts, checked_marks, preview_request, run_request
 from napari_mosam.core.session.events import PREVIEW
 from napari_mosam.core.session.history import Change, History
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     Progress = Callable[[FrameResult, int, int], None]
 
 
-class Session(ObjectEdits, Finding, Inspecting):
+class Session(ObjectEdits, Finding, Inspecting, Reviewing):
     """A movie with its prompts and its result; whatever is done can be undone in order.
 
     Until it is saved the result lies in a folder of recent results, from which nothing is ever removed.

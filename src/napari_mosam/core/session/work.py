@@ -20,6 +20,8 @@ from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt, Prompt
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.columns import labels_of, read_table
 from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.review.audit import AUDIT, Audit, last_step
+from napari_mosam.core.review.table import ReviewTable
 from napari_mosam.core.runs.provenance import from_attributes
 from napari_mosam.core.runs.recreate import movie_of
 from napari_mosam.core.runs.request import RunRequest
@@ -27,7 +29,8 @@ from napari_mosam.core.runs.rerun import rerun_result
 from napari_mosam.core.runs.rerun_checks import stored_limits, with_corrections
 from napari_mosam.core.runs.run import load, preview_frame
 from napari_mosam.core.runs.write import OtherRunError, write_run
-from napari_mosam.core.store.history import Step, ready_for_rerun
+from napari_mosam.core.store.edits import remark_transaction
+from napari_mosam.core.store.history import Step, ready_for_edit, ready_for_rerun
 from napari_mosam.core.store.result import Result
 
 if TYPE_CHECKING:
@@ -350,3 +353,18 @@ def _check_next(path: Path, there: Sequence[int], wanted: int) -> None:
 def settings_of(stored: Result) -> "RunConfig":
     """The settings that a result was made with."""
     return from_attributes(stored.attrs)
+
+
+# ---- audits
+
+
+def drawn_audit(result: Result, n: int, seed: int) -> Audit:
+    """Masks of a result, drawn at random."""
+    return Audit.draw(ReviewTable.read(result), n, seed, last_step(result.path))
+
+
+def keep_audit(result: Result, audit: Audit, kind: str, where: tuple[int, int] | None = None) -> None:
+    """Write an audit into its result, as a step of its history; `where` is the mask that was judged."""
+    with alone(result.path):
+        ready_for_edit(result.path)
+        remark_transaction(result.path, kind, AUDIT, audit.to_json(), where)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from napari_mosam.core.prompts.collection import Prompt
 
-LOCK, UNLOCK, CORRECT = "lock", "unlock", "correction"
-"""Kinds of what is done by hand."""
+LOCK, UNLOCK, ACCEPT, CORRECT = "lock", "unlock", "acceptance", "correction"
+"""Kinds of what is done by hand; what is accepted is listed as a lock, for it is that too."""
 
 _SURE = 30.0
 """Logit of a pixel that a user gave; the engine stores as much of a mask that was prompted."""
@@ -86,12 +86,22 @@ def close_run(transaction: Transaction) -> None:
 # ---- by hand
 
 
-def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: bool) -> None:
-    """Lock an object on frames, or unlock it."""
-    kind = LOCK if value else UNLOCK
-    with edited(path, kind, [object_id], frames=list(frames)) as (group, records):
-        records.set_by_user(object_id, frames, locked=value)
-        list_edit(group, {"kind": kind, "object": object_id, "frames": list(frames)})
+def lock_transaction(path: Path, object_id: int, frames: Sequence[int], value: bool, *, accept: bool = False) -> None:
+    """Lock an object on frames, and accept it where that is meant; or unlock it: then it is not accepted any more."""
+    kind, said = LOCK if value else UNLOCK, {"accepted": value} if accept or not value else {}
+    with edited(path, ACCEPT if accept else kind, [object_id], frames=list(frames)) as (group, records):
+        records.set_by_user(object_id, frames, locked=value, **said)
+        edit = {"kind": kind, "object": object_id, "frames": list(frames)}
+        list_edit(group, edit | {"accepted": True} if accept else edit)
+
+
+def remark_transaction(
+    path: Path, kind: str, attribute: str, said: Any, where: "tuple[int, int] | None" = None
+) -> None:
+    """Keep what a person says of a result that changes no mask, as JSON types; `where` is an object and a frame."""
+    ids, frames = ([], []) if where is None else ([where[0]], [where[1]])
+    with edited(path, kind, ids, frames=frames) as (group, _):
+        group.attrs[attribute] = said
 
 
 def correct_transaction(path: Path, t: int, masks: "Mapping[int, NDArray[np.bool_]]") -> None:

@@ -46,7 +46,7 @@ def _words(note: Mapping[str, Any]) -> str:
     if note.get("kind") == RERUN:
         start, stop = note.get("span", (0, 0))
         return f"the re-run of {objects}" + (f" on frames {start} to {stop - 1}" if stop else "")
-    return f"the {note.get('kind', 'change')} of {objects}{_where(note)}"
+    return f"the {note.get('kind', 'change')}{f' of {objects}' if ids else ''}{_where(note)}"
 
 
 def _where(note: Mapping[str, Any]) -> str:

@@ -186,13 +186,13 @@ class Result:
         """Undo :meth:`lock`."""
         self.lock_frames(object_id, (t,), lock=False)
 
-    def lock_frames(self, object_id: int, frames: Sequence[int], *, lock: bool = True) -> None:
-        """Lock an object on several frames, or unlock it, in one step; else as :meth:`lock`."""
+    def lock_frames(self, object_id: int, frames: Sequence[int], *, lock: bool = True, accept: bool = False) -> None:
+        """Lock an object on several frames, maybe as accepted, or unlock it, in one step; else as :meth:`lock`."""
         for t in frames:
             self._check(object_id, t)
         with alone(self.path):
             ready_for_edit(self.path)
-            lock_transaction(self.path, object_id, frames, lock)
+            lock_transaction(self.path, object_id, frames, lock, accept=accept)
 
     def correct(self, object_id: int, t: int, mask: "NDArray[Any] | None") -> "Result":
         """Say which pixels an object has on a frame; they are accepted and locked.
