@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_mosam.core.results.columns import STATES, read_table
 from napari_mosam.core.results.doubts import SURE_IOU
+from napari_mosam.core.results.expected_iou import expected_iou
 from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.core.store.layout import open_group, reading
 
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 _LOST, _ENDED = STATES.index(ObjectState.LOST), STATES.index(ObjectState.ENDED)
 
 
-def expected_iou(result: "Result") -> "NDArray[np.float32]":
-    """IoU that each mask is expected to have, (T, N), in [0, 1]; NaN where an object was not followed."""
-    return result.predicted_iou
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ReviewTable:
     """Every object on every frame: T frames, N objects.
@@ -33,7 +29,7 @@ class ReviewTable:
     object_ids : tuple of int
         One per column.
     expected_iou : ndarray of float32, shape (T, N)
-        IoU that the mask is expected to have, in [0, 1]; NaN where the object was not followed.
+        IoU that the mask is expected to have, in [0, 1], see :func:`expected_iou`.
     disagreement : ndarray of float32, shape (T, N)
         1 - IoU of the masks of both directions; NaN where only one took part.
     followed, found, ended : ndarray of bool, shape (T, N)
