@@ -25,7 +25,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all test-kill fuzz check-ome coverage train train-smoke train-motion lint format typecheck gpu-bundle clean
+.PHONY: help setup display demo test test-all test-kill fuzz check-ome coverage train train-smoke train-motion calibrate lint format typecheck gpu-bundle clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -80,6 +80,9 @@ train-motion: setup  ## train both motion encoders on simulated cells, about hal
 	  $(BIN)/python -m training.motion.$$kind --out runs/motion_$$kind && \
 	  cp runs/motion_$$kind/motion_$$kind.safetensors runs/motion_$$kind/motion_$$kind.json src/napari_mosam/core/model/weights/ || exit 1; \
 	done
+
+calibrate: setup  ## fit the expected IoU to nano's masks of movies with truth and write it beside the weights (MOSAM_DATA names the data), about half an hour of one idle core
+	@$(BIN)/python -m benchmarks.calibration --out runs/calibration --ship
 
 gpu-bundle: setup  ## pack code, wheels and crops for a bare GPU machine into build/gpu_bundle (MOSAM_DATA names the data)
 	@$(BIN)/python tools/gpu_bundle.py

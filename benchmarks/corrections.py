@@ -10,10 +10,12 @@ frame that was prompted does not count. Two things are done with a correction:
 - `followed`: the object is followed again from there, both ways, as `Session.correct` does it;
 - `painted`: only that frame is changed, as in a program that paints labels.
 
-And three orders in which masks are chosen:
+And four orders in which masks are chosen:
 
 - `truth`: the one with the lowest IoU, as somebody who looks at every frame finds it;
-- `confidence`: the one of which the engine is least sure, as a queue shows it;
+- `queue`: the frame shown by the first item of the review queue, see `Session.queue`; where nothing is unsure any more,
+  of the queue of all that a person has not judged;
+- `prediction`: the one with the lowest IoU as the network predicts it, lost frames first;
 - `random`: by chance, three times.
 """
 
@@ -34,6 +36,7 @@ from benchmarks.options import chosen
 from benchmarks.runs import model_on_cpu, prompted
 from benchmarks.simulated import CAMERA_RANGE, HELD_OUT_SEED
 from benchmarks.tasks import lasting_ids, read_timelapse
+from napari_mosam.core.results.doubts import SURE_IOU
 from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.core.session.session import Session
 from napari_mosam.core.store.result import Result
@@ -43,7 +46,7 @@ SIDE = 256
 REAL = ("fluo_hela_01", "dic_hela_01", "sim_n2dh_01")
 SIMULATED = ("thin", "rods")
 ACTS = ("followed", "painted")
-ORDERS = ("truth", "confidence", "random")
+ORDERS = ("truth", "queue", "prediction", "random")
 N_RANDOM = 3
 HALVED = 0.6
 """Of the area on the frame before; a cell that leaves the frame is left out too."""
@@ -113,17 +116,27 @@ class Person:
         ious = np.where(self.corrected, np.nan, self.ious())[1:]
         return float(np.mean([np.nanmean(track) for track in ious.T if np.isfinite(track).any()]))
 
-    def correct(self, values: Floats) -> None:
-        """Give the frame and object with the lowest value its true pixels."""
+    def correct(self, t: int, k: int) -> None:
+        """Give a frame and object its true pixels."""
+        object_id = self._scene.ids[k]
+        mask = self._scene.truth[t] == object_id
+        self._session.correct(object_id, t, mask if mask.any() else None, follow=self._act == "followed")
+        self.corrected[t, k] = True
+
+    def lowest(self, values: Floats) -> tuple[int, int]:
+        """Frame and object with the lowest value, of those that were neither prompted nor corrected."""
         open_ones = np.where(self.corrected, np.nan, values)
         open_ones[0] = np.nan
         t, k = np.unravel_index(np.nanargmin(open_ones), open_ones.shape)
-        object_id = self._scene.ids[k]
-        mask = self._scene.truth[t] == object_id
-        self._session.correct(object_id, int(t), mask if mask.any() else None, follow=self._act == "followed")
-        self.corrected[t, k] = True
+        return int(t), int(k)
 
-    def confidences(self) -> Floats:
+    def queued(self) -> tuple[int, int]:
+        """Frame and object that the first item of the queue shows."""
+        queues = (self._session.queue(sure) for sure in (SURE_IOU, 1.0))
+        shown = next(item for queue in queues for item in queue if item.loss)
+        return shown.frame, self._scene.ids.index(shown.object_id)
+
+    def predictions(self) -> Floats:
         """The predicted IoU of every mask, (T, objects): 0 where it was not found, NaN where it was not looked for."""
         result = self._result()
         columns = [result.object_ids.index(i) for i in self._scene.ids]
@@ -136,11 +149,12 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Floats:
     return np.asarray((a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1))
 
 
-def values_of(person: Person, order: str, rng: np.random.Generator) -> Floats:
-    """What the next mask is chosen by, the lowest first."""
-    if order == "truth":
-        return person.ious()
-    return person.confidences() if order == "confidence" else rng.random(person.corrected.shape)
+def next_of(person: Person, order: str, rng: np.random.Generator) -> tuple[int, int]:
+    """Frame and object of the mask that is corrected next."""
+    if order == "queue":
+        return person.queued()
+    values = {"truth": person.ious, "prediction": person.predictions}
+    return person.lowest(values[order]() if order in values else rng.random(person.corrected.shape))
 
 
 def curves(scene: Scene, model: str, n: int, orders: Sequence[str], acts: Sequence[str]) -> Iterator[list[str]]:
@@ -162,7 +176,7 @@ def curves(scene: Scene, model: str, n: int, orders: Sequence[str], acts: Sequen
                     person, rng = Person(scene, session, act), np.random.default_rng(seed)
                     for k in range(n + 1):
                         if k:
-                            person.correct(values_of(person, order, rng))
+                            person.correct(*next_of(person, order, rng))
                         yield [scene.name, order, str(seed), act, str(k), f"{person.j():.4f}"]
                     session.close()
 

@@ -150,7 +150,7 @@ def test_impossible_sizes_are_refused(out, said):
 
 def test_the_table_has_a_row_per_object_and_frame(out):
     frames = follow(out, pixel_size=0.5, direction="forward").to_dataframe()
-    assert list(frames.columns) == [*TABLE, "name"] and frames["name"].isna().all()
+    assert list(frames.columns) == [*TABLE, "expected_iou", "name"] and frames["name"].isna().all()
     assert [tuple(row) for row in frames[["frame", "object"]].to_numpy()] == [
         (0, 1), (1, 1), (2, 1), (2, 2), (3, 1), (3, 2)
     ]  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 
 from napari_mosam.core.files.zarr_files import read_whole
 from napari_mosam.core.results.columns import CODES, STATE, TABLE, in_order
+from napari_mosam.core.results.expected_iou import ExpectedIou
 
 
 def to_dataframe(group: Any, object_ids: Sequence[int]) -> Any:
@@ -22,6 +23,7 @@ def to_dataframe(group: Any, object_ids: Sequence[int]) -> Any:
     found["frame"], found["object"] = t, np.asarray(object_ids, np.int64)[row]
     if "table/locked" in group:  # an array of its own in results of version 0.1
         found["locked"] = np.where(read_whole(group["table/locked"], "the locks of the result")[t, row], 1, np.nan)
+    found["expected_iou"] = ExpectedIou.read(group).values[t, row]
     names = dict(group.attrs.get("names") or {})
     found["name"] = [names.get(str(i)) for i in found["object"]]
     for name, words in CODES.items():

@@ -58,7 +58,8 @@ class ExpectedIou:
         """That of an opened result; `known` are calibrations by the hash of their weights, by default those shipped."""
         ids, attrs = tuple(int(i) for i in group["table/object_ids"][:]), dict(group.attrs)
         shape = (int(labels_of(group).shape[0]), len(ids))
-        table = read_table(group["table"], shape, COLUMNS)
+        stored = {"values": group["table/values"]} if "table/values" in group else group["table"]
+        table = read_table(stored, shape, COLUMNS)
         prompted, painted = marks(group, ids, shape)
         painted |= (np.nan_to_num(table["locked"]) > 0) | (np.nan_to_num(table["accepted"]) > 0)
         weights = (attrs.get("provenance") or {}).get("weights")

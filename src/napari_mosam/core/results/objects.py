@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_mosam.core.results.columns import STATES, labels_of, read_table
+from napari_mosam.core.results.expected_iou import ExpectedIou
 from napari_mosam.core.results.frame import ObjectState
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ObjectSummary:
     n_seen, n_followed : int
         On how many frames it was seen, and looked for.
     mean_iou, worst_iou : float
-        Predicted IoU of its masks on frames on which it was seen; NaN where it never was.
+        Expected IoU of its masks on frames on which it was seen, see :class:`ExpectedIou`; NaN where it never was.
     worst_frame : int or None
         Where a look is needed most: the first frame on which it was not found between others, else that of `worst_iou`.
     name : str
@@ -81,12 +82,12 @@ class Overview:
         """That of an opened result."""
         ids, attrs = [int(i) for i in group["table/object_ids"][:]], dict(group.attrs)
         shape = (int(labels_of(group).shape[0]), len(ids))
-        found = read_table(group["table"], shape, ("state", "area", "y", "x", "predicted_iou", "locked"))
+        found = read_table(group["table"], shape, ("state", "area", "y", "x", "locked"))
         state = np.nan_to_num(found["state"]).astype(int)
         words = np.array([word or "" for word in STATES])[state]
         locked = ((np.nan_to_num(found["locked"]) > 0) & (state > 0)).sum(axis=0).tolist()
         names, parents = (dict(attrs.get(name) or {}) for name in ("names", "parents"))
-        every = summaries(ids, words, found["area"], found["predicted_iou"])
+        every = summaries(ids, words, found["area"], ExpectedIou.read(group).values)
         named = (
             replace(one, name=names.get(str(one.object_id), ""), parent=parents.get(str(one.object_id)), n_locked=n)
             for one, n in zip(every, locked, strict=True)
@@ -123,11 +124,11 @@ class Overview:
 
 
 def summaries(
-    object_ids: Sequence[int], state: "NDArray[np.str_]", area: "NDArray[Any]", predicted_iou: "NDArray[np.float32]"
+    object_ids: Sequence[int], state: "NDArray[np.str_]", area: "NDArray[Any]", expected_iou: "NDArray[np.float32]"
 ) -> list[ObjectSummary]:
-    """Summaries of all objects of a result, in its order; the arrays are those of `Result`, of shape (T, N)."""
+    """Summaries of all objects of a result, in its order; the arrays are of shape (T, N)."""
     seen = (state == str(ObjectState.PRESENT)) & (np.nan_to_num(area) > 0)
-    columns = zip(object_ids, (state != "").T, seen.T, predicted_iou.T, strict=True)
+    columns = zip(object_ids, (state != "").T, seen.T, expected_iou.T, strict=True)
     return [_summary(object_id, followed, there, iou) for object_id, followed, there, iou in columns]
 
 

@@ -361,7 +361,7 @@ class Result:
     def to_dataframe(self) -> Any:
         """The table as a pandas.DataFrame: one row per object and frame on which it was followed.
 
-        Columns are named as in the stored table, and the last holds the name of the object; state and cue are words,
+        Columns are named as in the stored table; the last two hold the expected IoU and the name; state, cue are words,
         ids and frames whole numbers. What is not known is NaN.
 
         Raises

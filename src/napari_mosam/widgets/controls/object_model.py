@@ -90,7 +90,7 @@ COLUMNS = (
     ),
     Column(
         "Worst",
-        "The lowest of the network's own estimates of how well a mask fits (IoU, from 0 to 1).",
+        "The least that can be expected of how well one of its masks fits (IoU, from 0 to 1).",
         46,
         lambda one, *_: _short(one.worst_iou),
         lambda one, *_: _number(one.worst_iou),
@@ -104,7 +104,7 @@ COLUMNS = (
     ),
     Column(
         "Mean",
-        "The mean of the network's own estimates of how well a mask fits (IoU, from 0 to 1).",
+        "The mean of what can be expected of how well its masks fit (IoU, from 0 to 1).",
         46,
         lambda one, *_: _short(one.mean_iou),
         lambda one, *_: _number(one.mean_iou),
