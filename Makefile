@@ -82,7 +82,7 @@ train-motion: setup  ## train both motion encoders on simulated cells, about hal
 	done
 
 calibrate: setup  ## fit the expected IoU to nano's masks of movies with truth and write it beside the weights (MOSAM_DATA names the data), about half an hour of one idle core
-	@$(BIN)/python -m benchmarks.calibration --out runs/calibration --ship
+	@$(BIN)/python -m benchmarks.calibration --out runs/calibration --rounds 4 --ship
 
 gpu-bundle: setup  ## pack code, wheels and crops for a bare GPU machine into build/gpu_bundle (MOSAM_DATA names the data)
 	@$(BIN)/python tools/gpu_bundle.py

@@ -1,7 +1,7 @@
 """How good is the expected IoU? Fit it to the masks of many movies, and judge it on the movie that was left out.
 
-    MOSAM_DATA=... python -m benchmarks.calibration --out calibration            # follow, fit, judge
-    MOSAM_DATA=... python -m benchmarks.calibration --out calibration --ship     # and write it beside the weights
+    MOSAM_DATA=... python -m benchmarks.calibration --out calibration --rounds 4          # follow, fit, judge
+    MOSAM_DATA=... python -m benchmarks.calibration --out calibration --rounds 4 --ship   # write it beside the weights
 
 `calibration_takes.py` says what is followed; results that are in OUT already are used again. Judged are masks that were
 found and that nobody painted, on frames on which their cell exists. Each is judged by a fit without any mask of its
@@ -228,12 +228,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("calibration"))
     parser.add_argument("--model", default="nano", help="a network of the package")
+    parser.add_argument("--rounds", type=int, help="takes of each group of movies, at most; all by default")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes, one thread each")
     parser.add_argument("--report-only", action="store_true", help="follow nothing")
     parser.add_argument("--ship", action="store_true", help="write the fit beside the weights")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    results, takes, failed = given.out / "results", all_takes(), 0
+    results, takes, failed = given.out / "results", all_takes(given.rounds), 0
     results.mkdir(parents=True, exist_ok=True)
     if not given.report_only:
         failed = _follow(takes, partial(make, folder=results, model=given.model), given.jobs)

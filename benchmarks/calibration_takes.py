@@ -33,6 +33,9 @@ PROMPTS: tuple[PromptKind, ...] = ("mask", "box", "click")
 COUNTS = dict.fromkeys(SIMULATED, 5) | {"thin": 8, "rods": 8, "dic": 8}
 """Simulated movies of each kind."""
 
+SHORT = {"c2c12_phase": ("phase", 10), "microglia_z_a": ("tissue", 8), "yeast_trap_a": ("yeast", 5)}
+"""Short real movies: kind and number of frames."""
+
 log = logging.getLogger("benchmarks")
 Floats = NDArray[np.float32]
 
@@ -103,12 +106,12 @@ def read_movie(name: str) -> tuple[NDArray[Any], NDArray[np.integer]]:
     return (batch.images[0].numpy() * CAMERA_RANGE).astype(np.uint16), batch.labels[0].numpy()
 
 
-def all_takes() -> list[Take]:
-    """Of every movie, in turns, so that a list that is cut short holds some of each kind."""
-    groups = [_dic(), _nuclei("fluo_hela_01"), _nuclei("sim_n2dh_01"), _small()]
+def all_takes(rounds: int | None = None) -> list[Take]:
+    """Of every kind in turns; so many of each at most."""
+    groups = [_dic(), _nuclei("fluo_hela_01"), _nuclei("sim_n2dh_01"), *map(_short, SHORT)]
     groups += [[_simulated(kind, k) for k in range(n)] for kind, n in COUNTS.items()]
     groups += [[Take(f"{case}#0", "hard, simulated", 0, 32, "box") for case in STRESS_CASES]]
-    longest = max(map(len, groups))
+    longest = max(map(len, groups)) if rounds is None else rounds
     return [group[k] for k in range(longest) for group in groups if k < len(group)]
 
 
@@ -126,9 +129,9 @@ def _nuclei(movie: str) -> list[Take]:
     return [*takes, Take(movie, "nuclei", 0, 40, "box", (20,), 8), Take(movie, "nuclei", 0, 30, "click", (0, 29), 8)]
 
 
-def _small() -> list[Take]:
-    short = (("c2c12_phase", "phase", 10), ("microglia_z_a", "tissue", 8), ("yeast_trap_a", "yeast", 5))
-    return [Take(movie, kind, 0, n, prompt) for movie, kind, n in short for prompt in PROMPTS]
+def _short(movie: str) -> list[Take]:
+    kind, n_frames = SHORT[movie]
+    return [Take(movie, kind, 0, n_frames, prompt) for prompt in PROMPTS]
 
 
 def _simulated(kind: str, k: int) -> Take:

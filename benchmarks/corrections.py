@@ -14,19 +14,25 @@ And four orders in which masks are chosen:
 
 - `truth`: the one with the lowest IoU, as somebody who looks at every frame finds it;
 - `queue`: the frame shown by the first item of the review queue, see `Session.queue`; where nothing is unsure any more,
-  of the queue of all that a person has not judged;
+  of the queue of all that a person has not judged. Where neither the cell nor a mask is there that is accepted, for as
+  many frames of the item as it is so, and counts as a correction;
 - `prediction`: the one with the lowest IoU as the network predicts it, lost frames first;
 - `random`: by chance, three times.
+
+Curves that are in OUT/corrections.csv are not measured again.
 """
 
 import argparse
 import csv
 import os
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,6 +47,9 @@ from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.core.session.session import Session
 from napari_mosam.core.store.result import Result
 
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
 N_FRAMES, MIN_FRAMES = 40, 30
 SIDE = 256
 REAL = ("fluo_hela_01", "dic_hela_01", "sim_n2dh_01")
@@ -51,7 +60,15 @@ N_RANDOM = 3
 HALVED = 0.6
 """Of the area on the frame before; a cell that leaves the frame is left out too."""
 
+HEAD = ("movie", "order", "act", "seed", "corrections", "frame", "object", "iou_before", "j")
+COLORS = {"queue": "#0072b2", "random": "#d55e00", "truth": "#999999"}
+"""Orders that are drawn."""
+
 Floats = NDArray[np.float64]
+Key = tuple[str, str, str, str]
+"""Movie, order, act and seed of a curve."""
+
+Row = list[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,11 +147,21 @@ class Person:
         t, k = np.unravel_index(np.nanargmin(open_ones), open_ones.shape)
         return int(t), int(k)
 
-    def queued(self) -> tuple[int, int]:
-        """Frame and object that the first item of the queue shows."""
+    def queued(self) -> tuple[int, int, int]:
+        """Frame and object that the first item of the queue shows, and the end of its frames."""
         queues = (self._session.queue(sure) for sure in (SURE_IOU, 1.0))
-        shown = next(item for queue in queues for item in queue if item.loss)
-        return shown.frame, self._scene.ids.index(shown.object_id)
+        item = next(item for queue in queues for item in queue if item.loss)
+        return item.frame, self._scene.ids.index(item.object_id), item.stop
+
+    def rightly_absent(self, t: int, k: int, stop: int) -> int:
+        """How many frames in a row, from `t` up to `stop`, show neither the cell nor a mask of it."""
+        result = self._result()
+        shown = result.area[t:stop, result.object_ids.index(self._scene.ids[k])] > 0
+        return int(np.argmax(np.append(self._exists[t:stop, k] | shown, True)))
+
+    def accept(self, t: int, k: int, n: int) -> None:
+        """Say that a cell is not there on frames on which it was not found."""
+        self._session.approve(self._scene.ids[k], t, t + n)
 
     def predictions(self) -> Floats:
         """The predicted IoU of every mask, (T, objects): 0 where it was not found, NaN where it was not looked for."""
@@ -149,40 +176,113 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Floats:
     return np.asarray((a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1))
 
 
-def next_of(person: Person, order: str, rng: np.random.Generator) -> tuple[int, int]:
-    """Frame and object of the mask that is corrected next."""
+def step(person: Person, order: str, rng: np.random.Generator) -> tuple[int, int]:
+    """Correct the next mask, or accept that there is none; its frame and object."""
     if order == "queue":
-        return person.queued()
-    values = {"truth": person.ious, "prediction": person.predictions}
-    return person.lowest(values[order]() if order in values else rng.random(person.corrected.shape))
+        t, k, stop = person.queued()
+        absent = person.rightly_absent(t, k, stop)
+        if absent:
+            person.accept(t, k, absent)
+            return t, k
+    else:
+        values = {"truth": person.ious, "prediction": person.predictions}
+        t, k = person.lowest(values[order]() if order in values else rng.random(person.corrected.shape))
+    person.correct(t, k)
+    return t, k
 
 
-def curves(scene: Scene, model: str, n: int, orders: Sequence[str], acts: Sequence[str]) -> Iterator[list[str]]:
-    """Rows of the table: movie, order, seed, act, number of corrections, J."""
-    with tempfile.TemporaryDirectory() as folder:
-        first = Path(folder) / "first.zarr"
+def first_result(scene: Scene, model: str, folder: Path) -> Path:
+    """The result of the prompts alone, kept beside the table."""
+    place = folder / f"{scene.name}_{len(scene.ids)}.zarr"
+    if not place.exists():
         prompts = prompted(scene.truth[0], scene.ids, "box", 0)
-        with_model = model_on_cpu(model)
-        session = Session(scene.images, prompts, model=with_model, recent=Path(folder) / "recent")
-        session.run()
-        session.save(first)
+        with tempfile.TemporaryDirectory() as recent:
+            session = Session(scene.images, prompts, model=model_on_cpu(model), recent=Path(recent))
+            session.run()
+            session.save(place)
+            session.close()
+    return place
+
+
+def curve(scene: Scene, first: Path, model: str, n: int, key: Key) -> Iterator[Row]:
+    """Rows of the table: what was corrected, and J after it; the first row is before any correction."""
+    _, order, act, seed = key
+    with tempfile.TemporaryDirectory() as folder:
+        recent = Path(folder) / "recent"
+        session = Session.open(first, scene.images, model=model_on_cpu(model), recent=recent)
+        session.save_as(Path(folder) / "now.zarr")
+        person, rng = Person(scene, session, act), np.random.default_rng(int(seed))
+        yield [*key, "0", "", "", "", f"{person.j():.4f}"]
+        for k in range(1, n + 1):
+            before = person.ious()
+            at = step(person, order, rng)
+            yield [*key, str(k), str(at[0]), str(scene.ids[at[1]]), f"{before[at]:.3f}", f"{person.j():.4f}"]
         session.close()
-        for order in orders:
-            for seed in range(N_RANDOM if order == "random" else 1):
-                for act in acts:
-                    place = Path(folder) / f"{order}{seed}{act}.zarr"
-                    session = Session.open(first, scene.images, model=with_model, recent=Path(folder) / "recent")
-                    session.save_as(place)
-                    person, rng = Person(scene, session, act), np.random.default_rng(seed)
-                    for k in range(n + 1):
-                        if k:
-                            person.correct(*next_of(person, order, rng))
-                        yield [scene.name, order, str(seed), act, str(k), f"{person.j():.4f}"]
-                    session.close()
+
+
+def finished(path: Path, n: int) -> dict[Key, list[Row]]:
+    """The curves of so many corrections that a table holds."""
+    found: dict[Key, list[Row]] = defaultdict(list)
+    if path.exists():
+        with path.open(newline="") as file:
+            for row in list(csv.reader(file))[1:]:
+                movie, order, act, seed, *_ = row
+                found[movie, order, act, seed].append(row)
+    return {key: rows for key, rows in found.items() if len(rows) > n}
+
+
+def write(path: Path, curves: dict[Key, list[Row]]) -> None:
+    """The table."""
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([HEAD, *(row for rows in curves.values() for row in rows)])
+
+
+def js(curves: dict[Key, list[Row]], movie: str, order: str, act: str) -> Floats:
+    """J by the number of corrections, a row for each seed; empty where that was not measured."""
+    found = [rows for key, rows in curves.items() if key[:3] == (movie, order, act)]
+    return np.array([[float(row[-1]) for row in rows] for rows in found])
+
+
+def report(curves: dict[Key, list[Row]], n: int, act: str = "followed") -> str:
+    """How many corrections each order needs for the J that `n` by chance give."""
+    lines = [f"| movie | J before | by chance, {n} | " + " | ".join(o for o in ORDERS if o != "random") + " |"]
+    lines.append("|---" * (lines[0].count("|") - 1) + "|")
+    for movie in dict.fromkeys(key[0] for key in curves):
+        chance = js(curves, movie, "random", act)
+        if len(chance):
+            goal = chance.mean(0)[n]
+            cells = [_needed(js(curves, movie, order, act), goal) for order in ORDERS if order != "random"]
+            lines.append(f"| {movie} | {chance[0, 0]:.3f} | {goal:.3f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _needed(found: Floats, goal: float) -> str:
+    if not len(found):
+        return ""
+    there = np.flatnonzero(found.mean(0) >= goal)
+    return f"{there[0]} ({found.mean(0)[-1]:.3f})" if len(there) else f"never ({found.mean(0)[-1]:.3f})"
+
+
+def plot(curves: dict[Key, list[Row]], path: Path, act: str = "followed") -> None:
+    """J by the number of corrections, a panel for each movie; what chance gives with the range of its seeds."""
+    movies = [m for m in (*REAL, *SIMULATED) if len(js(curves, m, "queue", act))]
+    figure, axes = plt.subplots(1, len(movies), figsize=(2.4 * len(movies), 2.8), layout="constrained", squeeze=False)
+    for panel, movie in zip(axes[0], movies, strict=True):
+        for order, color in COLORS.items():
+            found = js(curves, movie, order, act)
+            if len(found):
+                k = np.arange(found.shape[1])
+                panel.plot(k, found.mean(0), color=color, label=order, marker=".")
+                panel.fill_between(k, found.min(0), found.max(0), color=color, alpha=0.2, lw=0)
+        panel.set(title=movie, xlabel="corrections")
+    axes[0, 0].set_ylabel("J over frames not corrected")
+    axes[0, 0].legend(frameon=False)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def main() -> None:
-    """Measure, print and write a CSV."""
+    """Measure what is not there yet, print, and write a table and a picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--movies", help=f"names separated by ';': {', '.join((*REAL, *SIMULATED))}")
     parser.add_argument("--orders", help=f"names separated by ';': {', '.join(ORDERS)}")
@@ -194,15 +294,22 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
+    table, n = given.out / "corrections.csv", given.corrections
     orders, acts = chosen("--orders", given.orders, ORDERS), chosen("--acts", given.acts, ACTS)
-    with (given.out / "corrections.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["movie", "order", "seed", "act", "corrections", "j"])
-        for name in chosen("--movies", given.movies, (*REAL, *SIMULATED)):
-            for row in curves(scene(name, given.objects), given.model, given.corrections, orders, acts):
-                writer.writerow(row)
-                file.flush()
+    movies, done = chosen("--movies", given.movies, (*REAL, *SIMULATED)), finished(table, n)
+    asked = [(o, a, str(seed)) for o in orders for a in acts for seed in range(N_RANDOM if o == "random" else 1)]
+    for name in movies:
+        todo = [key for key in ((name, *rest) for rest in asked) if key not in done]
+        shown = scene(name, given.objects) if todo else None
+        for key in todo:
+            assert shown is not None
+            done[key] = []
+            for row in curve(shown, first_result(shown, given.model, given.out), given.model, n, key):
+                done[key].append(row)
                 print(*row, sep="\t", flush=True)
+            write(table, done)
+    sys.stdout.write(report(done, n))
+    plot(done, given.out / "corrections.png")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ def test_without_a_clearly_bad_frame_the_worst_is_shown():
     assert queue_of(table(column(0.65, 0.55, 0.6)))[0].frame == 1
 
 
+def test_where_a_correction_did_not_help_the_middle_of_what_is_expected_to_be_wrong_is_shown():
+    worsening = table(column(0.9, 0.4, 0.3, 0.3, 0.2, 0.9), fixed=[(0, 0)])
+    assert [(item.start, item.frame) for item in queue_of(worsening)] == [(1, 3)]
+    assert queue_of(table(column(0.9, 0.4, 0.3, 0.3, 0.2, 0.9), prompted=[(0, 0)]))[0].frame == 1
+
+
 def test_the_longer_stretch_comes_first_where_as_much_is_expected_to_be_wrong_on_each_frame():
     items = queue_of(table([[0.4, 0.9], [0.9, 0.4], [0.9, 0.4], [0.9, 0.9]]))
     assert [(item.object_id, item.start, item.stop) for item in items] == [(2, 1, 3), (1, 0, 1)]
