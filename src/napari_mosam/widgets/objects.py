@@ -47,7 +47,7 @@ class Objects:
 
     def _connect(self) -> None:
         panel, table = self._panel, self._table
-        table.color_of = self._color_of
+        table.color_of = self.color_of
         table.chosen.connect(self._take)
         table.asked.connect(self._go_to)
         table.selected.connect(self._sync_buttons)
@@ -98,8 +98,8 @@ class Objects:
             self._table.objects.show_frame(self._dock.frame)
             self._sync_buttons()
 
-    def _color_of(self, object_id: int) -> Any:
-        """That of its labels; of a mark where these are not shown."""
+    def color_of(self, object_id: int) -> Any:
+        """RGBA of an object: that of its labels; of a mark where these are not shown."""
         from napari_mosam.widgets.picture.colors import object_color
 
         shown = None if self._labels is None else self._labels.get_color(object_id)

@@ -164,7 +164,7 @@ class Result:
     def places(self) -> "NDArray[np.float32]":
         """Middles (y, x) of all objects on all frames, px, shape (T, N, 2); NaN where one has no pixel."""
         with reading(self.path):
-            shape = len(self.labels), len(self.object_ids)
+            shape = self.labels.shape[0], len(self.object_ids)
             found = read_table(open_group(self.path, "r")["table"], shape, ("y", "x"))
             return np.stack([found["y"], found["x"]], -1)
 

@@ -179,7 +179,7 @@ class ObjectModel(QAbstractTableModel):
             case Qt.ItemDataRole.UserRole:
                 return column.key(one, overview, self.frame)
             case Qt.ItemDataRole.DecorationRole if index.column() == 0:
-                return _swatch(self._color_of(one.object_id))
+                return swatch(self._color_of(one.object_id))
             case Qt.ItemDataRole.ToolTipRole:
                 return _all(one, overview, self.frame)
         return None
@@ -203,7 +203,8 @@ def _all(one: "ObjectSummary", overview: "Overview", frame: int) -> str:
     return "\n".join(f"{title}: {text}" for title, text in said if text)
 
 
-def _swatch(rgba: Any) -> QPixmap:
+def swatch(rgba: Any) -> QPixmap:
+    """A small square of a colour, to stand beside the number of an object."""
     picture = QPixmap(SWATCH_PX, SWATCH_PX)
     picture.fill(QColor.fromRgbF(*(float(v) for v in rgba[:3])))
     return picture

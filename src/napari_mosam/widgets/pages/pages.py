@@ -46,7 +46,16 @@ class PageKind:
 
 TRACK = "Track"
 
-PAGES: tuple[PageKind, ...] = ()
+
+def _review(dock: "MosamWidget") -> Page:
+    from napari_mosam.widgets.review.page import ReviewPage
+
+    return ReviewPage(dock)
+
+
+PAGES: tuple[PageKind, ...] = (
+    PageKind("Review", "Look at what is likely wrong, the worst first; or judge a random sample.", _review),
+)
 """After the one that marks and follows, in the order of their tabs."""
 
 

@@ -9,6 +9,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QAbstractSpinBox, QApplication, QComboBox, QDialog, QWidget
 
 if TYPE_CHECKING:
+    from napari_mosam.widgets.review.page import ReviewPage
     from napari_mosam.widgets.widget import MosamWidget
 
 
@@ -19,7 +20,7 @@ class Shortcut:
     Attributes
     ----------
     key : str
-        As napari writes it; a letter that napari and its layers leave free.
+        As napari writes it; a letter, alone or with Shift, that napari and its layers leave free.
     words : str
         For the list.
     action : callable or None
@@ -38,6 +39,16 @@ def toggle_labels(dock: "MosamWidget") -> None:
         labels.visible = not labels.visible
 
 
+def review(dock: "MosamWidget") -> "ReviewPage":
+    """The page on which a result is looked through, in sight."""
+    from napari_mosam.widgets.review.page import TITLE, ReviewPage
+
+    dock.pages.turn_to(TITLE)
+    page = dock.pages.page(TITLE)
+    assert isinstance(page, ReviewPage)
+    return page
+
+
 SHORTCUTS = (
     Shortcut("N", "Next cell", lambda dock: dock.controls.new_object.click()),
     Shortcut("Q", "Not here: no such cell on this frame", lambda dock: dock.controls.absent.click()),
@@ -45,6 +56,10 @@ SHORTCUTS = (
     Shortcut("G", "Go: follow the cells, or stop", lambda dock: dock.controls.propagate.click()),
     Shortcut("W", "Numbers on and off", lambda dock: dock.controls.switches.numbers.click()),
     Shortcut("H", "Labels on and off", toggle_labels),
+    Shortcut("J", "Review: next place", lambda dock: review(dock).step(1)),
+    Shortcut("K", "Review: back", lambda dock: review(dock).step(-1)),
+    Shortcut("Shift+J", "Review: accept, or right", lambda dock: review(dock).accept()),
+    Shortcut("Shift+K", "Review: fix, or wrong", lambda dock: review(dock).fix()),
     Shortcut("Ctrl+Z", "Undo"),
     Shortcut("Ctrl+Shift+Z", "Redo"),
 )
@@ -85,10 +100,11 @@ class Shortcuts(QObject):
 
     def eventFilter(self, field: Any, event: Any) -> bool:
         """Take a key from a field that would keep it and make nothing of it."""
-        plain = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier
-        if event.type() != QEvent.Type.KeyPress or event.modifiers() not in plain:
+        modifier = Qt.KeyboardModifier
+        before = {modifier.NoModifier: "", modifier.KeypadModifier: "", modifier.ShiftModifier: "Shift+"}
+        if event.type() != QEvent.Type.KeyPress or event.modifiers() not in before:
             return False
-        action = self._ours().get(QKeySequence(event.key()).toString())
+        action = self._ours().get(before[event.modifiers()] + QKeySequence(event.key()).toString())
         if action is not None:
             action(self._dock.viewer)
         return action is not None
