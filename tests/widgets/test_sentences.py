@@ -1,30 +1,31 @@
 """What the widget says is so: at the end of a run, of a preview, after a stop, over another movie."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.core.review.test_queue import table
 from tests.support.fake_model import disks
 
-from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.widgets.doubts import Doubts, preview_sentence
 
-FOUND = {"state": ObjectState.PRESENT, "area": 36.0, "predicted_iou": 0.9}
-LOST = {"state": ObjectState.LOST, "area": 0.0, "predicted_iou": 0.1}
-ENDED = {"state": ObjectState.ENDED, "area": 0.0, "predicted_iou": 0.0}
+LOST, ENDED = {"missing": True}, {"ended": True}
 
 
 def doubts_of(*frames):
     """Frames are dicts: object id -> what a result says of it that is not as if it was found."""
     ids = sorted({object_id for frame in frames for object_id in frame})
-    cells = [
-        [FOUND | frame[i] if i in frame else {"state": "", "area": np.nan, "predicted_iou": np.nan} for i in ids]
-        for frame in frames
-    ]
-    columns = {name: np.array([[cell[name] for cell in row] for row in cells]) for name in FOUND}
-    result = SimpleNamespace(object_ids=tuple(ids), **(columns | {"state": columns["state"].astype(object)}))
-    return Doubts.of(result, ids, range(len(frames)))
+    cells = [[frame.get(i) for i in ids] for frame in frames]
+    expected = [[np.nan if cell is None else cell.get("expected_iou", 0.9) for cell in row] for row in cells]
+    kinds = {name: [] for name in ("missing", "ended")}
+    for t, row in enumerate(cells):
+        for at, cell in enumerate(row):
+            for name in kinds.keys() & (cell or {}).keys():
+                kinds[name].append((t, at))
+    made = replace(table(expected, **kinds), object_ids=tuple(ids))
+    return Doubts.of(made, ids, range(len(frames)))
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,9 @@ def doubts_of(*frames):
     [
         ([{1: {}}, {1: {}}], "Every object was found on every frame."),
         ([{1: {}}, {1: {}, 2: {}}], "Every object was found on every frame that it was followed through."),
-        ([{3: {}}, {3: {"predicted_iou": 0.41}}], "Unsure: object 3 on frame 1 (.41)."),
+        ([{3: {}}, {3: {"expected_iou": 0.41}}], "Unsure: object 3 on frame 1 (.41)."),
         (
-            [{3: {"predicted_iou": 0.65}, 4: {}}, {3: {"predicted_iou": 0.6}, 4: {"predicted_iou": 0.2}}],
+            [{3: {"expected_iou": 0.65}, 4: {}}, {3: {"expected_iou": 0.6}, 4: {"expected_iou": 0.2}}],
             "Unsure: object 4 on frame 1 (.20), 3 on frames 0 to 1 (.60).",
         ),
         ([{1: LOST}, {1: {}}, {1: LOST}, {1: LOST}], "Not found on some frames: object 1 on 3 frames from 0 to 3."),
@@ -44,7 +45,7 @@ def doubts_of(*frames):
             "Not found on some frames: object 2 on frame 0. Left the picture: object 1 on frame 1.",
         ),
         (
-            [{i: {"predicted_iou": i / 10} for i in range(1, 7)}],
+            [{i: {"expected_iou": i / 10} for i in range(1, 7)}],
             "Unsure: object 1 on frame 0 (.10), 2 on frame 0 (.20), 3 on frame 0 (.30), 4 on frame 0 (.40) and 2 more.",
         ),
     ],
@@ -54,12 +55,10 @@ def test_what_a_run_is_not_sure_of_is_named_the_worst_first(frames, said):
 
 
 def test_doubts_are_about_the_frames_and_objects_of_the_run_alone():
-    columns = [np.full((3, 2), FOUND[name]) for name in ("area", "predicted_iou")]
-    state = np.array([["present", "lost"], ["lost", "lost"], ["present", "lost"]], object)
-    result = SimpleNamespace(object_ids=(4, 7), state=state, area=columns[0], predicted_iou=columns[1])
-    assert Doubts.of(result, {4}, {0, 2}).sentences() == "Every object was found on every frame."
-    assert Doubts.of(result, {4}, {1, 2}).sentences() == "Not found on some frames: object 4 on frame 1."
-    assert Doubts.of(result, {4, 9}, {1}).sentences(painted=True).startswith("Not found")
+    made = table(np.full((3, 2), 0.9), missing=[(1, 0), (0, 1), (1, 1), (2, 1)])
+    assert Doubts.of(made, {1}, {0, 2}).sentences() == "Every object was found on every frame."
+    assert Doubts.of(made, {1}, {1, 2}).sentences() == "Not found on some frames: object 1 on frame 1."
+    assert Doubts.of(made, {1, 9}, {1}).sentences(painted=True).startswith("Not found")
 
 
 def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, hands, engine):
@@ -78,7 +77,7 @@ def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, hands, 
     hands.settle(widget)
     widget.controls.direction.setCurrentIndex(1)
     hands.run(widget)
-    assert "Unsure: object 1 on frames 0 to 7 (.4" in hands.says(widget)
+    assert "Unsure: object 1 on frames 1 to 7 (.4" in hands.says(widget)
 
 
 @pytest.mark.slow

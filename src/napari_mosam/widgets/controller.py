@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.results.doubts import Pause
-from napari_mosam.widgets.doubts import Doubts, preview_sentence
+from napari_mosam.core.review.table import ReviewTable
+from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.preview.live import LivePreview, Scene
 from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView
@@ -126,7 +127,7 @@ class Controller(ShownSessions):
     def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
         assert self.view is not None
         self.view.settle()
-        self._look(None, NOTHING_NEW)
+        self._look((), NOTHING_NEW)
         frame = source.frame_at(self._viewer.dims.point)
         known = _half_of(session.result)
         self.run = RunView(self._viewer, source, marks=session.prompts, began_at=frame, known=known)
@@ -204,7 +205,8 @@ class Controller(ShownSessions):
             self._controls.say("A run is going that was begun elsewhere, such as in the console.")
         elif self._elsewhere and not words:
             self._elsewhere = False
-            self._run_ended(JobEnd())
+            if self.session is not None:
+                self._edits.start(partial(_followed, self.session, lambda: None), self._run_ended)
 
     def _progress(self, done: int, total: int) -> None:
         """The bar of the dock, and that in napari's own list of what is going on."""
@@ -236,9 +238,9 @@ class Controller(ShownSessions):
         if run.source.image in self._viewer.layers and run.source.frame_at(self._viewer.dims.point) == run.showed:
             go_to(self._viewer, run.source, run.began_at)
 
-    def _look(self, doubts: Doubts | None, followed: Followed) -> None:
+    def _look(self, unsure: Sequence[tuple[int, int]], followed: Followed) -> None:
         """Offer to go to what is unsure, and to what changed."""
-        self._controls.doubts.show_places([] if doubts is None else doubts.places)
+        self._controls.doubts.show_places(unsure)
         self._controls.changes.show_places(followed.places)
 
     def _run_ended(self, outcome: JobEnd) -> None:
@@ -251,12 +253,12 @@ class Controller(ShownSessions):
         if outcome.error is not None:
             self._said = self._fail(outcome.error, kept=len(run.frames) if session.result is not None else 0)
         else:
-            doubts, stopped = run.doubts(session.result), self._stopping and not _whole(run)
+            doubts, stopped = run.doubts(followed.review), self._stopping and not _whole(run)
             self._said = run.summary(
                 session.result, self.painted, stopped=stopped, followed=followed, pause=pause, doubts=doubts
             )
             self._controls.say(self._said)
-            self._look(doubts, followed)
+            self._look(run.unsure(followed.review), followed)
         whole = outcome.error is None and not self._stopping and pause is None
         go_on = whole and run.marks != session.prompts
         if whole:
@@ -349,7 +351,8 @@ def _followed(session: "Session", job: Callable[[], object]) -> Followed:
     """Do a run; what came of it."""
     before = len(session.history)
     job()
-    return Followed(session.changed(since=before))
+    review = None if session.result is None else ReviewTable.read(session.result)
+    return Followed(session.changed(since=before), review)
 
 
 def _whole(run: RunView) -> bool:

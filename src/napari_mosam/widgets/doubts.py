@@ -1,21 +1,19 @@
 """What a run or a preview is not sure of, in words."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_mosam.core.results.doubts import SURE_IOU
-from napari_mosam.core.results.frame import ObjectState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mosam.core.results.frame import FrameResult
-    from napari_mosam.core.store.result import Result
+    from napari_mosam.core.review.table import ReviewTable
 
 Kind = Mapping[int, Mapping[int, float]]
 
@@ -30,7 +28,7 @@ class Doubts:
     Attributes
     ----------
     lost, left, unsure : mapping of int to (mapping of int to float)
-        By object: predicted IoU by frame.
+        By object: expected IoU by frame.
     everywhere : bool
         Whether every object was followed through all frames.
     """
@@ -41,19 +39,14 @@ class Doubts:
     everywhere: bool
 
     @classmethod
-    def of(cls, result: "Result", ids: Iterable[int], frames: Iterable[int]) -> "Doubts":
-        """Those of objects of a result on some of its frames."""
-        asked, columns = sorted(frames), [result.object_ids.index(i) for i in ids if i in result.object_ids]
+    def of(cls, table: "ReviewTable", ids: Iterable[int], frames: Iterable[int]) -> "Doubts":
+        """Those on some frames of objects of a result, where a person has had no say."""
+        asked, columns = sorted(frames), [table.object_ids.index(i) for i in ids if i in table.object_ids]
         at = np.ix_(asked, columns)
-        state, area, iou = result.state[at], np.nan_to_num(result.area[at]), result.predicted_iou[at]
-        followed = state != ""
-        left = state == str(ObjectState.ENDED)
-        said = iou >= 1  # of what a person painted or erased
-        lost = followed & ~left & ~said & ((state == str(ObjectState.LOST)) | (area == 0))
-        unsure = followed & ~left & ~lost & (iou < SURE_IOU)
-        names = [result.object_ids[column] for column in columns]
-        in_words = partial(_by_object, iou=iou, names=names, frames=asked)
-        return cls(in_words(lost), in_words(left), in_words(unsure), bool(followed.all()))
+        names, no_say = [table.object_ids[column] for column in columns], ~table.judged[at]
+        in_words = partial(_by_object, iou=table.expected_iou[at], names=names, frames=asked)
+        lost, left, unsure = table.missing[at] & no_say, table.ended[at] & no_say, table.unsure()[at]
+        return cls(in_words(lost), in_words(left), in_words(unsure & ~lost), bool(table.followed[at].all()))
 
     def sentences(self, *, painted: bool = False) -> str:
         """What to look at, the worst first; or that all is well, where nobody `painted`."""
@@ -65,28 +58,10 @@ class Doubts:
         ]
         return " ".join(filter(None, parts)) or self._all_well(painted)
 
-    @property
-    def places(self) -> list[tuple[int, int]]:
-        """Objects and frames that need a look: the worst of each stretch of frames, the worst first."""
-        worst = [
-            (0.0 if kind is not self.unsure else frames[t], object_id, t)
-            for kind in (self.lost, self.unsure)
-            for object_id, frames in kind.items()
-            for t in _worst_of_each(frames)
-        ]
-        gone = [(object_id, min(frames)) for object_id, frames in self.left.items() if frames]
-        return [(object_id, t) for _, object_id, t in sorted(worst)] + sorted(gone, key=lambda place: place[1])
-
     def _all_well(self, painted: bool) -> str:
         but = [] if self.everywhere else ["that it was followed through"]
         but += ["that you did not paint on"] if painted else []
         return " ".join(["Every object was found on every frame", " and ".join(but)]).strip() + "."
-
-
-def _worst_of_each(frames: Mapping[int, float]) -> Iterator[int]:
-    """The frame with the lowest predicted IoU of each stretch of frames in a row."""
-    for _, stretch in groupby(enumerate(sorted(frames)), key=lambda pair: pair[1] - pair[0]):
-        yield min((t for _, t in stretch), key=lambda t: frames[t])
 
 
 def changed_sentence(changed: Mapping[int, Collection[int]]) -> str:

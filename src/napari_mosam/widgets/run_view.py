@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.results.pace import Pace
+from napari_mosam.core.review.queue import queue_of
 from napari_mosam.widgets.doubts import Doubts, changed_sentence
 from napari_mosam.widgets.layers.outputs import FlowOutput
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.doubts import Pause
     from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.review.table import ReviewTable
     from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
 
@@ -27,9 +29,12 @@ class Followed:
     ----------
     changed : mapping of int to tuple of int
         Frames on which objects have other pixels than before, by object.
+    review : ReviewTable or None
+        What there is to review in the result; None without one.
     """
 
     changed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    review: "ReviewTable | None" = None
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -98,9 +103,15 @@ class RunView:
             parts.append(f"{self.pace.rate:.1f} frames/s")
         return " · ".join([*parts, *([self.device] if self.device else [])])
 
-    def doubts(self, result: "Result | None") -> Doubts | None:
+    def doubts(self, review: "ReviewTable | None") -> Doubts | None:
         """What the result says of the objects and frames of the run."""
-        return None if result is None or not self.frames else Doubts.of(result, self.ids, self.frames)
+        return None if review is None or not self.frames else Doubts.of(review, self.ids, self.frames)
+
+    def unsure(self, review: "ReviewTable | None") -> list[tuple[int, int]]:
+        """Objects and frames of the run that need a look, the worst first; see :func:`review_queue`."""
+        queue = () if review is None else queue_of(review)
+        mine = (item for item in queue if item.object_id in self.ids and not self.frames.isdisjoint(item.frames))
+        return [(item.object_id, item.frame) for item in mine]
 
     def summary(
         self,
