@@ -25,6 +25,7 @@ from skimage.measure import regionprops
 
 from napari_mosam.core.model.catalogue import model_info
 from napari_mosam.widgets import MosamWidget
+from napari_mosam.widgets.picture import shortcuts
 from napari_mosam.widgets.sample_data import LayerData, scratch_assay, simulated_cells
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -122,7 +123,16 @@ def photograph(name: str, folder: Path) -> None:
     widget.controls.objects.box.expand(animate=False)
     widget.controls.objects.table.selectRow(0)
     show(widget, folder, f"{name}_5_objects")
+    review(widget, folder, name)
     viewer.close()
+
+
+def review(widget: MosamWidget, folder: Path, name: str) -> None:
+    """The first place of the review."""
+    page = shortcuts.review(widget)
+    wait_until(lambda: page.reviewed is not None)
+    page.step(1)
+    show(widget, folder, f"{name}_6_review")
 
 
 class Slow(BaseHTTPRequestHandler):
