@@ -31,7 +31,7 @@ TABLE = (*PLACES, *SCORES, "cue", "state", *BY_USER)
 (px; NaN where it has no pixel), the area in µm² where the size of a pixel is known, scores as in ``ObjectScores``, the
 cue that placed the window and the state by their codes, the object's parent, what the user accepted or locked (1)."""
 
-STATE = TABLE.index("state")
+STATE, LOCKED = TABLE.index("state"), TABLE.index("locked")
 
 CODES = {"state": tuple(state or "" for state in STATES), "cue": CUES}
 """Words by code, of the columns that hold codes."""

@@ -26,6 +26,8 @@ def to_dataframe(group: Any, object_ids: Sequence[int]) -> Any:
     found["expected_iou"] = ExpectedIou.read(group).values[t, row]
     names = dict(group.attrs.get("names") or {})
     found["name"] = [names.get(str(i)) for i in found["object"]]
+    parents = {int(i): int(mother) for i, mother in dict(group.attrs.get("parents") or {}).items()}
+    found["parent"] = [parents.get(int(i), np.nan) for i in found["object"]]
     for name, words in CODES.items():
         codes = found[name].to_numpy()
         found[name] = [None if np.isnan(code) else words[int(code)] for code in codes]

@@ -27,6 +27,7 @@ from napari_mosam.core.store.edits import CORRECT, LOCK, UNLOCK, corrected, edit
 from napari_mosam.core.store.identity import RENAME
 from napari_mosam.core.store.layout import open_group
 from napari_mosam.core.store.layout import reading as reading_of
+from napari_mosam.core.store.lineage.replay import KIN, do_again, kin_edits, numbers_of
 from napari_mosam.core.store.result import Result
 
 if TYPE_CHECKING:
@@ -140,10 +141,12 @@ def _final(stored: Result) -> list[Json]:
     accepted = _accepted(stored)
     for i in stored.object_ids:
         frames = [t for t, ids in enumerate(locked) if i in ids and (i, t) not in fixed]
-        for said, more in ((False, {}), (True, {"accepted": True})):
-            mine = [t for t in frames if ((i, t) in accepted) is said]
-            edits += [{"kind": LOCK, "object": i, "frames": mine, **more}] if mine else []
-    return edits + [{"kind": RENAME, "object": i, "name": name} for i, name in stored.names.items()]
+        absent = [t for t in frames if stored.record(i, t) is None]
+        edits += [{"kind": CORRECT, "object": i, "frame": t, "mask": None} for t in absent]
+        frames = sorted({*frames} - {*absent})
+        edits += [{"kind": LOCK, "object": i, "frames": frames}] if frames else []
+    edits += [{"kind": RENAME, "object": i, "name": name} for i, name in stored.names.items()]
+    return edits + kin_edits(stored.attrs)
 
 
 def _accepted(stored: Result) -> set[tuple[int, int]]:
@@ -179,6 +182,8 @@ def _do(edit: Json, out: Path, movie: Movie, model: "Segmenter", progress: Progr
         result.reassign(kind, first, second, edit["frame"], daughter=edit["daughter"])
     elif kind == RENAME:
         result.rename(edit["object"], edit["name"])
+    elif kind in KIN:
+        do_again(out, edit, movie.frame_shape)
     else:
         _rerun(edit, result, movie, model, progress)
 
@@ -235,6 +240,8 @@ def _check(edits: Sequence[Json], shape_yx: tuple[int, int]) -> None:
             numbers = [*edit["objects"], edit["frame"], edit["daughter"]]
         elif edit["kind"] == RENAME:
             numbers = [edit["object"], len(edit["name"])]
+        elif edit["kind"] in KIN:
+            numbers = numbers_of(edit, shape_yx)
         else:
             raise ValueError(f"a '{edit['kind']}' is not known to this version")
         if not all(isinstance(number, int) for number in numbers):

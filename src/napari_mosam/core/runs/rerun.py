@@ -13,7 +13,7 @@ from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.model.compute import fixed_threads, give_back
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.prompts.collection import Prompts
-from napari_mosam.core.results.columns import DIRECTIONS, labels_of
+from napari_mosam.core.results.columns import DIRECTIONS, LOCKED, labels_of
 from napari_mosam.core.results.doubts import UnsureWatch
 from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
 from napari_mosam.core.results.progress import UNFINISHED
@@ -224,8 +224,11 @@ class Rerun:
 
     # ---- all legs
 
+    def _locked(self, object_id: int) -> "Sequence[bool]":
+        return list(np.nan_to_num(self._writer.records.table_of(object_id)[:, LOCKED]) > 0)
+
     def _carry_out(self, plans: Mapping[int, RerunPlan]) -> None:
-        account = self._account
+        account, plans = self._account, {i: plan.without_ends(self._locked(i)) for i, plan in plans.items()}
         account.stale |= {(i, t) for i, plan in plans.items() for t in plan.stale}
         groups = grouped(leg for plan in plans.values() for leg in plan.legs)
         account.total += n_steps(plans)

@@ -130,6 +130,21 @@ class RerunPlan:
     legs: tuple[RerunSegment, ...]
     stale: frozenset[int]
 
+    def without_ends(self, locked: Sequence[bool]) -> "RerunPlan":
+        """The same without frames at the ends of legs on which the object is `locked`: nothing is written there.
+
+        So an object that ended, or begins later, is not followed where it is not.
+        """
+        legs = (_without_end(leg, locked) for leg in self.legs)
+        return RerunPlan(tuple(leg for leg in legs if any(map(leg.reports, leg.frames))), self.stale)
+
+
+def _without_end(leg: RerunSegment, locked: Sequence[bool]) -> RerunSegment:
+    end = leg.end
+    while end != leg.start and locked[end]:
+        end -= leg.step
+    return replace(leg, end=end)
+
 
 class StoppedToAsk(Exception):
     """A re-run stops before its end, since objects are unsure."""

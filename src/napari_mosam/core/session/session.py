@@ -13,6 +13,7 @@ from napari_mosam.core.files.places import Place, is_result
 from napari_mosam.core.prompts.collection import Prompt, Prompts
 from napari_mosam.core.runs.arguments import Frames, frame_range, merged_config, movie_config, run_config
 from napari_mosam.core.runs.request import RunRequest, open_movie
+from napari_mosam.core.session.abilities.dividing import Dividing
 from napari_mosam.core.session.abilities.finding import Finding
 from napari_mosam.core.session.abilities.inspection import Inspecting
 from napari_mosam.core.session.abilities.loaded import KeptModel
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     Progress = Callable[[FrameResult, int, int], None]
 
 
-class Session(ObjectEdits, Finding, Inspecting, Reviewing):
+class Session(ObjectEdits, Dividing, Finding, Inspecting):
     """A movie with its prompts and its result; whatever is done can be undone in order.
 
     Until it is saved the result lies in a folder of recent results, from which nothing is ever removed.

@@ -16,6 +16,8 @@ from napari_mosam.core.find.frame import find_cells
 from napari_mosam.core.find.request import FindRequest
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.inspection.inspect import compare_memory, inspect_object, motion_between
+from napari_mosam.core.lineage.edits import deny, divide, link, plan_division
+from napari_mosam.core.lineage.propose import masks_at, propose_division, propose_divisions
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt, Prompts
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.columns import labels_of, read_table
@@ -26,11 +28,11 @@ from napari_mosam.core.runs.provenance import from_attributes
 from napari_mosam.core.runs.recreate import movie_of
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.rerun import rerun_result
-from napari_mosam.core.runs.rerun_checks import stored_limits, with_corrections
+from napari_mosam.core.runs.rerun_checks import same_movie, stored_limits, with_corrections
 from napari_mosam.core.runs.run import load, preview_frame
 from napari_mosam.core.runs.write import OtherRunError, write_run
-from napari_mosam.core.store.edits import remark_transaction
-from napari_mosam.core.store.history import Step, ready_for_edit, ready_for_rerun
+from napari_mosam.core.store.history import Step, ready_for_rerun
+from napari_mosam.core.store.lineage.edits import inherit
 from napari_mosam.core.store.result import Result
 
 if TYPE_CHECKING:
@@ -49,13 +51,21 @@ __all__ = [
     "Result",
     "Stopped",
     "compare_memory",
+    "deny",
+    "divide",
     "find_cells",
     "from_attributes",
     "inspect_object",
+    "link",
     "load",
+    "masks_at",
     "motion_between",
     "movie_of",
+    "plan_division",
     "preview_frame",
+    "propose_division",
+    "propose_divisions",
+    "same_movie",
 ]
 
 
@@ -227,12 +237,14 @@ def why_not_resumed(stored: Result) -> str:
 
 
 def carry_over(old: Result, new: Result) -> None:
-    """Give a new result the pixels that a person corrected or locked in an earlier one, and lock them."""
+    """Give a new result the pixels that a person corrected or locked in an earlier one, and lock them; and kin."""
     for t in range(old.labels.shape[0]):
         ids = [i for i in old.locked(t) if i in new.object_ids or old.record(i, t) is not None]
         if ids:
             labels = np.asarray(old.labels[t])
             new.paint(t, {i: (labels == i) if (labels == i).any() else None for i in ids})
+    with alone(new.path):
+        inherit(old.attrs, new.path, new.object_ids)
 
 
 def on_masks(request: RunRequest, frame: int, stored: Result | None) -> RunRequest:

@@ -120,22 +120,29 @@ def correct_transaction(path: Path, t: int, masks: "Mapping[int, NDArray[np.bool
         If pixels of a mask are those of another object, locked there.
     """
     with edited(path, CORRECT, list(masks), frames=[t]) as (group, records):
-        frame = records.read(t)
-        labels, confidence = np.asarray(group["0"][t]), np.asarray(group["confidence"][t])
-        window, prune = group.attrs.get("config", {}).get("window", {}), _prunes(group)
+        give_pixels(group, records, t, masks)
         for object_id, mask in masks.items():
-            now = _Frame(frame, labels, confidence)
-            _refuse_locked(now, object_id, mask)
-            labels, confidence = _given_away(now, object_id, mask, prune=prune)
-            frame.put(_by_user(frame.get(object_id), object_id, mask, window, records.side))
-            frame.set_by_user(object_id, locked=True, accepted=True)
-            list_edit(group, {"kind": CORRECT, "object": object_id, "frame": t, "mask": _to_json(object_id, t, mask)})
-        frame.measure(shapes_of(labels), prod(group.attrs.get("pixel_size_um") or [nan]))
-        group["0"][t], group["confidence"][t] = labels, confidence
-        records.write(frame)
+            given = mask_record(object_id, t, mask)
+            list_edit(group, {"kind": CORRECT, "object": object_id, "frame": t, "mask": given})
 
 
-def _to_json(object_id: int, t: int, mask: "NDArray[np.bool_]") -> Json | None:
+def give_pixels(group: Any, records: RecordStore, t: int, masks: "Mapping[int, NDArray[np.bool_]]") -> None:
+    """Give objects of a frame their pixels and lock them, inside of a transaction; else as its whole."""
+    frame = records.read(t)
+    labels, confidence = np.asarray(group["0"][t]), np.asarray(group["confidence"][t])
+    window, prune = group.attrs.get("config", {}).get("window", {}), _prunes(group)
+    for object_id, mask in masks.items():
+        now = _Frame(frame, labels, confidence)
+        _refuse_locked(now, object_id, mask)
+        labels, confidence = _given_away(now, object_id, mask, prune=prune)
+        frame.put(_by_user(frame.get(object_id), object_id, mask, window, records.side))
+        frame.set_by_user(object_id, locked=True, accepted=True)
+    frame.measure(shapes_of(labels), prod(group.attrs.get("pixel_size_um") or [nan]))
+    group["0"][t], group["confidence"][t] = labels, confidence
+    records.write(frame)
+
+
+def mask_record(object_id: int, t: int, mask: "NDArray[np.bool_]") -> Json | None:
     """A mask as the prompts are kept; None for that of an absent object."""
     return to_records([MaskPrompt.from_frame(object_id, t, mask)])[0]["mask"] if mask.any() else None
 
