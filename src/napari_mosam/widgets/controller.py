@@ -124,6 +124,30 @@ class Controller(ShownSessions):
         follow = not _half_of(session.result)
         self._begin(session, source, partial(session.correct, object_id, frame, None, follow=follow))
 
+    def follow_with(self, source: "MovieSource", job: "Callable[[Session], object]") -> None:
+        """Do something that follows objects; else as `propagate`."""
+        self._refuse_if_busy()
+        session = self._take_settings(source)
+        self._begin(session, source, partial(job, session))
+
+    def look(
+        self, source: "MovieSource", job: "Callable[[Session], Any]", on_end: Callable[[JobEnd], object], words: str
+    ) -> None:
+        """Compute something in the thread of runs that changes nothing, and can be cancelled; else as `propagate`."""
+        self._refuse_if_busy()
+        session = self._take_settings(source)
+        self._controls.say(words)
+
+        def ended(outcome: JobEnd) -> None:
+            self._stopping = False
+            self._controls.set_busy(False)
+            if outcome.error is not None:
+                self._fail(outcome.error)
+            on_end(outcome)
+            self.live.update()
+
+        self._start(partial(self._compute, session, source, partial(job, session)), ended)
+
     def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
         assert self.view is not None
         self.view.settle()

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.lineage.events import Track, tracks_of
-from napari_mosam.core.lineage.pairs import Pair, find_pair, joined
+from napari_mosam.core.lineage.events import SHRUNK, Track, tracks_of
+from napari_mosam.core.lineage.pairs import HERE, Pair, cell_at, find_pair, joined
 from napari_mosam.core.lineage.proposals import DivisionProposal
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import Segmenter
@@ -150,28 +150,47 @@ class _Search:
         while first > 1 and first > t - BACK and self.pair(first - 1) is not None:
             first -= 1
         before = [s for s in range(first - 1, first - 1 - WHOLE_BEFORE, -1) if s >= 0 and self._mask(s) is not None]
-        return first if before and all(self.pair(s) is None for s in before) else None
+        whole = bool(before) and all(self.pair(s) is None for s in before)
+        return first if whole and self._both_new(first) else None
+
+    def _both_new(self, t: int) -> bool:
+        """Whether neither of a pair was seen on the frame before, beside the mother."""
+        pair, last = self.pair(t), self._mask(t - 1)
+        if pair is None or last is None:
+            return True
+        beside = [one for one in (pair.one, pair.other) if one.overlap(last) < HERE * one.area]
+        frame, area = self.looks.frame(t - 1)[0], self.track.usual_area(t)
+        cells = (cell_at(self.looks.model, frame, one, area) for one in beside)
+        return not any(cell is not None and cell.overlap(last) < 0.5 * cell.area for cell in cells)
 
     def pair(self, t: int) -> Pair | None:
         """The two cells where the object is on a frame, and was before; None where there are not two."""
         if t not in self._known:
             place, area = self._place(t), self.track.usual_area(t)
-            known = place is not None and np.isfinite(area)
-            self._known[t] = self._ask(t, place, area) if known and place is not None else None
+            found = self._ask(t, place, area) if place is not None and np.isfinite(area) else None
+            small = np.nan_to_num(self.track.area[t]) < SHRUNK * area
+            if found is None and small and place is not None and t:
+                found = self._ask(t, self._mask(t) or place, area, self._last_mask(t))
+            self._known[t] = found
         return self._known[t]
 
     def _stays(self, t: int, pair: Pair) -> bool:
         """Whether both are seen on the frames behind, too."""
         area = self.track.usual_area(t)
         for later in range(t + 1, min(t + ON + 1, len(self.track.area))):
-            after = self._ask(later, pair.both, area)
+            after = self._ask(later, pair.both, area) or self._ask(later, pair.both, area, pair.both)
             if after is None:
                 return False
             pair = after
         return True
 
-    def _ask(self, t: int, place: Region, area: float) -> Pair | None:
-        return find_pair(self.looks.model, self.looks.frame(t)[0], place, area)
+    def _ask(self, t: int, place: Region, area: float, last: Region | None = None) -> Pair | None:
+        return find_pair(self.looks.model, self.looks.frame(t)[0], place, area, last=last)
+
+    def _last_mask(self, t: int) -> Region | None:
+        """Where it was on the last frame on which it was seen before."""
+        before = self.track.before(t)
+        return self._mask(int(before[-1])) if len(before) else None
 
     def _place(self, t: int) -> Region | None:
         """Where the object is, and was on the last frame on which it was seen."""

@@ -47,14 +47,14 @@ class PageKind:
 TRACK = "Track"
 
 
-def _review(dock: "MosamWidget") -> Page:
-    from napari_mosam.widgets.review.page import ReviewPage
+def _lineage(dock: "MosamWidget") -> Page:
+    from napari_mosam.widgets.lineage.page import LineagePage
 
-    return ReviewPage(dock)
+    return LineagePage(dock)
 
 
 PAGES: tuple[PageKind, ...] = (
-    PageKind("Review", "Look at what is likely wrong, the worst first; or judge a random sample.", _review),
+    PageKind("Lineage", "Cells that divide, who is whose daughter, and the tree of them all.", _lineage),
 )
 """After the one that marks and follows, in the order of their tabs."""
 
@@ -75,6 +75,7 @@ class Pages(QTabWidget):
         self._dock, self._kinds = dock, tuple(kinds)
         self._made: dict[int, Page] = {}
         self._seen: Page | None = None
+        self.listeners: list[Callable[[], object]] = []  # told of changes whichever page is in sight
         self.setDocumentMode(True)
         self.addTab(_scrolling(first), TRACK)
         for kind in self._kinds:
@@ -95,6 +96,8 @@ class Pages(QTabWidget):
         """Tell the page in sight that the result, the object in hand or the frame may have changed."""
         if self._seen is not None:
             self._seen.update()
+        for listener in self.listeners:
+            listener()
 
     def close_pages(self) -> None:
         """Let every page leave the viewer as it was."""

@@ -1,0 +1,1 @@
+"""The page of divisions: proposals with pictures, the tree, and the layer of tracks."""
