@@ -11,6 +11,9 @@ from napari_mosam.cli.settings import FLAGS, RUN_FLAGS, SOURCE_FLAGS, add_flags,
 
 Command = Callable[..., None]
 
+KIN = ("divisions", "divide", "link")
+"""Commands about cells that divide."""
+
 BY_HAND = ("lock", "unlock", "correct", "swap", "split", "merge", "rename")
 """Commands that change a result without following anything."""
 
@@ -62,6 +65,9 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "split": "let an object be a new one from a frame on",
         "merge": "let an object be part of another",
         "rename": "give an object a name",
+        "divisions": "propose objects that divide",
+        "divide": "let an object end and its two daughters begin on a frame, and follow them",
+        "link": "say whose daughter an object is",
         "replay": "make a result again from what it keeps, and compare",
         "undo": "take back what was done last to a result: a run, a re-run, an edit by hand",
         "redo": "do again what was undone last",
@@ -77,7 +83,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_review(added["review"])
     _add_info(added["info"])
     _add_import(added["import"])
-    for name in ("rerun", *BY_HAND, "replay", "undo", "redo"):
+    for name in ("rerun", *BY_HAND, *KIN, "replay", "undo", "redo"):
         added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     _add_rerun(added["rerun"])
     for name in ("lock", "unlock"):
@@ -87,6 +93,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         )
     _add_correct(added["correct"])
     _add_identities(added)
+    _add_kin(added)
     _add_replay(added["replay"])
     _add_models(added["models"])
     return parser
@@ -263,6 +270,25 @@ def _add_identities(added: Mapping[str, argparse.ArgumentParser]) -> None:
     added["merge"].add_argument("--frame", default=0, type=_parse_frame, metavar="T", help="the first (default: 0)")
     added["split"].add_argument("--daughter", action="store_true", help="note the old one as the mother of the new one")
     added["rename"].add_argument("--name", required=True, help="the name; '' takes it")
+
+
+def _add_kin(added: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Divisions, and who is whose daughter."""
+    divisions, divide, link = (added[name] for name in KIN)
+    divisions.description = "Nothing changes; 'mosam divide' makes one of them."
+    divisions.add_argument("--objects", type=_parse_ids, metavar="1,2,...", help="the only ones to look at")
+    divisions.add_argument("--json", type=_path, metavar="FILE", help="also write them, replacing what is there")
+    divide.description = "Without --daughters and --at, the two cells that the model sees there."
+    for command in (divide, link):
+        _add_object(command)
+    divide.add_argument("--frame", required=True, type=_parse_frame, metavar="T", help="the first of the daughters")
+    divide.add_argument("--daughters", type=_parse_ids, metavar="7,8", help="objects that begin there or later")
+    divide.add_argument("--at", action="append", metavar="Y,X", help="a place in a daughter, px; may be given twice")
+    whose = link.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--mother", type=_parse_frame, metavar="ID", help="her mother; she may live on")
+    whose.add_argument("--none", action="store_true", help="she has none")
+    for command in (divisions, divide):
+        _add_made_with(command)
 
 
 def _add_replay(replay: argparse.ArgumentParser) -> None:

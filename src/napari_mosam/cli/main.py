@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mosam.cli.arguments import BY_HAND, Command, build_parser
+from napari_mosam.cli.arguments import BY_HAND, KIN, Command, build_parser
 from napari_mosam.cli.checks import check_outputs
 from napari_mosam.cli.places import HalfResultError, inputs_of, weights_of
 from napari_mosam.cli.settings import run_config
@@ -349,6 +349,14 @@ def _by_hand(verb: str, arguments: argparse.Namespace, run: _Run) -> None:
     _say(by_hand_command(verb, arguments))
 
 
+def _kin(verb: str, arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.cli import kin
+
+    run.note("the result is as it was")
+    run.stop.begin()
+    _say(getattr(kin, f"{verb}_command")(arguments, run))
+
+
 def _replay(arguments: argparse.Namespace, run: _Run) -> None:
     from napari_mosam.cli.edits import replay_command
 
@@ -384,6 +392,7 @@ _COMMANDS: dict[str, Command] = {
     "info": _info,
     "rerun": _rerun,
     **{verb: partial(_by_hand, verb) for verb in BY_HAND},
+    **{verb: partial(_kin, verb) for verb in KIN},
     "replay": _replay,
     "undo": _undo,
     "redo": _redo,

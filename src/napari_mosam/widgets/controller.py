@@ -124,11 +124,17 @@ class Controller(ShownSessions):
         follow = not _half_of(session.result)
         self._begin(session, source, partial(session.correct, object_id, frame, None, follow=follow))
 
-    def follow_with(self, source: "MovieSource", job: "Callable[[Session], object]") -> None:
-        """Do something that follows objects; else as `propagate`."""
+    def follow_with(self, source: "MovieSource", job: "Callable[[Session], str]") -> None:
+        """Do something that marks and follows objects, and says what it did; else as `propagate`."""
         self._refuse_if_busy()
         session = self._take_settings(source)
-        self._begin(session, source, partial(job, session))
+
+        def told() -> None:
+            said = job(session)
+            if self.run is not None:
+                self.run.said, self.run.marks = said, session.prompts
+
+        self._begin(session, source, told)
 
     def look(
         self, source: "MovieSource", job: "Callable[[Session], Any]", on_end: Callable[[JobEnd], object], words: str
@@ -281,6 +287,7 @@ class Controller(ShownSessions):
             self._said = run.summary(
                 session.result, self.painted, stopped=stopped, followed=followed, pause=pause, doubts=doubts
             )
+            self._said = f"{run.said} {self._said}".strip()
             self._controls.say(self._said)
             self._look(run.unsure(followed.review), followed)
         whole = outcome.error is None and not self._stopping and pause is None

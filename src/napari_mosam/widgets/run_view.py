@@ -69,6 +69,7 @@ class RunView:
     marks: "Prompts | None" = None
     device: str = ""
     reason: str = ""
+    said: str = ""
     done: int = 0
     total: int = 0
     flow: FlowOutput | None = None

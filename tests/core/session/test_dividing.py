@@ -1,4 +1,4 @@
-"""Divisions in a session: proposed, accepted in one entry of the history, denied, linked and broken; kin outlives runs."""
+"""Divisions in a session: proposed, accepted in one entry of the history, denied, linked; kin outlives later runs."""
 
 import shutil
 from dataclasses import replace

@@ -150,7 +150,7 @@ class _Search:
         while first > 1 and first > t - BACK and self.pair(first - 1) is not None:
             first -= 1
         before = [s for s in range(first - 1, first - 1 - WHOLE_BEFORE, -1) if s >= 0 and self._mask(s) is not None]
-        whole = bool(before) and all(self.pair(s) is None for s in before)
+        whole = len(before) == WHOLE_BEFORE and all(self.pair(s) is None for s in before)
         return first if whole and self._both_new(first) else None
 
     def _both_new(self, t: int) -> bool:
@@ -176,8 +176,10 @@ class _Search:
 
     def _stays(self, t: int, pair: Pair) -> bool:
         """Whether both are seen on the frames behind, too."""
-        area = self.track.usual_area(t)
-        for later in range(t + 1, min(t + ON + 1, len(self.track.area))):
+        area, last = self.track.usual_area(t), len(self.track.area) - 1
+        if t == last:
+            return False
+        for later in range(t + 1, min(t + ON, last) + 1):
             after = self._ask(later, pair.both, area) or self._ask(later, pair.both, area, pair.both)
             if after is None:
                 return False
@@ -188,9 +190,10 @@ class _Search:
         return find_pair(self.looks.model, self.looks.frame(t)[0], place, area, last=last)
 
     def _last_mask(self, t: int) -> Region | None:
-        """Where it was on the last frame on which it was seen before."""
-        before = self.track.before(t)
-        return self._mask(int(before[-1])) if len(before) else None
+        """Where it was on the last frame before on which it was seen whole."""
+        usual = self.track.usual_area(t)
+        whole = [s for s in self.track.before(t).tolist() if self.track.area[s] >= SHRUNK * usual]
+        return self._mask(whole[-1]) if whole else None
 
     def _place(self, t: int) -> Region | None:
         """Where the object is, and was on the last frame on which it was seen."""

@@ -74,7 +74,7 @@ class Card(QFrame):
             shown.setPixmap(pixmap(picture))
             grid.addWidget(shown, 0, column)
             grid.addWidget(QLabel(caption), 1, column)
-        why = QLabel(f"Why: {proposal.why}. Sure: {proposal.score:.2f} of 1.")
+        why = QLabel(f"Why: {proposal.why}. How sure: {proposal.score:.0%}.")
         why.setWordWrap(True)
         grid.addWidget(why, 2, 0, 1, 3)
         buttons = QHBoxLayout()

@@ -75,7 +75,9 @@ class LineagePage:
             if self.find in widgets:
                 column.addWidget(self.found)
                 column.addWidget(self.cards)
-        column.addWidget(QLabel("Lineage tree: frames from left to right; click a line to go there."))
+        caption = QLabel("Lineage tree: frames from left to right; click a line to go there.")
+        caption.setWordWrap(True)
+        column.addWidget(caption)
         column.addWidget(self.tree, 1)
         column.addWidget(self.tracks.box)
         self.cards.accepted.connect(self.accept)
@@ -212,7 +214,7 @@ class LineagePage:
 
     def accept(self, proposal: "DivisionProposal") -> None:
         """Make a division of a proposal, and follow the daughters."""
-        self._divide(lambda session: session.accept_division(proposal))
+        self._divide(proposal.mother, lambda session: session.accept_division(proposal, follow=True), proposal.frame)
 
     def reject(self, proposal: "DivisionProposal") -> None:
         """Remember that a cell does not divide there."""
@@ -226,11 +228,15 @@ class LineagePage:
 
         self._edit(reject)
 
-    def _divide(self, divide: "Callable[[Session], object]") -> None:
+    def _divide(self, mother: int, divide: "Callable[[Session], tuple[int, int]]", frame: int) -> None:
+        def divided(session: "Session") -> str:
+            one, other = divide(session)
+            return f"Cell {mother} divides on frame {frame} into cells {one} and {other}. {BACK}"
+
         with self._reporting:
             self._dock.model_download.require()
             self._dock.take_marks()
-            self._dock.jobs.follow_with(self._dock.source, divide)
+            self._dock.jobs.follow_with(self._dock.source, divided)
 
     # ---- by hand
 
@@ -274,7 +280,7 @@ class LineagePage:
             self._dock.controls.say(f"Both clicks have to be on frame {frame}; nothing was changed.")
             return
         yx = [(y, x) for _, y, x in places]
-        self._divide(lambda session: session.divide(object_id, frame, yx))
+        self._divide(object_id, lambda session: session.divide(object_id, frame, yx, follow=True), frame)
 
     def link(self, *_: Any) -> None:
         """Ask whose daughter the object in hand is."""
