@@ -44,7 +44,8 @@ class Controller(ShownSessions):
         self.run: RunView | None = None
         self._runs = Worker("MoSAM run", self._gui)
         self.live = LivePreview(viewer, self._runs.beside(), self._scene, self._preview_some, self._controls.say)
-        self._stopping = self._previewing = self._elsewhere = False
+        self._stopping = self._elsewhere = False
+        self._asking = ""  # what is asked of the session, such as a preview: it changes nothing
         self._grey_limits: GreyLimits | None = None
         self._bar: Any = None
         self._coming: int | None = None  # the frame that the viewer is about to show
@@ -86,10 +87,52 @@ class Controller(ShownSessions):
         session = self._take_settings(source)
         session.preview_request(frame)
         followed = session.settings.range_in(session.movie.n_frames)
-        self._previewing = True
-        self._start(partial(self._compute, session, source, partial(session.preview, frame)), self._preview_ended)
         self._previewed = source, followed, session.prompts
+        self._ask(source, "a preview", partial(session.preview, frame), self._preview_ended)
         self._controls.say(f"Segmenting frame {frame}…")
+
+    def ask(
+        self, source: "MovieSource", what: str, question: "Callable[[Session], object]", on_end: Callable[..., object]
+    ) -> None:
+        """Ask the session something that takes long and changes nothing; the run button is 'Cancel' until its end.
+
+        Parameters
+        ----------
+        source : MovieSource
+        what : str
+            It is, such as 'a comparison'.
+        question : callable
+            Called in the thread of runs.
+        on_end : callable
+            Given the :class:`JobEnd`, whose value is None where it was cancelled before it began.
+
+        Raises
+        ------
+        ValueError
+            If something is going.
+        """
+        self._refuse_if_busy()
+        session = self._take_settings(source)
+        self._ask(source, what, partial(question, session), on_end)
+
+    def asked_so_far(self, done: int, total: int, unit: str) -> None:
+        """Show how far that is; from any thread."""
+        self._gui.post(lambda: self._controls.run_bar.show_progress(done, total, "", unit))
+
+    def _ask(
+        self, source: "MovieSource", what: str, question: Callable[[], object], on_end: Callable[[JobEnd], object]
+    ) -> None:
+        def ended(outcome: JobEnd) -> None:
+            self._asking = ""
+            self._controls.set_busy(False)
+            if outcome.error is not None:
+                self._fail(outcome.error)
+            on_end(outcome)
+            self.live.update()
+
+        assert self.session is not None
+        self._asking = what
+        self._start(partial(self._compute, self.session, source, question), ended)
 
     def propagate(
         self,
@@ -182,7 +225,7 @@ class Controller(ShownSessions):
         """What can be previewed while it is marked; nothing while a run is going."""
         view = self.view
         gone = view is None or view.source.image not in self._viewer.layers or self._viewer.dims.ndisplay == 3
-        if view is None or gone or (self.busy and not self._previewing):
+        if view is None or gone or (self.busy and not self._asking):
             return None
         with suppress(ValueError):
             session = view.session if self.busy else self._take_settings(view.source)
@@ -311,11 +354,10 @@ class Controller(ShownSessions):
                 self.propagate(view.source)
 
     def _preview_ended(self, outcome: JobEnd) -> None:
-        self._previewing, (source, followed, marks) = False, self._previewed
-        self._controls.set_busy(False)
+        source, followed, marks = self._previewed
         if outcome.error is not None:
-            self._fail(outcome.error)
-        elif source.image not in self._viewer.layers:
+            return
+        if source.image not in self._viewer.layers:
             self._controls.say(f"No preview, since the layer '{source.image.name}' was removed.")
         elif outcome.value is None or self._stopping:
             self._controls.say("Preview cancelled.")
@@ -323,12 +365,12 @@ class Controller(ShownSessions):
             self.live.show(outcome.value, marks)
             self._controls.show_limits(self._grey_limits)
             self._controls.say(preview_sentence(outcome.value, followed))
-        self.live.update()
 
     def _refuse_if_busy(self) -> None:
         if self.busy:
-            what = "a preview" if self._previewing else "a run"
-            raise SourceError(f"{what} is going; press Cancel, or wait for its end, before you start another")
+            raise SourceError(
+                f"{self._asking or 'a run'} is going; press Cancel, or wait for its end, before you start another"
+            )
 
     def _close_bar(self) -> None:
         if self._bar is not None:

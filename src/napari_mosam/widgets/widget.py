@@ -17,6 +17,7 @@ from napari_mosam.widgets.controls.model_download import ModelDownload
 from napari_mosam.widgets.controls.movie_menu import MovieMenu
 from napari_mosam.widgets.engine import Engine
 from napari_mosam.widgets.files.files import Files
+from napari_mosam.widgets.finding.finding import Finding
 from napari_mosam.widgets.layers.label_ids import labels_layers, largest_id
 from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
@@ -28,13 +29,7 @@ from napari_mosam.widgets.pages.pages import Pages, stack
 from napari_mosam.widgets.picture.first_use import FirstUse
 from napari_mosam.widgets.picture.shortcuts import Shortcuts
 from napari_mosam.widgets.runs import Runs
-from napari_mosam.widgets.support import (
-    HistoryKeys,
-    Reporting,
-    ViewerLink,
-    look_around,
-    shut_down,
-)
+from napari_mosam.widgets.support import HistoryKeys, Reporting, ViewerLink, look_around, shut_down
 from napari_mosam.widgets.wiring import connect_buttons
 
 if TYPE_CHECKING:
@@ -80,6 +75,7 @@ class MosamWidget(QWidget):
         self.files = Files(self, engine, self._fail)
         self.objects = Objects(self, self._reporting())
         self.runs = Runs(self, self._reporting())
+        self.finding = Finding(self, self._reporting())
         self.first_use = FirstUse(self.controls.say)
         self.pages = Pages(self, self.controls)
         stack(self, self.pages, self.controls.footer)
@@ -196,7 +192,7 @@ class MosamWidget(QWidget):
         self._closed = True
         self.pages.close_pages()
         links = self._image_link, self._history_keys, self._keys, self._link
-        docked = self.prompts, self.movies, self.objects, self.first_use
+        docked = self.finding, self.prompts, self.movies, self.objects, self.first_use
         for part in (self.files, self.jobs, self.model_download, *docked, *links):
             part.close()
 

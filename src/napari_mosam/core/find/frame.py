@@ -1,6 +1,6 @@
 """Every cell of a frame, found without a mark."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -68,9 +68,16 @@ def _proposed(
     covered = None if request.covered is None else request.covered > 0
     found, seen = _collected(search.everywhere(seeds[:MOST_SEEDS], rest, covered), progress, stopped)
     better, seen_again = _collected(search.again(found if seen else []), None, stopped)
-    likely = [one for one in (*found, *better) if one.score >= request.min_score]
-    kept = [(one.region, one.score) for one in strongest(likely, request.known())]
+    kept = [(one.region, one.score) for one in _proposable([*found, *better], request)]
     return Proposals.of(request.frame, shape, kept, diameter, complete=seen and seen_again)
+
+
+def _proposable(found: Sequence[Found], request: FindRequest) -> list[Found]:
+    """The surest mask of each cell; weak ones only where none of those lies, so that these are as without them."""
+    known, least = request.known(), request.min_score
+    sure = strongest([one for one in found if one.score >= least], known)
+    weak = [one for one in found if request.down_to <= one.score < least]
+    return [*sure, *strongest(weak, [*known, *(one.region for one in sure)])]
 
 
 def _collected(

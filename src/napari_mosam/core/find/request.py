@@ -31,6 +31,8 @@ class FindRequest:
         Ids of what is known already, and not proposed again.
     min_score : float
         Score from which a mask is proposed, in [0, 1].
+    down_to : float
+        Score down to which masks are proposed too where no surer one lies; not above `min_score`.
     """
 
     movie: Movie
@@ -38,6 +40,7 @@ class FindRequest:
     config: RunConfig
     covered: NDArray[np.integer] | None
     min_score: float
+    down_to: float
 
     @classmethod
     def build(
@@ -47,6 +50,7 @@ class FindRequest:
         config: RunConfig,
         covered: NDArray[Any] | None = None,
         min_score: float | None = None,
+        down_to: float | None = None,
     ) -> Self:
         """Check everything that a search is given. Reads no frame, loads no model and no torch.
 
@@ -59,8 +63,10 @@ class FindRequest:
         last, score = opened.n_frames - 1, MIN_SCORE if min_score is None else min_score
         if not 0 <= frame <= last:
             raise Refused(f"there is no frame {frame}; {opened.name} has frames 0 to {last}")
+        weakest = score if down_to is None else min(score, down_to)
         require(0 <= score <= 1, "min_score", score, "a number from 0 to 1")
-        return cls(opened, int(frame), config, _ids(covered, opened.frame_shape), score)
+        require(0 <= weakest, "down_to", weakest, "a number from 0 to 1")
+        return cls(opened, int(frame), config, _ids(covered, opened.frame_shape), score, weakest)
 
     def known(self) -> list[Region]:
         """The pixels of each object that is known already."""

@@ -20,6 +20,9 @@ from napari_mosam.core.windows.window import Window
 RATIO = 5.0
 """Side of a window in diameters: that of the windows in which cells are followed."""
 
+VIEW = 5.0
+"""Side of the windows that fill the frame, in diameters."""
+
 MARGIN = 1.0
 """Diameters at each side of a window in which no cell is asked for: it would be cut off."""
 
@@ -74,7 +77,7 @@ class View:
 
 def views(shape_yx: tuple[int, int], diameter: float) -> list[View]:
     """Windows whose middles fill a frame."""
-    middle = max((RATIO - 2 * MARGIN) * diameter, np.sqrt(shape_yx[0] * shape_yx[1] / MOST_VIEWS))
+    middle = max((VIEW - 2 * MARGIN) * diameter, np.sqrt(shape_yx[0] * shape_yx[1] / MOST_VIEWS))
     rows, columns = (np.linspace(-0.5, side - 0.5, 1 + max(1, int(np.ceil(side / middle)))) for side in shape_yx)
     return [
         View(Window.square(((y0 + y1) / 2, (x0 + x1) / 2), middle + 2 * MARGIN * diameter), (y0, x0), (y1, x1))

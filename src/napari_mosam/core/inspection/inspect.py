@@ -1,6 +1,8 @@
 """Why an object has its mask on a frame, told from a stored result; a run does nothing for it."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.run import run
 from napari_mosam.core.store.result import Result
 from napari_mosam.core.tracking.frames import open_frame
+
+Seen = tuple[float, Region | None]
 
 
 def inspect_object(stored: Result, object_id: int, t: int) -> Inspection:
@@ -105,9 +109,16 @@ def motion_between(movie: Movie, t: int, config: MotionConfig) -> FrameMotion:
 
 
 def compare_memory(
-    movie: Movie, prompts: Prompts, object_id: int, config: RunConfig, model: Segmenter
+    movie: Movie,
+    prompts: Prompts,
+    object_id: int,
+    config: RunConfig,
+    model: Segmenter,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> MemoryComparison:
-    """Follow one object twice, each time alone.
+    """Follow one object twice, each time alone, frame by frame beside each other.
 
     Parameters
     ----------
@@ -119,17 +130,30 @@ def compare_memory(
         Of MoSAM; SAM 2's differs in which memory frames are read, and reads them whole.
     model : Segmenter
         Loaded.
+    progress : callable, optional
+        Told of the frames that both were followed to, and of how many there are.
+    stopped : callable, optional
+        Asked after each; where it is so, the frames until then are compared.
 
     Raises
     ------
     PromptError, ValueError
         Where the object is not prompted on the frames of the settings.
     """
-    both = {"sam2": replace(config, engine=with_sam2_memory(config.engine)), "mosam": config}
-    found = {name: _followed(RunRequest.build(movie, prompts, asked), model) for name, asked in both.items()}
-    frames = sorted(found["sam2"].keys() | found["mosam"].keys())
-    masks = {name: tuple(by_frame.get(t) for t in frames) for name, by_frame in found.items()}
-    return MemoryComparison(object_id, tuple(frames), masks["sam2"], masks["mosam"], movie.frame_shape)
+    settings = replace(config, engine=with_sam2_memory(config.engine)), config
+    requests = [RunRequest.build(movie, prompts, asked) for asked in settings]
+    best: list[dict[int, Seen]] = [{}, {}]
+    for done, both in enumerate(zip(*(run(request, model) for request in requests), strict=True), 1):
+        for by_frame, result in zip(best, both, strict=True):
+            seen = _seen(result)
+            by_frame[result.t] = max(by_frame.get(result.t, seen), seen, key=itemgetter(0))
+        if progress is not None:
+            progress(done, requests[0].n_results)
+        if stopped():
+            break
+    frames = tuple(sorted(best[0]))
+    sam2, mosam = (tuple(by_frame[t][1] for t in frames) for by_frame in best)
+    return MemoryComparison(object_id, frames, sam2, mosam, movie.frame_shape)
 
 
 def with_sam2_memory(engine: EngineConfig) -> EngineConfig:
@@ -138,16 +162,7 @@ def with_sam2_memory(engine: EngineConfig) -> EngineConfig:
     return replace(engine, memory=plain)
 
 
-def _followed(request: RunRequest, model: Segmenter) -> dict[int, Region | None]:
-    """The mask on each frame; where both directions came by, that of the one that is surer."""
-    best: dict[int, tuple[float, Region | None]] = {}
-    for result in run(request, model):
-        sure, mask = _seen(result)
-        if result.t not in best or sure > best[result.t][0]:
-            best[result.t] = sure, mask
-    return {t: mask for t, (_, mask) in best.items()}
-
-
-def _seen(result: FrameResult) -> tuple[float, Region | None]:
+def _seen(result: FrameResult) -> Seen:
+    """How sure a direction is of a frame, and the mask; where both came by, the surer one counts."""
     (one,) = result.objects
     return one.predicted_iou if one.present else 0.0, Region.from_mask(result.labels > 0)

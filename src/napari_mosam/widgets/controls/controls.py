@@ -4,14 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QFrame,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_mosam.core.config.checks import bytes_of
@@ -38,6 +31,7 @@ from napari_mosam.widgets.controls.movie_menu import AxesMenu
 from napari_mosam.widgets.controls.object_table import ObjectPanel
 from napari_mosam.widgets.controls.result_row import RecoverRow, ResultRow
 from napari_mosam.widgets.controls.run_bar import RunBar
+from napari_mosam.widgets.finding.row import FindRow
 from napari_mosam.widgets.picture.switches import Switches
 
 if TYPE_CHECKING:
@@ -131,7 +125,15 @@ class Controls(QWidget):
         self.run_bar.set_busy(busy, cancelling=cancelling)
         self.preview.setEnabled(not busy)
         self.image.setEnabled(not busy)
-        for control in (self.absent, self.model, self.device, self.diameter, self.draw, self.advanced):
+        for control in (
+            self.absent,
+            self.finding.find,
+            self.model,
+            self.device,
+            self.diameter,
+            self.draw,
+            self.advanced,
+        ):
             control.setEnabled(not busy)  # a download may go on, and be cancelled
         self.range_box.setEnabled(not busy)
         self.forget.setEnabled(not busy and bool(self.painted.text()))
@@ -239,6 +241,8 @@ class Controls(QWidget):
         self.box, self.plus, self.minus, self.pick = mark_tools()
         self._column.addLayout(make_row((self.new_object, 1), self.object_id, self.pick))
         self._column.addLayout(make_row((self.box, 1), (self.plus, 1), (self.minus, 1)))
+        self.finding = FindRow()
+        self._column.addWidget(self.finding)
         self.flat_note = make_note()
         self.flat_note.setVisible(False)
         self._column.addWidget(self.flat_note)

@@ -163,8 +163,8 @@ class RunBar(QWidget):
         if self.more.isEnabled():
             self.set_busy(False)
 
-    def show_progress(self, done: int, total: int, left: str) -> None:
+    def show_progress(self, done: int, total: int, left: str, unit: str = "frames") -> None:
         """Say how far a run is, and how long it will take."""
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
-        self.bar.setFormat(" · ".join(filter(None, [f"{done} of {total} frames", left])))
+        self.bar.setFormat(" · ".join(filter(None, [f"{done} of {total} {unit}", left])))

@@ -17,7 +17,7 @@ def labels_layers(viewer: Any) -> "list[Labels]":
     from napari.layers import Labels
 
     tags = ((layer, tag_of(layer)) for layer in viewer.layers if isinstance(layer, Labels))
-    return [layer for layer, tag in tags if tag is None or tag.role != "preview"]
+    return [layer for layer, tag in tags if tag is None or tag.role == "labels"]
 
 
 def largest_id(viewer: Any, source: "MovieSource", frame: int) -> int:

@@ -24,6 +24,7 @@ class Finding(LoadedModel):
         diameter: float | None = None,
         everything: bool = False,
         min_score: float | None = None,
+        down_to: float | None = None,
         progress: "Callable[[int, int], None] | None" = None,
     ) -> "Proposals":
         """Propose a mask for every cell of a frame that is neither in the result nor marked with a mask there.
@@ -39,6 +40,9 @@ class Finding(LoadedModel):
             Propose what is known already, too.
         min_score : float, optional
             Score from which a mask is proposed, in [0, 1].
+        down_to : float, optional
+            Propose less sure ones too, down to this score, where no surer one lies: ``proposals.above(min_score)`` are
+            those that there would be without.
         progress : callable, optional
             Told of the number of views that were looked at, and of their total.
 
@@ -50,7 +54,7 @@ class Finding(LoadedModel):
         asked = self.settings if diameter is None else replace(self.settings, diameter=diameter)
         with self._working("finding cells") as work:
             covered = None if everything else self._covered(work, frame)
-            request = work.FindRequest.build(self.movie, frame, asked, covered, min_score)
+            request = work.FindRequest.build(self.movie, frame, asked, covered, min_score, down_to)
             model, stopped = self._model(work), self._stop.is_set
             found: Proposals = work.find_cells(request, model, progress=progress, stopped=stopped)
         return found

@@ -9,6 +9,8 @@ from napari_mosam.core.runs.arguments import Frames, frame_range
 from napari_mosam.core.session.abilities.loaded import LoadedModel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_mosam.core.inspection.findings import Inspection, MemoryComparison
     from napari_mosam.core.motion.cues import FrameMotion
 
@@ -69,16 +71,21 @@ class Inspecting(LoadedModel):
         self._flows = dict([*latest, (key, found)])
         return found
 
-    def compare(self, object_id: int, frames: Frames = None) -> "MemoryComparison":
+    def compare(
+        self, object_id: int, frames: Frames = None, *, progress: "Callable[[int, int], None] | None" = None
+    ) -> "MemoryComparison":
         """Follow an object again with SAM 2's memory and with that of the settings; the result stays as it is.
 
-        Both times it is followed alone, from its own marks: neighbours take no pixels from it.
+        Both times it is followed alone, from its own marks: neighbours take no pixels from it. After :meth:`stop`, the
+        frames that were reached are compared.
 
         Parameters
         ----------
         object_id : int
         frames : slice or (start, stop), optional
             Half-open range, in which it is marked; that of the settings by default.
+        progress : callable, optional
+            Told of the frames that it was followed to both times, and of their number.
 
         Raises
         ------
@@ -94,7 +101,10 @@ class Inspecting(LoadedModel):
         asked = self.settings if frames is None else replace(self.settings, frames=frame_range(frames))
         inside = own.between(*self._range(asked))
         with self._working("a comparison") as work:
-            found: MemoryComparison = work.compare_memory(self.movie, inside, object_id, asked, self._model(work))
+            model, stopped = self._model(work), self._stop.is_set
+            found: MemoryComparison = work.compare_memory(
+                self.movie, inside, object_id, asked, model, progress=progress, stopped=stopped
+            )
         return found
 
     def _range(self, asked: Any) -> tuple[int, int]:
