@@ -27,6 +27,7 @@ from napari_mosam.core.model.catalogue import model_info
 from napari_mosam.widgets import MosamWidget
 from napari_mosam.widgets.picture import shortcuts
 from napari_mosam.widgets.sample_data import LayerData, scratch_assay, simulated_cells
+from napari_mosam.widgets.why.page import WhyPage
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 DOWNLOAD = "model_download"
@@ -123,16 +124,46 @@ def photograph(name: str, folder: Path) -> None:
     widget.controls.objects.box.expand(animate=False)
     widget.controls.objects.table.selectRow(0)
     show(widget, folder, f"{name}_5_objects")
-    review(widget, folder, name)
+    photograph_finding(widget, folder, name)
+    photograph_why(widget, folder, name)
     viewer.close()
 
 
-def review(widget: MosamWidget, folder: Path, name: str) -> None:
-    """The first place of the review."""
-    page = shortcuts.review(widget)
-    wait_until(lambda: page.reviewed is not None)
-    page.step(1)
-    show(widget, folder, f"{name}_6_review")
+def photograph_finding(widget: MosamWidget, folder: Path, name: str) -> None:
+    """Cells that have no mask yet, proposed on the last frame."""
+    row = widget.controls.finding
+    widget.controls.objects.box.collapse(animate=False)
+    show(widget, folder, f"{name}_6_found", widget.source.shape[0] - 1)
+    row.find.click()
+    wait_until(lambda: not widget.jobs.busy)
+    show(widget, folder, f"{name}_6_found")
+    row.discard.click()
+
+
+def photograph_why(widget: MosamWidget, folder: Path, name: str) -> None:
+    """The page 'Why': where it looked, how sure a memory was, motion, and both memories."""
+    widget.controls.object_id.setValue(1)
+    widget.pages.turn_to("Why")
+    page = widget.pages.page("Why")
+    assert isinstance(page, WhyPage)
+    panel, frame = page.panel, widget.source.shape[0] // 2
+    widget.viewer.dims.set_point(0, frame * float(widget.controls.image.layer.scale[0]))
+    panel.place.click()
+    wait_until(lambda: bool(panel.legend.text()))
+    show(widget, folder, f"{name}_7_why")
+    panel.place.click()
+    panel.confidence.click()
+    panel.pictures.buttons[0].click()
+    show(widget, folder, f"{name}_8_memory")
+    panel.back.click()
+    panel.confidence.click()
+    panel.flow.click()
+    wait_until(lambda: bool(panel.flow_note.text()))
+    show(widget, folder, f"{name}_9_flow")
+    panel.flow.click()
+    panel.compare.click()
+    wait_until(lambda: not widget.jobs.busy)
+    show(widget, folder, f"{name}_10_compared")
 
 
 class Slow(BaseHTTPRequestHandler):

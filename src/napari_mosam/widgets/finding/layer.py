@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets.layers.outputs import insert_layer
+from napari_mosam.widgets.layers.outputs import insert_layer, take_away
 from napari_mosam.widgets.layers.result_view import FrameView
 from napari_mosam.widgets.layers.tags import movie_id, put_tag, tag_of
 from napari_mosam.widgets.marking.press import Press
+from napari_mosam.widgets.picture.colors import value_colors
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 HIDDEN, KEPT, DROPPED = 0, 1, 2
 """What a proposal may be; as values of the layer."""
 
-COLORS = {HIDDEN: (0, 0, 0, 0), KEPT: "#ffd400", DROPPED: "#8c8c8c", None: (0, 0, 0, 0)}
+COLORS = ("#ffd400", "#ff4040")
+"""Of those that are kept and of those that are dropped."""
 
 DASH_PX = 4
 """Length of a dash in widths of the line. Looked at."""
@@ -71,11 +73,9 @@ class ProposalsLayer:
         layer, self.layer = self.layer, None
         if layer is None:
             return
-        was_active = self._viewer.layers.selection.active is layer
-        if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
-        if was_active and self._before in self._viewer.layers:
+        if self._viewer.layers.selection.active is layer and self._before in self._viewer.layers:
             self._viewer.layers.selection.active = self._before
+        take_away(self._viewer, layer)
 
     def _read(self, t: int) -> "NDArray[Any]":
         assert self._source is not None
@@ -83,13 +83,12 @@ class ProposalsLayer:
 
     def _new_layer(self, source: "MovieSource") -> "Labels":
         from napari.layers import Labels
-        from napari.utils.colormaps import DirectLabelColormap
 
         layer = Labels(
             FrameView(source.layer_shape, source.time_axis, lambda: np.uint8, self._read),
             name="MoSAM proposals",
             opacity=1.0,
-            colormap=DirectLabelColormap(color_dict=COLORS),
+            colormap=value_colors(*COLORS),
             **source.placement(source.corner()),
         )
         layer.mode = "pan_zoom"

@@ -20,6 +20,11 @@ def labels_layers(viewer: Any) -> "list[Labels]":
     return [layer for layer, tag in tags if tag is None or tag.role == "labels"]
 
 
+def own_labels(viewer: Any) -> "list[Labels]":
+    """Labels layers of the user, and those that are nobody's."""
+    return [layer for layer in labels_layers(viewer) if tag_of(layer) is None]
+
+
 def largest_id(viewer: Any, source: "MovieSource", frame: int) -> int:
     """Largest id in visible labels of the user on a frame of a movie."""
     largest = 0

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets.layers.tags import layer_name, movie_id, put_tag, tagged
+from napari_mosam.widgets.layers.tags import ROLE, layer_name, movie_id, put_tag, tagged
+from napari_mosam.widgets.picture.heat import layer_look
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -38,6 +39,19 @@ def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False) -> "Layer
     if active is not None:
         viewer.layers.selection.active = active
     return layer
+
+
+def take_away(viewer: Any, layer: "Layer") -> None:
+    """Hide a layer at once, and remove it when Qt has time: napari collects garbage then, which takes .2 to .4 s."""
+    from qtpy.QtCore import QTimer
+
+    def remove() -> None:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
+
+    layer.visible = False
+    layer.metadata.pop(ROLE, None)  # nobody looks for it any more
+    QTimer.singleShot(0, remove)
 
 
 def find_output(viewer: Any, role: str, source: "MovieSource") -> Any:
@@ -110,7 +124,11 @@ def _has_negative(labels: Any, places: "list[Any]") -> bool:
 
 
 class ConfidenceOutput:
-    """The layer of the confidence of each pixel, 0 … 255; else as :class:`LabelsOutput`."""
+    """The layer of the confidence of each pixel, see :mod:`napari_mosam.widgets.picture.heat`.
+
+    It lies on top of the labels, whose rims stay in sight: so no cell is seen in a mixed colour. Else as
+    :class:`LabelsOutput`.
+    """
 
     def __init__(self, viewer: Any, source: "MovieSource", view: "FrameView") -> None:
         self._viewer, self._source, self._view = viewer, source, view
@@ -128,13 +146,11 @@ class ConfidenceOutput:
         layer = Image(
             self._view,
             name=layer_name(self._viewer, "MoSAM confidence", "confidence", self._source.image),
-            contrast_limits=(0, 255),
-            colormap="magma",
-            blending="additive",
+            **layer_look(),
             **self._source.placement(self._source.corner()),
         )
         put_tag(layer, "confidence", movie_id(self._source.image), self._source.plane)
-        return insert_layer(self._viewer, layer)
+        return insert_layer(self._viewer, layer, on_top=True)
 
 
 class FlowOutput:

@@ -47,15 +47,13 @@ class PageKind:
 TRACK = "Track"
 
 
-def _lineage(dock: "MosamWidget") -> Page:
-    from napari_mosam.widgets.lineage.page import LineagePage
+def _why(dock: "MosamWidget") -> Page:
+    from napari_mosam.widgets.why.page import WhyPage
 
-    return LineagePage(dock)
+    return WhyPage(dock)
 
 
-PAGES: tuple[PageKind, ...] = (
-    PageKind("Lineage", "Cells that divide, who is whose daughter, and the tree of them all.", _lineage),
-)
+PAGES: tuple[PageKind, ...] = (PageKind("Why", "Why does this cell have this mask on this frame?", _why),)
 """After the one that marks and follows, in the order of their tabs."""
 
 

@@ -97,6 +97,18 @@ def label_colors(others: Mapping[int, int]) -> Any:
     return CyclicLabelColormap(colors=colors, controls=np.linspace(0, 1, n + 2), interpolation="zero")
 
 
+def value_colors(*colors: str) -> Any:
+    """Colours of the values 1, 2, …, of which there are no others, as a map for napari's Labels layers; 0 is clear.
+
+    napari has a map for just that, which compiles code for seconds when it is first used.
+    """
+    from napari.utils.colormaps import CyclicLabelColormap
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    table = np.concatenate([np.zeros((1, 4)), transform_color(list(colors))]).astype(np.float32)
+    return CyclicLabelColormap(colors=table, controls=np.linspace(0, 1, len(colors) + 2), interpolation="zero")
+
+
 def colors_on(layer: "Layer") -> Mapping[int, int]:
     """Objects that do not have their own colour on a layer of marks."""
     found: Mapping[int, int] = layer.metadata.get(COLORS, {})

@@ -91,6 +91,7 @@ class LivePreview:
         self._result: Result | None = None
         self._followed: Prompts | None = None  # what the result was made with, once somebody asks
         self._drawn: tuple[Asked, ...] = ()
+        self._lines: tuple[Any, Any] = None, None
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._ask)
@@ -162,7 +163,10 @@ class LivePreview:
             return None
         shape = self._of.source.shape[1:]
         dtype = label_dtype(max(self._of.session.prompts.object_ids, default=0))
-        return label_frame_of(self._outlines.among(self._asked(frame)), shape, dtype, width=outline_width(shape))
+        key = shape, dtype, tuple(self._outlines.among(self._asked(frame)))
+        if key != self._lines[0]:  # napari reads a frame up to five times for one picture
+            self._lines = key, label_frame_of(key[2], shape, dtype, width=outline_width(shape))
+        return self._lines[1]
 
     def _hide(self) -> None:
         if self._drawn:

@@ -14,7 +14,9 @@ from napari_mosam.widgets.layers.outputs import ConfidenceOutput, LabelsOutput, 
 from napari_mosam.widgets.layers.result_view import FrameView, LabelsView
 from napari_mosam.widgets.layers.strokes import Strokes
 from napari_mosam.widgets.picture.colors import COLORS, kept, label_colors, told_apart
+from napari_mosam.widgets.picture.heat import inside_rims
 from napari_mosam.widgets.picture.numbers import Numbers
+from napari_mosam.widgets.preview.layer import outline_width
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -261,7 +263,10 @@ class SessionView:
 
     def _confidence_frame(self, t: int) -> "NDArray[Any]":
         result = self.session.result
-        return np.zeros(self.source.shape[1:], np.uint8) if result is None else np.asarray(result.confidence[t])
+        if result is None:
+            return np.zeros(self.source.shape[1:], np.uint8)
+        labels = self._label_frame(t)
+        return inside_rims(np.asarray(result.confidence[t]), labels, 1 + outline_width(labels.shape))
 
     def _centers(self, t: int) -> dict[int, tuple[float, float]]:
         """Middles of the objects of a frame; none where the result is being replaced or damaged."""
