@@ -5,10 +5,14 @@ import pytest
 from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam import Prompts, find
+from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.find.frame import find_cells
 from napari_mosam.core.find.proposals import Proposals
+from napari_mosam.core.find.request import FindRequest
 from napari_mosam.core.find.scan import cut_off, views
 from napari_mosam.core.find.seeds import blobs, grid, liveliest
 from napari_mosam.core.find.suppression import Found, strongest
+from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.window import Window
 
@@ -18,6 +22,12 @@ IMAGES, LABELS = disks([PLACES], radius=6)
 
 def found(**options):
     return find(IMAGES, 0, model=FakeSegmenter(), **{"diameter": 12.0, **options})
+
+
+def found_down_to(down_to, min_score):
+    config = RunConfig(diameter=12.0)
+    request = FindRequest.build(Movie.open(IMAGES), 0, config, None, min_score, down_to)
+    return find_cells(request, FakeSegmenter())
 
 
 def covering(proposals, k):
@@ -50,6 +60,15 @@ def test_what_is_known_already_is_not_proposed_again():
     assert not (new.labels[known > 0]).any()
 
 
+def test_weak_ones_that_are_asked_for_change_nothing_of_the_sure_ones(proposals):
+    between = float(np.median(proposals.scores)) + 1e-4
+    with_weak = found_down_to(0.2, between)
+    sure, alone = with_weak.above(between), found(min_score=between)
+    np.testing.assert_array_equal(sure.labels, alone.labels)
+    np.testing.assert_array_equal(sure.scores, alone.scores)
+    assert len(alone) < len(with_weak) == len(PLACES)
+
+
 def test_a_score_that_nothing_has_leaves_nothing():
     assert len(found(min_score=0.95)) == 0
 
@@ -63,7 +82,7 @@ def test_nothing_is_found_on_an_empty_frame():
 def test_the_views_are_counted():
     told = []
     found(progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (9, 9)
+    assert told[-1] == (4, 4)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +183,7 @@ def test_the_edge_of_the_frame_cuts_no_mask_off():
 
 
 def test_a_frame_of_small_cells_has_no_more_windows_than_can_be_looked_at():
-    assert len(views((96, 96), 12)) == 9
+    assert len(views((96, 96), 12)) == 4
     many = views((3000, 3000), 10)
     assert len(many) <= 256
     assert many[0].window.size_yx[0] == pytest.approx((3000**2 / 250) ** 0.5 + 20)

@@ -1,6 +1,7 @@
 """The layers of a result: labels, confidence and flow."""
 
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,10 @@ MIN_SHIFT = 0.2
 """Px; shorter arrows would be dots. Not measured."""
 
 
+BETWEEN_REMOVALS_MS = 500
+"""Between layers that go together: longer than a removal takes, so that napari answers in between."""
+
+
 def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False) -> "Layer":
     """Add a layer without taking the selection, and the tool in hand, away from the user.
 
@@ -41,17 +46,21 @@ def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False) -> "Layer
     return layer
 
 
-def take_away(viewer: Any, layer: "Layer") -> None:
-    """Hide a layer at once, and remove it when Qt has time: napari collects garbage then, which takes .2 to .4 s."""
+def take_away(viewer: Any, *layers: "Layer") -> None:
+    """Hide layers at once, and remove them a little later, one after the other.
+
+    napari collects garbage at each removal, which takes it .25 s, and .4 s once torch is loaded.
+    """
     from qtpy.QtCore import QTimer
 
-    def remove() -> None:
+    def remove(layer: "Layer") -> None:
         if layer in viewer.layers:
             viewer.layers.remove(layer)
 
-    layer.visible = False
-    layer.metadata.pop(ROLE, None)  # nobody looks for it any more
-    QTimer.singleShot(0, remove)
+    for turn, layer in enumerate(layers):
+        layer.visible = False
+        layer.metadata.pop(ROLE, None)  # nobody looks for it any more
+        QTimer.singleShot(turn * BETWEEN_REMOVALS_MS, partial(remove, layer))
 
 
 def find_output(viewer: Any, role: str, source: "MovieSource") -> Any:

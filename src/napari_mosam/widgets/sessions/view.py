@@ -266,7 +266,7 @@ class SessionView:
         if result is None:
             return np.zeros(self.source.shape[1:], np.uint8)
         labels = self._label_frame(t)
-        return inside_rims(np.asarray(result.confidence[t]), labels, 1 + outline_width(labels.shape))
+        return inside_rims(np.asarray(result.confidence[t]), labels, max(1, outline_width(labels.shape) - 1))
 
     def _centers(self, t: int) -> dict[int, tuple[float, float]]:
         """Middles of the objects of a frame; none where the result is being replaced or damaged."""

@@ -27,7 +27,7 @@ LINE_COLORS = ("#ffffff", "#ff9f1c", "#56b4e9", "#ff66c4")
 
 ARROW_COLOR = "#ffffff"
 
-LINE_SHARE, ARROW_SHARE = 0.0035, 0.008
+LINE_SHARE, ARROW_SHARE = 0.0035, 0.006
 """Width of lines and of arrows in sides of the frame. Looked at."""
 
 MEMORY_COLORS = {"sam2": "#ff9f1c", "mosam": "#56b4e9"}
@@ -87,8 +87,7 @@ class WhyLayers:
 
     def remove_all(self) -> None:
         """Have none of them."""
-        for layer in self._of(CONFIDENCE, PLACE, FLOW, *BOTH.values()):
-            take_away(self._viewer, layer)
+        take_away(self._viewer, *self._of(CONFIDENCE, PLACE, FLOW, *BOTH.values()))
 
     # ---- inside
 
@@ -101,8 +100,7 @@ class WhyLayers:
         if found is not None:
             found.visible = True
             return found
-        for other in self._of(role):  # that of another movie
-            take_away(self._viewer, other)
+        take_away(self._viewer, *self._of(role))  # that of another movie
         layer = make(source, **options)
         put_tag(layer, role, movie_id(source.image), source.plane)
         return insert_layer(self._viewer, layer, on_top=True)
@@ -159,7 +157,7 @@ def outline_on(found: "MemoryComparison | None", which: str, t: int, shape_yx: t
         region = getattr(found, which)[found.frames.index(t)]
     if region is None:
         return frame
-    width = outline_width(shape_yx)
+    width = max(1, outline_width(shape_yx) - 1)  # cells of a dozen px are to be seen between both
     mask = np.pad(region.mask, width)
     inner = mask & ~binary_erosion(mask, iterations=width)
     drawn = binary_dilation(mask, iterations=width) & ~mask if which == "sam2" else inner
