@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit, QWidget
 if TYPE_CHECKING:
     from weakref import ref
 
-    from napari_mosam.widgets.engine import Engine
     from napari_mosam.widgets.layers.source import MovieSource
 
 logger = logging.getLogger(__name__)
@@ -80,10 +79,11 @@ class HistoryKeys(QObject):
                 provider.bind_key(key, action, overwrite=True)
 
     def watch_fields(self, dock: QWidget) -> None:
-        """Watch the fields of the dock, which would keep the keys to themselves."""
-        self._fields = [*dock.findChildren(QAbstractSpinBox), *dock.findChildren(QLineEdit)]
-        for field in self._fields:
+        """Watch the fields of the dock, or of a part that was made later, which would keep the keys to themselves."""
+        fields = [*dock.findChildren(QAbstractSpinBox), *dock.findChildren(QLineEdit)]
+        for field in fields:
             field.installEventFilter(self)
+        self._fields += fields
 
     def eventFilter(self, field: Any, event: Any) -> bool:
         """Take the key where the field has nothing to take back."""
@@ -131,18 +131,6 @@ def go_to(viewer: Any, source: "MovieSource", frame: int) -> None:
     world = image.data_to_world(source.corner(min(max(frame, 0), source.shape[0] - 1)))
     for axis in range(len(source.plane)):
         dims.set_point(dims.ndim - image.ndim + axis, world[axis])
-
-
-def look_around(engine: "Engine", on_found: Callable[[Any], None]) -> None:
-    """Import what a run needs, and list models and devices, while the user looks at the widget."""
-    from napari.qt.threading import create_worker
-
-    def look() -> Any:
-        found = engine.models(), engine.devices()
-        engine.warm_up()
-        return found
-
-    create_worker(look, _connect={"returned": on_found}, _ignore_errors=True)
 
 
 def shut_down(widget: "ref[Any]", *_: Any) -> None:

@@ -26,10 +26,11 @@ from napari_mosam.widgets.marking.tools import Tools
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.objects import Objects
 from napari_mosam.widgets.pages.pages import Pages, stack
+from napari_mosam.widgets.picture.beside import ShortTurns, look_around, once_drawn
 from napari_mosam.widgets.picture.first_use import FirstUse
 from napari_mosam.widgets.picture.shortcuts import Shortcuts
 from napari_mosam.widgets.runs import Runs
-from napari_mosam.widgets.support import HistoryKeys, Reporting, ViewerLink, look_around, shut_down
+from napari_mosam.widgets.support import HistoryKeys, Reporting, ViewerLink, shut_down
 from napari_mosam.widgets.wiring import connect_buttons
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class MosamWidget(QWidget):
             lambda t: self.jobs.ids_shown(t),
             lambda: self.controls.diameter.value() or None,
             lambda object_id: self.tools.picked(object_id),
+            lambda call: self.jobs.later(call),
         )
         self.tools = Tools(self)
         engine = engine or Engine()
@@ -82,13 +84,15 @@ class MosamWidget(QWidget):
         stack(self, self.pages, self.controls.footer)
         connect_buttons(self)
         self._keys = Shortcuts(self)
-        self.first_use.start()
+        self._short_turns = ShortTurns()
+        once_drawn(self, self.first_use.start)
         self._connect_viewer()
         self._layers_changed()
         self._sync_tools()
         self.files.start()
         self._history_keys.watch_fields(self)
-        look_around(engine, self._fill_menus)
+        self.controls.engine.made.connect(lambda: self._history_keys.watch_fields(self.controls.engine))
+        look_around(self, engine, self.first_use.calm, self._fill_menus)
         self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
 
     @property
@@ -193,7 +197,7 @@ class MosamWidget(QWidget):
         self._closed = True
         self.pages.close_pages()
         links = self._image_link, self._history_keys, self._keys, self._link
-        docked = self.finding, self.prompts, self.movies, self.objects, self.first_use
+        docked = self.prompts, self.movies, self.objects, self.first_use, self._short_turns
         for part in (self.files, self.jobs, self.model_download, *docked, *links):
             part.close()
 
@@ -337,7 +341,7 @@ class MosamWidget(QWidget):
         if source is None or session is None or session is before:
             return
         if session.prompts and not self.prompts.prompts(source):
-            self._show_marks()  # of a session that was here before the dock
+            self.jobs.later(self._show_marks)  # of a session that was here before the dock
         else:
             self.prompts.changed = True
             self.take_marks()
@@ -357,6 +361,8 @@ class MosamWidget(QWidget):
 
     def _layer_removed(self, event: Any) -> None:
         self.jobs.forget(event.value)
+        if tag_of(event.value) is None:
+            self.first_use.calm.thaw()
         self._layers_changed()
 
     def _sync_tools(self, *_: Any) -> None:

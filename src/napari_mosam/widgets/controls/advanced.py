@@ -1,11 +1,12 @@
 """The panel of engine settings: one control for each that has a label, drawn from what the setting says of itself."""
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, Label, PushButton, SpinBox
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.fields import Range, Setting, settings_of
@@ -41,7 +42,7 @@ class PairBox(Container):
             box.value = number
 
 
-class EnginePanel:
+class EngineControls:
     """Controls for the engine's settings, in groups, and a button that resets them.
 
     Attributes
@@ -95,6 +96,73 @@ class EnginePanel:
             for label in group.native.findChildren(QLabel):
                 label.setMinimumWidth(LABEL)
             yield group
+
+
+class EnginePanel(QWidget):
+    """The controls for the engine's settings; made when they are first seen, or asked for.
+
+    Attributes
+    ----------
+    changed : signal
+        A control was changed, or all were reset; not sent for a new `config`.
+    made : signal
+        The controls are there.
+    """
+
+    changed = Signal()
+    made = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._config = EngineConfig()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+
+    @property
+    def config(self) -> EngineConfig:
+        """As :attr:`EngineControls.config`."""
+        return self._inside.config if self.is_made else self._config
+
+    @config.setter
+    def config(self, config: EngineConfig) -> None:
+        if self.is_made:
+            self._inside.config = config
+        else:
+            self._config = config
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the controls are there."""
+        return "_inside" in vars(self)
+
+    @property
+    def controls(self) -> dict[Path, Any]:
+        """As of :class:`EngineControls`."""
+        return self._inside.controls
+
+    @property
+    def reset(self) -> PushButton:
+        """As of :class:`EngineControls`."""
+        return self._inside.reset
+
+    @property
+    def container(self) -> Container:
+        """As of :class:`EngineControls`."""
+        return self._inside.container
+
+    def showEvent(self, event: Any) -> None:
+        """Have the controls as soon as somebody sees them."""
+        _ = self._inside
+        super().showEvent(event)
+
+    @cached_property
+    def _inside(self) -> EngineControls:
+        inside = EngineControls()
+        inside.config = self._config
+        inside.container.changed.connect(lambda _: self.changed.emit())
+        self.layout().addWidget(inside.container.native)
+        self.made.emit()
+        return inside
 
 
 def make_control(setting: Setting) -> Any:

@@ -167,12 +167,38 @@ def make_form(parent: QWidget) -> QFormLayout:
     return form
 
 
+class Folded(QCollapsible):
+    """A part of the dock that opens on a click; closed at first, and then nothing in it is laid out or styled.
+
+    Parameters
+    ----------
+    title : str
+    inner : QWidget
+        What is in it.
+    """
+
+    def __init__(self, title: str, inner: QWidget) -> None:
+        super().__init__(title)
+        self._inner = inner
+        self.setDuration(0)
+        inner.hide()
+        self.addWidget(inner)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.content().layout().setContentsMargins(8, 2, 0, 0)
+
+    def expand(self, animate: bool = True) -> None:
+        """Open it."""
+        self._inner.show()
+        super().expand(animate)
+
+    def collapse(self, animate: bool = True) -> None:
+        """Close it."""
+        super().collapse(animate)
+        self._inner.hide()
+
+
 def make_collapsible(title: str, tip: str, inner: QWidget) -> QCollapsible:
     """A part of the dock that opens on a click; closed at first."""
-    box = QCollapsible(title)
-    box.setDuration(0)
+    box = Folded(title, inner)
     box.setToolTip(tip)
-    box.addWidget(inner)
-    box.layout().setContentsMargins(0, 0, 0, 0)
-    box.content().layout().setContentsMargins(8, 2, 0, 0)
     return box

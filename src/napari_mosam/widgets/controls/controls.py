@@ -293,11 +293,9 @@ class Controls(QWidget):
 
     def _build_engine(self) -> QCollapsible:
         self.engine = EnginePanel()
-        self.engine.container.changed.connect(self._sync_motion)
+        self.engine.changed.connect(self._sync_motion)
         self.motion.toggled.connect(self._follow_motion)
-        self.engine_box = make_collapsible(
-            "Engine settings", "Every other knob of the engine.", self.engine.container.native
-        )
+        self.engine_box = make_collapsible("Engine settings", "Every other knob of the engine.", self.engine)
         return self.engine_box
 
     def _build_advanced(self) -> QCollapsible:

@@ -165,6 +165,8 @@ class RunBar(QWidget):
 
     def show_progress(self, done: int, total: int, left: str, unit: str = "frames") -> None:
         """Say how far a run is, and how long it will take."""
+        self.bar.setUpdatesEnabled(False)  # or Qt draws the whole window before it goes on
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
-        self.bar.setFormat(" · ".join(filter(None, [f"{done} of {total} {unit}", left])))
+        self.bar.setFormat(" · ".join(filter(None, [f"{done} of {total} frames", left])))
+        self.bar.setUpdatesEnabled(True)

@@ -251,12 +251,12 @@ class Files:
         go_to(self._viewer, source, frame if isinstance(frame, int) else 0)
         self._viewer.layers.selection.active = self._controls.image.layer = source.image
         self._remove_labels(session.path)
-        QTimer.singleShot(0, partial(self._show_result, found, source))  # napari draws in between
+        self._jobs.later(partial(self._show_result, found, source))  # napari draws in between
 
     def _show_result(self, found: Found, source: MovieSource) -> None:
         if source.image in self._viewer.layers:
             self._jobs.replace(source, found.session)
-            QTimer.singleShot(0, partial(self._show_marks, found, source))
+            self._jobs.later(partial(self._show_marks, found, source))
 
     def _show_marks(self, found: Found, source: MovieSource) -> None:
         if self._jobs.session is found.session:
@@ -284,7 +284,8 @@ class Files:
 
     def _remove_labels(self, path: Path | None) -> None:
         """Layers of the result that was here, and those that the reader made of the one that is opened."""
-        mine = None if self._jobs.view is None else self._jobs.view.labels
+        view = self._jobs.view
+        mine = None if view is None or view.session.path == path else view.labels
         for layer in list(self._viewer.layers):
             if layer is mine or (path is not None and result_of(layer) == path):
                 self._viewer.layers.remove(layer)

@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
-from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign
-from napari_mosam.widgets.layers.tags import movie_id, tagged
+from napari_mosam.widgets.layers.outputs import Later, at_once
+from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign, id_text
+from napari_mosam.widgets.layers.tags import layer_name, movie_id, put_tag, tagged
 from napari_mosam.widgets.picture.colors import colors_on, object_color
 
 if TYPE_CHECKING:
@@ -144,6 +146,34 @@ def inside(mask: MaskPrompt) -> tuple[float, float]:
     return float(y), float(x)
 
 
+def new_layer(viewer: Any, source: "MovieSource", role: str, *, seen: bool = True, later: Later = at_once) -> Any:
+    """A layer of 'points' or 'boxes' of a movie, on top and chosen, to be seen now or `later`, and its numbers `later`.
+
+    napari takes as long to add a layer as to draw it, or its first text, for the first time.
+    """
+    from napari.layers import Points, Shapes
+
+    unit, text = max(source.shape[1:]), {**id_text(), "visible": False}
+    told = {"features": {"object_id": np.empty(0, int), "sign": np.empty(0, object)}, "text": text}
+    layer: Any
+    if role == POINTS:
+        name = layer_name(viewer, "MoSAM points", POINTS, source.image)
+        size = max(3.0, 0.012 * unit)
+        layer = Points(ndim=source.image.ndim, name=name, size=size, border_color="white", **told, **source.placement())
+        layer.canvas_size_limits = (9, 40)
+    else:
+        name, width = layer_name(viewer, "MoSAM boxes", BOXES, source.image), max(1.0, 0.003 * unit)
+        look = {"face_color": "transparent", "edge_color": "white", "opacity": 1.0, "edge_width": width}
+        layer = Shapes(ndim=source.image.ndim, name=name, **look, **told, **source.placement())
+    layer.visible = seen
+    put_tag(layer, role, movie_id(source.image))
+    viewer.add_layer(layer)
+    if not seen:
+        later(partial(setattr, layer, "visible", True))
+    later(partial(setattr, layer.text, "visible", True))
+    return layer
+
+
 def _drop_others(viewer: Any, source: "MovieSource", wanted: Prompts) -> None:
     """Remove the marks that are not wanted, and outlines of objects whose mask is to be another."""
     masks, mine = _masks(wanted), _masks(marked(viewer, source))
@@ -179,14 +209,16 @@ def _add_boxes(source: "MovieSource", boxes: list[BoxPrompt], layer_of: Callable
     if not boxes:
         return
     layer: Shapes = layer_of(BOXES)
-    for box in boxes:
-        (y0, x0, y1, x1), corner = box.box, source.corner(box.frame)[:-2]
-        corners = [(*corner, y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))]
-        layer.add(np.array(corners, float), shape_type="rectangle")
+    layer.add([_corners(source, box) for box in boxes], shape_type="rectangle")
     new = range(layer.nshapes - len(boxes), layer.nshapes)
     set_features(layer, new, [box.object_id for box in boxes], "+")
     recolor(layer)
     layer.selected_data = set()
+
+
+def _corners(source: "MovieSource", box: BoxPrompt) -> "NDArray[np.float64]":
+    (y0, x0, y1, x1), corner = box.box, source.corner(box.frame)[:-2]
+    return np.array([(*corner, y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))], float)
 
 
 def _clicks(source: "MovieSource", layer: "Points") -> Iterator[tuple[PointPrompt, str]]:

@@ -1,6 +1,7 @@
 """The layers of a result: labels, confidence and flow."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,22 +28,30 @@ MIN_SHIFT = 0.2
 """Px; shorter arrows would be dots. Not measured."""
 
 
-BETWEEN_REMOVALS_MS = 500
-"""Between layers that go together: longer than a removal takes, so that napari answers in between."""
+Later = Callable[[Callable[[], object]], object]
+"""Does something in a later turn of the event loop."""
 
 
-def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False) -> "Layer":
+def at_once(call: Callable[[], object]) -> None:
+    """Do something in no later turn."""
+    call()
+
+
+def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False, later: Later = at_once) -> "Layer":
     """Add a layer without taking the selection, and the tool in hand, away from the user.
 
-    It goes onto the topmost image, below labels, boxes and clicks, or to the very top.
+    It goes onto the topmost image, below labels, boxes and clicks, or to the very top. It is seen `later`: napari takes
+    as long to add a layer as to draw it for the first time.
     """
     from napari.layers import Image
 
+    layer.visible = False
     active = viewer.layers.selection.active
     images = [index for index, other in enumerate(viewer.layers) if isinstance(other, Image)]
     viewer.layers.insert(len(viewer.layers) if on_top or not images else images[-1] + 1, layer)
     if active is not None:
         viewer.layers.selection.active = active
+    later(partial(setattr, layer, "visible", True))
     return layer
 
 
@@ -79,10 +88,12 @@ class LabelsOutput:
         The movie.
     view : LabelsView
         What the layer shows.
+    later : callable
+        See :func:`insert_layer`.
     """
 
-    def __init__(self, viewer: Any, source: "MovieSource", view: "LabelsView") -> None:
-        self._viewer, self._source, self._view = viewer, source, view
+    def __init__(self, viewer: Any, source: "MovieSource", view: "LabelsView", later: Later = at_once) -> None:
+        self._viewer, self._source, self._view, self._later = viewer, source, view, later
         self._dtype = view.dtype
         self.layer = find_output(viewer, "labels", source) or self._new_layer()
         if self.layer.data is not view:
@@ -125,7 +136,7 @@ class LabelsOutput:
             **source.placement(source.corner()),
         )
         put_tag(layer, "labels", movie_id(source.image), source.plane)
-        return insert_layer(self._viewer, layer)
+        return insert_layer(self._viewer, layer, later=self._later)
 
 
 def _has_negative(labels: Any, places: "list[Any]") -> bool:
@@ -139,8 +150,8 @@ class ConfidenceOutput:
     :class:`LabelsOutput`.
     """
 
-    def __init__(self, viewer: Any, source: "MovieSource", view: "FrameView") -> None:
-        self._viewer, self._source, self._view = viewer, source, view
+    def __init__(self, viewer: Any, source: "MovieSource", view: "FrameView", later: Later = at_once) -> None:
+        self._viewer, self._source, self._view, self._later = viewer, source, view, later
         self.layer = find_output(viewer, "confidence", source) or self._new_layer()
         if self.layer.data is not view:
             self.layer.data = view
@@ -159,7 +170,7 @@ class ConfidenceOutput:
             **self._source.placement(self._source.corner()),
         )
         put_tag(layer, "confidence", movie_id(self._source.image), self._source.plane)
-        return insert_layer(self._viewer, layer, on_top=True)
+        return insert_layer(self._viewer, layer, later=self._later)
 
 
 class FlowOutput:

@@ -20,10 +20,12 @@ from napari_mosam.widgets.layers.marks import (
     mark_masks,
     marked,
     masks_of,
+    new_layer,
 )
-from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, id_text, know_again
+from napari_mosam.widgets.layers.outputs import Later, at_once
+from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, know_again
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
-from napari_mosam.widgets.layers.tags import Tag, layer_name, movie_id, put_tag, tag_of
+from napari_mosam.widgets.layers.tags import Tag, movie_id, tag_of
 from napari_mosam.widgets.marking.gestures import Gestures
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class PromptLayers:
         Largest id in the results, so that a new object never joins an old one.
     shown, diameter, picked : callable
         See :class:`Gestures`.
+    later : callable
+        See :func:`insert_layer`.
 
     Attributes
     ----------
@@ -67,8 +71,9 @@ class PromptLayers:
         shown: "Callable[[int], NDArray[Any] | None]" = lambda _: None,
         diameter: Callable[[], float | None] = lambda: None,
         picked: Callable[[int], object] = lambda _: None,
+        later: Later = at_once,
     ) -> None:
-        self.viewer = viewer
+        self.viewer, self._later = viewer, later
         self._on_change = on_change
         self._on_mode = on_mode
         self._max_label = max_label
@@ -288,42 +293,12 @@ class PromptLayers:
             )
         return layer is not None
 
-    def _new_points(self, source: MovieSource) -> "Points":
-        layer = self.viewer.add_points(
-            np.empty((0, source.image.ndim)),
-            name=layer_name(self.viewer, "MoSAM points", POINTS, source.image),
-            size=max(3.0, 0.012 * max(source.shape[1:])),
-            features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
-            border_color="white",
-            text=id_text(),
-            **source.placement(),
-        )
-        put_tag(layer, POINTS, movie_id(source.image))
-        layer.canvas_size_limits = (9, 40)
-        self._listen(layer)
-        return layer
-
-    def _new_shapes(self, source: MovieSource) -> "Shapes":
-        layer = self.viewer.add_shapes(
-            ndim=source.image.ndim,
-            name=layer_name(self.viewer, "MoSAM boxes", BOXES, source.image),
-            features={"object_id": np.empty(0, int), "sign": np.empty(0, object)},
-            face_color="transparent",
-            edge_color="white",
-            opacity=1.0,
-            edge_width=max(1.0, 0.003 * max(source.shape[1:])),
-            text=id_text(),
-            **source.placement(),
-        )
-        put_tag(layer, BOXES, movie_id(source.image))
-        self._listen(layer)
-        return layer
-
     def _layer_for(self, source: MovieSource, role: str) -> Any:
         """The layer in which marks of a kind are drawn."""
-        if role == POINTS:
-            return self.points if self._fits(self.points, source) else self._new_points(source)
-        return self.shapes if self._fits(self.shapes, source) else self._new_shapes(source)
+        known = self._find(role)
+        if self._fits(known, source):
+            return known
+        return new_layer(self.viewer, source, role, seen=not self._quiet, later=self._later)
 
     @contextmanager
     def quietly(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ import psutil
 from qtpy.QtCore import QObject, Signal
 
 from napari_mosam.core.model.catalogue import cache_folder
+from napari_mosam.widgets.picture.beside import NoCollections
 
 CODE = "from napari_mosam.widgets.picture.first_use import draw_shapes; draw_shapes()"
 """What the child does."""
@@ -43,6 +44,11 @@ class FirstUse(QObject):
     ----------
     say : callable
         Says that something waits.
+
+    Attributes
+    ----------
+    calm : NoCollections
+        Entered while something is loaded.
     """
 
     _loaded = Signal()
@@ -50,12 +56,15 @@ class FirstUse(QObject):
     def __init__(self, say: Callable[[str], object]) -> None:
         super().__init__()
         self._say, self._waiting = say, []  # type: tuple[Callable[[str], object], list[Callable[[], object]]]
+        self.calm = NoCollections()
         self._child: subprocess.Popen[bytes] | None = None
         self.ready = self._closed = False
         self._loaded.connect(self._do_waiting)
 
     def start(self) -> None:
         """Begin, in a thread; what is compiled on the disk already needs no waiting for."""
+        if self._closed:
+            return
         self.ready = shapes_compiled()
         Thread(target=self._prepare, args=(self.ready,), name="first use", daemon=True).start()
 
@@ -70,6 +79,7 @@ class FirstUse(QObject):
     def close(self) -> None:
         """End the child; what waits is not done."""
         self._closed, self._waiting = True, []
+        self.calm.thaw()
         if self._child is not None:
             self._child.kill()
 
@@ -77,7 +87,8 @@ class FirstUse(QObject):
         if not compiled:
             self._compile()
         if not self._closed:
-            draw_shapes()
+            with self.calm:
+                draw_shapes()
             with suppress(RuntimeError):  # the window may be gone
                 self._loaded.emit()
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets.layers.outputs import insert_layer
+from napari_mosam.widgets.layers.outputs import at_once, insert_layer
 from napari_mosam.widgets.layers.result_view import FrameView
 from napari_mosam.widgets.layers.tags import put_tag, tagged
 from napari_mosam.widgets.picture.colors import label_colors
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import DTypeLike, NDArray
 
+    from napari_mosam.widgets.layers.outputs import Later
     from napari_mosam.widgets.layers.source import MovieSource
 
 PX_PER_WIDTH = 400
@@ -37,12 +38,19 @@ class PreviewLayer:
     viewer : napari.viewer.Viewer
     read : callable
         Gives what is drawn on a frame, ids of shape (Y, X), or None.
+    later : callable
+        See :func:`insert_layer`.
     """
 
-    def __init__(self, viewer: Any, read: "Callable[[int], NDArray[Any] | None]") -> None:
-        self._viewer, self._read = viewer, read
+    def __init__(self, viewer: Any, read: "Callable[[int], NDArray[Any] | None]", later: "Later" = at_once) -> None:
+        self._viewer, self._read, self._later = viewer, read, later
         self._shown: tuple[Any, Labels] | None = None
         self._colors: Mapping[int, int] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the layer was made and is in the viewer."""
+        return self._shown is not None and self._shown[1] in self._viewer.layers
 
     def show(self, source: "MovieSource", dtype: "DTypeLike", colors: "Mapping[int, int]") -> None:
         """Draw the frame that is shown anew, in which ids have a type, and their marks such colours."""
@@ -59,7 +67,7 @@ class PreviewLayer:
 
     def blank(self) -> None:
         """Draw what there is now, which is nothing; the layer stays, since taking it away takes .3 s."""
-        if self._shown is not None and self._shown[1] in self._viewer.layers:
+        if self._shown is not None and self.is_there:
             self._shown[1].refresh(thumbnail=False, highlight=False, extent=False)
 
     def remove(self) -> None:
@@ -82,5 +90,5 @@ class PreviewLayer:
             **source.placement(source.corner()),
         )
         put_tag(layer, "preview")
-        insert_layer(self._viewer, layer, on_top=True)
+        insert_layer(self._viewer, layer, on_top=True, later=self._later)
         return layer

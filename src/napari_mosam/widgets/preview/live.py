@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
+from napari_mosam.widgets.layers.outputs import Later, at_once
 from napari_mosam.widgets.picture.colors import kept
 from napari_mosam.widgets.preview.layer import PreviewLayer, outline_width
 from napari_mosam.widgets.preview.outlines import Asked, Outline, Outlines, asked_on, label_frame_of
@@ -73,6 +74,8 @@ class LivePreview:
         Segments objects of a scene; called in that thread.
     say : callable
         Shows a line.
+    later : callable
+        See :func:`insert_layer`.
     """
 
     def __init__(
@@ -82,9 +85,10 @@ class LivePreview:
         scene: Callable[[], Scene | None],
         compute: "Callable[[Scene, Sequence[int]], FrameResult]",
         say: Callable[[str], object],
+        later: Later = at_once,
     ) -> None:
         self._worker, self._scene, self._compute, self._say = worker, scene, compute, say
-        self._layer = PreviewLayer(viewer, self._lines_on)
+        self._layer, self._later = PreviewLayer(viewer, self._lines_on, later), later
         self._outlines = Outlines()
         self._refused: set[Asked] = set()
         self._of: Scene | None = None
@@ -156,7 +160,16 @@ class LivePreview:
             self._hide()
             return
         self._drawn = known  # the layer stays on frames without any, since it takes long to make
-        self._layer.show(scene.source, label_dtype(max(ids)), kept(scene.session.view))
+        if self._layer.is_there:
+            self._show_lines()
+        else:
+            self._later(self._show_lines)
+
+    def _show_lines(self) -> None:
+        scene = self._of
+        if scene is not None and (self._drawn or self._layer.is_there):
+            ids = scene.session.prompts.object_ids
+            self._layer.show(scene.source, label_dtype(max(ids, default=0)), kept(scene.session.view))
 
     def _lines_on(self, frame: int) -> "NDArray[Any] | None":
         if self._of is None:

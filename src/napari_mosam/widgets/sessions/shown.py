@@ -98,7 +98,7 @@ class ShownSessions(ABC):
         self.view = view
         self.sessions.shown = self.session
         if view is not None:
-            view.show()
+            self.later(view.show)
         self._result_changed()
 
     def replace(self, source: "MovieSource", session: "Session") -> None:
@@ -191,6 +191,10 @@ class ShownSessions(ABC):
     def background(self, job: Callable[[], Any], on_end: Callable[[JobEnd], object]) -> None:
         """Do something in the thread of edits, after what was started before."""
         self._edits.start(job, on_end)
+
+    def later(self, call: Callable[[], object]) -> None:
+        """Do something in a later turn of the event loop; each such call in its own where it takes long."""
+        self._gui.later(call)
 
     # ---- inside
 

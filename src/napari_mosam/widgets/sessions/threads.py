@@ -5,18 +5,23 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, QThread, Signal
+from qtpy.QtCore import QObject, Qt, QThread, QTimer, Signal
 
 logger = logging.getLogger(__name__)
+
+TURN_S = 0.01
+"""What waits after that time is done in the next turn of the event loop: shorter than a frame of a screen."""
 
 
 class GuiThread(QObject):
     """Carries calls into the thread in which it was made; at once where they come from there.
 
-    Those from other threads are carried out in order, each after the end of the one before: also where one lets Qt work
-    off its events, as napari's bars of progress do.
+    Those from other threads, and those for :meth:`later`, are carried out in order, each after the end of the one
+    before: also where one lets Qt work off its events, as napari's bars of progress do. What takes long together is
+    spread over turns of Qt's event loop, so that the viewer draws and takes clicks in between.
     """
 
     _posted = Signal(object)
@@ -24,8 +29,11 @@ class GuiThread(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._closed = self._carrying = False
-        self._waiting: deque[Callable[[], object]] = deque()
-        self._posted.connect(self._carry_out, Qt.ConnectionType.QueuedConnection)
+        self._waiting: deque[tuple[Callable[[], object], bool]] = deque()  # and whether it ends the turn
+        self._posted.connect(self._came, Qt.ConnectionType.QueuedConnection)
+        self._next_turn = QTimer(self)  # not an event of length 0: Qt sends all of these before it lets a timer fire
+        self._next_turn.setSingleShot(True)
+        self._next_turn.timeout.connect(self._carry_out)
 
     def post(self, call: Callable[[], object]) -> None:
         """Carry out a call there; from any thread."""
@@ -33,6 +41,16 @@ class GuiThread(QObject):
             self._posted.emit(call)
         elif not self._closed:
             call()
+
+    def later(self, call: Callable[[], object]) -> None:
+        """Carry out a call in a turn of the event loop to come, the last of that turn; from this thread alone."""
+        self._waiting.append((call, True))
+        self._arm()
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is on its way that has come here."""
+        return bool(self._waiting)
 
     @property
     def closed(self) -> bool:
@@ -42,17 +60,30 @@ class GuiThread(QObject):
     def close(self) -> None:
         """Carry out nothing any more, not even what is on its way."""
         self._closed = True
+        self._waiting.clear()
 
-    def _carry_out(self, call: Callable[[], object]) -> None:
-        self._waiting.append(call)
+    def _came(self, call: Callable[[], object]) -> None:
+        self._waiting.append((call, False))
+        self._arm()
+
+    def _carry_out(self) -> None:
+        """As much as a turn has time for, but one call at least."""
         if self._carrying:
             return
-        self._carrying = True
+        self._carrying, end = True, perf_counter() + TURN_S
         try:
             while self._waiting and not self._closed:
-                self._waiting.popleft()()
+                call, last = self._waiting.popleft()
+                call()
+                if last or perf_counter() > end:
+                    break
         finally:
             self._carrying = False
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._waiting and not (self._closed or self._carrying or self._next_turn.isActive()):
+            self._next_turn.start(1)
 
 
 @dataclass(frozen=True, slots=True)

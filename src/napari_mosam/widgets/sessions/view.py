@@ -80,7 +80,7 @@ class SessionView:
     ) -> None:
         self.session, self.source = session, source
         self.reading: tuple[Limits, str | None] = (None, None)  # limits and memory that the movie was opened with
-        self._viewer, self._told, self._edits = viewer, told, edits
+        self._viewer, self._told, self._edits, self._later = viewer, told, edits, gui.later
         self._strokes = Strokes(session, edits, told.fail, self._stroke_done)
         self._cached: OrderedDict[int, NDArray[Any]] = OrderedDict()  # frames as they are stored
         self._labels: LabelsOutput | None = None
@@ -121,17 +121,23 @@ class SessionView:
 
     def show(self) -> None:
         """Have the labels of the result in the viewer, where there is one."""
+        if not self._slots:  # closed meanwhile
+            return
         if self.session.result is None:
             self._remove()
             return
         if self._labels is None or self._labels.layer not in self._viewer.layers:
             self._use(self._known_view() or self.labels_view)
-            self._labels = LabelsOutput(self._viewer, self.source, self.labels_view)
+            self._labels = LabelsOutput(self._viewer, self.source, self.labels_view, self._later)
             self._labels.layer.events.data.connect(self._array_given)
             layer, time_axis = self._labels.layer, self.source.time_axis
             self._numbers = Numbers(self._viewer, layer, time_axis, self._centers, self._name_of)
-            self._numbers.show(self._wants_numbers)
             self._recolor()
+            self._later(self._write_numbers)
+
+    def _write_numbers(self) -> None:
+        if self._numbers is not None:
+            self._numbers.show(self._wants_numbers)
 
     def _name_of(self, object_id: int) -> str:
         result = self.session.result
@@ -148,7 +154,7 @@ class SessionView:
         if not wanted or self.session.result is None:
             self._remove_confidence()
         elif self._confidence is None or self._confidence.layer not in self._viewer.layers:
-            self._confidence = ConfidenceOutput(self._viewer, self.source, self._confidence_view)
+            self._confidence = ConfidenceOutput(self._viewer, self.source, self._confidence_view, self._later)
 
     def forget(self, layer: "Layer") -> None:
         """A layer was removed by the user."""
