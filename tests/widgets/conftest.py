@@ -245,7 +245,7 @@ class Hands:
 
     def busy(self, widget: MosamWidget) -> bool:
         view = widget.jobs.view
-        return widget.jobs._edits.busy or widget.jobs._gui.waits or (view is not None and bool(view._strokes._dirty))
+        return widget.jobs._edits.busy or widget.jobs.waits or (view is not None and bool(view._strokes._dirty))
 
     def undo(self, widget: MosamWidget) -> None:
         widget.controls.result.undo.click()

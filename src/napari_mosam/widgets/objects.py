@@ -207,8 +207,7 @@ class Objects:
                 raise SourceError("no object is chosen; click one in the table first")
 
             def remove(session: "Session") -> str:
-                for object_id in ids:
-                    session.remove(object_id)
+                session.remove(*ids)
                 told = " and ".join(map(str, ids))
                 verb = "was" if len(ids) == 1 else "were"
                 return f"Object {told} {verb} deleted, with all marks. {BACK}"

@@ -21,7 +21,7 @@ from napari_mosam.widgets.finding.finding import Finding
 from napari_mosam.widgets.layers.label_ids import labels_layers, largest_id
 from napari_mosam.widgets.layers.prompts import PromptLayers
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
-from napari_mosam.widgets.layers.tags import movie_id, tag_of
+from napari_mosam.widgets.layers.tags import is_output, movie_id, tag_of
 from napari_mosam.widgets.marking.tools import Tools
 from napari_mosam.widgets.messages import hint, micrometres, painted_summary, prompt_summary, refusal
 from napari_mosam.widgets.objects import Objects
@@ -224,12 +224,11 @@ class MosamWidget(QWidget):
         return said
 
     def _max_label(self) -> int:
-        try:
-            largest = largest_id(self.viewer, self.source, self.frame)
-        except SourceError:
-            return 0
         result = None if self.session is None else self.session.result
-        return max((largest, *(() if result is None else result.object_ids)))
+        with suppress(SourceError):
+            shown = largest_id(self.viewer, self.source, self.frame)
+            return max((shown, *(() if result is None else result.object_ids)))
+        return 0
 
     def _prompts_changed(self) -> None:
         controls = self.controls
@@ -257,7 +256,8 @@ class MosamWidget(QWidget):
         session = self.session
         if session is not None:
             with suppress(SourceError):
-                self.prompts.apply(self.source, session.prompts)
+                if not self.prompts.apply(self.source, session.prompts, self._show_marks):
+                    return
         self._prompts_changed()
         self.files.show_result()
         self.jobs.live.update()
@@ -279,10 +279,9 @@ class MosamWidget(QWidget):
             self.controls.say(hint(now[0] is not None, *now[1:]))
 
     def _has_movie(self) -> bool:
-        try:
+        with suppress(SourceError):
             return bool(self.source)
-        except SourceError:
-            return False
+        return False
 
     def _image_chosen(self) -> None:
         image = self.controls.image.layer
@@ -349,14 +348,15 @@ class MosamWidget(QWidget):
     def _diameter_changed(self, *_: Any) -> None:
         self.controls.show_note(micrometres(self.controls.image.layer, self.controls.diameter.value()))
 
-    def _layers_changed(self, *_: Any) -> None:
-        self.movies.refresh()
-        self.prompts.adopt()
+    def _layers_changed(self, event: Any = None) -> None:
         self.controls.seed_labels.set_layers(labels_layers(self.viewer))
         self.controls.seed.setEnabled(self.controls.seed_labels.layer is not None)
-        self._follow_result()
-        self._say_movie()
-        self._prompts_changed()
+        if event is None or event.type != "inserted" or not is_output(event.value):
+            self.movies.refresh()
+            self.prompts.adopt()
+            self._follow_result()
+            self._say_movie()
+            self._prompts_changed()
         self._sync_tools()
 
     def _layer_removed(self, event: Any) -> None:

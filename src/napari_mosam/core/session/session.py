@@ -342,13 +342,22 @@ class Session(ObjectEdits, Dividing, Finding, Inspecting):
         self._write_waiting()
         return tuple(masks)
 
-    def remove(self, object_id: int) -> None:
-        """Take an object, its marks and its masks out, but on frames on which it is locked."""
+    def remove(self, *object_ids: int) -> None:
+        """Take objects, their marks and their masks out, but on frames on which they are locked; in one step.
+
+        Raises
+        ------
+        ValueError
+            Without any object.
+        """
+        if not object_ids:
+            raise Refused("no object was given; give the ids of those to take out")
         result, marks = self._there(), self._marks()
-        with self._working("removing") as work, self._change(f"removing object {object_id}"):
-            self._prompts = Prompts(p for p in self._prompts if p.object_id != object_id)
-            kept = Prompts(p for p in marks if p.object_id != object_id)
-            self._engine(work).follow(result, self.movie, kept, [object_id])
+        which = f"object{'s' * (len(object_ids) > 1)} {' and '.join(map(str, object_ids))}"
+        with self._working("removing") as work, self._change(f"removing {which}"):
+            self._prompts = Prompts(p for p in self._prompts if p.object_id not in object_ids)
+            kept = Prompts(p for p in marks if p.object_id not in object_ids)
+            self._engine(work).follow(result, self.movie, kept, list(object_ids))
             self._show(self._path)
 
     def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -161,6 +161,7 @@ class EnginePanel(QWidget):
         inside.config = self._config
         inside.container.changed.connect(lambda _: self.changed.emit())
         self.layout().addWidget(inside.container.native)
+        inside.container.native.show()
         self.made.emit()
         return inside
 

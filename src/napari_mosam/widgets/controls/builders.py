@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -167,6 +167,10 @@ def make_form(parent: QWidget) -> QFormLayout:
     return form
 
 
+SPARE = 10
+"""Px below what is in a folded part; as QCollapsible has it."""
+
+
 class Folded(QCollapsible):
     """A part of the dock that opens on a click; closed at first, and then nothing in it is laid out or styled.
 
@@ -185,6 +189,13 @@ class Folded(QCollapsible):
         self.addWidget(inner)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.content().layout().setContentsMargins(8, 2, 0, 0)
+        self.content().installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Make room for what is put in while it is open."""
+        if watched is self.content() and event.type() == QEvent.Type.LayoutRequest and self.isExpanded():
+            self.content().setMaximumHeight(self.content().sizeHint().height() + SPARE)
+        return bool(super().eventFilter(watched, event))
 
     def expand(self, animate: bool = True) -> None:
         """Open it."""

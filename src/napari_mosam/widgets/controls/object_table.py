@@ -1,9 +1,10 @@
 """The table of objects with what can be done to them: a row each, buttons, and a menu on the right mouse button."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QItemSelection, QSignalBlocker, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QGridLayout,
@@ -72,14 +73,13 @@ class ObjectTable(QTableView):
     @property
     def current(self) -> int | None:
         """The object that was chosen last, if its row is still selected."""
-        row = self.currentIndex().row()
-        rows = {index.row() for index in self.selectionModel().selectedRows()}
+        row, rows = self.currentIndex().row(), self._chosen_rows()
         return self._of(row).object_id if row in rows else self._of(rows.pop()).object_id if len(rows) == 1 else None
 
     @property
     def ids(self) -> list[int]:
         """Objects whose rows are selected, ascending."""
-        return sorted(self._of(index.row()).object_id for index in self.selectionModel().selectedRows())
+        return sorted(self._of(row).object_id for row in self._chosen_rows())
 
     @property
     def both(self) -> tuple[int, int] | None:
@@ -91,11 +91,11 @@ class ObjectTable(QTableView):
 
     def show_objects(self, overview: "Overview | None") -> None:
         """Show these objects; the ones that are chosen stay so."""
-        kept, current = self.ids, self.current
+        kept, current = set(self.ids), self.current
         with QSignalBlocker(self):
             self.objects.show(overview)
-            for object_id in sorted(kept, key=lambda i: i == current):
-                self._select(object_id, more=True)
+            if kept:
+                self._select_again(kept, current)
         self.selected.emit()
 
     def choose(self, object_id: int | None) -> None:
@@ -133,12 +133,30 @@ class ObjectTable(QTableView):
         rows = range(self._sorted.rowCount())
         return next((row for row in rows if self._of(row).object_id == object_id), None)
 
-    def _select(self, object_id: int | None, *, more: bool = False) -> None:
+    def _chosen_rows(self) -> set[int]:
+        """Rows that are selected: of their ranges, as Qt's own list asks for the flags of every cell."""
+        return {row for part in self.selectionModel().selection() for row in range(part.top(), part.bottom() + 1)}
+
+    def _select(self, object_id: int | None) -> None:
         row, model = self._row(object_id), self.selectionModel()
         if row is not None:
-            flag = model.SelectionFlag.Select if more else model.SelectionFlag.ClearAndSelect
-            model.setCurrentIndex(self._sorted.index(row, 0), flag | model.SelectionFlag.Rows)
+            flags = model.SelectionFlag.ClearAndSelect | model.SelectionFlag.Rows
+            model.setCurrentIndex(self._sorted.index(row, 0), flags)
             self.scrollTo(self._sorted.index(row, 0))
+
+    def _select_again(self, object_ids: set[int], current: int | None) -> None:
+        """Select the rows of several objects in one go."""
+        model, chosen = self.selectionModel(), QItemSelection()
+        ids = [self._of(row).object_id for row in range(self._sorted.rowCount())]
+        rows = [row for row, object_id in enumerate(ids) if object_id in object_ids]
+        for _, run in groupby(enumerate(rows), lambda pair: pair[1] - pair[0]):  # rows beside each other are one range
+            one = [row for _, row in run]
+            chosen.select(self._sorted.index(one[0], 0), self._sorted.index(one[-1], len(COLUMNS) - 1))
+        model.select(chosen, model.SelectionFlag.ClearAndSelect)
+        if current in ids:
+            index = self._sorted.index(ids.index(current), 0)
+            model.setCurrentIndex(index, model.SelectionFlag.NoUpdate)
+            self.scrollTo(index)
 
     def _selection_changed(self, *_: Any) -> None:
         if self.current is not None:

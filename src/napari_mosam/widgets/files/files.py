@@ -248,19 +248,20 @@ class Files:
         elif source.image not in self._viewer.layers or not self._may_drop_marks(source):
             session.close()
             return
-        go_to(self._viewer, source, frame if isinstance(frame, int) else 0)
-        self._viewer.layers.selection.active = self._controls.image.layer = source.image
-        self._remove_labels(session.path)
-        self._jobs.later(partial(self._show_result, found, source))  # napari draws in between
+        frame = frame if isinstance(frame, int) else 0
+        self._jobs.later(partial(self._show_result, found, source, frame))  # napari draws in between
 
-    def _show_result(self, found: Found, source: MovieSource) -> None:
+    def _show_result(self, found: Found, source: MovieSource, frame: int) -> None:
         if source.image in self._viewer.layers:
+            go_to(self._viewer, source, frame)
+            self._viewer.layers.selection.active = self._controls.image.layer = source.image
+            self._remove_labels(found.session.path)
             self._jobs.replace(source, found.session)
             self._jobs.later(partial(self._show_marks, found, source))
 
     def _show_marks(self, found: Found, source: MovieSource) -> None:
-        if self._jobs.session is found.session:
-            self._dock.prompts.apply(source, found.session.prompts)
+        again = partial(self._show_marks, found, source)
+        if self._jobs.session is found.session and self._dock.prompts.apply(source, found.session.prompts, again):
             self._controls.settings = replace(found.session.settings, movie=MovieConfig())
             self._say_opened(found)
 

@@ -146,8 +146,8 @@ def inside(mask: MaskPrompt) -> tuple[float, float]:
     return float(y), float(x)
 
 
-def new_layer(viewer: Any, source: "MovieSource", role: str, *, seen: bool = True, later: Later = at_once) -> Any:
-    """A layer of 'points' or 'boxes' of a movie, on top and chosen, to be seen now or `later`, and its numbers `later`.
+def new_layer(viewer: Any, source: "MovieSource", role: str, *, seen: bool, later: Later = at_once) -> Any:
+    """A layer of 'points' or 'boxes' of a movie, on top and chosen, seen now or `later`, and its numbers after that.
 
     napari takes as long to add a layer as to draw it, or its first text, for the first time.
     """

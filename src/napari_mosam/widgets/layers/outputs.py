@@ -46,11 +46,15 @@ def insert_layer(viewer: Any, layer: "Layer", *, on_top: bool = False, later: La
     from napari.layers import Image
 
     layer.visible = False
-    active = viewer.layers.selection.active
+    selection, active = viewer.layers.selection, viewer.layers.selection.active
     images = [index for index, other in enumerate(viewer.layers) if isinstance(other, Image)]
-    viewer.layers.insert(len(viewer.layers) if on_top or not images else images[-1] + 1, layer)
-    if active is not None:
-        viewer.layers.selection.active = active
+    at = len(viewer.layers) if on_top or not images else images[-1] + 1
+    if active is None:
+        viewer.layers.insert(at, layer)
+    else:
+        with selection.events.blocker_all():  # napari would show the controls of the layer, and then those before
+            viewer.layers.insert(at, layer)
+            selection.active = active
     later(partial(setattr, layer, "visible", True))
     return layer
 

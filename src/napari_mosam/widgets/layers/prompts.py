@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
+from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, Prompts
 from napari_mosam.core.prompts.kinds import label_masks
 from napari_mosam.widgets.layers.mapping import OffFrameError, label_frame
 from napari_mosam.widgets.layers.marks import (
@@ -243,13 +243,24 @@ class PromptLayers:
         items = marked(self.viewer, source)
         return Prompts(item for item in items if only in (None, item.object_id))
 
-    def apply(self, source: MovieSource, wanted: Prompts) -> None:
-        """Let the layers hold these marks, and tell nobody but of the end."""
+    def apply(self, source: MovieSource, wanted: Prompts, again: Callable[[], object] | None = None) -> bool:
+        """Let the layers hold these marks, and tell nobody but of the end.
+
+        False where two layers are wanting: one has been added then, and `again` will be called in a later turn. Without
+        it both are added at once.
+        """
         if self.prompts(source) == wanted:
-            return
+            return True
+        roles = {BOXES if isinstance(mark, BoxPrompt) else POINTS for mark in wanted}
+        missing = [role for role in sorted(roles) if self._find(role) is None]
         with self.quietly():
+            if len(missing) > 1 and again is not None:
+                self._layer_for(source, missing[0])
+                self._later(again)
+                return False
             apply(self.viewer, source, wanted, partial(self._layer_for, source))
         self._on_change()
+        return True
 
     @property
     def source(self) -> MovieSource | None:

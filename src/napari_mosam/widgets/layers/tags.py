@@ -52,6 +52,12 @@ def tag_of(layer: "Layer") -> Tag | None:
     return tag if isinstance(tag, Tag) and tag.owner == movie_id(layer) else None
 
 
+def is_output(layer: "Layer") -> bool:
+    """Whether a layer shows what the plugin computed: neither the user's nor one of marks."""
+    tag = tag_of(layer)
+    return tag is not None and tag.role not in ("points", "boxes")
+
+
 def layer_name(viewer: Any, name: str, role: str, movie: "Layer") -> str:
     """A name for the first layer of a role, which says of which movie the later ones are."""
     tags = (tag_of(layer) for layer in viewer.layers)

@@ -192,6 +192,11 @@ class ShownSessions(ABC):
         """Do something in the thread of edits, after what was started before."""
         self._edits.start(job, on_end)
 
+    @property
+    def waits(self) -> bool:
+        """Whether something is to be done in a later turn of the event loop."""
+        return self._gui.waits
+
     def later(self, call: Callable[[], object]) -> None:
         """Do something in a later turn of the event loop; each such call in its own where it takes long."""
         self._gui.later(call)
