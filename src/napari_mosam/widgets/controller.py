@@ -47,7 +47,6 @@ class Controller(ShownSessions):
         self.live = LivePreview(viewer, self._runs.beside(), self._scene, self._preview_some, said, self.later)
         self._stopping = self._previewing = self._elsewhere = False
         self._grey_limits: GreyLimits | None = None
-        self._bar: Any = None
         self._coming: int | None = None  # the frame that the viewer is about to show
         self._said = ""
 
@@ -179,24 +178,6 @@ class Controller(ShownSessions):
 
         self._begin(session, source, told)
 
-    def look(
-        self, source: "MovieSource", job: "Callable[[Session], Any]", on_end: Callable[[JobEnd], object], words: str
-    ) -> None:
-        """Compute something in the thread of runs that changes nothing, and can be cancelled; else as `propagate`."""
-        self._refuse_if_busy()
-        session = self._take_settings(source)
-        self._controls.say(words)
-
-        def ended(outcome: JobEnd) -> None:
-            self._stopping = False
-            self._controls.set_busy(False)
-            if outcome.error is not None:
-                self._fail(outcome.error)
-            on_end(outcome)
-            self.live.update()
-
-        self._start(partial(self._compute, session, source, partial(job, session)), ended)
-
     def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
         assert self.view is not None
         self.view.settle()
@@ -262,7 +243,7 @@ class Controller(ShownSessions):
         if self._stopping and self.session is not None:
             self.session.stop()  # it may have been asked for before the run began
         run.handle(result, done, total, flow=controls.show_flow.isChecked())
-        self._progress(done, total)
+        controls.run_bar.show_progress(done, total, run.pace.left(total))
         self._show_coming(result.t)
         controls.show_limits(self._grey_limits)
         self.show_confidence()
@@ -280,16 +261,6 @@ class Controller(ShownSessions):
             self._elsewhere = False
             if self.session is not None:
                 self._edits.start(partial(_followed, self.session, lambda: None), self._run_ended)
-
-    def _progress(self, done: int, total: int) -> None:
-        """The bar of the dock, and that in napari's own list of what is going on."""
-        from napari.utils import progress
-
-        if self.run is not None:
-            self._controls.run_bar.show_progress(done, total, self.run.pace.left(total))
-        if self._bar is None:
-            self._bar = progress(total=total, desc="MoSAM")
-        self._bar.update(done - self._bar.n)
 
     def _show_coming(self, t: int) -> None:
         """Let the viewer show the frame that came last, where that is wanted and nobody is painting."""
@@ -319,7 +290,6 @@ class Controller(ShownSessions):
     def _run_ended(self, outcome: JobEnd) -> None:
         run, session, followed = self.run, self.session, outcome.value or NOTHING_NEW
         pause = None if session is None or session.result is None else Pause.among(session.result.attrs)
-        self._close_bar()
         self._controls.set_busy(False)
         if run is None or session is None:
             return
@@ -372,11 +342,6 @@ class Controller(ShownSessions):
                 f"{self._asking or 'a run'} is going; press Cancel, or wait for its end, before you start another"
             )
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
     # ---- what is shown
 
     def forget(self, layer: "Layer") -> None:
@@ -406,7 +371,7 @@ class Controller(ShownSessions):
             self.session.stop()
         for key in list(self._views):
             self._drop_view(key)
-        self._close_bar()
+        self._controls.run_bar.close_activity()
         self.live.close()
         self._gui.close()
         self._edits.close()

@@ -32,6 +32,7 @@ def simulated_cells() -> list[LayerData]:
         'truth', labels (30, 256, 256); an image of uint16 of the same shape; and a click on each of three cells.
     """
     from napari_mosam.core.simulation import sample_movie
+    from napari_mosam.widgets.layers.saved_clicks import POINT_PX
 
     movie = sample_movie()
     image = {"name": "simulated cells", "axis_labels": _AXES, "colormap": "gray"}
@@ -43,7 +44,7 @@ def simulated_cells() -> list[LayerData]:
     return [
         (movie.labels, truth, "labels"),
         (movie.images, image, "image"),
-        (np.array(middles), {**clicks, "size": 4, "canvas_size_limits": (9, 40)}, "points"),
+        (np.array(middles), {**clicks, "size": 4, "canvas_size_limits": POINT_PX}, "points"),
     ]
 
 

@@ -135,15 +135,7 @@ class MosamWidget(QWidget):
     def seed_from_labels(self, *_: Any) -> None:
         """Make every label of the frame shown, or of all frames, a mask prompt."""
         with self._reporting():
-            labels = self.controls.seed_labels.layer
-            if labels is None:
-                raise SourceError("there is no labels layer; add one and paint a cell first")
-            source, menu = self.source, self.controls.seed_frames
-            this = menu.currentData() == "this"
-            frames = [self.frame] if this else range(source.shape[0])
-            ids = self.prompts.seed(source, labels, frames, first=menu.currentData() == "first")
-            where = f"frame {self.frame}" if this else menu.currentText()
-            self.controls.say(f"{len(ids)} label{'s' * (len(ids) != 1)} of '{labels.name}' taken from {where}.")
+            self.tools.seed_from_labels()
 
     def preview(self, *_: Any) -> None:
         """Outline the objects prompted on the frame shown."""

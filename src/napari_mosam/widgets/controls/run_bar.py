@@ -1,5 +1,7 @@
 """The run button, what else can be run, and how far it is."""
 
+from typing import Any
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
@@ -140,6 +142,7 @@ class RunBar(QWidget):
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.bar.hide()
         self._goes_on = False
+        self._activity: Any = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -153,6 +156,8 @@ class RunBar(QWidget):
         self.button.setEnabled(not cancelling)
         self.more.setEnabled(not busy)
         self.bar.setVisible(busy)
+        if not busy:
+            self.close_activity()
         if busy and not cancelling:
             self.bar.setRange(0, 0)
             self.bar.setFormat("")
@@ -164,9 +169,20 @@ class RunBar(QWidget):
             self.set_busy(False)
 
     def show_progress(self, done: int, total: int, left: str, unit: str = "frames") -> None:
-        """Say how far a run is, and how long it will take."""
+        """Say how far it is, and how long it will take; also in napari's list of what is going on."""
+        from napari.utils import progress
+
         self.bar.setUpdatesEnabled(False)  # or Qt draws the whole window before it goes on
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
         self.bar.setFormat(" · ".join(filter(None, [f"{done} of {total} frames", left])))
         self.bar.setUpdatesEnabled(True)
+        if self._activity is None:
+            self._activity = progress(total=total, desc="MoSAM")
+        self._activity.update(done - self._activity.n)
+
+    def close_activity(self) -> None:
+        """Nothing goes on any more."""
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompts, polygon_mask
 from napari_mosam.widgets.layers.outputs import Later, at_once
-from napari_mosam.widgets.layers.saved_clicks import MASK, POINTS, color_of_sign, id_text
+from napari_mosam.widgets.layers.saved_clicks import MASK, POINT_PX, POINTS, color_of_sign, id_text
 from napari_mosam.widgets.layers.tags import layer_name, movie_id, put_tag, tagged
 from napari_mosam.widgets.picture.colors import colors_on, object_color
 
@@ -160,7 +160,7 @@ def new_layer(viewer: Any, source: "MovieSource", role: str, *, seen: bool, late
         name = layer_name(viewer, "MoSAM points", POINTS, source.image)
         size = max(3.0, 0.012 * unit)
         layer = Points(ndim=source.image.ndim, name=name, size=size, border_color="white", **told, **source.placement())
-        layer.canvas_size_limits = (9, 40)
+        layer.canvas_size_limits = POINT_PX
     else:
         name, width = layer_name(viewer, "MoSAM boxes", BOXES, source.image), max(1.0, 0.003 * unit)
         look = {"face_color": "transparent", "edge_color": "white", "opacity": 1.0, "edge_width": width}

@@ -17,6 +17,11 @@ MASK = "mask"
 SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b", MASK: "#4aa3ff"}
 
 
+POINT_PX = (0, 40)
+"""Least and largest size of a click on the screen, px. napari draws a frame without points as one of size 0 in a corner,
+which a least size would show."""
+
+
 def know_again(viewer: Any, image: "Image") -> None:
     """Make clicks of ours that were opened from a file those of a movie."""
     for layer in [layer for layer in viewer.layers if _was_saved(layer) and layer.ndim == image.ndim]:

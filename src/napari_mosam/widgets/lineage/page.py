@@ -199,9 +199,9 @@ class LineagePage:
         """Look for divisions of all cells."""
         with self._reporting:
             self._dock.model_download.require()
-            self._dock.jobs.look(
-                self._dock.source, lambda session: session.propose_divisions(), self._looked, "Looking for divisions…"
-            )
+            question = "a search for divisions", lambda session: session.propose_divisions()
+            self._dock.jobs.ask(self._dock.source, *question, self._looked)
+            self._dock.controls.say("Looking for divisions…")
 
     def _looked(self, outcome: "JobEnd") -> None:
         if outcome.error is None and outcome.value is not None:
@@ -245,12 +245,9 @@ class LineagePage:
         with self._reporting:
             object_id, frame = self._dock.controls.object_id.value(), self._dock.frame
             self._dock.model_download.require()
-            self._dock.jobs.look(
-                self._dock.source,
-                lambda session: session.propose_division(object_id, frame),
-                partial(self._seen, object_id, frame),
-                f"Looking for the daughters of cell {object_id} on frame {frame}…",
-            )
+            question = "a search for daughters", lambda session: session.propose_division(object_id, frame)
+            self._dock.jobs.ask(self._dock.source, *question, partial(self._seen, object_id, frame))
+            self._dock.controls.say(f"Looking for the daughters of cell {object_id} on frame {frame}…")
 
     def _seen(self, object_id: int, frame: int, outcome: "JobEnd") -> None:
         if outcome.error is not None:

@@ -33,6 +33,19 @@ class Tools:
         what = "click inside the cell" if clicks else "drag a box around the cell"
         return f"Object {marks.object_id}: {what}."
 
+    def seed_from_labels(self) -> None:
+        """Make every label of the frame shown, or of all frames, a mask prompt."""
+        dock, controls = self._dock, self._dock.controls
+        labels = controls.seed_labels.layer
+        if labels is None:
+            raise SourceError("there is no labels layer; add one and paint a cell first")
+        source, menu = dock.source, controls.seed_frames
+        this = menu.currentData() == "this"
+        frames = [dock.frame] if this else range(source.shape[0])
+        ids = dock.prompts.seed(source, labels, frames, first=menu.currentData() == "first")
+        where = f"frame {dock.frame}" if this else menu.currentText()
+        controls.say(f"{len(ids)} label{'s' * (len(ids) != 1)} of '{labels.name}' taken from {where}.")
+
     def picked(self, object_id: int) -> None:
         """An object was taken in hand by a click on it; 0 where there is none."""
         dock = self._dock
