@@ -65,7 +65,7 @@ def strip_dock(widget):
 def test_it_lists_what_is_unsure_the_worst_first(reviewed):
     _, page = reviewed()
     assert rows(page.widget.queue) == [("2", "3\u20134", "not found", ".00"), ("1", "6", "not found", ".00")]
-    assert page.widget.queue.left.text().startswith("<b>2 places left</b> (3 frames of an object)")
+    assert page.widget.queue.left.text().startswith("<b>2 places left</b> (3 frames)")
 
 
 def test_keys_lead_through_it_and_take_each_object_in_hand(reviewed):
@@ -172,6 +172,22 @@ def test_the_cell_comes_into_the_middle_and_a_zoom_of_ones_own_stays(reviewed):
     assert camera.zoom == pytest.approx(first, rel=0.1)
 
 
+def test_masks_are_outlines_while_the_page_is_in_sight(reviewed, hands):
+    widget, page = reviewed()
+    labels = hands.labels(widget)
+    assert labels.contour == 1
+    page.widget.outlines.setChecked(False)
+    assert labels.contour == 0
+    page.widget.outlines.setChecked(True)
+    widget.pages.turn_to("Track")
+    assert labels.contour == 0
+    labels.contour = 3
+    widget.pages.turn_to(TITLE)
+    assert labels.contour == 3, "what a person chose stays"
+    widget.pages.turn_to("Track")
+    assert labels.contour == 3
+
+
 # ---- a random sample
 
 
@@ -218,10 +234,13 @@ def test_a_sample_of_a_result_that_changed_says_so(reviewed, hands, qtbot):
 
 def test_the_strip_lies_below_the_picture_while_the_page_is_in_sight(reviewed):
     widget, page = reviewed(show=True)
-    dock = strip_dock(widget)
-    assert dock.isVisible()
+    dock, window = strip_dock(widget), widget.viewer.window._qt_window
+    corner = Qt.Corner.BottomRightCorner
+    assert dock.isVisible() and dock.height() < window.height() / 4
+    assert window.corner(corner) == Qt.DockWidgetArea.RightDockWidgetArea, "the dock keeps its height"
     widget.pages.turn_to("Track")
     assert dock.isHidden() and page.widget.strip.isChecked()
+    assert window.corner(corner) == Qt.DockWidgetArea.BottomDockWidgetArea
     widget.pages.turn_to(TITLE)
     assert dock.isVisible()
     page.widget.strip.setChecked(False)
@@ -229,6 +248,13 @@ def test_the_strip_lies_below_the_picture_while_the_page_is_in_sight(reviewed):
     page.widget.strip.setChecked(True)
     widget.shut_down()
     assert page.strip.view is None
+
+
+def test_a_viewer_that_is_closed_takes_the_strip_along(reviewed, qtbot):
+    widget, page = reviewed()
+    assert page.strip.view is not None
+    widget.viewer.close()
+    qtbot.waitUntil(lambda: page.strip.view is None, timeout=10_000)
 
 
 def test_it_can_be_closed_by_its_own_button_and_opened_again(reviewed):

@@ -1,4 +1,4 @@
-"""Brings a cell into the middle of the picture, and near enough to be judged."""
+"""Lets a cell be judged: it comes into the middle of the picture, near enough, and its mask does not cover it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 SHARE = 0.35
 """Diameter of the cell, of the shorter side of the canvas: large enough to see its edge, with what is around it; not
 measured."""
+
+OUTLINE_PX = 1
+"""Width of outlines, px of the movie: as thin as napari draws them."""
 
 
 class Closeup:
@@ -46,3 +49,22 @@ class Closeup:
         world = image.data_to_world((*source.corner(frame)[:-2], *yx))
         shown = [axis - (dims.ndim - image.ndim) for axis in dims.displayed]
         return np.array([world[axis] for axis in shown])
+
+
+class Outlines:
+    """Shows masks as outlines for a while; a layer whose outlines a person chose otherwise meanwhile stays so."""
+
+    def __init__(self) -> None:
+        self._layer: Any = None
+        self._before = 0
+
+    def show(self, layer: Any) -> None:
+        """Show those of a layer of labels; None: of none."""
+        if layer is self._layer:
+            return
+        if self._layer is not None and self._layer.contour == OUTLINE_PX:
+            self._layer.contour = self._before
+        self._layer = None
+        if layer is not None and not layer.contour:
+            self._layer, self._before = layer, layer.contour
+            layer.contour = OUTLINE_PX

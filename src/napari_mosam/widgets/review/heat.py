@@ -20,8 +20,8 @@ accepted, painted or locked, and one that a person marked."""
 KIND_COLORS = {
     NOT_FOLLOWED: (46, 49, 58),
     LEFT: (84, 87, 95),
-    FIXED: (150, 200, 255),
-    MARKED: (255, 255, 255),
+    FIXED: (125, 185, 245),
+    MARKED: (176, 176, 184),
 }
 """RGB of what has no expected IoU."""
 

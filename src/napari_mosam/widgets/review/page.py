@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mosam.core.review.audit import NOT_SURE, RIGHT, WRONG
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.objects import BACK
-from napari_mosam.widgets.review.closeup import Closeup
+from napari_mosam.widgets.review.closeup import Closeup, Outlines
 from napari_mosam.widgets.review.panels import ReviewPanel
 from napari_mosam.widgets.review.reviewed import Reviewed
 from napari_mosam.widgets.review.strip_dock import StripDock
@@ -77,7 +77,7 @@ class ReviewPage:
         self.widget = ReviewPanel(dock.objects.color_of)
         self.reviewed: Reviewed | None = None
         self.strip = StripDock(dock.viewer, self.look_at, lambda: self.widget.strip.setChecked(False))
-        self._closeup = Closeup(dock.viewer)
+        self._closeup, self._outlines = Closeup(dock.viewer), Outlines()
         self._shown: Result | None = None
         self._queue, self._sample = Walk(), Walk()
         self._go_on = self._visible = False
@@ -99,12 +99,14 @@ class ReviewPage:
             button.clicked.connect(partial(self._judge_clicked, verdict))
         panel.zoom.toggled.connect(self._closeup.forget)
         panel.strip.toggled.connect(self._show_strip)
+        panel.outlines.toggled.connect(self._show_outlines)
 
     # ---- what the dock tells
 
     def update(self) -> None:
         """Show the result as it is now; read in the thread of edits."""
         self._visible = True
+        self._dock.controls.doubts.show_places(())  # it leads here
         session = self._dock.session
         result = None if session is None else session.result
         if result is not self._shown:
@@ -117,16 +119,19 @@ class ReviewPage:
             else:
                 self._dock.jobs.background(partial(Reviewed.read, result), partial(self._known, result))
         self._show_strip()
+        self._show_outlines()
 
     def hide(self) -> None:
-        """Take the strip out of sight."""
+        """Take the strip out of sight, and show masks as they were."""
         self._visible = False
         self.strip.hide()
+        self._show_outlines()
 
     def close(self) -> None:
-        """Take the strip out of the viewer."""
+        """Take the strip out of the viewer, and show masks as they were."""
         self._visible = False
         self.strip.close()
+        self._show_outlines()
 
     # ---- what a person does
 
@@ -300,6 +305,10 @@ class ReviewPage:
         if new and self.reviewed is not None:
             view.show_heat(self.reviewed.heat, self.reviewed.names)
         self._show_place()
+
+    def _show_outlines(self, *_: Any) -> None:
+        view, wanted = self._dock.jobs.view, self._visible and self.widget.outlines.isChecked()
+        self._outlines.show(view.labels if wanted and view is not None else None)
 
     def _show_place(self) -> None:
         view = self.strip.view

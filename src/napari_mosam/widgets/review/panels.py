@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_mosam.core.review.audit import N_DRAWN, NOT_SURE, RIGHT, WRONG
 from napari_mosam.widgets.controls.builders import make_check, make_note, make_row, make_spin
@@ -62,9 +62,10 @@ class QueuePanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 0)
         column.addWidget(self.left)
-        column.addWidget(self.list)
         column.addLayout(make_row((self.back, 1), (self.forth, 1)))
         column.addLayout(make_row((self.accept, 1), (self.fix, 1), (self.absent, 1)))
+        column.addWidget(_keys("J next, K back, Shift+J accept, Shift+K fix, Q not here"))
+        column.addWidget(self.list)
         column.addStretch(1)
 
     def show_queue(self, reviewed: "Reviewed | None", at: int) -> None:
@@ -98,7 +99,7 @@ def _left(reviewed: "Reviewed | None") -> str:
     if not n:
         return "<b>Nothing is left to look at.</b> A random sample tells how many masks are right."
     places, masks = f"place{'s' * (n != 1)}", f"frame{'s' * (frames != 1)}"
-    return f"<b>{n} {places} left</b> ({frames} {masks} of an object), what is most likely wrong first."
+    return f"<b>{n} {places} left</b> ({frames} {masks}), most likely wrong first."
 
 
 def _row(item: "ReviewItem", names: dict[int, str]) -> Row:
@@ -141,13 +142,15 @@ class SamplePanel(QWidget):
         self.copy.clicked.connect(lambda: QApplication.clipboard().setText(self.sentence.text()))
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 0)
+        self.keys = _keys("J next, K back, Shift+J right, Shift+K wrong")
         column.addWidget(self.about)
         column.addLayout(make_row(self.n, (self.draw, 1)))
-        column.addWidget(self.list)
         column.addLayout(make_row((self.back, 1), (self.forth, 1)))
         column.addLayout(make_row((self.right, 1), (self.wrong, 1), (self.unclear, 1)))
+        column.addWidget(self.keys)
         column.addWidget(self.sentence)
         column.addWidget(self.copy)
+        column.addWidget(self.list)
         column.addStretch(1)
 
     def show_sample(self, reviewed: "Reviewed | None", at: int) -> None:
@@ -159,8 +162,8 @@ class SamplePanel(QWidget):
         rows = [] if audit is None else _sampled(audit, names)
         self.list.show_rows(rows, at)
         self.list.setVisible(audit is not None)
-        for button in (self.back, self.forth, self.right, self.wrong, self.unclear):
-            button.setVisible(audit is not None)
+        for part in (self.back, self.forth, self.right, self.wrong, self.unclear, self.keys):
+            part.setVisible(audit is not None)
         for button in (self.right, self.wrong, self.unclear):
             button.setEnabled(0 <= at < len(rows))
         judged = audit is not None and audit.n_judged > 0
@@ -204,24 +207,23 @@ class ReviewPanel(QWidget):
         self.strip = make_check(
             "Heat strip", True, "Below the picture: all objects on all frames, bright where a mask is likely wrong."
         )
-        self.keys = QLabel("Keys: J next, K back, Shift+J accept, Shift+K fix")
-        self.keys.setEnabled(False)
-        grid = QGridLayout()
-        grid.addWidget(self.zoom, 0, 0)
-        grid.addWidget(self.strip, 0, 1)
-        grid.addWidget(self.keys, 1, 0, 1, 2)
+        self.outlines = make_check(
+            "Outlines", True, "Show masks as outlines as long as this page is in sight, so that the cell is seen."
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 2, 2, 2)
         column.addWidget(self.parts)
-        column.addLayout(grid)
+        column.addLayout(make_row(self.zoom, self.outlines, self.strip))
         column.addStretch(1)
-        self.parts.currentChanged.connect(self._say_keys)
 
     @property
     def samples(self) -> bool:
         """Whether the random sample is in sight."""
         return self.parts.currentWidget() is self.sample
 
-    def _say_keys(self, *_: Any) -> None:
-        said = ("right", "wrong") if self.samples else ("accept", "fix")
-        self.keys.setText("Keys: J next, K back, Shift+J {}, Shift+K {}".format(*said))
+
+def _keys(text: str) -> QLabel:
+    """A line that says which keys there are."""
+    line = QLabel(text)
+    line.setEnabled(False)
+    return line

@@ -5,9 +5,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QVBoxLayout, QWidget
 
 from napari_mosam.widgets.controls.builders import make_menu
 from napari_mosam.widgets.controls.object_model import swatch
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 TITLE = "MoSAM review"
 """Of the dock."""
 
-ALL, UNSURE, IN_HAND = "all objects", "unsure objects", "the object in hand"
+ALL, UNSURE, IN_HAND = "all", "unsure", "in hand"
+WHICH = "Which objects have a row: all, those that are unsure on some frame, or the one in hand."
 BY_ID, WORST_FIRST = "by number", "worst first"
 
-RAMP_PX = 60
-"""Width of the ramp of colours in the legend."""
+RAMP_PX, MENU_PX = 60, 104
+"""Width of the ramp of colours in the legend, and of a menu: both fit below a picture of 560 px."""
+
+CORNERS = (
+    (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
+    (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
+)
+"""Of the window: the docks beside the picture keep their height, and the strip has the width of the slider."""
 
 
 class StripView(QWidget):
@@ -36,7 +43,7 @@ class StripView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.strip = HeatStrip()
-        self.which = make_menu([(word, word) for word in (ALL, UNSURE, IN_HAND)], "Which objects have a row.")
+        self.which = make_menu([(word, word) for word in (ALL, UNSURE, IN_HAND)], WHICH)
         self.order = make_menu([(word, word) for word in (WORST_FIRST, BY_ID)], "The order of the rows.")
         self._heat: Heat | None = None
         self._names: dict[int, str] = {}
@@ -82,10 +89,10 @@ class StripView(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
         for menu in (self.which, self.order):
-            menu.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+            menu.setFixedWidth(MENU_PX)
             row.addWidget(menu)
         row.addStretch(1)
-        row.addWidget(QLabel("likely wrong"))
+        row.addWidget(QLabel("wrong"))
         row.addWidget(_picture(np.tile(ramp(np.linspace(0, 1, RAMP_PX)), (10, 1, 1))))
         row.addWidget(QLabel("right"))
         for kind, word in ((FIXED, "accepted"), (MARKED, "marked"), (LEFT, "left")):
@@ -121,6 +128,8 @@ class StripDock:
         self._viewer, self._asked, self._gone = viewer, asked, gone
         self.view: StripView | None = None
         self._dock: Any = None
+        self._window: QMainWindow | None = None
+        self._corners: list[tuple[Any, Any]] = []  # as they were
 
     def open(self) -> StripView:
         """Have it in sight."""
@@ -132,6 +141,7 @@ class StripDock:
             )
             self.view.gone.connect(self._closed)
             self._dock.visibilityChanged.connect(self._hidden)
+        self._take_corners()
         self._dock.show()
         return self.view
 
@@ -141,17 +151,34 @@ class StripDock:
             self._dock.blockSignals(True)
             self._dock.hide()
             self._dock.blockSignals(False)
+            self._give_corners()
 
     def close(self) -> None:
         """Take it out of the viewer."""
-        view, self.view, self._dock = self.view, None, None
+        view = self.view
         if view is not None:
             view.gone.disconnect(self._closed)
-            with suppress(LookupError):  # it is not in the window any more
+            with suppress(LookupError, AttributeError, RuntimeError):  # a window that goes away takes it along
                 self._viewer.window.remove_dock_widget(view)
+                self._give_corners()
             view.deleteLater()
+        self.view = self._dock = self._window = None
+
+    def _take_corners(self) -> None:
+        window = self._dock.window()
+        if self._window is None and isinstance(window, QMainWindow):
+            self._window, self._corners = window, [(corner, window.corner(corner)) for corner, _ in CORNERS]
+            for corner, area in CORNERS:
+                window.setCorner(corner, area)
+
+    def _give_corners(self) -> None:
+        for corner, area in self._corners:
+            assert self._window is not None
+            self._window.setCorner(corner, area)
+        self._window, self._corners = None, []
 
     def _closed(self) -> None:
+        self._give_corners()
         self.view = self._dock = None
         self._gone()
 
