@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_mosam.core.review.audit import N_DRAWN, NOT_SURE, RIGHT, WRONG
 from napari_mosam.widgets.controls.builders import make_check, make_note, make_row, make_spin
@@ -196,6 +196,7 @@ class ReviewPanel(QWidget):
         self.queue, self.sample = QueuePanel(color_of), SamplePanel(color_of)
         self.parts = QTabWidget()
         self.parts.setDocumentMode(True)
+        self.parts.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         for part, title, tip in (
             (self.queue, QUEUE, "Places on which a mask is likely wrong, the worst first."),
             (self.sample, SAMPLE, "Masks drawn at random: how many of all are right."),
@@ -213,7 +214,11 @@ class ReviewPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 2, 2, 2)
         column.addWidget(self.parts)
-        column.addLayout(make_row(self.zoom, self.outlines, self.strip))
+        switches = QGridLayout()
+        switches.addWidget(self.zoom, 0, 0)
+        switches.addWidget(self.outlines, 0, 1)
+        switches.addWidget(self.strip, 1, 0)
+        column.addLayout(switches)
         column.addStretch(1)
 
     @property
@@ -224,6 +229,7 @@ class ReviewPanel(QWidget):
 
 def _keys(text: str) -> QLabel:
     """A line that says which keys there are."""
-    line = QLabel(text)
+    line = make_note()
+    line.setText(text)
     line.setEnabled(False)
     return line

@@ -22,10 +22,11 @@ TITLE = "MoSAM review"
 
 ALL, UNSURE, IN_HAND = "all", "unsure", "in hand"
 WHICH = "Which objects have a row: all, those that are unsure on some frame, or the one in hand."
+ORDER = "The order of the rows: the worst objects first, or by their numbers."
 BY_ID, WORST_FIRST = "by number", "worst first"
 
-RAMP_PX, MENU_PX = 60, 104
-"""Width of the ramp of colours in the legend, and of a menu: both fit below a picture of 560 px."""
+RAMP_PX, WHICH_PX, ORDER_PX = 50, 80, 112
+"""Width of the ramp of colours in the legend, and of the menus: all fits below a picture of 560 px."""
 
 CORNERS = (
     (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
@@ -44,7 +45,7 @@ class StripView(QWidget):
         super().__init__()
         self.strip = HeatStrip()
         self.which = make_menu([(word, word) for word in (ALL, UNSURE, IN_HAND)], WHICH)
-        self.order = make_menu([(word, word) for word in (WORST_FIRST, BY_ID)], "The order of the rows.")
+        self.order = make_menu([(word, word) for word in (WORST_FIRST, BY_ID)], ORDER)
         self._heat: Heat | None = None
         self._names: dict[int, str] = {}
         self._in_hand, self._shown = 0, None
@@ -87,20 +88,27 @@ class StripView(QWidget):
     def _head(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
-        for menu in (self.which, self.order):
-            menu.setFixedWidth(MENU_PX)
+        row.setSpacing(5)
+        for menu, width in ((self.which, WHICH_PX), (self.order, ORDER_PX)):
+            menu.setFixedWidth(width)
             row.addWidget(menu)
         row.addStretch(1)
-        row.addWidget(QLabel("wrong"))
+        row.addWidget(_word("wrong"))
         row.addWidget(_picture(np.tile(ramp(np.linspace(0, 1, RAMP_PX)), (10, 1, 1))))
-        row.addWidget(QLabel("right"))
+        row.addWidget(_word("right"))
         for kind, word in ((FIXED, "accepted"), (MARKED, "marked"), (LEFT, "left")):
             square = QLabel()
             square.setPixmap(swatch([value / 255 for value in KIND_COLORS[kind]]))
             row.addWidget(square)
-            row.addWidget(QLabel(word))
+            row.addWidget(_word(word))
         return row
+
+
+def _word(text: str) -> QLabel:
+    """Small, for a legend."""
+    label = QLabel(text)
+    label.setStyleSheet("font-size: 10px")
+    return label
 
 
 def _picture(pixels: Any) -> QLabel:
