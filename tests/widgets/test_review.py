@@ -135,6 +135,20 @@ def test_what_is_not_chosen_is_not_accepted(reviewed, hands):
     assert "no place is chosen" in hands.says(widget) and widget.session.history == before
 
 
+def test_what_is_not_in_sight_is_not_accepted(reviewed, hands):
+    widget, page = reviewed()
+    before = widget.session.history
+    page.step(1)
+    widget.viewer.dims.set_point(0, 7)
+    page.accept()
+    assert hands.says(widget).startswith("not in sight: object 2, frames 3 to 4") and widget.session.history == before
+    page.go_to(1, 6)
+    assert page._queue.at == 1, "a click in the strip chooses the place in the list"
+    page.accept()
+    hands.settle(widget)
+    assert widget.session.history[-1] == "accepting object 1 on frame 6"
+
+
 def test_before_the_first_run_it_says_what_to_do(open_widget, movie):
     widget = open_widget(movie)
     widget.pages.turn_to(TITLE)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.results.doubts import Pause
+from napari_mosam.core.review.queue import queue_of
 from napari_mosam.core.review.table import ReviewTable
 from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.source import SourceError
@@ -302,7 +303,7 @@ class Controller(ShownSessions):
             )
             self._said = f"{run.said} {self._said}".strip()
             self._controls.say(self._said)
-            self._look(run.unsure(followed.review), followed)
+            self._look(run.unsure(followed.queue), followed)
         whole = outcome.error is None and not self._stopping and pause is None
         go_on = whole and run.marks != session.prompts
         if whole:
@@ -390,7 +391,7 @@ def _followed(session: "Session", job: Callable[[], object]) -> Followed:
     before = len(session.history)
     job()
     review = None if session.result is None else ReviewTable.read(session.result)
-    return Followed(session.changed(since=before), review)
+    return Followed(session.changed(since=before), review, () if review is None else queue_of(review))
 
 
 def _whole(run: RunView) -> bool:

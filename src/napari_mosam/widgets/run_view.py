@@ -1,12 +1,11 @@
 """One run as the viewer sees it: how far it is, and what came of it, in words; and the motion of its frames."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.results.pace import Pace
-from napari_mosam.core.review.queue import queue_of
 from napari_mosam.widgets.doubts import Doubts, changed_sentence
 from napari_mosam.widgets.layers.outputs import FlowOutput
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.doubts import Pause
     from napari_mosam.core.results.frame import FrameResult
+    from napari_mosam.core.review.queue import ReviewItem
     from napari_mosam.core.review.table import ReviewTable
     from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
@@ -31,10 +31,13 @@ class Followed:
         Frames on which objects have other pixels than before, by object.
     review : ReviewTable or None
         What there is to review in the result; None without one.
+    queue : tuple of ReviewItem
+        What is to be looked at there, the worst first.
     """
 
     changed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     review: "ReviewTable | None" = None
+    queue: "tuple[ReviewItem, ...]" = ()
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -108,9 +111,8 @@ class RunView:
         """What the result says of the objects and frames of the run."""
         return None if review is None or not self.frames else Doubts.of(review, self.ids, self.frames)
 
-    def unsure(self, review: "ReviewTable | None") -> list[tuple[int, int]]:
-        """Objects and frames of the run that need a look, the worst first; see :func:`review_queue`."""
-        queue = () if review is None else queue_of(review)
+    def unsure(self, queue: "Iterable[ReviewItem]") -> list[tuple[int, int]]:
+        """Objects and frames of the run that need a look, the worst first."""
         mine = (item for item in queue if item.object_id in self.ids and not self.frames.isdisjoint(item.frames))
         return [(item.object_id, item.frame) for item in mine]
 

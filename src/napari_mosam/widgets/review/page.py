@@ -76,7 +76,7 @@ class ReviewPage:
         self._reporting = Reporting(lambda error: dock.controls.say(str(error), error=True))
         self.widget = ReviewPanel(dock.objects.color_of)
         self.reviewed: Reviewed | None = None
-        self.strip = StripDock(dock.viewer, self.look_at, lambda: self.widget.strip.setChecked(False))
+        self.strip = StripDock(dock.viewer, self.go_to, lambda: self.widget.strip.setChecked(False))
         self._closeup, self._outlines = Closeup(dock.viewer), Outlines()
         self._shown: Result | None = None
         self._queue, self._sample = Walk(), Walk()
@@ -194,6 +194,16 @@ class ReviewPage:
                 self._closeup.show(dock.source, frame, *where)
         self._show_place()
 
+    def go_to(self, object_id: int, frame: int) -> None:
+        """As :meth:`look_at`; where it is a place of the queue, that is chosen."""
+        queue = () if self.reviewed is None or self.widget.samples else self.reviewed.queue
+        there = (row for row, item in enumerate(queue) if item.object_id == object_id and frame in item.frames)
+        row = next(there, None)
+        if row is not None:
+            self._queue.go(row)
+            self._show_chosen()
+        self.look_at(object_id, frame)
+
     # ---- inside
 
     @property
@@ -210,19 +220,25 @@ class ReviewPage:
         return tuple((item.object_id, item.frame) for item in self.reviewed.queue)
 
     def _current(self) -> "ReviewItem | None":
-        """That of the queue which is chosen; says what to do where none is."""
+        """That of the queue which is chosen and in sight; says what to do where none is."""
         queue, at = () if self.reviewed is None else self.reviewed.queue, self._queue.at
         with self._reporting:
             if not 0 <= at < len(queue):
                 raise SourceError("no place is chosen; press Next (J), or click one in the list")
+            self._check_sight(queue[at].object_id, queue[at].frames, str(queue[at]))
             return queue[at]
         return None
+
+    def _check_sight(self, object_id: int, frames: range, words: str) -> None:
+        """Nobody judges what is not shown: the slider, or another object in hand, may have led away from it."""
+        if self._dock.controls.object_id.value() != object_id or self._dock.frame not in frames:
+            raise SourceError(f"not in sight: {words}; click it in the list to go back to it")
 
     def _go(self, row: int) -> None:
         places = self._places
         if 0 <= row < len(places):
             self._walk.go(row)
-            self._show_lists()
+            self._show_chosen()
             self.look_at(*places[row])
 
     def _judge_clicked(self, verdict: str, *_: Any) -> None:
@@ -234,6 +250,7 @@ class ReviewPage:
             if not 0 <= at < len(places):
                 raise SourceError("no mask is chosen; press Next (J), or click one in the list")
             object_id, frame = places[at]
+            self._check_sight(object_id, range(frame, frame + 1), f"object {object_id}, frame {frame}")
 
             def judge(session: "Session") -> str:
                 session.judge(object_id, frame, verdict)
@@ -305,6 +322,16 @@ class ReviewPage:
         if new and self.reviewed is not None:
             view.show_heat(self.reviewed.heat, self.reviewed.names)
         self._show_place()
+
+    def _show_chosen(self) -> None:
+        """Mark the place that is looked at; nothing else is another."""
+        panel, reviewed = self.widget, self.reviewed
+        assert reviewed is not None
+        if panel.samples:
+            panel.sample.choose(self._sample.at)
+        else:
+            panel.queue.list.choose(self._queue.at)
+            panel.queue.show_current(reviewed.queue[self._queue.at])
 
     def _show_outlines(self, *_: Any) -> None:
         view, wanted = self._dock.jobs.view, self._visible and self.widget.outlines.isChecked()

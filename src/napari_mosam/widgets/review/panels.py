@@ -164,12 +164,17 @@ class SamplePanel(QWidget):
         self.list.setVisible(audit is not None)
         for part in (self.back, self.forth, self.right, self.wrong, self.unclear, self.keys):
             part.setVisible(audit is not None)
-        for button in (self.right, self.wrong, self.unclear):
-            button.setEnabled(0 <= at < len(rows))
+        self.choose(at if at < len(rows) else -1)
         judged = audit is not None and audit.n_judged > 0
         self.sentence.setText(audit.sentence() if judged and audit is not None else "")
         for part in (self.sentence, self.copy):
             part.setVisible(judged)
+
+    def choose(self, at: int) -> None:
+        """Mark the mask that is looked at; -1: none."""
+        self.list.choose(at)
+        for button in (self.right, self.wrong, self.unclear):
+            button.setEnabled(at >= 0)
 
 
 def _about(audit: "Audit | None", *, past: bool) -> str:
