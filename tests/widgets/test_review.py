@@ -312,6 +312,7 @@ def test_the_wheel_shows_fewer_frames_and_a_double_click_all(reviewed):
     assert len(strip.frames) == round(1000 / 1.25**8) and 300 in strip.frames
     assert abs(strip.point(7, 300).x() - at.x()) < 4, "the frame under the mouse stays there"
     QTest.mouseDClick(strip, Qt.MouseButton.LeftButton, pos=at)
+    QTest.mouseRelease(strip, Qt.MouseButton.LeftButton, pos=at)  # Qt's own double click never lets the button go
     assert strip.frames == range(1000)
 
 
