@@ -44,6 +44,7 @@ from benchmarks.simulated import CAMERA_RANGE, HELD_OUT_SEED
 from benchmarks.tasks import lasting_ids, read_timelapse
 from napari_mosam.core.results.doubts import SURE_IOU
 from napari_mosam.core.results.frame import ObjectState
+from napari_mosam.core.review.queue import ReviewItem
 from napari_mosam.core.session.session import Session
 from napari_mosam.core.store.result import Result
 
@@ -147,21 +148,27 @@ class Person:
         t, k = np.unravel_index(np.nanargmin(open_ones), open_ones.shape)
         return int(t), int(k)
 
-    def queued(self) -> tuple[int, int, int]:
-        """Frame and object that the first item of the queue shows, and the end of its frames."""
+    def column(self, object_id: int) -> int:
+        """Of an object in the arrays."""
+        return self._scene.ids.index(object_id)
+
+    def queued(self) -> ReviewItem:
+        """The first item of the queue."""
         queues = (self._session.queue(sure) for sure in (SURE_IOU, 1.0))
-        item = next(item for queue in queues for item in queue if item.loss)
-        return item.frame, self._scene.ids.index(item.object_id), item.stop
+        return next(item for queue in queues for item in queue if item.loss)
 
-    def rightly_absent(self, t: int, k: int, stop: int) -> int:
-        """How many frames in a row, from `t` up to `stop`, show neither the cell nor a mask of it."""
-        result = self._result()
-        shown = result.area[t:stop, result.object_ids.index(self._scene.ids[k])] > 0
-        return int(np.argmax(np.append(self._exists[t:stop, k] | shown, True)))
+    def rightly_absent(self, item: ReviewItem) -> range:
+        """Frames of an item, around the one that it shows, on which neither the cell is there nor a mask of it."""
+        result, k = self._result(), self.column(item.object_id)
+        shown = result.area[:, result.object_ids.index(item.object_id)] > 0
+        absent = ~self._exists[:, k] & ~shown
+        before = next((t for t in range(item.frame, item.start - 1, -1) if not absent[t]), item.start - 1)
+        after = next((t for t in range(item.frame, item.stop) if not absent[t]), item.stop)
+        return range(before + 1, after)
 
-    def accept(self, t: int, k: int, n: int) -> None:
+    def accept(self, object_id: int, frames: range) -> None:
         """Say that a cell is not there on frames on which it was not found."""
-        self._session.approve(self._scene.ids[k], t, t + n)
+        self._session.approve(object_id, frames.start, frames.stop)
 
     def predictions(self) -> Floats:
         """The predicted IoU of every mask, (T, objects): 0 where it was not found, NaN where it was not looked for."""
@@ -179,10 +186,11 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Floats:
 def step(person: Person, order: str, rng: np.random.Generator) -> tuple[int, int]:
     """Correct the next mask, or accept that there is none; its frame and object."""
     if order == "queue":
-        t, k, stop = person.queued()
-        absent = person.rightly_absent(t, k, stop)
+        item = person.queued()
+        t, k = item.frame, person.column(item.object_id)
+        absent = person.rightly_absent(item)
         if absent:
-            person.accept(t, k, absent)
+            person.accept(item.object_id, absent)
             return t, k
     else:
         values = {"truth": person.ious, "prediction": person.predictions}

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from benchmarks.corrections import Person, Scene, finished, js, report, write
 
+from napari_mosam.core.review.queue import ReviewItem
+
 
 def rows(movie, order, seed, *js_after):
     key = movie, order, "followed", seed
@@ -39,11 +41,17 @@ class Shown:
         self.area, self.object_ids = np.array(area)[:, None], (7,)
 
 
-def test_a_cell_is_rightly_absent_up_to_the_frame_that_shows_it_or_a_mask():
-    truth = np.zeros((6, 4, 4), int)
-    truth[[0, 5]] = 7
+def test_a_cell_is_rightly_absent_on_the_frames_around_that_show_neither_it_nor_a_mask():
+    truth = np.zeros((7, 4, 4), int)
+    truth[[0, 6]] = 7
     scene = Scene("any", truth.astype(np.uint16), truth, (7,))
-    assert Person(scene, Shown([16, 0, 0, 0, 0, 0]), "followed").rightly_absent(1, 0, 6) == 4
-    assert Person(scene, Shown([16, 0, 0, 3, 0, 0]), "followed").rightly_absent(1, 0, 6) == 2
-    assert Person(scene, Shown([16, 0, 0, 0, 0, 0]), "followed").rightly_absent(1, 0, 3) == 2
-    assert Person(scene, Shown([16, 2, 0, 0, 0, 0]), "followed").rightly_absent(1, 0, 6) == 0
+
+    def absent(area, frame, start=1, stop=7):
+        item = ReviewItem(7, start, stop, frame, 0.0, 1.0, "not found")
+        return list(Person(scene, Shown(area), "followed").rightly_absent(item))
+
+    nothing = [16, 0, 0, 0, 0, 0, 0]
+    assert absent(nothing, 3) == [1, 2, 3, 4, 5]
+    assert absent(nothing, 3, start=2, stop=5) == [2, 3, 4]
+    assert absent([16, 0, 3, 0, 0, 0, 0], 3) == [3, 4, 5]
+    assert absent([16, 0, 0, 3, 0, 0, 0], 3) == []

@@ -31,8 +31,8 @@ class ReviewItem:
     object_id, start, stop : int
         The frames are start to stop - 1.
     frame : int
-        The one to look at: the first on which it is more likely wrong than right; else the worst. Where they begin
-        right after a frame that a person judged, which did not help then, it is the one in the middle of the loss.
+        The one to look at: that with half of the expected loss on either side, for a correction is followed both ways;
+        the first one where the object has left.
     expected_iou : float
         Of the mask there, in [0, 1]; 0 where there is none.
     loss : float
@@ -100,25 +100,16 @@ def _item(table: ReviewTable, unsure: "NDArray[np.bool_]", column: int, start: i
     doubtful = unsure[start:stop, column]
     expected = np.nan_to_num(table.expected_iou[start:stop, column])
     shown = np.where(table.found[start:stop, column], expected, 0)
-    again = start > 0 and bool(table.fixed[start - 1, column])
-    at = _worth_showing(shown, doubtful, again=again)
+    at = _worth_showing(shown, doubtful)
     reason = _reason(table, column, start, stop, start + at)
     loss = float((1 - expected)[doubtful].sum(dtype=float))
     return ReviewItem(table.object_ids[column], start, stop, start + at, float(shown[at]), loss, reason)
 
 
-def _worth_showing(shown: "NDArray[np.float32]", doubtful: "NDArray[np.bool_]", *, again: bool) -> int:
-    """The first frame that is clearly bad, or else the worst; the first one where the object has left.
-
-    `again`: the frame before was judged; then that with half of the expected loss on either side.
-    """
-    if not doubtful.any():
-        return 0
-    bad = doubtful & (shown < BAD_IOU)
-    if again and bad.any():
-        loss = np.cumsum(np.where(doubtful, 1 - shown, 0))
-        return int(np.searchsorted(loss, loss[-1] / 2))
-    return int(np.argmax(bad)) if bad.any() else int(np.argmin(np.where(doubtful, shown, np.inf)))
+def _worth_showing(shown: "NDArray[np.float32]", doubtful: "NDArray[np.bool_]") -> int:
+    """The frame in the middle of what is expected to be wrong, see `benchmarks/corrections.py`; else the first one."""
+    loss = np.cumsum(np.where(doubtful, 1 - shown, 0))
+    return int(np.searchsorted(loss, loss[-1] / 2)) if doubtful.any() else 0
 
 
 def _reason(table: ReviewTable, column: int, start: int, stop: int, frame: int) -> str:
