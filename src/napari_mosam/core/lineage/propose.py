@@ -24,8 +24,8 @@ from napari_mosam.core.tracking.frames import open_frame
 from napari_mosam.core.windows.sampling import Pyramid
 
 BACK, ON = 8, 2
-"""Frames before a look on which the daughters may have been apart already, and behind it, on which both have to be
-seen. A mask covers both daughters for up to six frames (simulated movies)."""
+"""Frames before a look on which the daughters may have been apart already, and behind it, on one of which both have
+to be seen again. A mask covers both daughters for up to six frames (simulated movies)."""
 
 WHOLE_BEFORE = 2
 """Frames before the first on which daughters are apart, on which one cell has to be seen."""
@@ -175,16 +175,13 @@ class _Search:
         return self._known[t]
 
     def _stays(self, t: int, pair: Pair) -> bool:
-        """Whether both are seen on the frames behind, too."""
+        """Whether both are seen behind, too."""
         area, last = self.track.usual_area(t), len(self.track.area) - 1
-        if t == last:
-            return False
-        for later in range(t + 1, min(t + ON, last) + 1):
-            after = self._ask(later, pair.both, area) or self._ask(later, pair.both, area, pair.both)
-            if after is None:
-                return False
-            pair = after
-        return True
+        behind = range(t + 1, min(t + ON, last) + 1)
+        return any(
+            (self._ask(later, pair.both, area) or self._ask(later, pair.both, area, pair.both)) is not None
+            for later in behind
+        )
 
     def _ask(self, t: int, place: Region, area: float, last: Region | None = None) -> Pair | None:
         return find_pair(self.looks.model, self.looks.frame(t)[0], place, area, last=last)

@@ -1,6 +1,5 @@
 """Where the objects of a result were, as a Tracks layer of napari with their kin, and its switch."""
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ class TracksOutput:
         if layer is None:
             layer = self._new_layer(data, features, table)
         else:
-            layer.graph = {}
+            layer.color_by, layer.graph = "track_id", {}
             layer.data = data
             layer.features = features
             layer.graph = table.graph
@@ -90,6 +89,7 @@ class TracksSwitch:
     def __init__(self, dock: "MosamWidget", reporting: "Reporting") -> None:
         self._dock, self._reporting = dock, reporting
         self._shown: tuple[Result, dict[int, int]] | None = None
+        self._drawn = False
         self.box = QCheckBox("Tracks layer")
         self.box.setToolTip("Draw where every cell was, with its daughters, as a Tracks layer of napari.")
         self.box.toggled.connect(self._toggled)
@@ -101,7 +101,7 @@ class TracksSwitch:
             self._dock.pages.listeners.remove(self._sync)
 
     def _toggled(self, wanted: bool) -> None:
-        self._shown = None
+        self._shown, self._drawn = None, False
         with self._reporting:
             source = self._dock.source
             if not wanted:
@@ -117,22 +117,23 @@ class TracksSwitch:
             return
         result, shown = view.session.result, self._shown
         output = TracksOutput(self._dock.viewer, view.source)
-        if shown is not None and result is shown[0] and view.colors == shown[1]:
-            return
-        if shown is not None and output.layer is None and result is not None:
+        if self._drawn and output.layer is None:
             self.box.setChecked(False)  # somebody removed the layer
         elif result is None:
-            self._shown = None
+            self._shown, self._drawn = None, False
             output.remove()
-        else:
+        elif shown is None or result is not shown[0] or view.colors != shown[1]:
             self._shown = result, dict(view.colors)
             self._dock.jobs.background(partial(_tracks, result), partial(self._read, self._shown))
 
     def _read(self, wanted: "tuple[Result, dict[int, int]]", outcome: "JobEnd") -> None:
         view = self._dock.jobs.view
-        if outcome.error is None and wanted is self._shown and view is not None:
-            with suppress(SourceError):
-                TracksOutput(self._dock.viewer, view.source).show(outcome.value, wanted[1])
+        if outcome.error is not None:
+            self._dock.controls.say(f"The tracks cannot be drawn: {outcome.error}", error=True)
+        elif wanted is self._shown and view is not None:
+            output = TracksOutput(self._dock.viewer, view.source)
+            output.show(outcome.value, wanted[1])
+            self._drawn = output.layer is not None
 
 
 def _tracks(result: "Result") -> TrackTable:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Dividing(LoadedModel):
     """What a session does about divisions. A proposal changes nothing; a division is one entry of the history."""
 
+    follows_corrections: bool
+    _engine: Callable[..., Any]
+
     def propose_divisions(
         self, objects: Collection[int] | None = None, *, progress: "Callable[[int, int], None] | None" = None
     ) -> "tuple[DivisionProposal, ...]":
