@@ -33,9 +33,9 @@ ALIKE = 0.4
 """Area of the smaller daughter over that of the larger one, at least."""
 
 APART = 0.6
-"""Distance of the daughters' centres in diameters of the mother, at least: .7 to 1.2 where nuclei of a CTC movie divide,
-up to .6 where the model sees two halves of one. With .65 daughters that stay side by side are found late: of 6 divisions
-of simulated movies 4, with .58 all; of 17 of that movie 15 and 14, with no and one wrong."""
+"""Distance of the daughters' centres in diameters of the mother, at least: .7 to 1.2 where nuclei of a movie divide,
+up to .6 where the model sees two halves of one. With .65 daughters that stay side by side are found late: 4 of 6
+divisions of simulated movies, with .58 all; of 17 of that movie 15 and 14, with no and one wrong."""
 
 HERE = 0.4
 """Share of a daughter that lies where the mother was, at least: else she may be a neighbour."""
