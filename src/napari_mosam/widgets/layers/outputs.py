@@ -1,13 +1,12 @@
 """The layers of a result: labels, confidence and flow."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.widgets.layers.tags import ROLE, layer_name, movie_id, put_tag, tagged
+from napari_mosam.widgets.layers.tags import layer_name, movie_id, put_tag, tagged
 from napari_mosam.widgets.picture.heat import layer_look
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ MIN_SHIFT = 0.2
 """Px; shorter arrows would be dots. Not measured."""
 
 
-Later = Callable[[Callable[[], object]], object]
-"""Does something in a later turn of the event loop."""
+BETWEEN_REMOVALS_MS = 100
+"""After each of layers that go together, so that napari answers in between."""
 
 
 def at_once(call: Callable[[], object]) -> None:
@@ -66,14 +65,21 @@ def take_away(viewer: Any, *layers: "Layer") -> None:
     """
     from qtpy.QtCore import QTimer
 
-    def remove(layer: "Layer") -> None:
-        if layer in viewer.layers:
-            viewer.layers.remove(layer)
+    waiting = list(layers)
 
-    for turn, layer in enumerate(layers):
+    def remove() -> None:
+        layer = waiting.pop(0)
+        with suppress(RuntimeError):  # the viewer was closed meanwhile
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)
+        if waiting:
+            QTimer.singleShot(BETWEEN_REMOVALS_MS, remove)
+
+    for layer in layers:
         layer.visible = False
-        layer.metadata.pop(ROLE, None)  # nobody looks for it any more
-        QTimer.singleShot(turn * BETWEEN_REMOVALS_MS, partial(remove, layer))
+        put_tag(layer, "gone")  # nobody looks for it any more
+    if waiting:
+        QTimer.singleShot(0, remove)
 
 
 def find_output(viewer: Any, role: str, source: "MovieSource") -> Any:

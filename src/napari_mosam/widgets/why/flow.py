@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mosam.widgets.layers.outputs import flow_vectors
+from napari_mosam.widgets.layers.outputs import MIN_SHIFT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 TIMES = (50.0, 20.0, 10.0, 5.0, 3.0, 2.0, 1.0)
 """How many times longer arrows may be drawn."""
 
-LONGEST_SHARE = 1 / 12
-"""Length of the longer arrows in sides of the frame, at most: they can be seen, and do not cover each other. By eye."""
+PER_SIDE = 24
+"""Arrows along the longer side of a frame, at most."""
+
+LONGEST_SHARE = 1 / 16
+"""Length of the longer arrows in sides of the frame, at most: they can be seen, and hardly cover each other. By eye."""
 
 LONGER = 95
 """Percentile of the arrows that are to be no longer; a few wild ones do not make the rest too small."""
@@ -51,7 +54,7 @@ def arrows_of(session: "Session", frame: int) -> Arrows:
     motion = session.flow(frame)
     if motion.flow is None:
         return Arrows(frame, np.zeros((0, 2, 2)), 1.0, 0.0, motion.drift_yx)
-    vectors = flow_vectors(motion.flow.full(), (0, 0)).astype(float)
+    vectors = on_grid(motion.flow.full())
     lengths = np.hypot(*vectors[:, 1].T)
     if not len(lengths):
         return Arrows(frame, vectors, 1.0, 0.0, motion.drift_yx)
@@ -59,3 +62,13 @@ def arrows_of(session: "Session", frame: int) -> Arrows:
     long = float(np.percentile(lengths, LONGER))
     times = next((times for times in TIMES if times * long <= most), TIMES[-1])
     return Arrows(frame, vectors, times, float(lengths.max()), motion.drift_yx)
+
+
+def on_grid(flow: "NDArray[np.float32]") -> "NDArray[np.float64]":
+    """Place and motion (N, 2, 2) on a grid over a flow field (2, Y, X), without what hardly moves."""
+    height, width = flow.shape[1:]
+    step = max(8, -(-max(height, width) // PER_SIDE))
+    y, x = (axis.ravel() for axis in np.mgrid[step // 2 : height : step, step // 2 : width : step])
+    vectors = np.stack([np.stack([y, x], 1), flow[:, y, x].T], 1).astype(float)
+    moved: NDArray[np.float64] = vectors[np.hypot(*vectors[:, 1].T) > MIN_SHIFT]
+    return moved

@@ -114,7 +114,8 @@ class WhyLayers:
 
         view = FrameView(source.layer_shape, source.time_axis, lambda: np.uint8, read)
         place = source.placement(source.corner())
-        return Image(view, name="MoSAM memory confidence", **layer_look(), **place)
+        look = {**layer_look(), "opacity": 0.75}  # the cell is seen through it
+        return Image(view, name="MoSAM memory confidence", **look, **place)
 
     def _new_vectors(self, source: "MovieSource", name: str, style: str = "line") -> "Layer":
         from napari.layers import Vectors

@@ -60,7 +60,9 @@ def _placed(told: "Inspection") -> "Iterator[str]":
         yield f"It looked at a window {side:.0f} px wide around it."
         return
     names = " and ".join(CUES.get(cue.name, cue.name) for cue in told.used)
-    if names:
+    if names and max(map(abs, told.shift_yx)) < STILL_PX:
+        yield f"It looked in a window {side:.0f} px wide, where the cell had been: {names} said that it did not move."
+    elif names:
         yield (
             f"It looked in a window {side:.0f} px wide, moved with the cell as {names} said: "
             f"{moved_by(told.shift_yx)} since frame {before(told)}."
