@@ -69,6 +69,13 @@ def test_weak_ones_that_are_asked_for_change_nothing_of_the_sure_ones(proposals)
     assert len(alone) < len(with_weak) == len(PLACES)
 
 
+def test_no_pixel_of_what_is_known_is_proposed():
+    known = np.zeros_like(LABELS[0])
+    known[:, :18] = 9  # a strip, which reaches over a third of the first disk
+    new = found(covered=known)
+    assert len(new) == len(PLACES) and not new.labels[known > 0].any()
+
+
 def test_a_score_that_nothing_has_leaves_nothing():
     assert len(found(min_score=0.95)) == 0
 

@@ -69,7 +69,7 @@ def _proposed(
     found, seen = _collected(search.everywhere(seeds[:MOST_SEEDS], rest, covered), progress, stopped)
     better, seen_again = _collected(search.again(found if seen else []), None, stopped)
     kept = [(one.region, one.score) for one in _proposable([*found, *better], request)]
-    return Proposals.of(request.frame, shape, kept, diameter, complete=seen and seen_again)
+    return Proposals.of(request.frame, shape, kept, diameter, complete=seen and seen_again, taken=covered)
 
 
 def _proposable(found: Sequence[Found], request: FindRequest) -> list[Found]:

@@ -45,10 +45,11 @@ class Proposals:
         diameter: float,
         *,
         complete: bool = True,
+        taken: NDArray[np.bool_] | None = None,
     ) -> Self:
         """Regions with their scores, each of one piece without holes; a pixel of several is that of the surest.
 
-        A region of which nothing is left is out.
+        None has a pixel that is `taken`, (Y, X). A region of which nothing is left is out.
         """
         from scipy.ndimage import binary_fill_holes
 
@@ -57,6 +58,8 @@ class Proposals:
         for number, (region, _) in reversed(list(enumerate(ranked, 1))):
             y0, x0, y1, x1 = region.box
             labels[y0 : y1 + 1, x0 : x1 + 1][binary_fill_holes(region.mask)] = number
+        if taken is not None:
+            labels[taken] = 0
         labels = in_one_piece(labels, range(1, len(ranked) + 1))
         scores = np.array([score for _, score in ranked], np.float32)
         return cls(frame, labels, scores, diameter, complete)._packed(np.unique(labels[labels > 0]))
