@@ -1,5 +1,6 @@
 """Controls and settings, and import time."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -223,10 +224,32 @@ def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movi
     limits = widget.session.movie.grey_limits
     shown = (widget.controls.low.placeholderText(), widget.controls.high.placeholderText())
     assert shown == (f"{limits.low:.6g}", f"{limits.high:.6g}") and limits.high < 2000
-    assert widget.controls.limits_note.text() == "Grey limits: frame 3 took no part (unlike all others)"
+    note = widget.controls.limits_note
+    said = f"Seen from {shown[0]} to {shown[1]} (change). Frame 3 took no part (unlike all others)"
+    assert plain(note.text()) == said
     widget.viewer.add_image(movie[:5], name="another")
     widget.controls.image.setCurrentText("another")
-    assert (widget.controls.low.placeholderText(), widget.controls.limits_note.text()) == ("automatic", "")
+    assert widget.controls.low.placeholderText() == "automatic"
+    assert plain(note.text()) == "Grey limits: automatic, known with the first outline (change)"
+
+
+def plain(text):
+    """A text without its links."""
+    return re.sub(r"<[^>]*>", "", text)
+
+
+def test_a_click_on_the_grey_limits_leads_to_where_they_are_typed(open_widget, movie, qtbot):
+    controls = open_widget(movie, show=True).controls
+    assert not controls.low.isVisible()
+    controls.limits_note.linkActivated.emit("limits")
+    qtbot.waitUntil(lambda: controls.low.isVisible() and controls.low.hasFocus())
+    controls.low.setText("120")
+    assert "not possible" in controls.limits_note.text()
+    controls.high.setText("3400")
+    assert plain(controls.limits_note.text()) == "Seen from 120 to 3400, as typed (change)"
+    controls.low.clear()
+    controls.high.clear()
+    assert "automatic" in controls.limits_note.text()
 
 
 @pytest.mark.slow

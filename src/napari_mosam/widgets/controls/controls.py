@@ -1,5 +1,6 @@
 """The controls of the widget and nothing else: what they look like, and their values as settings and back."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from superqt import QCollapsible
 
 from napari_mosam.core.config.checks import bytes_of
 from napari_mosam.core.config.engine import Direction, EngineConfig, MotionConfig
-from napari_mosam.core.config.run import Limits, MovieConfig, RunConfig
+from napari_mosam.core.config.run import Limits, RunConfig
 from napari_mosam.widgets.controls.advanced import EnginePanel
 from napari_mosam.widgets.controls.builders import (
     LayerCombo,
@@ -27,7 +28,7 @@ from napari_mosam.widgets.controls.builders import (
 from napari_mosam.widgets.controls.look_row import LookRow
 from napari_mosam.widgets.controls.mark_tools import mark_tools
 from napari_mosam.widgets.controls.model_download import DownloadRow
-from napari_mosam.widgets.controls.movie_menu import AxesMenu
+from napari_mosam.widgets.controls.movie_menu import AxesMenu, LimitsNote, typed_limits
 from napari_mosam.widgets.controls.object_table import ObjectPanel
 from napari_mosam.widgets.controls.result_row import RecoverRow, ResultRow
 from napari_mosam.widgets.controls.run_bar import RunBar
@@ -63,8 +64,10 @@ class Controls(QWidget):
         self._column.addStretch(1)
         self.recover = RecoverRow()
         self._column.insertWidget(0, self.recover)
+        self._known_limits: GreyLimits | None = None
+        self._given = RunConfig()
         self.set_n_frames(1)
-        self.settings = RunConfig()
+        self.settings = self._given
 
     @property
     def settings(self) -> RunConfig:
@@ -161,9 +164,23 @@ class Controls(QWidget):
         shown = (f"{limits.low:.6g}", f"{limits.high:.6g}") if limits else (unknown, unknown)
         for box, text in zip((self.low, self.high), shown, strict=True):
             box.setPlaceholderText(text)
-        note = limits.note() if limits else ""
-        self.limits_note.setText(note[:1].upper() + note[1:])
-        self.limits_note.setVisible(bool(note))
+        self._known_limits = limits
+        self.limits_note.setVisible(self.image.layer is not None)
+        self._say_limits()
+
+    def _say_limits(self, *_: object) -> None:
+        asked = self._given.movie.limits
+        with suppress(ValueError):
+            typed = self._limits() or (asked if asked == "exact" else None)
+            self.limits_note.say(self._known_limits, typed)
+            return
+        self.limits_note.say(None, None, possible=False)
+
+    def show_limit_boxes(self, *_: object) -> None:
+        """Unfold the settings as far as the grey limits, and have the first typed."""
+        self.advanced.expand(animate=False)
+        self.low.setFocus()
+        self.low.selectAll()
 
     def _values(self) -> dict[str, Any]:
         """What the controls show that have a setting to themselves."""
@@ -184,16 +201,7 @@ class Controls(QWidget):
         return None if (first, last) == (0, self.last.maximum()) else (first, last + 1)
 
     def _limits(self) -> Limits:
-        low, high = self.low.text().strip(), self.high.text().strip()
-        if not low and not high:
-            return None
-        try:
-            return MovieConfig(limits=(float(low), float(high))).limits
-        except ValueError as error:
-            raise ValueError(
-                f"grey limits '{low}' to '{high}' are not possible; give two numbers, a dark and a brighter value, "
-                "or leave both empty"
-            ) from error
+        return typed_limits(self.low.text().strip(), self.high.text().strip())
 
     def _engine_config(self) -> EngineConfig:
         config = self.engine.config
@@ -222,8 +230,8 @@ class Controls(QWidget):
         self._column.addLayout(make_row((self.image, 2), (self.axes, 1)))
         self.image_note = make_note()
         self._column.addWidget(self.image_note)
-        self.limits_note = make_note()
-        self.limits_note.setVisible(False)
+        self.limits_note = LimitsNote()
+        self.limits_note.linkActivated.connect(self.show_limit_boxes)
         self._column.addWidget(self.limits_note)
 
     def _build_objects(self) -> None:
@@ -326,6 +334,7 @@ class Controls(QWidget):
     def _make_limit(self, tip: str) -> QLineEdit:
         box = QLineEdit()
         box.setPlaceholderText("automatic")
+        box.textChanged.connect(self._say_limits)
         box.setToolTip(tip)
         return box
 

@@ -5,14 +5,17 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QLabel
 
+from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.widgets.layers.tags import RESULT, ROLE, movie_id, tag_of
 from napari_mosam.widgets.support import ViewerLink
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
+    from napari_mosam.core.config.run import Limits
+    from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.widgets.controls.builders import LayerCombo
 
 ROLES = ("t", "c", "z")
@@ -60,6 +63,51 @@ class AxesMenu(QComboBox):
         image = self._movies.layer
         if image is not None:
             image.axis_labels = (*self.itemData(row), *image.axis_labels[-2:])
+
+
+class LimitsNote(QLabel):
+    """Says between which grey values the network sees the movie, with a link to where they are typed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setToolTip(
+            "What is darker than the first is black to the network, what is brighter than the second white."
+        )
+        self.hide()
+
+    def say(self, limits: "GreyLimits | None", typed: "Limits", *, possible: bool = True) -> None:
+        """Say it of limits that are known, or not yet, and of what was typed, or asked for, instead."""
+        if not possible:
+            said = "The grey limits that were typed are not possible"
+        elif isinstance(typed, tuple):
+            said = f"Seen from {typed[0]:.6g} to {typed[1]:.6g}, as typed"
+        elif limits is not None:
+            said = f"Seen from {limits.low:.6g} to {limits.high:.6g}"
+        else:
+            said = f"Grey limits: {typed or 'automatic'}, known with the first outline"
+        note = "" if limits is None or isinstance(typed, tuple) else limits.note().partition(": ")[2]
+        words = [f"{said} (<a href='limits'>change</a>)", note[:1].upper() + note[1:]]
+        self.setText(". ".join(filter(None, words)))
+
+
+def typed_limits(low: str, high: str) -> "Limits":
+    """The grey limits of two boxes; None where both are empty.
+
+    Raises
+    ------
+    ValueError
+        For limits that cannot be.
+    """
+    if not low and not high:
+        return None
+    try:
+        return MovieConfig(limits=(float(low), float(high))).limits
+    except ValueError as error:
+        raise ValueError(
+            f"grey limits '{low}' to '{high}' are not possible; give two numbers, a dark and a brighter value, or "
+            "leave both empty"
+        ) from error
 
 
 class MovieMenu:
