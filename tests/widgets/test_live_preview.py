@@ -48,6 +48,7 @@ def test_a_click_is_outlined_by_itself_and_undo_takes_both(open_widget, movie, h
     np.testing.assert_array_equal(line, shown & ~binary_erosion(shown))
     assert widget.session.result is None and hands.labels(widget) is None and not widget.jobs.busy
     assert hands.says(widget).startswith("Outlined object 1.")
+    assert f"Seen from {widget.session.movie.grey_limits.low:.6g} to" in widget.controls.limits_note.text()
     undo_key(widget.viewer, qtbot)
     hands.settle(widget)
     assert outlined(widget, hands) == [] and not widget.session.prompts

@@ -226,7 +226,13 @@ class Controller(ShownSessions):
     def _preview_some(self, scene: Scene, objects: Sequence[int]) -> "FrameResult":
         """In the thread of runs."""
         self._edits.drain()
-        return scene.session.preview(scene.frame, objects)
+        found = scene.session.preview(scene.frame, objects)
+        self._gui.post(partial(self._limits_known, scene.session, scene.session.movie.grey_limits))
+        return found
+
+    def _limits_known(self, session: "Session", limits: "GreyLimits") -> None:
+        if session is self.session:
+            self._controls.show_limits(limits)
 
     def _compute(self, session: "Session", source: "MovieSource", job: Callable[[], Any]) -> Any:
         """In the thread of runs: what takes time before the first frame, and then the job."""

@@ -1,9 +1,10 @@
 """Small builders for the controls, and a menu of layers."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Signal
+from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QSpinBox,
     QWidget,
@@ -166,6 +168,19 @@ def make_form(parent: QWidget) -> QFormLayout:
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
     return form
 
+
+def bring_into_sight(widget: QWidget) -> None:
+    """Scroll to a widget, as soon as what was unfolded just now has its places."""
+    areas, parent = [], widget.parentWidget()
+    while parent is not None:
+        areas += [parent] if isinstance(parent, QScrollArea) else []
+        parent = parent.parentWidget()
+    for area in areas:
+        QTimer.singleShot(SETTLED_MS, partial(area.ensureWidgetVisible, widget))
+
+
+SETTLED_MS = 50
+"""Until when layouts in layouts have their places; not measured."""
 
 SPARE = 10
 """Px below what is in a folded part; as QCollapsible has it."""

@@ -1,6 +1,5 @@
 """The controls of the widget and nothing else: what they look like, and their values as settings and back."""
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from napari_mosam.core.config.run import Limits, RunConfig
 from napari_mosam.widgets.controls.advanced import EnginePanel
 from napari_mosam.widgets.controls.builders import (
     LayerCombo,
+    bring_into_sight,
     choose,
     make_boxed,
     make_check,
@@ -170,17 +170,16 @@ class Controls(QWidget):
 
     def _say_limits(self, *_: object) -> None:
         asked = self._given.movie.limits
-        with suppress(ValueError):
-            typed = self._limits() or (asked if asked == "exact" else None)
-            self.limits_note.say(self._known_limits, typed)
-            return
-        self.limits_note.say(None, None, possible=False)
+        try:
+            self.limits_note.say(self._known_limits, self._limits() or (asked if asked == "exact" else None))
+        except ValueError:
+            self.limits_note.say(None, None, possible=False)
 
     def show_limit_boxes(self, *_: object) -> None:
         """Unfold the settings as far as the grey limits, and have the first typed."""
         self.advanced.expand(animate=False)
         self.low.setFocus()
-        self.low.selectAll()
+        bring_into_sight(self.low)
 
     def _values(self) -> dict[str, Any]:
         """What the controls show that have a setting to themselves."""

@@ -65,6 +65,10 @@ class AxesMenu(QComboBox):
             image.axis_labels = (*self.itemData(row), *image.axis_labels[-2:])
 
 
+LINK = "#3d85e0"
+"""Read on napari's dark and on its light grey; Qt's own blue is not on the dark one."""
+
+
 class LimitsNote(QLabel):
     """Says between which grey values the network sees the movie, with a link to where they are typed."""
 
@@ -87,7 +91,7 @@ class LimitsNote(QLabel):
         else:
             said = f"Grey limits: {typed or 'automatic'}, known with the first outline"
         note = "" if limits is None or isinstance(typed, tuple) else limits.note().partition(": ")[2]
-        words = [f"{said} (<a href='limits'>change</a>)", note[:1].upper() + note[1:]]
+        words = [f"{said} (<a href='limits' style='color: {LINK}'>change</a>)", note[:1].upper() + note[1:]]
         self.setText(". ".join(filter(None, words)))
 
 
