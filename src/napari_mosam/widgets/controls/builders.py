@@ -176,10 +176,19 @@ def bring_into_sight(widget: QWidget) -> None:
         areas += [parent] if isinstance(parent, QScrollArea) else []
         parent = parent.parentWidget()
     for area in areas:
-        QTimer.singleShot(SETTLED_MS, partial(area.ensureWidgetVisible, widget))
+        look, timer = partial(_look_at, area, widget), QTimer(area)
+        area.verticalScrollBar().rangeChanged.connect(look)
+        timer.setSingleShot(True)
+        timer.timeout.connect(look)
+        timer.timeout.connect(partial(area.verticalScrollBar().rangeChanged.disconnect, look))
+        timer.start(SETTLED_MS)
 
 
-SETTLED_MS = 50
+def _look_at(area: QScrollArea, widget: QWidget, *_: object) -> None:
+    area.ensureWidgetVisible(widget)
+
+
+SETTLED_MS = 300
 """Until when layouts in layouts have their places; not measured."""
 
 SPARE = 10
