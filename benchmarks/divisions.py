@@ -54,8 +54,10 @@ SEEDS = (20, 21)
 
 MOST_CELLS, LEAST_AREA = 40, 60
 GROWN, SHARE, NEAR, ON = 5, 0.2, 3, 0.5
-HEADER = ("movie", "cells", "true", "reachable", "right", "half_known", "wrong", "missed", "frames_off", "iou")
-HEADER += ("tra_before", "tra_after", "seconds")
+HEADER = (
+    *("movie", "cells", "true", "reachable", "right", "half_known", "wrong", "missed", "frames_off", "iou"),
+    *("tra_before", "tra_after", "seconds"),
+)
 
 Labels = NDArray[np.integer]
 

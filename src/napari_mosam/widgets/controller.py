@@ -12,12 +12,10 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.results.doubts import Pause
-from napari_mosam.core.review.queue import queue_of
-from napari_mosam.core.review.table import ReviewTable
 from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.preview.live import LivePreview, Scene
-from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView
+from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView, followed_by, frames_of_half
 from napari_mosam.widgets.sessions.shown import ShownSessions
 from napari_mosam.widgets.sessions.threads import JobEnd, Worker
 from napari_mosam.widgets.support import Reporting, go_to
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
-    from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
 
 
@@ -164,7 +161,7 @@ class Controller(ShownSessions):
         session = self._take_settings(source)
         if session.result is None or object_id not in session.result.object_ids:
             raise SourceError(f"object {object_id} was not followed yet; press Track first")
-        follow = not _half_of(session.result)
+        follow = not frames_of_half(session.result)
         self._begin(session, source, partial(session.correct, object_id, frame, None, follow=follow))
 
     def follow_with(self, source: "MovieSource", job: "Callable[[Session], str]") -> None:
@@ -184,9 +181,9 @@ class Controller(ShownSessions):
         self.view.settle()
         self._look((), NOTHING_NEW)
         frame = source.frame_at(self._viewer.dims.point)
-        known = _half_of(session.result)
+        known = frames_of_half(session.result)
         self.run = RunView(self._viewer, source, marks=session.prompts, began_at=frame, known=known)
-        self._start(partial(self._compute, session, source, partial(_followed, session, job)), self._run_ended)
+        self._start(partial(self._compute, session, source, partial(followed_by, session, job)), self._run_ended)
         self._controls.say("Getting the model and the movie ready…")
 
     def cancel(self) -> None:
@@ -267,7 +264,7 @@ class Controller(ShownSessions):
         elif self._elsewhere and not words:
             self._elsewhere = False
             if self.session is not None:
-                self._edits.start(partial(_followed, self.session, lambda: None), self._run_ended)
+                self._edits.start(partial(followed_by, self.session, lambda: None), self._run_ended)
 
     def _show_coming(self, t: int) -> None:
         """Let the viewer show the frame that came last, where that is wanted and nobody is painting."""
@@ -303,7 +300,7 @@ class Controller(ShownSessions):
         if outcome.error is not None:
             self._said = self._fail(outcome.error, kept=len(run.frames) if session.result is not None else 0)
         else:
-            doubts, stopped = run.doubts(followed.review), self._stopping and not _whole(run)
+            doubts, stopped = run.doubts(followed.review), self._stopping and not run.whole
             self._said = run.summary(
                 session.result, self.painted, stopped=stopped, followed=followed, pause=pause, doubts=doubts
             )
@@ -383,22 +380,3 @@ class Controller(ShownSessions):
         self._gui.close()
         self._edits.close()
         self._runs.close()
-
-
-def _half_of(result: "Result | None") -> frozenset[int]:
-    """Frames that are done of half a result."""
-    if result is None or result.attrs.get("complete", True):
-        return frozenset()
-    return frozenset(np.flatnonzero((result.state != "").any(axis=1)).tolist())
-
-
-def _followed(session: "Session", job: Callable[[], object]) -> Followed:
-    """Do a run; what came of it."""
-    before = len(session.history)
-    job()
-    review = None if session.result is None else ReviewTable.read(session.result)
-    return Followed(session.changed(since=before), review, () if review is None else queue_of(review))
-
-
-def _whole(run: RunView) -> bool:
-    return bool(run.total) and run.done == run.total

@@ -1,11 +1,15 @@
 """One run as the viewer sees it: how far it is, and what came of it, in words; and the motion of its frames."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_mosam.core.results.pace import Pace
+from napari_mosam.core.review.queue import queue_of
+from napari_mosam.core.review.table import ReviewTable
 from napari_mosam.widgets.doubts import Doubts, changed_sentence
 from napari_mosam.widgets.layers.outputs import FlowOutput
 
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from napari_mosam.core.results.doubts import Pause
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.review.queue import ReviewItem
-    from napari_mosam.core.review.table import ReviewTable
+    from napari_mosam.core.session.session import Session
     from napari_mosam.core.store.result import Result
     from napari_mosam.widgets.layers.source import MovieSource
 
@@ -36,7 +40,7 @@ class Followed:
     """
 
     changed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    review: "ReviewTable | None" = None
+    review: ReviewTable | None = None
     queue: "tuple[ReviewItem, ...]" = ()
 
     @property
@@ -47,6 +51,21 @@ class Followed:
 
 
 NOTHING_NEW = Followed()
+
+
+def followed_by(session: "Session", job: Callable[[], object]) -> Followed:
+    """Do a run; what came of it."""
+    before = len(session.history)
+    job()
+    review = None if session.result is None else ReviewTable.read(session.result)
+    return Followed(session.changed(since=before), review, () if review is None else queue_of(review))
+
+
+def frames_of_half(result: "Result | None") -> frozenset[int]:
+    """Frames that are done of half a result."""
+    if result is None or result.attrs.get("complete", True):
+        return frozenset()
+    return frozenset(np.flatnonzero((result.state != "").any(axis=1)).tolist())
 
 
 @dataclass(eq=False)
@@ -94,6 +113,11 @@ class RunView:
         self.frames.add(result.t)
         self.ids |= {item.object_id for item in result.objects}
 
+    @property
+    def whole(self) -> bool:
+        """Whether all frames came."""
+        return bool(self.total) and self.done == self.total
+
     def forget(self, layer: "Layer") -> None:
         """A layer was removed by the user; a later frame makes it anew if it is still switched on."""
         if self.flow is not None and self.flow.layer is layer:
@@ -107,7 +131,7 @@ class RunView:
             parts.append(f"{self.pace.rate:.1f} frames/s")
         return " · ".join([*parts, *([self.device] if self.device else [])])
 
-    def doubts(self, review: "ReviewTable | None") -> Doubts | None:
+    def doubts(self, review: ReviewTable | None) -> Doubts | None:
         """What the result says of the objects and frames of the run."""
         return None if review is None or not self.frames else Doubts.of(review, self.ids, self.frames)
 

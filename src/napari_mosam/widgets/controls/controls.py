@@ -128,15 +128,8 @@ class Controls(QWidget):
         self.run_bar.set_busy(busy, cancelling=cancelling)
         self.preview.setEnabled(not busy)
         self.image.setEnabled(not busy)
-        for control in (
-            self.absent,
-            self.finding.find,
-            self.model,
-            self.device,
-            self.diameter,
-            self.draw,
-            self.advanced,
-        ):
+        settings = self.model, self.device, self.diameter, self.draw, self.advanced
+        for control in (self.absent, self.finding.find, *settings):
             control.setEnabled(not busy)  # a download may go on, and be cancelled
         self.range_box.setEnabled(not busy)
         self.forget.setEnabled(not busy and bool(self.painted.text()))

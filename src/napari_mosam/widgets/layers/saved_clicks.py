@@ -18,8 +18,8 @@ SIGN_COLORS: dict[str, str] = {"+": "#2ecc71", "-": "#ff4b4b", MASK: "#4aa3ff"}
 
 
 POINT_PX = (0, 40)
-"""Least and largest size of a click on the screen, px. napari draws a frame without points as one of size 0 in a corner,
-which a least size would show."""
+"""Least and largest size of a click on the screen, px. napari draws a frame without points as one of size 0 in a
+corner, which a least size would show."""
 
 
 def know_again(viewer: Any, image: "Image") -> None:
