@@ -69,7 +69,7 @@ def propose_divisions(
     every = tracks_of(result, stopped)
     tracks = [one for one in every if one.object_id not in mothers and (objects is None or one.object_id in objects)]
     births = {one.object_id: int(np.argmax(one.seen)) for one in every if one.seen.any()}
-    look = Looks(result, movie, model, births)
+    look = DivisionSearch(result, movie, model, births)
     found: list[DivisionProposal] = []
     for done, track in enumerate(tracks, 1):
         found += look.at(track, denied_of(result.attrs).get(track.object_id, ()), stopped)
@@ -81,7 +81,7 @@ def propose_divisions(
 
 
 @dataclass(eq=False)
-class Looks:
+class DivisionSearch:
     """Looks at frames of a movie for the daughters of an object."""
 
     result: Result
@@ -137,7 +137,7 @@ class Looks:
 class _Search:
     """What is known of one object: the pairs in its place, by frame, each looked for once."""
 
-    looks: Looks
+    looks: DivisionSearch
     track: Track
     _known: dict[int, Pair | None] = field(default_factory=dict)
 
@@ -221,7 +221,7 @@ def propose_division(
         raise Refused(
             f"object {mother} is not seen before frame {frame}, so it cannot divide there; choose a later one"
         )
-    looks = Looks(result, movie, model, births)
+    looks = DivisionSearch(result, movie, model, births)
     search = _Search(looks, every[mother])
     pair = search.pair(frame)
     return None if pair is None else looks.proposal(mother, frame, pair, "you asked for it")
