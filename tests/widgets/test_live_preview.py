@@ -27,7 +27,7 @@ def asked(monkeypatch):
 def outlined(widget, hands, frame=0):
     """Ids that are outlined on a frame, once nothing is asked any more."""
     hands.qtbot.wait(1)
-    hands.qtbot.waitUntil(lambda: not widget.jobs.live.busy, timeout=10_000)
+    hands.qtbot.waitUntil(lambda: not widget.jobs.live.busy and not widget.jobs.waits, timeout=10_000)
     layer = hands.layer(widget, "preview")
     return [] if layer is None else [int(i) for i in np.unique(layer.data[frame]) if i]
 

@@ -27,7 +27,7 @@ def test_rgb_and_singleton_axes(open_widget, movie, hands, axes, rgb):
     widget.prompts.points.add([place.get(letter, 0) for letter in axes])
     assert [(p.frame, p.yx) for p in widget.prompts.prompts(widget.source)] == [(0, (44.0, 40.0))]
     hands.qtbot.wait(1)
-    hands.qtbot.waitUntil(lambda: not widget.jobs.live.busy, timeout=10_000)
+    hands.qtbot.waitUntil(lambda: not widget.jobs.live.busy and not widget.jobs.waits, timeout=10_000)
     y, x = np.nonzero(widget.jobs.live.ids_on(0))
     np.testing.assert_allclose((y.mean(), x.mean()), PLACES[0][1], atol=1)
     assert hands.layer(widget, "preview").data.shape == tuple(shape)
