@@ -136,8 +136,8 @@ def measure(name: str, out: Path, model_name: str) -> list[str]:
     images, labels = movie_of(name)
     truth, model = Truth.of(labels), model_on_cpu(model_name)
     ids, place = cells_of(truth), out / f"{name}.zarr"
-    if not place.exists():
-        track(images, prompted(labels[0], ids, "box", 0), model=model, out=place)
+    if not place.exists() or not Result.open(place).complete:
+        track(images, prompted(labels[0], ids, "box", 0), model=model, out=place, overwrite=True)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "cells.zarr"
         shutil.copytree(place, copy)

@@ -69,7 +69,7 @@ def propose_divisions(
     every = tracks_of(result, stopped)
     tracks = [one for one in every if one.object_id not in mothers and (objects is None or one.object_id in objects)]
     births = {one.object_id: int(np.argmax(one.seen)) for one in every if one.seen.any()}
-    look = DivisionSearch(result, movie, model, births)
+    look = DivisionFinder(result, movie, model, births)
     found: list[DivisionProposal] = []
     for done, track in enumerate(tracks, 1):
         found += look.at(track, denied_of(result.attrs).get(track.object_id, ()), stopped)
@@ -81,7 +81,7 @@ def propose_divisions(
 
 
 @dataclass(eq=False)
-class DivisionSearch:
+class DivisionFinder:
     """Looks at frames of a movie for the daughters of an object."""
 
     result: Result
@@ -137,7 +137,7 @@ class DivisionSearch:
 class _Search:
     """What is known of one object: the pairs in its place, by frame, each looked for once."""
 
-    looks: DivisionSearch
+    finder: DivisionFinder
     track: Track
     _known: dict[int, Pair | None] = field(default_factory=dict)
 
@@ -159,8 +159,8 @@ class _Search:
         if pair is None or last is None:
             return True
         beside = [one for one in (pair.one, pair.other) if one.overlap(last) < HERE * one.area]
-        frame, area = self.looks.frame(t - 1)[0], self.track.usual_area(t)
-        cells = (cell_at(self.looks.model, frame, one, area) for one in beside)
+        frame, area = self.finder.frame(t - 1)[0], self.track.usual_area(t)
+        cells = (cell_at(self.finder.model, frame, one, area) for one in beside)
         return not any(cell is not None and cell.overlap(last) < 0.5 * cell.area for cell in cells)
 
     def pair(self, t: int) -> Pair | None:
@@ -184,7 +184,7 @@ class _Search:
         )
 
     def _ask(self, t: int, place: Region, area: float, last: Region | None = None) -> Pair | None:
-        return find_pair(self.looks.model, self.looks.frame(t)[0], place, area, last=last)
+        return find_pair(self.finder.model, self.finder.frame(t)[0], place, area, last=last)
 
     def _last_mask(self, t: int) -> Region | None:
         """Where it was on the last frame before on which it was seen whole."""
@@ -198,7 +198,7 @@ class _Search:
         return joined(regions) if regions else None
 
     def _mask(self, t: int) -> Region | None:
-        return Region.from_mask(self.looks.frame(t)[1] == self.track.object_id)
+        return Region.from_mask(self.finder.frame(t)[1] == self.track.object_id)
 
 
 def propose_division(
@@ -221,10 +221,10 @@ def propose_division(
         raise Refused(
             f"object {mother} is not seen before frame {frame}, so it cannot divide there; choose a later one"
         )
-    looks = DivisionSearch(result, movie, model, births)
-    search = _Search(looks, every[mother])
+    finder = DivisionFinder(result, movie, model, births)
+    search = _Search(finder, every[mother])
     pair = search.pair(frame)
-    return None if pair is None else looks.proposal(mother, frame, pair, "you asked for it")
+    return None if pair is None else finder.proposal(mother, frame, pair, "you asked for it")
 
 
 def masks_at(

@@ -24,7 +24,7 @@ DAUGHTERS = ((255, 176, 0), (0, 214, 255))
 """Outlines of daughters that have no number yet: told apart by eyes that lack a cone."""
 
 MOTHER = (255, 255, 255)
-"""Outline of the mother."""
+"""Outline of a mother: seen on any cell."""
 
 Rgb = tuple[int, int, int]
 
