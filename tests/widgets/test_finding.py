@@ -146,18 +146,18 @@ def test_on_a_later_frame_only_what_is_not_covered_is_proposed_and_that_is_said(
 
 
 def test_a_search_can_be_cancelled_and_says_what_part_was_looked_at(open_widget, hands, qtbot, engine):
-    rows = [(20 + 40 * i, 20 + 40 * k) for i in range(6) for k in range(6)]
-    widget = open_widget(disks([rows], shape=(256, 256), radius=6)[0])
+    rows = [(20 + 40 * i, 20 + 40 * k) for i in range(12) for k in range(12)]
+    widget = open_widget(disks([rows], shape=(512, 512), radius=6)[0])
     widget.controls.diameter.setValue(12)
     widget.viewer.dims.set_point(0, 0)
-    engine.model.waits = partial(time.sleep, 0.15)
+    engine.model.waits = partial(time.sleep, 0.4)
     widget.controls.finding.find.click()
     qtbot.waitUntil(lambda: widget.controls.run_bar.bar.value() > 0, timeout=20_000)
     assert "views" in widget.controls.run_bar.bar.text()
     widget.controls.propagate.click()
     hands.finish(widget)
     found = widget.finding._pending
-    assert found is not None and not found.search.found.complete and 0 < len(found.search.found) < 36
+    assert found is not None and not found.search.found.complete and 0 < len(found.search.found) < 144
     assert "in the part that was looked at before Cancel" in hands.says(widget)
     assert not widget.session.prompts
 
