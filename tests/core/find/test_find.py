@@ -89,7 +89,7 @@ def test_nothing_is_found_on_an_empty_frame():
 def test_the_views_are_counted():
     told = []
     found(progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (4, 4)
+    assert told[-1] == (9, 9)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_the_edge_of_the_frame_cuts_no_mask_off():
 
 
 def test_a_frame_of_small_cells_has_no_more_windows_than_can_be_looked_at():
-    assert len(views((96, 96), 12)) == 4
+    assert len(views((96, 96), 12)) == 9
     many = views((3000, 3000), 10)
     assert len(many) <= 256
     assert many[0].window.size_yx[0] == pytest.approx((3000**2 / 250) ** 0.5 + 20)

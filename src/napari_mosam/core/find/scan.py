@@ -20,11 +20,6 @@ from napari_mosam.core.windows.window import Window
 RATIO = 5.0
 """Side of a window in diameters: that of the windows in which cells are followed."""
 
-VIEW = 6.0
-"""Side of the windows that fill the frame, in diameters. Of 1,176 cells on 14 images, 1,004 were found by 1,081
-proposals with 5, 1,009 by 1,092 with 6, 1,003 by 1,085 with 7; of the 18 without a stain 11, 10 and 9. A frame of
-1024 px took 16.3, 12.2 and 12.0 s of one core."""
-
 MARGIN = 1.0
 """Diameters at each side of a window in which no cell is asked for: it would be cut off."""
 
@@ -79,7 +74,7 @@ class View:
 
 def views(shape_yx: tuple[int, int], diameter: float) -> list[View]:
     """Windows whose middles fill a frame."""
-    middle = max((VIEW - 2 * MARGIN) * diameter, np.sqrt(shape_yx[0] * shape_yx[1] / MOST_VIEWS))
+    middle = max((RATIO - 2 * MARGIN) * diameter, np.sqrt(shape_yx[0] * shape_yx[1] / MOST_VIEWS))
     rows, columns = (np.linspace(-0.5, side - 0.5, 1 + max(1, int(np.ceil(side / middle)))) for side in shape_yx)
     return [
         View(Window.square(((y0 + y1) / 2, (x0 + x1) / 2), middle + 2 * MARGIN * diameter), (y0, x0), (y1, x1))
