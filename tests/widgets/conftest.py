@@ -240,6 +240,7 @@ class Hands:
 
     def settle(self, widget: MosamWidget) -> None:
         """Wait until all that was marked and painted is in the session, and the viewer shows it."""
+        self.qtbot.wait(1)  # what was posted from other threads comes
         self.qtbot.waitUntil(lambda: not self.busy(widget), timeout=20_000)
         self.qtbot.wait(1)
 

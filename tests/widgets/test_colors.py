@@ -97,16 +97,13 @@ def test_damaged_colors_of_a_session_are_none(said):
     assert kept({COLORS: said}) == {}
 
 
-def test_labels_marks_and_table_show_one_color(after_a_run):
+def test_labels_marks_and_table_show_one_color(after_a_run, qtbot):
     widget, layer = after_a_run(1, 2)
     view = widget.jobs.view
     view.session.view = {}
     view._edits.start(lambda: {2: own_color(7)}, view._colors_found)
     view._edits.drain()
-    from qtpy.QtWidgets import QApplication
-
-    QApplication.processEvents()
-    assert view.colors == {2: own_color(7)}
+    qtbot.waitUntil(lambda: view.colors == {2: own_color(7)}, timeout=10_000)
     assert np.allclose(layer.get_color(2), object_color(7)) and np.allclose(layer.get_color(1), object_color(1))
     recolor(widget.prompts.shapes)
     assert np.allclose(widget.prompts.shapes.edge_color, [object_color(1), object_color(7)])

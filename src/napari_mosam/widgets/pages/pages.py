@@ -75,6 +75,7 @@ class Pages(QTabWidget):
         self._seen: Page | None = None
         self.listeners: list[Callable[[], object]] = []  # told of changes whichever page is in sight
         self.setDocumentMode(True)
+        self.tabBar().setStyleSheet("QTabBar::tab { padding: 4px 10px; }")
         self.addTab(_scrolling(first), TRACK)
         for kind in self._kinds:
             self.setTabToolTip(self.addTab(_scrolling(QWidget()), kind.title), kind.tip)
