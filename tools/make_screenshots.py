@@ -126,6 +126,7 @@ def photograph(name: str, folder: Path) -> None:
     show(widget, folder, f"{name}_5_objects")
     photograph_finding(widget, folder, name)
     photograph_why(widget, folder, name)
+    review(widget, folder, name)
     viewer.close()
 
 
@@ -164,6 +165,14 @@ def photograph_why(widget: MosamWidget, folder: Path, name: str) -> None:
     panel.compare.click()
     wait_until(lambda: not widget.jobs.busy)
     show(widget, folder, f"{name}_10_compared")
+
+
+def review(widget: MosamWidget, folder: Path, name: str) -> None:
+    """The first place of the review."""
+    page = shortcuts.review(widget)
+    wait_until(lambda: page.reviewed is not None)
+    page.step(1)
+    show(widget, folder, f"{name}_6_review")
 
 
 class Slow(BaseHTTPRequestHandler):

@@ -43,7 +43,8 @@ class Controller(ShownSessions):
         self._runs = Worker("MoSAM run", self._gui)
         said = self._controls.say
         self.live = LivePreview(viewer, self._runs.beside(), self._scene, self._preview_some, said, self.later)
-        self._stopping = self._previewing = self._elsewhere = False
+        self._stopping = self._elsewhere = False
+        self._asking = ""  # what is asked of the session, such as a preview: it changes nothing
         self._grey_limits: GreyLimits | None = None
         self._coming: int | None = None  # the frame that the viewer is about to show
         self._said = ""

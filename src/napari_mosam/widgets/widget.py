@@ -189,7 +189,7 @@ class MosamWidget(QWidget):
         self._closed = True
         self.pages.close_pages()
         links = self._image_link, self._history_keys, self._keys, self._link
-        docked = self.prompts, self.movies, self.objects, self.first_use, self._short_turns
+        docked = self.finding, self.prompts, self.movies, self.objects, self.first_use, self._short_turns
         for part in (self.files, self.jobs, self.model_download, *docked, *links):
             part.close()
 

@@ -144,7 +144,9 @@ def _final(stored: Result) -> list[Json]:
         absent = [t for t in frames if stored.record(i, t) is None]
         edits += [{"kind": CORRECT, "object": i, "frame": t, "mask": None} for t in absent]
         frames = sorted({*frames} - {*absent})
-        edits += [{"kind": LOCK, "object": i, "frames": frames}] if frames else []
+        for said, more in ((False, {}), (True, {"accepted": True})):
+            mine = [t for t in frames if ((i, t) in accepted) is said]
+            edits += [{"kind": LOCK, "object": i, "frames": mine, **more}] if mine else []
     edits += [{"kind": RENAME, "object": i, "name": name} for i, name in stored.names.items()]
     return edits + kin_edits(stored.attrs)
 

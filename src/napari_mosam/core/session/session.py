@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Progress = Callable[[FrameResult, int, int], None]
 
 
-class Session(ObjectEdits, Dividing, Finding, Inspecting):
+class Session(ObjectEdits, Dividing, Finding, Inspecting, Reviewing):
     """A movie with its prompts and its result; whatever is done can be undone in order.
 
     Until it is saved the result lies in a folder of recent results, from which nothing is ever removed.

@@ -31,7 +31,8 @@ from napari_mosam.core.runs.rerun import rerun_result
 from napari_mosam.core.runs.rerun_checks import same_movie, stored_limits, with_corrections
 from napari_mosam.core.runs.run import load, preview_frame
 from napari_mosam.core.runs.write import OtherRunError, write_run
-from napari_mosam.core.store.history import Step, ready_for_rerun
+from napari_mosam.core.store.edits import remark_transaction
+from napari_mosam.core.store.history import Step, ready_for_edit, ready_for_rerun
 from napari_mosam.core.store.lineage.edits import inherit
 from napari_mosam.core.store.result import Result
 

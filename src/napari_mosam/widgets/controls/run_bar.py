@@ -175,7 +175,7 @@ class RunBar(QWidget):
         self.bar.setUpdatesEnabled(False)  # or Qt draws the whole window before it goes on
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
-        self.bar.setFormat(" · ".join(filter(None, [f"{done} of {total} frames", left])))
+        self.bar.setFormat(" · ".join(filter(None, [f"{done} of {total} {unit}", left])))
         self.bar.setUpdatesEnabled(True)
         if self._activity is None:
             self._activity = progress(total=total, desc="MoSAM")

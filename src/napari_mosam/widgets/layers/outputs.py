@@ -1,7 +1,9 @@
 """The layers of a result: labels, confidence and flow."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,9 @@ MIN_SHIFT = 0.2
 
 BETWEEN_REMOVALS_MS = 100
 """After each of layers that go together, so that napari answers in between."""
+
+Later = Callable[[Callable[[], object]], object]
+"""Does something in a later turn of the event loop."""
 
 
 def at_once(call: Callable[[], object]) -> None:
@@ -180,7 +185,7 @@ class ConfidenceOutput:
             **self._source.placement(self._source.corner()),
         )
         put_tag(layer, "confidence", movie_id(self._source.image), self._source.plane)
-        return insert_layer(self._viewer, layer, later=self._later)
+        return insert_layer(self._viewer, layer, on_top=True, later=self._later)
 
 
 class FlowOutput:

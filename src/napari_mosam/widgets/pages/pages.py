@@ -47,13 +47,29 @@ class PageKind:
 TRACK = "Track"
 
 
+def _review(dock: "MosamWidget") -> Page:
+    from napari_mosam.widgets.review.page import ReviewPage
+
+    return ReviewPage(dock)
+
+
 def _why(dock: "MosamWidget") -> Page:
     from napari_mosam.widgets.why.page import WhyPage
 
     return WhyPage(dock)
 
 
-PAGES: tuple[PageKind, ...] = (PageKind("Why", "Why does this cell have this mask on this frame?", _why),)
+def _lineage(dock: "MosamWidget") -> Page:
+    from napari_mosam.widgets.lineage.page import LineagePage
+
+    return LineagePage(dock)
+
+
+PAGES: tuple[PageKind, ...] = (
+    PageKind("Review", "Look at what is likely wrong, the worst first; or judge a random sample.", _review),
+    PageKind("Why", "Why does this cell have this mask on this frame?", _why),
+    PageKind("Lineage", "Cells that divide, who is whose daughter, and the tree of them all.", _lineage),
+)
 """After the one that marks and follows, in the order of their tabs."""
 
 
