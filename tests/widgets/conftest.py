@@ -233,6 +233,7 @@ class Hands:
         """Press Track and wait until the run is held and the viewer knows of that frame."""
         widget.controls.propagate.click()
         self.qtbot.waitUntil(lambda: bool(held) and held.after in widget.run.frames, timeout=10_000)
+        self.qtbot.waitUntil(lambda: not widget.jobs.waits, timeout=10_000)  # layers are seen in a later turn
 
     def finish(self, widget: MosamWidget, timeout: int = 20_000) -> None:
         self.qtbot.waitUntil(lambda: not widget.jobs.busy, timeout=timeout)
