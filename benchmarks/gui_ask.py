@@ -4,9 +4,9 @@
     MOSAM_DATA=... xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.gui_ask --movie dic_hela_01
 
 On a simulated movie in which cells divide, or a real one: cells are found and accepted (or, on a real one, boxes drawn
-by the truth), and followed; then the review (next, accept, fix by a box, a random sample of five), the page 'Why'
-(where the network looked, a remembered frame, motion, SAM 2's memory beside MoSAM's), and divisions (find, accept, the
-layer of tracks). Gestures and times as in :mod:`benchmarks.gui_user`, whose hand this is; what is clicked is first
+by the truth), and followed; then the review (next, accept, a random sample of five), the page 'Why' (where the
+network looked, a remembered frame, motion, SAM 2's memory beside MoSAM's), and divisions (find, accept, the layer of
+tracks). Gestures and times as in :mod:`benchmarks.gui_user`, whose hand this is; what is clicked is first
 scrolled into sight, which is not counted.
 """
 

@@ -11,6 +11,7 @@ from tests.widgets.mouse import LEFT, NO_KEY
 from napari_mosam import MaskPrompt
 from napari_mosam.widgets.lineage.pictures import DAUGHTERS as COLORS
 from napari_mosam.widgets.lineage.pictures import SIDE
+from napari_mosam.widgets.sessions.threads import JobEnd
 
 
 @pytest.fixture
@@ -183,3 +184,9 @@ def test_without_the_page_nothing_is_read(open_widget, hands, monkeypatch):
     hands.settle(widget)
     hands.run(widget)
     assert not widget.pages._made and not widget.pages.listeners
+
+
+def test_a_search_that_was_cancelled_does_not_say_that_there_is_nothing(ran, hands):
+    widget, page = ran
+    page._seen(1, 3, JobEnd())
+    assert hands.says(widget).startswith("Cancelled")

@@ -49,12 +49,6 @@ class Cards(QWidget):
         self._more.setText(f"{left} more below; they come when some of these are done with." if left else "")
         self._more.setVisible(left > 0)
 
-    def set_enabled(self, enabled: bool) -> None:
-        """Whether anything can be accepted or rejected now."""
-        for card in self.cards:
-            card.accept.setEnabled(enabled)
-            card.reject.setEnabled(enabled)
-
 
 class Card(QFrame):
     """One proposal."""

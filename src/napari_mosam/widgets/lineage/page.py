@@ -245,7 +245,7 @@ class LineagePage:
         with self._reporting:
             object_id, frame = self._dock.controls.object_id.value(), self._dock.frame
             self._dock.model_download.require()
-            question = "a search for daughters", lambda session: session.propose_division(object_id, frame)
+            question = "a search for daughters", lambda session: (session.propose_division(object_id, frame),)
             self._dock.jobs.ask(self._dock.source, *question, partial(self._seen, object_id, frame))
             self._dock.controls.say(f"Looking for the daughters of cell {object_id} on frame {frame}…")
 
@@ -253,13 +253,17 @@ class LineagePage:
         if outcome.error is not None:
             return
         if outcome.value is None:
+            self._dock.controls.say("Cancelled: nobody looked for daughters.")
+            return
+        (proposal,) = outcome.value
+        if proposal is None:
             self._dock.controls.say(
                 f"No two cells are seen in the place of cell {object_id} on frame {frame}. Go to the frame on which "
                 "the daughters are apart, or click both."
             )
             return
         others = tuple(one for one in self._proposals if one.mother != object_id)
-        self._show_proposals((outcome.value, *others))
+        self._show_proposals((proposal, *others))
         self._say_found()
         self._dock.controls.say(f"Two cells are seen on frame {frame}. Accept the division at the top if it is right.")
 
