@@ -14,8 +14,10 @@ from tests.support.fake_model import FakeSegmenter
 from napari_mosam.core.config.run import ComputeConfig, MovieConfig, RunConfig
 from napari_mosam.core.model import compute
 from napari_mosam.core.model.compute import as_settled, fixed_threads, resolve, stepwise
+from napari_mosam.core.model.device import CPU_CHUNK
 from napari_mosam.core.model.protocol import MemoryFrame, MemorySelection, PointPrompts
 from napari_mosam.core.model.registry import load_model
+from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.kinds import MaskPrompt
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.run import run
@@ -100,9 +102,24 @@ def test_the_same_call_twice_gives_the_same_bits(nano, chunk):
     assert same(answers(model, windows(7)), answers(model, windows(7)))
 
 
+@pytest.mark.parametrize("workers", [2, 3])
+def test_how_many_calls_are_computed_at_a_time_changes_no_bit(nano, workers):
+    model, images = nano.in_chunks_of(2), windows(7)
+    assert same(answers(model.side_by_side(workers, 1), images), answers(model, images))
+
+
+def test_calls_of_a_small_input_stand_side_by_side_on_all_threads(nano, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Sam2Segmenter, "side_by_side", lambda self, *given: asked.append(given) or self)
+    with fixed_threads(8):
+        for compute in (ComputeConfig(threads=2), ComputeConfig(threads=8), ComputeConfig(threads=1, workers=3)):
+            as_settled(nano, compute)
+    assert asked == [(4, 2), (1, 8), (3, 1)]
+
+
 def test_another_chunk_is_another_view_of_the_same_network(nano):
     other = nano.in_chunks_of(3)
-    assert (other.chunk, nano.chunk) == (3, 16)
+    assert (other.chunk, nano.chunk) == (3, CPU_CHUNK)
     assert other.network is nano.network
 
 
@@ -188,9 +205,11 @@ def _eight_cores(monkeypatch):
 @pytest.mark.usefixtures("_eight_cores")
 def test_what_is_left_open_is_settled(nano):
     with fixed_threads(3):
-        assert resolve(ComputeConfig(), nano) == ComputeConfig(chunk=16, threads=3, network=nano.computed)
+        assert resolve(ComputeConfig(), nano) == ComputeConfig(chunk=CPU_CHUNK, threads=1, network=nano.computed)
+    with fixed_threads(8):
+        assert resolve(ComputeConfig(), nano).threads == 2
     assert resolve(ComputeConfig(), nano.in_chunks_of(5)).chunk == 5
-    assert resolve(ComputeConfig(), FakeSegmenter()).chunk == 16
+    assert resolve(ComputeConfig(), FakeSegmenter()).chunk == CPU_CHUNK
     assert resolve(ComputeConfig(), FakeSegmenter(device=torch.device("cuda"))).chunk == 64
 
 

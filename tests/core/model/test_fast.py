@@ -1,5 +1,7 @@
 """The fast path is sam2's network: the same numbers from the same weights, in every way in which the engine asks."""
 
+from statistics import geometric_mean
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,10 @@ def cells(n, side):
     return torch.cat([interpolate(cut, size=(side, side), mode="bilinear") for cut in cuts])[:, 0]
 
 
+IMAGES = "features", "stride 4", "stride 8", "click", "memory", "attended", "weighted", "logits", "single mask"
+"""Answers that have many numbers and no steps: an object score near 0 makes one pointer or another."""
+
+
 def test_bfloat16_is_as_near_to_float32_as_autocast_is():
     exact = load_model("nano", device="cpu", dtype="float32").computed_by("plain")
     low = load_model("nano", device="cpu", dtype="bfloat16")
@@ -126,7 +132,8 @@ def test_bfloat16_is_as_near_to_float32_as_autocast_is():
     ours, theirs = (
         distances(answers(low.computed_by(network), images, shown)[0], expected) for network in ("fast", "plain")
     )
-    assert ours["logits"] < 1.05 * theirs["logits"]
+    ratios = {name: ours[name] / theirs[name] for name in IMAGES}
+    assert geometric_mean(ratios.values()) < 1.05, ratios
 
 
 # ---- which network, and which path

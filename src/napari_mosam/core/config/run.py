@@ -89,8 +89,21 @@ class ComputeConfig:
     ] = None
     threads: Annotated[
         int | None,
-        Field(ge=1, description="Threads of a call; as many as torch takes by default."),
+        Field(
+            ge=1,
+            description="Threads of a call of the network; by default one up to seven cores, and as many as torch "
+            "takes where calls do not stand side by side.",
+        ),
         Meta(unit="threads"),
+    ] = None
+    workers: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Calls of the network at a time, each with that many threads. Changes no result. By default "
+            "they take all threads of torch, if the input is 256 px or less and a processor computes.",
+        ),
+        Meta(unit="calls"),
     ] = None
     network: Annotated[
         Literal["fast", "plain"] | None,

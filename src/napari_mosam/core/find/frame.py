@@ -51,8 +51,9 @@ def find_cells(
     """
     loaded = load(request.config) if model is None else model
     compute = resolve(request.config.compute, loaded)
+    chosen = as_settled(loaded, compute)
     with fixed_threads(compute.threads or 1):
-        return _proposed(request, as_settled(loaded, compute), progress, stopped)
+        return _proposed(request, chosen, progress, stopped)
 
 
 def _proposed(

@@ -1,7 +1,7 @@
 """What decides the last bits of a run's numbers beside its input: rows of a network call, and threads.
 
-Both are settled once, when a run starts, and written down with its result, so that it can be repeated bit by bit
-(docs/adr/0005-determinism.md).
+How many calls are computed at a time changes none. All of it is settled once, when a run starts, and written down with
+its result, so that it can be repeated bit by bit (docs/adr/0005-determinism.md).
 """
 
 import ctypes
@@ -23,6 +23,14 @@ from napari_mosam.core.model.sam2 import Network, Sam2Segmenter
 
 logger = logging.getLogger(__name__)
 
+LARGEST_SIDE_BY_SIDE = 256
+"""Input up to which calls are computed side by side, px: products of larger ones keep several threads busy, and take
+several times the memory."""
+
+MAX_WORKERS = 4
+"""Calls at a time; more cores than that are shared out as threads of a call. Not measured: no machine with more than
+two cores was there."""
+
 Step = TypeVar("Step")
 
 
@@ -39,21 +47,29 @@ def resolve(compute: ComputeConfig, model: Segmenter) -> ComputeConfig:
     Returns
     -------
     ComputeConfig
-        Nothing in it is None, but `network` for a model that is none of SAM 2. `threads` is never more than this
-        machine has: more would be many times slower, and another processor has other last bits anyway.
+        Nothing in it is None, but `network` for a model that is none of SAM 2, and `workers`, on which no bit
+        depends. `threads` is never more than this machine has: more would be many times slower, and another processor
+        has other last bits anyway.
     """
     own = model.chunk if isinstance(model, Sam2Segmenter) else choose_chunk(model.device)
     chunk = own if compute.chunk is None else compute.chunk
-    threads = torch.get_num_threads() if compute.threads is None else compute.threads
     network = _possible(compute.network, model) if isinstance(model, Sam2Segmenter) else compute.network
-    return replace(compute, chunk=chunk, threads=_at_most(threads, usable_cores()), network=network)
+    by_rule = max(1, torch.get_num_threads() // (MAX_WORKERS if _is_small(model) else 1))
+    threads = _at_most(by_rule if compute.threads is None else compute.threads, usable_cores())
+    return replace(compute, chunk=chunk, threads=threads, network=network)
 
 
 def as_settled(model: Segmenter, compute: ComputeConfig) -> Segmenter:
-    """The same model as `compute` wants it, which :func:`resolve` gave; one that has no such choices stays as it is."""
+    """The same model as `compute` wants it, which :func:`resolve` gave; one that has no such choices stays as it is.
+
+    Calls of the network stand side by side on all threads that torch may take when this is called.
+    """
     if not isinstance(model, Sam2Segmenter):
         return model
     chosen = model.in_chunks_of(compute.chunk) if compute.chunk is not None else model
+    threads = compute.threads or 1
+    by_rule = max(1, torch.get_num_threads() // threads) if _is_small(model) else 1
+    chosen = chosen.side_by_side(compute.workers or by_rule, threads)
     return chosen.computed_by(compute.network) if compute.network is not None else chosen
 
 
@@ -107,6 +123,11 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
         if trim is not None:
             trim(0)
+
+
+def _is_small(model: Segmenter) -> bool:
+    """Whether calls of a network are so small that they are better computed side by side."""
+    return model.device.type == "cpu" and model.image_size <= LARGEST_SIDE_BY_SIDE
 
 
 def _possible(network: Network | None, model: Sam2Segmenter) -> Network:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.config.checks import require
-from napari_mosam.core.model.device import CPU_CHUNK
+from napari_mosam.core.model.device import CPU_CHUNK, Workers
 from napari_mosam.core.model.fast.parts import FastParts
 from napari_mosam.core.model.memory_attention import key_bias
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, PointPrompts
@@ -68,6 +68,7 @@ class Sam2Segmenter:
         self.num_maskmem: int = network.num_maskmem
         self.device: torch.device = self.parts.device
         self.chunk = chunk
+        self._workers = Workers()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,6 +95,12 @@ class Sam2Segmenter:
         other.chunk = chunk
         return other
 
+    def side_by_side(self, workers: int, threads: int) -> "Sam2Segmenter":
+        """The same network that computes so many calls at a time, each with so many threads."""
+        other = copy(self)
+        other._workers = Workers(workers, threads)
+        return other
+
     @property
     def computed(self) -> Network:
         """What computes the network."""
@@ -110,18 +117,22 @@ class Sam2Segmenter:
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See :meth:`Segmenter.encode_image`."""
-        return ImageFeatures.join([self.parts.encode_image(images[cut]) for cut in self._cuts(len(images))])
+        cuts = self._cuts(len(images))
+        return ImageFeatures.join(self._workers(lambda cut: self.parts.encode_image(images[cut]), cuts))
 
     @torch.no_grad()
     def attend_memory(self, features: ImageFeatures, recalls: Sequence[MemorySelection], n_frames: int) -> Tensor:
         """See :meth:`Segmenter.attend_memory`. Objects with the same number of memories share a call."""
         conditioned = torch.empty_like(features.vision, dtype=torch.float32)
-        for rows in self._buckets(recalls):
+
+        def attend(rows: list[int]) -> None:
             some = [recalls[row] for row in rows]
             memory = self.batched(some)
             n_tokens = memory.distances.shape[1] * (self.network.hidden_dim // self.network.mem_dim)
             part = self.parts.attend(features.take(rows), memory, n_frames, key_bias(some, n_tokens))
             conditioned[rows] = part.float()
+
+        self._workers(attend, self._buckets(recalls))
         return conditioned
 
     @torch.no_grad()
@@ -140,14 +151,14 @@ class Sam2Segmenter:
         multimask: bool = True,
     ) -> MaskCandidates:
         """See :meth:`Segmenter.decode_masks`."""
-        parts = []
-        for cut in self._cuts(len(features)):
+
+        def decode(cut: slice) -> MaskCandidates:
             own = features.take(range(len(features))[cut])
             some = None if points is None else PointPrompts(points.xy[cut], points.labels[cut])
             logits = None if mask_logits is None else mask_logits[cut]
-            parts.append(
-                self.parts.decode_masks(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask)
-            )
+            return self.parts.decode_masks(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask)
+
+        parts = self._workers(decode, self._cuts(len(features)))
         return MaskCandidates(*(torch.cat([getattr(p, f) for p in parts]) for f in MaskCandidates.__slots__))
 
     @torch.no_grad()
@@ -170,14 +181,13 @@ class Sam2Segmenter:
         self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, from_points: bool = False
     ) -> Tensor:
         """See :meth:`Segmenter.encode_memory`."""
-        return torch.cat(
-            [
-                self.parts.encode_memory(
-                    features.vision[cut], mask_logits[cut], object_score[cut], from_points=from_points
-                )
-                for cut in self._cuts(len(features))
-            ]
-        )
+
+        def encode(cut: slice) -> Tensor:
+            return self.parts.encode_memory(
+                features.vision[cut], mask_logits[cut], object_score[cut], from_points=from_points
+            )
+
+        return torch.cat(self._workers(encode, self._cuts(len(features))))
 
     def batched(self, recalls: Sequence[MemorySelection]) -> MemoryBatch:
         """The memory of recalls that have the same number of frames and of pointers."""

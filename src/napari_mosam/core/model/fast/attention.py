@@ -4,6 +4,9 @@ The position codes of queries are a constant. Rotary position coding multiplies 
 angle that depends on the token alone (Su et al. 2021, arXiv 2104.09864; in two dimensions Heo et al. 2024, arXiv
 2403.13298): rotated(x) = x cos + J x sin, where J swaps the channels of a pair and changes one sign. J is multiplied
 into the weights, so that one product gives both x and J x, and two multiplications are all that is left.
+
+What is mixed are the remembered tokens themselves, and their 64 channels become values afterwards: the shares of a row
+add up to 1, so that a (W x + b) = W (a x) + b, and one matrix does what the value and the output layer do.
 """
 
 import math
@@ -12,9 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from napari_mosam.core.model.fast.layers import Dense, Norm, Packer
+from napari_mosam.core.model.fast.layers import Dense, Norm, Packer, mixed
 
 POSITION_SHARE = 0.1
 """Of the position code, in the input of SAM 2's memory attention."""
@@ -52,13 +54,11 @@ class Layer:
 
     before: Norm
     queries_keys: Dense
-    values: Dense
     out: Dense
     between: Norm
     memory_queries: Dense
     memory_keys: Dense
     pointer_keys: Dense
-    memory_values: Dense
     memory_out: Dense
     after: Norm
     widen: Dense
@@ -68,11 +68,9 @@ class Layer:
         """Tokens (B, N, C) after one layer."""
         normed = self.before(x)
         queries, keys = self.queries_keys(normed).chunk(2, -1)
-        mixed = _attention(rotation(queries), rotation(keys), self.values(normed))
-        x = self.out(mixed, x)
+        x = self.out(mixed(rotation(queries), rotation(keys), normed), x)
         queries = rotation(self.memory_queries(self.between(x)))
-        mixed = _attention(queries, self._keys(memory, rotation), self.memory_values(memory.values), memory.bias)
-        x = self.memory_out(mixed, x)
+        x = self.memory_out(mixed(queries, self._keys(memory, rotation), memory.values, memory.bias), x)
         return self.narrow(self.widen(self.after(x)), x)
 
     def _keys(self, memory: "Memory", rotation: Rotation) -> Tensor:
@@ -98,7 +96,7 @@ class Memory:
         Tokens of the object pointers with their codes.
     values : Tensor, shape (B, F N + P, M)
         All of them without.
-    bias : Tensor, shape (B, 1, 1, F N + P), or None
+    bias : Tensor, shape (B, 1, F N + P), or None
         Added to the logits.
     """
 
@@ -134,15 +132,9 @@ class MemoryReader:
         return self._last(x)
 
 
-def _attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-    """With one head, of (B, tokens, C)."""
-    q, k, v = (tokens[:, None] for tokens in (queries, keys, values))
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)[:, 0]
-
-
-def _with_turned(module: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a layer that gives x and J x side by side."""
-    weight, bias = module.weight.detach(), module.bias.detach()
+def _with_turned(module: Any, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer that gives x and J x side by side, times `scale`."""
+    weight, bias = module.weight.detach() * scale, module.bias.detach() * scale
     return torch.cat([weight, _turned(weight)]), torch.cat([bias, _turned(bias)])
 
 
@@ -153,19 +145,21 @@ def _turned(rows: Tensor) -> Tensor:
 
 def _layer(module: Any, packer: Packer) -> Layer:
     own, other = module.self_attn, module.cross_attn_image
-    queries, keys = _with_turned(own.q_proj), _with_turned(own.k_proj)
+    queries, keys = _with_turned(own.q_proj, _scale(own)), _with_turned(own.k_proj)
     return Layer(
         before=packer.norm(module.norm1),
         queries_keys=packer.dense(torch.cat([queries[0], keys[0]]), torch.cat([queries[1], keys[1]])),
-        values=packer.of(own.v_proj),
-        out=packer.of(own.out_proj),
+        out=packer.of_two(own.v_proj, own.out_proj),
         between=packer.norm(module.norm2),
-        memory_queries=packer.dense(*_with_turned(other.q_proj)),
+        memory_queries=packer.dense(*_with_turned(other.q_proj, _scale(other))),
         memory_keys=packer.dense(*_with_turned(other.k_proj)),
         pointer_keys=packer.of(other.k_proj),
-        memory_values=packer.of(other.v_proj),
-        memory_out=packer.of(other.out_proj),
+        memory_out=packer.of_two(other.v_proj, other.out_proj),
         after=packer.norm(module.norm3),
         widen=packer.of(module.linear1, "relu"),
         narrow=packer.of(module.linear2),
     )
+
+
+def _scale(attention: Any) -> float:
+    return 1.0 / math.sqrt(attention.q_proj.out_features)

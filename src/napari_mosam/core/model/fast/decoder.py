@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_mosam.core.model.fast.layers import Dense, Norm, Packer, through
+from napari_mosam.core.model.fast.layers import Dense, Norm, Packer, mixed, through
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,14 +24,16 @@ class Attention:
     @classmethod
     def of(cls, module: Any, packer: Packer) -> "Attention":
         """Of sam2's own."""
-        queries, keys, values = (packer.of(part) for part in (module.q_proj, module.k_proj, module.v_proj))
-        return cls(queries, keys, values, packer.of(module.out_proj), module.num_heads)
+        scale = (module.q_proj.out_features // module.num_heads) ** -0.5
+        queries = packer.dense(module.q_proj.weight.detach() * scale, module.q_proj.bias.detach() * scale)
+        return cls(
+            queries, packer.of(module.k_proj), packer.of(module.v_proj), packer.of(module.out_proj), module.num_heads
+        )
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
         """Of (B, tokens, C), added to `onto` where it is given."""
         q, k, v = self._split(self.queries(queries)), self._split(self.keys(keys)), self._split(self.values(values))
-        mixed = functional.scaled_dot_product_attention(q, k, v)
-        return self.out(mixed.transpose(1, 2).flatten(2), onto)
+        return self.out(mixed(q, k, v).transpose(1, 2).flatten(2), onto)
 
     def _split(self, tokens: Tensor) -> Tensor:
         return torch.unflatten(tokens, 2, (self.n_heads, -1)).transpose(1, 2)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_mosam.core.model.fast.layers import Dense, Norm, Packer
+from napari_mosam.core.model.fast.layers import Dense, Norm, Packer, mixed
 from napari_mosam.core.model.fast.order import Windows, nested, windows_of
 
 CELL = 4
@@ -62,9 +62,8 @@ class Block:
         q, k, v = qkv.reshape(-1, n, 3, self.n_heads, width // self.n_heads).unbind(2)
         if self.pooled:
             q = _largest_of_four(torch.unflatten(q, 1, (-1, 4)), 2)
-        mixed = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        mixed = mixed.transpose(1, 2).reshape(batch, -1, width)
-        return mixed if back is None else mixed.index_select(1, back)
+        seen = mixed(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2).reshape(batch, -1, width)
+        return seen if back is None else seen.index_select(1, back)
 
 
 class Encoder:
@@ -88,8 +87,8 @@ class Encoder:
         self._ends = tuple(trunk.stage_ends)
         lowest, top, middle, fine = (level.conv for level in neck.convs)
         self._lowest, self._top = packer.of(lowest), packer.of(top)
-        self._middle = _one_after_the_other(middle, decoder.conv_s1, packer)
-        self._fine = _one_after_the_other(fine, decoder.conv_s0, packer)
+        self._middle = packer.of_two(middle, decoder.conv_s1)
+        self._fine = packer.of_two(fine, decoder.conv_s0)
         sides = [self._grid, self._grid // 2, self._grid // 4]
         self._raster = [torch.from_numpy(np.argsort(nested(side))).to(packer.device) for side in sides]
 
@@ -124,13 +123,6 @@ class Encoder:
 def _largest_of_four(x: Tensor, dim: int) -> Tensor:
     first, second, third, fourth = x.unbind(dim)
     return torch.maximum(torch.maximum(first, second), torch.maximum(third, fourth))
-
-
-def _one_after_the_other(first: Any, second: Any, packer: Packer) -> Dense:
-    """Two 1 x 1 convolutions as one layer."""
-    inner, outer = (layer.weight.detach().double().flatten(1) for layer in (first, second))
-    bias = outer @ first.bias.detach().double() + second.bias.detach().double()
-    return packer.dense(outer @ inner, bias)
 
 
 def _cells_of_patches(grid: int) -> Tensor:
@@ -168,7 +160,7 @@ def _block(module: Any, windows: Windows, packer: Packer) -> Block:
     widen, narrow = module.mlp.layers
     return Block(
         before=packer.norm(module.norm1),
-        qkv=packer.of(module.attn.qkv),
+        qkv=packer.dense(*_scaled(module.attn)),
         project=packer.of(module.attn.proj),
         shortcut=packer.of(module.proj) if module.dim != module.dim_out else None,
         between=packer.norm(module.norm2),
@@ -178,3 +170,12 @@ def _block(module: Any, windows: Windows, packer: Packer) -> Block:
         windows=windows,
         pooled=module.q_stride is not None,
     )
+
+
+def _scaled(attention: Any) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the layer of queries, keys and values, the queries divided by the root of a head's width."""
+    width = attention.qkv.out_features // 3
+    scale = torch.ones(3 * width, 1)
+    scale[:width] = (width // attention.num_heads) ** -0.5
+    scale = scale.to(attention.qkv.weight.device)
+    return attention.qkv.weight.detach() * scale, attention.qkv.bias.detach() * scale[:, 0]

@@ -113,7 +113,7 @@ class FastParts(Sam2Parts):
             frames + codes,
             pointers + pointer_codes,
             torch.cat([frames.flatten(1, 2), pointers], 1),
-            None if bias is None else bias[:, None, None].to(self.dtype),
+            None if bias is None else bias[:, None].to(self.dtype),
         )
 
     def _prompted(self, n: int, points: PointPrompts | None, mask_logits: Tensor | None) -> tuple[Tensor, Tensor]:
