@@ -40,7 +40,7 @@ from napari_mosam.core.prompts.collection import MaskPrompt, Prompt
 from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.windows.window import Window
 
-TILE, PER_TILE, TILES = 512, 25, 2
+TILE, PER_TILE, TILES, DIAMETER = 512, 25, 2, 40.0
 STAGES = ("encode_image", "attend_memory", "decode_masks", "object_pointers", "encode_memory")
 ENGINES = ("fast", "plain", "stock")
 HEADER = ["cells", "input_px", "engine", "wall_s", "cpu_s", *(f"{stage}_s" for stage in STAGES), "rest_s", "cpu_ratio"]
@@ -54,15 +54,19 @@ class Scene:
     prompts: tuple[Prompt, ...]
 
     @classmethod
-    def simulated(cls, n_frames: int) -> "Scene":
-        """One tile, repeated; the movie runs forth and back where it is too short."""
+    def simulated(
+        cls, n_frames: int, tiles: int = TILES, per_tile: int = PER_TILE, diameter: float = DIAMETER
+    ) -> "Scene":
+        """One tile, repeated along both sides; the movie runs forth and back where it is too short."""
         movie = simulate(
-            SimulationConfig(seed=3, shape=(TILE, TILE), n_cells=PER_TILE, diameter=40.0, n_frames=min(n_frames, 16))
+            SimulationConfig(
+                seed=3, shape=(TILE, TILE), n_cells=per_tile, diameter=diameter, n_frames=min(n_frames, 16)
+            )
         )
         there, labels = len(movie.images), movie.labels[0]
         order = [there - 1 - abs(t % (2 * there - 2) - there + 1) for t in range(n_frames)]
-        images = np.tile(movie.images[order], (1, TILES, TILES))
-        whole = np.tile(labels, (TILES, TILES))
+        images = np.tile(movie.images[order], (1, tiles, tiles))
+        whole = np.tile(labels, (tiles, tiles))
         return cls(images, tuple(_prompts(labels, whole.shape)))
 
 
