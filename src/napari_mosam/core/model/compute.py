@@ -16,16 +16,12 @@ from typing import TypeVar
 import torch
 
 from napari_mosam.core.config.run import ComputeConfig
-from napari_mosam.core.model.device import choose_chunk
+from napari_mosam.core.model.device import choose_chunk, side_by_side
 from napari_mosam.core.model.fast.parts import FastParts
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.sam2 import Network, Sam2Segmenter
 
 logger = logging.getLogger(__name__)
-
-LARGEST_SIDE_BY_SIDE = 256
-"""Input up to which calls are computed side by side, px: products of larger ones keep several threads busy, and take
-several times the memory."""
 
 MAX_WORKERS = 4
 """Calls at a time; more cores than that are shared out as threads of a call. Not measured: no machine with more than
@@ -54,7 +50,7 @@ def resolve(compute: ComputeConfig, model: Segmenter) -> ComputeConfig:
     own = model.chunk if isinstance(model, Sam2Segmenter) else choose_chunk(model.device)
     chunk = own if compute.chunk is None else compute.chunk
     network = _possible(compute.network, model) if isinstance(model, Sam2Segmenter) else compute.network
-    by_rule = max(1, torch.get_num_threads() // (MAX_WORKERS if _is_small(model) else 1))
+    by_rule = max(1, torch.get_num_threads() // (MAX_WORKERS if side_by_side(model.device, model.image_size) else 1))
     threads = _at_most(by_rule if compute.threads is None else compute.threads, usable_cores())
     return replace(compute, chunk=chunk, threads=threads, network=network)
 
@@ -68,7 +64,7 @@ def as_settled(model: Segmenter, compute: ComputeConfig) -> Segmenter:
         return model
     chosen = model.in_chunks_of(compute.chunk) if compute.chunk is not None else model
     threads = compute.threads or 1
-    by_rule = max(1, torch.get_num_threads() // threads) if _is_small(model) else 1
+    by_rule = max(1, torch.get_num_threads() // threads) if side_by_side(model.device, model.image_size) else 1
     chosen = chosen.side_by_side(compute.workers or by_rule, threads)
     return chosen.computed_by(compute.network) if compute.network is not None else chosen
 
@@ -123,11 +119,6 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
         if trim is not None:
             trim(0)
-
-
-def _is_small(model: Segmenter) -> bool:
-    """Whether calls of a network are so small that they are better computed side by side."""
-    return model.device.type == "cpu" and model.image_size <= LARGEST_SIDE_BY_SIDE
 
 
 def _possible(network: Network | None, model: Sam2Segmenter) -> Network:

@@ -16,6 +16,10 @@ CPU_CHUNK = 8
 GPU_CHUNK = 64
 """A call of 64 windows costs a large GPU .2 to .7 more than one of a single window."""
 
+LARGEST_SIDE_BY_SIDE = 256
+"""Input up to which calls are computed side by side, px: products of larger ones keep several threads busy, and take
+several times the memory."""
+
 
 class DeviceError(ValueError):
     """The requested device does not exist here."""
@@ -78,6 +82,11 @@ def choose_fast(device: "torch.device") -> bool:
 def choose_chunk(device: "torch.device") -> int:
     """Windows per call of the network on this device, where nothing else is asked for."""
     return CPU_CHUNK if device.type == "cpu" else GPU_CHUNK
+
+
+def side_by_side(device: "torch.device", image_size: int) -> bool:
+    """Whether calls of a network are so small that they are better computed side by side, each with few threads."""
+    return device.type == "cpu" and image_size <= LARGEST_SIDE_BY_SIDE
 
 
 def _computes_bfloat16(device: "torch.device") -> bool:
