@@ -9,6 +9,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 from tests.support.crashes import content
 from tests.support.damage import seal
@@ -18,6 +19,9 @@ from napari_mosam import BoxPrompt, Result, Session
 from napari_mosam.cli import main as cli
 from napari_mosam.core.api import track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.core.config.run import ComputeConfig
+from napari_mosam.core.model.compute import resolve
+from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.prompts.collection import MaskPrompt
 
 N = 5
@@ -219,3 +223,14 @@ def test_folders_of_several_movies_say_to_choose_one(tmp_path, capsys):
         tifffile.imwrite(tmp_path / f"several/{name}.tif", IMAGES, metadata={"axes": "TYX"})
     assert cli.main(["info", str(tmp_path / "several")]) == 0
     assert "where each of its files is a movie of its own, give one of them (for" in capsys.readouterr().out
+
+
+def test_what_a_run_uses_on_this_machine(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["info", "--machine"])
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    compute = resolve(ComputeConfig(), load_model("nano"))
+    assert left.value.code == 0
+    assert told["calls"].startswith(f"up to {compute.chunk} windows, ")
+    assert told["calls"].endswith(f"{compute.threads} thread(s) each")
+    assert told["torch"] == torch.__version__

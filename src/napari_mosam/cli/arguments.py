@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from napari_mosam import __version__
-from napari_mosam.cli.models import ACTIONS
+from napari_mosam.cli.models import ACTIONS, TellMachine
 from napari_mosam.cli.settings import FLAGS, RUN_FLAGS, SOURCE_FLAGS, add_flags, add_general_flags, local, parse_frames
 
 Command = Callable[..., None]
@@ -305,6 +305,7 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
 def _add_info(info: argparse.ArgumentParser) -> None:
     _add_source(info, "TIFF, zarr, OME-Zarr, or a folder of images; OUT.zarr of 'mosam track'; a file of prompts")
     info.add_argument("--json", type=_path, metavar="FILE", help="also write everything")
+    info.add_argument("--machine", action=TellMachine, nargs=0, help="show what a run uses here, and exit")
     info.add_argument("--overwrite", action="store_true", help="replace a report that exists")
 
 

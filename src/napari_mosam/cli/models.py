@@ -16,6 +16,21 @@ Say = Callable[[str], None]
 Note = Callable[[str], None]
 
 
+class TellMachine(argparse.Action):
+    """Shows what a run uses on this machine, and leaves."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Load the default model and ask."""
+        from napari_mosam.core.model.compute import described_here
+        from napari_mosam.core.model.registry import load_model
+
+        told = described_here(load_model("nano"))
+        sys.stdout.write("".join(f"{name:<12}{what}\n" for name, what in told.items()))
+        parser.exit()
+
+
 def models_command(arguments: argparse.Namespace, say: Say, note: Note) -> None:
     """Run ``mosam models``.
 

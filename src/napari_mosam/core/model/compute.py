@@ -55,6 +55,25 @@ def resolve(compute: ComputeConfig, model: Segmenter) -> ComputeConfig:
     return replace(compute, chunk=chunk, threads=threads, network=network)
 
 
+def described_here(model: Segmenter) -> dict[str, str]:
+    """What a run of a model uses on this machine where nothing else is asked for, each by its name."""
+    compute = resolve(ComputeConfig(), model)
+    card = model.device.type == "cuda"
+    told = {
+        "device": f"{model.device} ({torch.cuda.get_device_name(model.device)})" if card else str(model.device),
+        "processors": f"{usable_cores()}, of which torch takes {torch.get_num_threads()}",
+        "torch": torch.__version__,
+    }
+    if isinstance(model, Sam2Segmenter):
+        workers, threads = _workers(model, compute), compute.threads
+        told |= {
+            "precision": str(model.dtype).removeprefix("torch."),
+            "network": str(compute.network),
+            "calls": f"up to {compute.chunk} windows, {workers} at a time, {threads} thread(s) each",
+        }
+    return told
+
+
 def as_settled(model: Segmenter, compute: ComputeConfig) -> Segmenter:
     """The same model as `compute` wants it, which :func:`resolve` gave; one that has no such choices stays as it is.
 
@@ -63,9 +82,7 @@ def as_settled(model: Segmenter, compute: ComputeConfig) -> Segmenter:
     if not isinstance(model, Sam2Segmenter):
         return model
     chosen = model.in_chunks_of(compute.chunk) if compute.chunk is not None else model
-    threads = compute.threads or 1
-    by_rule = max(1, torch.get_num_threads() // threads) if side_by_side(model.device, model.image_size) else 1
-    chosen = chosen.side_by_side(compute.workers or by_rule, threads)
+    chosen = chosen.side_by_side(_workers(model, compute), compute.threads or 1)
     return chosen.computed_by(compute.network) if compute.network is not None else chosen
 
 
@@ -119,6 +136,12 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
         if trim is not None:
             trim(0)
+
+
+def _workers(model: Segmenter, compute: ComputeConfig) -> int:
+    """Calls at a time: as many as torch has threads for."""
+    by_rule = torch.get_num_threads() // (compute.threads or 1) if side_by_side(model.device, model.image_size) else 1
+    return compute.workers or max(1, by_rule)
 
 
 def _possible(network: Network | None, model: Sam2Segmenter) -> Network:
