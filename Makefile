@@ -25,7 +25,7 @@ export MKL_NUM_THREADS ?= $(THREADS)
 BIN := .venv/bin
 XVFB := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a,)
 
-.PHONY: help setup display demo test test-all test-kill fuzz check-ome coverage train train-smoke train-motion calibrate lint format typecheck gpu-bundle clean
+.PHONY: help setup display demo test test-all test-kill fuzz check-ome coverage train train-smoke train-motion calibrate bench lint format typecheck gpu-bundle clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -59,6 +59,9 @@ fuzz: setup  ## give the command 5,000 damaged inputs of every kind, some 15 min
 
 coverage: setup display  ## run the tests and draw which lines and branches they reach, into coverage/
 	@$(XVFB) $(BIN)/python -m pytest --cov=napari_mosam --cov-branch --cov-report=term:skip-covered --cov-report=html:coverage $(PYTEST_ARGS)
+
+bench: setup  ## time a crop, memory attention, a step of 16 cells and a frame written, on one thread
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:xdist benchmarks/hot_paths.py $(PYTEST_ARGS)
 
 train: setup  ## train by a recipe, at lowest priority (RECIPE=pico SECONDS=7200 TRAIN_ARGS="--resume"); results in ./trained
 	@nice -n 19 $(BIN)/python -m training.run $(RECIPE) --out trained/$(RECIPE) $(if $(SECONDS),--seconds $(SECONDS)) $(TRAIN_ARGS)
