@@ -61,6 +61,7 @@ CHOICES: dict[str, Change] = {
     **{f"pixels {kind}": memory(pixels=kind) for kind in ("off", "bias", "feature")},
     **{f"prompt {kind}": motion(prompt=kind, negatives=0) for kind in MOTION_PROMPTS},
     "prompt box+points, negatives": motion(prompt="box+points", negatives=3),
+    **{f"{n} frames read": memory(n_frames=n) for n in (2, 4)},
 }
 """Settings with more than two values."""
 
