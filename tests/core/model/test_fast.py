@@ -11,6 +11,7 @@ from napari_mosam.core.config.run import ComputeConfig
 from napari_mosam.core.model.compute import fixed_threads, resolve
 from napari_mosam.core.model.configs import build_official
 from napari_mosam.core.model.device import choose_fast
+from napari_mosam.core.model.fast import layers
 from napari_mosam.core.model.fast.layers import Packer
 from napari_mosam.core.model.fast.order import nested, windows_of
 from napari_mosam.core.model.fast.parts import FastParts
@@ -134,6 +135,21 @@ def test_bfloat16_is_as_near_to_float32_as_autocast_is():
     )
     ratios = {name: ours[name] / theirs[name] for name in IMAGES}
     assert geometric_mean(ratios.values()) < 1.05, ratios
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 30, 16, 16), (2, 20, 30, 16, 6)])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("heads", [(), (4,)])
+def test_attention_is_the_same_with_and_without_its_logits_held(shape, biased, heads, monkeypatch):
+    batch, n, m, width, values = shape
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(batch, *heads, *of, generator=draw) for of in ((n, width), (m, width), (m, values)))
+    bias = torch.randn(batch, *(1 for _ in heads), 1, m, generator=draw) if biased else None
+    logits = q @ k.mT + (bias if biased else 0)
+    expected = logits.softmax(-1) @ v
+    for most in (n * m, n * m - 1):
+        monkeypatch.setattr(layers, "MOST_LOGITS", most)
+        assert torch.allclose(layers.mixed(q, k, v, bias), expected, atol=1e-5)
 
 
 # ---- which network, and which path

@@ -15,6 +15,9 @@ from torch.nn import functional
 
 Activation = Literal["none", "gelu", "relu"]
 
+MOST_LOGITS = 2**20
+"""Of one head and window, up to which they are held: 2 MB in bfloat16, as much as a cache."""
+
 _PLAIN: dict[Activation, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "gelu": functional.gelu,
@@ -89,8 +92,8 @@ def through(layers: Layers, x: Tensor) -> Tensor:
 def mixed(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """Attention: a mean of the values for each query, weighed by softmax(q k^T + bias).
 
-    A processor with bfloat16 is several times faster with two products than with torch's fused kernel, which is made
-    for long sequences; elsewhere that one is used.
+    A processor is several times faster with two products than with torch's fused kernel, which is made for long
+    sequences and does not hold the logits; on them, and on cards, that one is used.
 
     Parameters
     ----------
@@ -98,6 +101,7 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = N
         Divided by the root of C already.
     keys : Tensor, shape (…, K, C)
     values : Tensor, shape (…, K, M)
+        M is C at most.
     bias : Tensor, shape (…, 1, K), or None
         Added to the logits.
 
@@ -105,10 +109,19 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = N
     -------
     Tensor, shape (…, N, M)
     """
-    if queries.device.type != "cpu":
-        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
-    logits = queries @ keys.mT
-    return (logits if bias is None else logits.add_(bias)).softmax(-1) @ values
+    if queries.device.type == "cpu" and queries.shape[-2] * keys.shape[-2] <= MOST_LOGITS:
+        logits = queries @ keys.mT
+        return (logits if bias is None else logits.add_(bias)).softmax(-1) @ values
+    width, n = queries.shape[-1], values.shape[-1]
+    padded = functional.pad(values, (0, width - n))  # of another width torch would hold the logits, too
+    q, k, v = (_with_heads(x) for x in (queries, keys, padded))
+    mask = None if bias is None else _with_heads(bias)
+    found = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    return found.reshape(*queries.shape[:-1], width)[..., :n]
+
+
+def _with_heads(x: Tensor) -> Tensor:
+    return x if x.dim() == 4 else x[:, None]
 
 
 @dataclass(frozen=True, slots=True)
