@@ -1,12 +1,14 @@
 """How long a frame takes: this package's layers, sam2's modules in the same engine, and SAM 2's own video predictor.
 
     python -m benchmarks.speed --out speed.csv
-    python -m benchmarks.speed --cells 16 64 --sizes 256 --engines fast plain
+    python -m benchmarks.speed --cells 16 64 --sizes 256 --threads 2 --engines fast stock stock32
+    python -m benchmarks.speed --network tiny --sizes 512 --cells 4 --frames 9 --warm-up 7 --engines fast plain stock
 
 Simulated cells of 40 px, all prompted with their masks and followed forward with the default settings, on a frame of
 1024 px (a movie of 512 px, four times). The predictor has the same weights and prompts, and sees the whole frame at
 the input's size: one image for all objects, in which a cell is ten pixels wide; it is what SAM 2 costs, not an equal.
-Models are in the precision that is chosen on this machine, the predictor in bfloat16 through autocast.
+Models are in the precision that is chosen on this machine, the predictor in bfloat16 through autocast ('stock') or in
+float32 ('stock32'). 'tiny' is SAM 2.1's smallest official network with random weights: it costs what it costs.
 
 All engines follow the movie side by side in one process: each frame is given to one after the other, in an order that
 rotates, so that what else the machine does hits them alike. Seconds are medians over frames, once memories are full;
@@ -32,8 +34,8 @@ from benchmarks import stock
 from napari_mosam.core.api import segment
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.model.catalogue import SHIPPED
-from napari_mosam.core.model.configs import build_from_yaml
-from napari_mosam.core.model.device import autocast
+from napari_mosam.core.model.configs import build_from_yaml, build_official
+from napari_mosam.core.model.device import CPU_CHUNK, autocast, choose_dtype
 from napari_mosam.core.model.registry import load_model, model_info
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompt
@@ -42,8 +44,10 @@ from napari_mosam.core.windows.window import Window
 
 TILE, PER_TILE, TILES, DIAMETER = 512, 25, 2, 40.0
 STAGES = ("encode_image", "attend_memory", "decode_masks", "object_pointers", "encode_memory")
-ENGINES = ("fast", "plain", "stock")
-HEADER = ["cells", "input_px", "engine", "wall_s", "cpu_s", *(f"{stage}_s" for stage in STAGES), "rest_s", "cpu_ratio"]
+ENGINES = ("fast", "plain", "stock", "stock32")
+NETWORKS = ("nano", "tiny")
+SECONDS = ("wall_s", "cpu_s", *(f"{stage}_s" for stage in STAGES), "rest_s")
+HEADER = ("cells", "input_px", "engine", *SECONDS, "wall_ratio", "cpu_ratio")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,20 +126,32 @@ class Contestant:
         return np.array([wall, cpu, *stages, cpu - stages.sum()])
 
 
-def ours(scene: Scene, size: int, chunk: int, *, fast: bool) -> Contestant:
+def network_of(name: str, size: int) -> Any:
+    """One of :data:`NETWORKS`."""
+    if name == "nano":
+        return load_model("nano", device="cpu", image_size=size).network
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_official(f"sam2.1_hiera_{name[0]}.yaml", size)
+
+
+def ours(scene: Scene, name: str, size: int, chunk: int, *, fast: bool) -> Contestant:
     """The engine, by this package's layers or by sam2's modules."""
-    base = load_model("nano", device="cpu", image_size=size)
-    model = Watched(base.network, "nano", dtype=base.dtype, chunk=chunk or base.chunk, fast=fast)
+    network, dtype = network_of(name, size), choose_dtype(torch.device("cpu"))
+    model = Watched(network, name, dtype=dtype, chunk=chunk or CPU_CHUNK, fast=fast)
     model.spent = defaultdict(float)
     results = segment(scene.images, scene.prompts, model=model, direction="forward")
     return Contestant(results, model.spent)
 
 
-def theirs(scene: Scene, size: int) -> Contestant:
+def theirs(scene: Scene, name: str, size: int, dtype: torch.dtype) -> Contestant:
     """SAM 2's video predictor."""
     info = model_info("nano")
-    pair = stock.Pair.of(lambda: build_from_yaml(SHIPPED / info.config, size), info.home())
-    return Contestant(_predicted(pair.predictor, scene, load_model("nano", device="cpu").dtype), defaultdict(float))
+    if name == "nano":
+        pair = stock.Pair.of(lambda: build_from_yaml(SHIPPED / info.config, size), info.home())
+    else:
+        pair = stock.Pair.of(lambda: build_official(f"sam2.1_hiera_{name[0]}.yaml", size))
+    return Contestant(_predicted(pair.predictor, scene, dtype), defaultdict(float))
 
 
 def _predicted(predictor: Any, scene: Scene, dtype: torch.dtype) -> Iterator[Any]:
@@ -163,15 +179,23 @@ def side_by_side(contestants: list[Contestant], n_frames: int, warm_up: int) -> 
 
 
 def rows_of(cells: int, size: int, engines: list[str], seconds: NDArray[np.float64]) -> Iterator[list[str]]:
-    """Lines of the table; the ratio is the last engine's processor time over each one's."""
+    """Lines of the table; ratios are the first engine's: what each takes in its times."""
     for name, own in zip(engines, seconds, strict=True):
-        ratio = np.median(seconds[-1, :, 1] / own[:, 1])
-        yield [str(cells), str(size), name, *(f"{x:.3f}" for x in np.median(own, axis=0)), f"{ratio:.2f}"]
+        ratios = np.median(own[:, :2] / seconds[0, :, :2], axis=0)
+        yield [
+            str(cells),
+            str(size),
+            name,
+            *(f"{x:.3f}" for x in np.median(own, axis=0)),
+            *(f"{x:.2f}" for x in ratios),
+        ]
 
 
-def contestant(name: str, scene: Scene, size: int, chunk: int) -> Contestant:
+def contestant(name: str, scene: Scene, size: int, given: argparse.Namespace) -> Contestant:
     """One of :data:`ENGINES`."""
-    return theirs(scene, size) if name == "stock" else ours(scene, size, chunk, fast=name == "fast")
+    if name in ("stock", "stock32"):
+        return theirs(scene, given.network, size, torch.float32 if name == "stock32" else torch.bfloat16)
+    return ours(scene, given.network, size, given.chunk, fast=name == "fast")
 
 
 def measured(given: argparse.Namespace) -> Iterator[list[str]]:
@@ -180,7 +204,7 @@ def measured(given: argparse.Namespace) -> Iterator[list[str]]:
     for size in given.sizes:
         for cells in given.cells:
             scene = Scene(whole.images, whole.prompts[:cells])
-            runs = [contestant(name, scene, size, given.chunk) for name in given.engines]
+            runs = [contestant(name, scene, size, given) for name in given.engines]
             yield from rows_of(cells, size, given.engines, side_by_side(runs, given.frames, given.warm_up))
 
 
@@ -189,7 +213,8 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[1, 4, 16, 64, 100])
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 192, 256], help="sides of the input, px")
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["fast", "plain", "stock"])
+    parser.add_argument("--network", choices=NETWORKS, default="nano")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--warm-up", type=int, default=8, help="first frames that do not count")
     parser.add_argument("--threads", type=int, default=1)
