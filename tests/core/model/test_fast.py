@@ -137,19 +137,33 @@ def test_bfloat16_is_as_near_to_float32_as_autocast_is():
     assert geometric_mean(ratios.values()) < 1.05, ratios
 
 
-@pytest.mark.parametrize("shape", [(3, 20, 30, 16, 16), (2, 20, 30, 16, 6)])
+@pytest.mark.parametrize("width", [16, 6])
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("heads", [(), (4,)])
-def test_attention_is_the_same_with_and_without_its_logits_held(shape, biased, heads, monkeypatch):
-    batch, n, m, width, values = shape
+@pytest.mark.parametrize("products", [False, True])
+def test_attention_is_the_same_by_products_and_fused(width, biased, heads, products, monkeypatch):
     draw = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(batch, *heads, *of, generator=draw) for of in ((n, width), (m, width), (m, values)))
-    bias = torch.randn(batch, *(1 for _ in heads), 1, m, generator=draw) if biased else None
-    logits = q @ k.mT + (bias if biased else 0)
-    expected = logits.softmax(-1) @ v
-    for most in (n * m, n * m - 1):
-        monkeypatch.setattr(layers, "MOST_LOGITS", most)
-        assert torch.allclose(layers.mixed(q, k, v, bias), expected, atol=1e-5)
+    q, k, v = (torch.randn(3, *heads, *of, generator=draw) for of in ((20, 16), (30, 16), (30, width)))
+    bias = torch.randn(3, *(1 for _ in heads), 1, 30, generator=draw) if biased else None
+    expected = (q @ k.mT + (bias if biased else 0)).softmax(-1) @ v
+    monkeypatch.setattr(layers, "_two_products", lambda *given: products)
+    assert torch.allclose(layers.mixed(q, k, v, bias), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "width", "n", "matrix_unit", "expected"),
+    [
+        ("bfloat16", 16, 64, False, True),
+        ("bfloat16", 16, 64, True, False),
+        ("float32", 16, 64, False, False),
+        ("float32", 8, 64, False, True),
+        ("bfloat16", 16, 2048, False, False),
+    ],
+)
+def test_products_are_taken_where_they_are_faster(dtype, width, n, matrix_unit, expected, monkeypatch):
+    monkeypatch.setattr(layers, "has_matrix_unit", lambda: matrix_unit)
+    q, k, v = (torch.empty(1, n, of, dtype=getattr(torch, dtype)) for of in (16, 16, width))
+    assert layers._two_products(q, k, v) is expected
 
 
 # ---- which network, and which path

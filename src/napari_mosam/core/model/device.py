@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -94,9 +95,19 @@ def _computes_bfloat16(device: "torch.device") -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    # torch has no public way to ask; without these two functions the answer is the safe one
-    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(bool(probe()) for probe in probes if probe is not None)
+    return _processor_has("_is_avx512_bf16_supported") or has_matrix_unit()
+
+
+@cache
+def has_matrix_unit() -> bool:
+    """Whether the processor multiplies matrices by tiles (AMX)."""
+    return _processor_has("_is_amx_tile_supported")
+
+
+def _processor_has(probe: str) -> bool:
+    """Torch has no public way to ask; without its function the answer is the safe one."""
+    there = getattr(torch.cpu, probe, None)
+    return there is not None and bool(there())
 
 
 def autocast(device: "torch.device", dtype: "torch.dtype") -> AbstractContextManager[object]:

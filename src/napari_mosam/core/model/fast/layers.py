@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_mosam.core.model.device import has_matrix_unit
+
 Activation = Literal["none", "gelu", "relu"]
 
 MOST_LOGITS = 2**20
@@ -92,8 +94,8 @@ def through(layers: Layers, x: Tensor) -> Tensor:
 def mixed(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """Attention: a mean of the values for each query, weighed by softmax(q k^T + bias).
 
-    A processor is several times faster with two products than with torch's fused kernel, which is made for long
-    sequences and does not hold the logits; on them, and on cards, that one is used.
+    Torch's fused kernel is made for cards, for processors with a matrix unit and for sequences whose logits are too
+    many to be held. Other processors are twice as fast with two products; in float32 where the values are narrow.
 
     Parameters
     ----------
@@ -109,7 +111,7 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = N
     -------
     Tensor, shape (…, N, M)
     """
-    if queries.device.type == "cpu" and queries.shape[-2] * keys.shape[-2] <= MOST_LOGITS:
+    if _two_products(queries, keys, values):
         logits = queries @ keys.mT
         return (logits if bias is None else logits.add_(bias)).softmax(-1) @ values
     width, n = queries.shape[-1], values.shape[-1]
@@ -118,6 +120,12 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = N
     mask = None if bias is None else _with_heads(bias)
     found = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     return found.reshape(*queries.shape[:-1], width)[..., :n]
+
+
+def _two_products(queries: Tensor, keys: Tensor, values: Tensor) -> bool:
+    if queries.device.type != "cpu" or has_matrix_unit() or queries.shape[-2] * keys.shape[-2] > MOST_LOGITS:
+        return False
+    return queries.dtype == torch.bfloat16 or values.shape[-1] < keys.shape[-1]
 
 
 def _with_heads(x: Tensor) -> Tensor:
