@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,13 @@ def test_in_chunks_of_one_an_objects_bits_depend_on_itself_only(nano, n):
 def test_the_same_call_twice_gives_the_same_bits(nano, chunk):
     model = nano.in_chunks_of(chunk)
     assert same(answers(model, windows(7)), answers(model, windows(7)))
+
+
+def test_a_model_of_sam2s_modules_can_be_sent_to_another_process(nano):
+    model, images = nano.computed_by("plain").in_chunks_of(2).side_by_side(2, 1), windows(3)
+    sent = pickle.loads(pickle.dumps(model))
+    assert sent._workers.n == 2
+    assert same([sent.encode_image(images).vision], [model.encode_image(images).vision])
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -129,8 +129,12 @@ class Workers:
     """
 
     def __init__(self, n: int = 1, threads: int = 1) -> None:
-        self.n = n
+        self.n, self.threads = n, threads
         self._pool = ThreadPoolExecutor(n, "mosam-network", _prepare, (threads,)) if n > 1 else None
+
+    def __reduce__(self) -> tuple[type["Workers"], tuple[int, int]]:
+        """Threads cannot be sent to another process; how many there are can."""
+        return Workers, (self.n, self.threads)
 
     def __call__(self, function: Callable[[Given], Found], given: Sequence[Given]) -> list[Found]:
         """What a function answers to each of them, in their order."""
