@@ -13,8 +13,10 @@ THREADS ?= 2
 OME ?= "ome-zarr-models>=1.7,<2" "ngff-zarr[validate]>=0.50,<1" "ome-zarr>=0.18,<1" "napari-ome-zarr>=0.10,<1" "napari[pyqt6]>=0.9,<1"
 PYTEST_ARGS ?=
 # Tests run in so many processes, each with one thread: two of two threads each slow each other tenfold. 0: in one, with $(THREADS).
+# A file runs in one of them, since what its tests share is made once.
 TEST_PROCESSES ?= 2
-PYTEST = $(if $(filter-out 0,$(TEST_PROCESSES)),OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 )$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup
+# Compiled tests are kept, whatever the shell says: each process would compile all of them anew.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(if $(filter-out 0,$(TEST_PROCESSES)),OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 )$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 RECIPE ?= nano
 TRAIN_ARGS ?=
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +28,13 @@ MEMORY_NEEDED = 4_000_000_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary files lie in memory where it has room: results are thousands of small files, which are synced."""
+    """Temporary files lie in memory where it has room: results are thousands of small files, which are synced.
+
+    Each process but the first has a screen of its own: no viewer takes the keyboard from one of another process.
+    """
+    worker = getattr(config, "workerinput", {"workerid": "gw0"})["workerid"]
+    if worker != "gw0" and shutil.which("Xvfb"):
+        _own_screen(config)
     if (
         not hasattr(config, "workerinput")
         and config.option.basetemp is None
@@ -39,12 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"], tempfile.tempdir = folder, folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file runs in one process, since what its tests share is made once; the viewers share one, and its screen."""
-    widgets = Path(__file__).parent / "widgets"
-    for item in items:
-        group = "viewer" if item.path.is_relative_to(widgets) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+def _own_screen(config: pytest.Config) -> None:
+    """A server of a screen, which ends with this process, however that ends."""
+    script = "Xvfb -displayfd 1 -screen 0 1280x1024x24 -nolisten tcp 2>/dev/null & read _; kill $!"
+    pipe = subprocess.PIPE
+    server = subprocess.Popen(["sh", "-c", script], stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    config.add_cleanup(server.communicate)
+    number = server.stdout.readline().strip()
+    if not number:
+        raise pytest.UsageError("Xvfb gives no screen to the viewers of this process")
+    os.environ["DISPLAY"] = f":{number}"
 
 
 def _free(folder: Path) -> int:
