@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from tests.core.motion.test_drift import moved, texture
 
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.motion.flow import FlowField, choose_flow, dense_flow
+from napari_mosam.core.motion.flow import FlowField, FrameFlow, choose_flow, dense_flow
 from napari_mosam.core.motion.lucas_kanade import lucas_kanade_flow
 from napari_mosam.core.simulation import SimulationConfig, simulate
+from napari_mosam.core.windows.canvas import Canvas
 
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is missing")
 METHODS = ["ilk", "torch", pytest.param("dis", marks=needs_opencv)]
@@ -161,3 +162,52 @@ def test_torch_is_as_accurate_inside_cells_as_ilk(modality):
     fields = {method: dense_flow(before, after, method=method).full() for method in ("ilk", "torch")}
     errors = {method: np.hypot(*(field - truth.flow[0]))[inside].mean() for method, field in fields.items()}
     assert errors["torch"] < 1.3 * errors["ilk"]
+
+
+# ---- around objects
+
+
+def large(shift, seed=0):
+    """A texture of 1100 px that moves as a whole."""
+    scene = texture((1200, 1200), seed, sigma=3)
+    dy, dx = shift
+    return scene[50:1150, 50:1150], scene[50 - dy : 1150 - dy, 50 - dx : 1150 - dx]
+
+
+def lazily(frame, reads):
+    def read(rows, columns):
+        reads.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return frame[rows, columns]
+
+    return Canvas(frame.shape, (128, 128), read)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("shift", "drift"), [((5, -7), (0, 0)), ((30, -21), (28, -24))])
+def test_in_large_frames_the_motion_around_an_object_is_found_by_looking_there_alone(method, shift, drift):
+    reads = []
+    before, after = (lazily(frame, reads) for frame in large(shift))
+    flow = FrameFlow(before, after, drift, method)
+    assert flow.median(np.ones((40, 40), bool), (500, 620)) == pytest.approx(shift, abs=1.5)
+    if method != "torch":
+        assert sum(reads) <= 2 * (3 * 128) ** 2
+    assert flow.full().shape == (2, 1100, 1100)
+
+
+@pytest.mark.parametrize("origin", [(0, 0), (1060, 1060), (-30, 500), (500, 1090)])
+def test_objects_at_the_edge_of_a_large_frame_move_too(origin):
+    flow = FrameFlow(*map(Canvas.of, large((3, 4))), (0, 0), "ilk")
+    assert flow.median(np.ones((40, 40), bool), origin) == pytest.approx((3, 4), abs=1.5)
+
+
+def test_large_objects_are_looked_at_on_a_coarser_grid():
+    flow = FrameFlow(*map(Canvas.of, large((6, -6))), (0, 0), "ilk")
+    assert flow.median(np.ones((700, 500), bool), (100, 200)) == pytest.approx((6, -6), abs=2)
+
+
+def test_small_frames_have_one_flow_for_all_objects():
+    frames = moved(3, -2)
+    flow, field = FrameFlow(*map(Canvas.of, frames), (0, 0), "ilk"), dense_flow(*frames, method="ilk")
+    mask = np.ones((20, 30), bool)
+    assert flow.median(mask, (60, 70)) == field.median(mask, (60, 70))
+    assert np.array_equal(flow.full(), field.full())

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_mosam.core.windows.canvas import Canvas, shrink
+from napari_mosam.core.windows.canvas import Canvas, shrink, shrink_in_strips
 from napari_mosam.core.windows.sampling import Pyramid, halve
 from napari_mosam.core.windows.tiles import rectangles
 from napari_mosam.core.windows.window import Window
@@ -114,3 +114,20 @@ def test_halved_copies_are_read_where_they_are_stored_and_asked_of_the_next_fram
     assert canvas.level(3)[0][:2, :2] == pytest.approx(shrink(quarter, 2)[:2, :2])
     asked[0](following)
     assert np.array_equal(following.level(2)[0].pixels[part], quarter[part]) and not following.pixels.any()
+
+
+@pytest.mark.parametrize(("shape", "step"), [((200, 131), 3), ((64, 64), 8), ((70, 9), 4), ((130, 300), 2)])
+def test_a_frame_shrunk_in_strips_is_the_frame_shrunk_and_is_read_once(shape, step):
+    frame, reads = noise(shape), []
+
+    def read(rows, columns):
+        reads.append((rows, columns))
+        return frame[rows, columns]
+
+    small = shrink_in_strips(read, shape, step)
+    height, width = (side // step for side in shape)
+    blocks = frame[: height * step, : width * step].reshape(height, step, width, step)
+    assert small.dtype == np.float32 and small.shape == (height, width)
+    assert small == pytest.approx(blocks.astype(float).mean((1, 3)), abs=1e-6)
+    assert np.array_equal(small, shrink(frame, step))
+    assert covered(shape, reads).max() == 1

@@ -81,6 +81,18 @@ def read_whole(array: Any, what: str) -> NDArray[Any]:
     return np.asarray(array[:])
 
 
+def write_frame(array: Any, t: int, frame: NDArray[Any]) -> None:
+    """Replace frame `t` of an array (T, Y, X); a frame of nothing but the fill value, 0, has no chunk.
+
+    The same file as ``array[t] = frame`` writes. That compares every pixel with the fill value and copies the frame
+    before it is compressed: 120 ms for labels and confidence of 4096 px, against 12 ms.
+    """
+    if array.chunks == (1, *frame.shape) and frame.any():
+        array.with_config({"write_empty_chunks": True})[t : t + 1] = frame[None]
+    else:
+        array[t] = frame
+
+
 def folder_of(node: Any) -> Path | None:
     """Where a zarr node lies; None where it does not lie in a folder."""
     root = getattr(node.store, "root", None)

@@ -59,10 +59,13 @@ class Grid:
         (T, Y, X) of the movie.
     edges : tuple of ndarray of int
         Where the blocks, which are whole chunks, begin along each of these axes, and where the last one ends.
+    in_memory : bool
+        Whether it is an array in memory, of which to read a part twice costs little.
     """
 
     shape: tuple[int, int, int]
     edges: tuple[Edges, Edges, Edges]
+    in_memory: bool = False
 
     @classmethod
     def of(cls, source: Source, plan: FramePlan) -> "Grid":
@@ -77,7 +80,7 @@ class Grid:
             _edges(sides.get(axis) or regular[axis], extent, most)
             for axis, extent, most in zip("TYX", shape, least, strict=True)
         )
-        return cls(shape, (t, y, x))
+        return cls(shape, (t, y, x), source.in_memory)
 
     @property
     def block(self) -> tuple[int, int, int]:

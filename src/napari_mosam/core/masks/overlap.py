@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.sampling import NO_LOGIT, paste, sample
+from napari_mosam.core.windows.sparse import SparseImage, disjoint_boxes, inside, moved
+from napari_mosam.core.windows.tiles import Part
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -26,6 +29,11 @@ SUPPRESSED = -10.0
 LOOKED_UP_ROWS = 256
 """Of a frame that are weighed at once with the quality of their objects: torch looks up by 8 bytes a pixel. Not
 measured."""
+
+CPU = torch.device("cpu")
+
+VECTOR = 64
+"""Numbers that torch takes at once at most; it computes the sigmoid of what is left at the end in another way."""
 
 Denied = Mapping[int, "NDArray[np.bool_]"]
 """By row, pixels that an object may not have whatever its logit; shape of the frame pixels of its window."""
@@ -57,56 +65,170 @@ class FixedMask:
     expected: Region | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PixelOwnership:
-    """Who holds each pixel of a frame.
+@dataclass(frozen=True, eq=False)
+class ContestedPart:
+    """Who holds each pixel of a rectangle of a frame.
 
     Attributes
     ----------
-    best, second : Tensor, shape (Y, X)
+    part : Part
+        Rows and columns of the frame.
+    best, second : Tensor, shape (y, x)
         The two largest logits of any object.
-    winner : Tensor of int32, shape (Y, X)
+    winner : Tensor of int32, shape (y, x)
         Row of the object with the largest logit; -1 outside every window.
-    denied : mapping of int to ndarray of bool
-        Pixels on which a row did not take part, over the frame pixels of its window.
     """
 
+    part: Part
     best: "Tensor"
     second: "Tensor"
     winner: "Tensor"
-    denied: Denied = field(default_factory=dict)
 
-    def rivals(self, row: int, window: Window, size: int) -> "Tensor":
-        """The strongest logit of any *other* object over the window of `row`, shape (size, size)."""
-        rows, columns = window.pixels((self.best.shape[0], self.best.shape[1]))
-        if rows.start == rows.stop or columns.start == columns.stop:
-            return torch.full((size, size), NO_LOGIT, device=self.best.device)
-        mine = self.winner[rows, columns] == row
-        rival = torch.where(mine, self.second[rows, columns], self.best[rows, columns])
-        local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
-        return sample(rival[None, None], local, size)[0]
+    @classmethod
+    def empty(cls, part: Part, device: torch.device) -> "ContestedPart":
+        """Before any object took part."""
+        rows, columns = part
+        best = torch.full((rows.stop - rows.start, columns.stop - columns.start), NO_LOGIT, device=device)
+        return cls(part, best, best.clone(), torch.full_like(best, -1, dtype=torch.int32))
 
-    def labels(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> "NDArray[np.unsignedinteger[Any]]":
-        """Ids where a logit is positive, 0 elsewhere; shape (Y, X), of the smallest fitting or the given dtype."""
-        lookup = np.array([*object_ids, 0], dtype or label_dtype(max(object_ids, default=0)))
-        labels: NDArray[np.unsignedinteger[Any]] = lookup[self.winner.cpu().numpy()]
-        labels[(self.best <= 0).cpu().numpy()] = 0
-        return labels
+    def enter(self, part: Part, values: "Tensor", row: int) -> None:
+        """Let an object take part with its logits on some pixels of the frame."""
+        own = moved(part, self.part)
+        best, second, winner = self.best[own], self.second[own], self.winner[own]
+        wins = values > best
+        second.copy_(torch.where(wins, best, torch.maximum(second, values)))
+        best.copy_(torch.where(wins, values, best))
+        winner[wins] = row
 
-    def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":
-        """Probability of the winner times its predicted IoU where its logit is positive, 0 elsewhere."""
-        quality = torch.tensor([*predicted_ious, 0.0], device=self.best.device)
-        confidence = self.best.sigmoid()
+    @cached_property
+    def holders(self) -> "NDArray[np.int32]":
+        """The winner where its logit is positive, else -1."""
+        return np.asarray(torch.where(self.best > 0, self.winner, -1).cpu().numpy(), np.int32)
+
+    def confidence(self, quality: "Tensor") -> "NDArray[np.float32]":
+        """Probability of the winner times its quality where its logit is positive, 0 elsewhere."""
+        confidence = _probability(self.best)
         for first in range(0, len(confidence), LOOKED_UP_ROWS):
             rows = slice(first, first + LOOKED_UP_ROWS)
             confidence[rows].mul_(quality[self.winner[rows]])
         return np.asarray(confidence.masked_fill_(self.best <= 0, 0.0).cpu().numpy(), np.float32)
 
 
+def _probability(logits: "Tensor") -> "Tensor":
+    """Sigmoid, whose last bit does not depend on where in the array a pixel lies."""
+    n = logits.numel()
+    return pad(logits.flatten(), (0, -n % VECTOR)).sigmoid()[:n].view(logits.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelOwnership:
+    """Who holds each pixel of a frame.
+
+    Attributes
+    ----------
+    shape_yx : tuple of int
+        Shape of the frame.
+    parts : tuple of ContestedPart
+        Where there are windows: rectangles that share no pixel. Nobody holds anything elsewhere.
+    device : torch.device
+        Where they are.
+    denied : mapping of int to ndarray of bool
+        Pixels on which a row did not take part, over the frame pixels of its window.
+    """
+
+    shape_yx: tuple[int, int]
+    parts: tuple[ContestedPart, ...] = ()
+    device: torch.device = CPU
+    denied: Denied = field(default_factory=dict)
+
+    @property
+    def best(self) -> "Tensor":
+        """The largest logit of any object, shape (Y, X)."""
+        return self._whole.best
+
+    @property
+    def second(self) -> "Tensor":
+        """The second largest logit of any object, shape (Y, X)."""
+        return self._whole.second
+
+    @property
+    def _whole(self) -> ContestedPart:
+        return self.over((slice(0, self.shape_yx[0]), slice(0, self.shape_yx[1])))
+
+    def over(self, part: Part) -> ContestedPart:
+        """The contest for a part of the frame; views where that lies in one rectangle."""
+        contest = self.part_around(part)
+        if contest is not None:
+            own = moved(part, contest.part)
+            return ContestedPart(part, contest.best[own], contest.second[own], contest.winner[own])
+        found = ContestedPart.empty(part, self.device)
+        for other in self.parts:
+            common = _common(part, other.part)
+            here, there = moved(common, part), moved(common, other.part)
+            found.best[here], found.second[here] = other.best[there], other.second[there]
+            found.winner[here] = other.winner[there]
+        return found
+
+    def part_around(self, part: Part) -> ContestedPart | None:
+        """The rectangle in which all of a part lies; None where there is none."""
+        return next((contest for contest in self.parts if inside(part, contest.part)), None)
+
+    def rivals(self, row: int, window: Window, size: int) -> "Tensor":
+        """The strongest logit of any *other* object over the window of `row`, shape (size, size)."""
+        rows, columns = window.pixels(self.shape_yx)
+        if rows.start == rows.stop or columns.start == columns.stop:
+            return torch.full((size, size), NO_LOGIT, device=self.device)
+        here = self.over((rows, columns))
+        rival = torch.where(here.winner == row, here.second, here.best)
+        local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
+        return sample(rival[None, None], local, size)[0]
+
+    def regions(self, windows: Sequence[Window]) -> list[Region | None]:
+        """The pixels that each row holds, given the window of each; None where it has none."""
+        found = []
+        for row, window in enumerate(windows):
+            part = window.pixels(self.shape_yx)
+            contest = self.part_around(part)
+            own = None if contest is None else contest.holders[moved(part, contest.part)] == row
+            found.append(None if own is None else Region.from_mask(own, (part[0].start, part[1].start)))
+        return found
+
+    def label_image(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> SparseImage:
+        """As :meth:`labels`, of the rectangles alone."""
+        lookup = np.array([*object_ids, 0], dtype or label_dtype(max(object_ids, default=0)))
+        parts = tuple((contest.part, lookup[contest.holders]) for contest in self.parts)
+        return SparseImage(self.shape_yx, lookup.dtype, parts)
+
+    def labels(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> "NDArray[np.unsignedinteger[Any]]":
+        """Ids where a logit is positive, 0 elsewhere; shape (Y, X), of the smallest fitting or the given dtype."""
+        return self.label_image(object_ids, dtype).full()
+
+    def confidence_image(self, predicted_ious: Sequence[float]) -> SparseImage:
+        """As :meth:`confidence`, of the rectangles alone."""
+        quality = torch.tensor([*predicted_ious, 0.0], device=self.device)
+        parts = tuple((contest.part, contest.confidence(quality)) for contest in self.parts)
+        return SparseImage(self.shape_yx, np.dtype(np.float32), parts)
+
+    def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":
+        """Probability of the winner times its predicted IoU where its logit is positive, 0 elsewhere."""
+        return self.confidence_image(predicted_ious).full()
+
+
+def _common(one: Part, other: Part) -> Part:
+    """What two parts share; of no rows or columns where they share nothing."""
+    rows, columns = (
+        slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
+        for a, b in zip(one, other, strict=True)
+    )
+    return rows, columns
+
+
 def resolve_overlaps(
     logits: "Sequence[Tensor]", windows: Sequence[Window], shape_yx: tuple[int, int], denied: Denied | None = None
 ) -> PixelOwnership:
     """Put the logits of all objects on the frame and keep the two largest of each pixel.
+
+    Time and memory are taken for the windows alone, by the rectangles around those that share pixels.
 
     Parameters
     ----------
@@ -119,24 +241,26 @@ def resolve_overlaps(
         By row, pixels of its window that an object may not have.
     """
     denied = denied or {}
-    device = logits[0].device if len(logits) else torch.device("cpu")
-    best = torch.full(shape_yx, NO_LOGIT, device=device)
-    second = best.clone()
-    winner = torch.full(shape_yx, -1, dtype=torch.int32, device=device)
-    for row, (own, window) in enumerate(zip(logits, windows, strict=True)):
-        region, values = paste(own, window, shape_yx)
-        if values.numel():
+    device = logits[0].device if len(logits) else CPU
+    taking_part = _taking_part(logits)
+    boxes = disjoint_boxes([windows[row].pixels(shape_yx) for row in taking_part])
+    owners = PixelOwnership(shape_yx, tuple(ContestedPart.empty(box, device) for box in boxes), device, denied)
+    for row in taking_part:
+        part, values = paste(logits[row], windows[row], shape_yx)
+        contest = owners.part_around(part)
+        if contest is not None and values.numel():
             if row in denied:
                 values = values.masked_fill(torch.from_numpy(denied[row]).to(device), NO_LOGIT)
-            _enter(best[region], second[region], winner[region], values.clamp(min=NO_LOGIT), row)
-    return PixelOwnership(best, second, winner, denied)
+            contest.enter(part, values.clamp(min=NO_LOGIT), row)
+    return owners
 
 
-def _enter(best: "Tensor", second: "Tensor", winner: "Tensor", values: "Tensor", row: int) -> None:
-    wins = values > best
-    second.copy_(torch.where(wins, best, torch.maximum(second, values)))
-    best.copy_(torch.where(wins, values, best))
-    winner[wins] = row
+def _taking_part(logits: "Sequence[Tensor]") -> list[int]:
+    """Rows with a logit that could win or be second anywhere: an object that is not there changes nothing."""
+    if not len(logits):
+        return []
+    largest = torch.stack([own.amax() for own in logits]).tolist()
+    return [row for row, logit in enumerate(largest) if logit > NO_LOGIT]
 
 
 def suppress(logits: "Tensor", rivals: "Tensor") -> "Tensor":

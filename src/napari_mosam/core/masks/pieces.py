@@ -6,23 +6,25 @@ dropped pixels go to the next best object, which may cut others, and so on until
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_mosam.core.masks.label_frames import regions_of, strays_of
+from napari_mosam.core.masks.label_frames import strays_of
 from napari_mosam.core.masks.logit_codes import coded
 from napari_mosam.core.masks.overlap import SUPPRESSED, FixedMask, PixelOwnership, resolve_overlaps
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.windows.sparse import SparseImage
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Shares:
     """What each object holds of a frame.
 
@@ -32,15 +34,29 @@ class Shares:
         Before any piece was dropped: what is remembered. Memory without the dropped pieces was tried; cells that were
         hard to follow were followed worse (mean J of DIC cells -.009, of faint simulated ones -.020).
     contest : PixelOwnership
-    labels : ndarray of uint16 or uint32, shape (Y, X)
+    object_ids : list of int
+        Per row.
+    dtype : numpy dtype or None
+        Of the labels; None: the smallest that fits.
     regions : list of Region or None
         Per row; None where it holds nothing.
     """
 
     whole: PixelOwnership
     contest: PixelOwnership
-    labels: "NDArray[np.unsignedinteger[Any]]"
+    object_ids: list[int]
+    dtype: "DTypeLike | None"
     regions: list[Region | None]
+
+    @cached_property
+    def label_image(self) -> SparseImage:
+        """Ids of who holds what, 0 elsewhere."""
+        return self.contest.label_image(self.object_ids, self.dtype)
+
+    @cached_property
+    def labels(self) -> "NDArray[np.unsignedinteger[Any]]":
+        """The same as an array, shape (Y, X), uint16 or uint32."""
+        return self.label_image.full()
 
 
 def share_out(
@@ -78,16 +94,15 @@ def share_out(
     while True:
         contest = resolve_overlaps([claim.logits for claim in claims], windows, shape_yx, denied)
         whole = whole or contest
-        labels = contest.labels(ids, dtype)
-        regions = regions_of(labels, ids, windows)
+        regions = contest.regions(windows)
         dropped = {
             row: strays
             for row, (claim, region) in enumerate(zip(claims, regions, strict=True))
             if prune and not claim.painted and (strays := strays_of(region, claim.expected)) is not None
         }
         if not dropped:
-            return Shares(whole, contest, labels, regions)
-        del contest, labels  # their arrays of a whole frame would stay while the next one is held
+            return Shares(whole, contest, ids, dtype, regions)
+        del contest  # its arrays would stay while the next one is held
         for row, strays in dropped.items():
             rows, columns = windows[row].pixels(shape_yx)
             mine = denied.setdefault(row, np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool))

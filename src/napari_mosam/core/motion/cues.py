@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift
-from napari_mosam.core.motion.flow import FlowField, dense_flow
+from napari_mosam.core.motion.flow import FrameFlow
 from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.windows.canvas import Canvas
 
@@ -38,7 +38,7 @@ class FrameMotion:
     ----------
     drift_yx : tuple of float
         Verified shift of the whole frame, px.
-    flow : FlowField or None
+    flow : FrameFlow or None
         Dense motion, drift included.
     before, after : Canvas or None
         The two frames; None on the first.
@@ -47,7 +47,7 @@ class FrameMotion:
     """
 
     drift_yx: tuple[float, float] = STILL
-    flow: FlowField | None = None
+    flow: FrameFlow | None = None
     before: Canvas | None = None
     after: Canvas | None = None
     compared: dict[tuple[Region, int, int], float] = field(default_factory=dict, repr=False)
@@ -139,5 +139,5 @@ class MotionEstimator:
         drift = STILL if self._band is None or band is None else estimate_drift(self._band, band)
         flow = None
         if self._config.flow:
-            flow = dense_flow(self._frame, frame, drift, self._config.flow_method, self._device)
+            flow = FrameFlow(self._frame, frame, drift, self._config.flow_method, self._device)
         return FrameMotion(drift, flow, self._frame, frame)

@@ -1,6 +1,8 @@
 """Dense optical flow between two frames, at reduced resolution."""
 
 import importlib.util
+import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,8 +30,21 @@ MAX_GRID = {"ilk": 512, "dis": 1024, "torch": 1024}
 method, the more. Longer grids were not compared."""
 
 
+WHOLE_PX = 1024
+"""Longest side of a frame whose flow is computed as a whole; in larger ones it is computed around each object."""
+
+AROUND = 1.0
+"""How far around an object flow is computed, in sides of its box: it is seen whole where it moves by less."""
+
+MIN_AROUND_PX = 32
+"""The same at least."""
+
+MAX_GRID_AROUND = 256
+"""Longest side of the grid on which it is computed around an object: 8 ms there, and 85 px for the object itself."""
+
+
 class FlowField:
-    """Motion of every pixel of a frame, on a coarser grid.
+    """Motion of every pixel of a frame, or of a part of it, on a coarser grid.
 
     Parameters
     ----------
@@ -39,12 +54,17 @@ class FlowField:
         Frame px per grid px.
     shape_yx : tuple of int
         Shape of the frame.
+    origin_yx : tuple of int
+        Where in the frame the grid begins, px.
     """
 
-    def __init__(self, vectors: Flow, step: int, shape_yx: tuple[int, int]) -> None:
+    def __init__(
+        self, vectors: Flow, step: int, shape_yx: tuple[int, int], origin_yx: tuple[int, int] = (0, 0)
+    ) -> None:
         self.vectors = vectors
         self.step = step
         self.shape_yx = shape_yx
+        self.origin_yx = origin_yx
 
     def full(self) -> Flow:
         """The field at frame resolution, shape (2, Y, X)."""
@@ -59,10 +79,74 @@ class FlowField:
         """Median (dy, dx) over the pixels of a mask whose first pixel lies at `origin_yx`, px."""
         y, x = np.nonzero(mask)
         _, height, width = self.vectors.shape
-        rows = np.clip((y + origin_yx[0]) // self.step, 0, height - 1)
-        columns = np.clip((x + origin_yx[1]) // self.step, 0, width - 1)
+        rows = np.clip((y + origin_yx[0] - self.origin_yx[0]) // self.step, 0, height - 1)
+        columns = np.clip((x + origin_yx[1] - self.origin_yx[1]) // self.step, 0, width - 1)
         dy, dx = np.median(self.vectors[:, rows, columns], axis=1)
         return float(dy), float(dx)
+
+
+class FrameFlow:
+    """Motion from one frame to the next, computed where and when somebody asks.
+
+    Parameters
+    ----------
+    before, after : Canvas
+        Frames in [0, 1].
+    drift_yx, method, device
+        See :func:`dense_flow`.
+    """
+
+    def __init__(
+        self,
+        before: Canvas,
+        after: Canvas,
+        drift_yx: tuple[float, float] = (0.0, 0.0),
+        method: FlowMethod = "auto",
+        device: "torch.device | None" = None,
+    ) -> None:
+        self._before, self._after, self._drift = before, after, drift_yx
+        self._method, self._device = choose_flow(method, device), device
+
+    @cached_property
+    def field(self) -> FlowField:
+        """That of the whole frame."""
+        return dense_flow(self._before, self._after, self._drift, self._method, self._device)
+
+    def full(self) -> Flow:
+        """That of the whole frame at its resolution, shape (2, Y, X)."""
+        return self.field.full()
+
+    def median(self, mask: NDArray[np.bool_], origin_yx: tuple[int, int]) -> tuple[float, float]:
+        """Median (dy, dx) over the pixels of a mask whose first pixel lies at `origin_yx`, px.
+
+        Of frames larger than :data:`WHOLE_PX` only what lies around the mask is looked at, so that it takes as long
+        in a frame of any size and is the same whatever else is followed.
+        """
+        whole = max(self._before.shape) <= WHOLE_PX or self._method == "torch"
+        field = self.field if whole else self._around(mask.shape, origin_yx)
+        return field.median(mask, origin_yx)
+
+    def _around(self, side_yx: tuple[int, ...], origin_yx: tuple[int, int]) -> FlowField:
+        margin = max(round(AROUND * max(side_yx)), MIN_AROUND_PX)
+        ends = [(start - margin, start + side + margin) for start, side in zip(origin_yx, side_yx, strict=True)]
+        longest = min(max(stop - start for start, stop in ends), max(self._before.shape))
+        before, step = self._before.level(max(1, math.ceil(math.log2(longest / MAX_GRID_AROUND))))
+        after, _ = self._after.level(step.bit_length() - 1)
+        rows, columns = (
+            np.arange(max(0, start // step), min(-(-stop // step), side))
+            for (start, stop), side in zip(ends, before.shape, strict=True)
+        )
+        drift = round(self._drift[0] / step), round(self._drift[1] / step)
+        parts = _read(before, rows, columns), _read(after, rows + drift[0], columns + drift[1])
+        vectors = _moved_between(*parts, drift, self._method, self._device)
+        return FlowField(vectors * step, step, self._before.shape, (int(rows[0]) * step, int(columns[0]) * step))
+
+
+def _read(frame: Canvas, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Flow:
+    """Some rows and columns in a row, the edges of the frame repeated beyond it."""
+    rows, columns = (np.clip(at, 0, side - 1) for at, side in zip((rows, columns), frame.shape, strict=True))
+    seen = frame[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
+    return np.ascontiguousarray(seen[rows[:, None] - rows[0], columns[None] - columns[0]])
 
 
 def choose_flow(method: FlowMethod, device: "torch.device | None" = None) -> Literal["ilk", "dis", "torch"]:
@@ -121,11 +205,18 @@ def dense_flow(
     (small_before, step), (shrunk_after, _) = (Canvas.of(frame).shrunk(wanted) for frame in (before, after))
     drift = round(drift_yx[0] / step), round(drift_yx[1] / step)
     small_after = _moved_back(shrunk_after, drift)
-    vectors = np.zeros((2, *small_before.shape), np.float32) + np.asarray(drift, np.float32)[:, None, None]
-    if min(small_before.shape) >= MIN_GRID:
-        vectors += _METHODS[chosen](small_before, small_after, device)
-    shape = (before.shape[0], before.shape[1])
-    return FlowField(np.asarray(vectors * step, np.float32), step, shape)
+    vectors = _moved_between(small_before, small_after, drift, chosen, device)
+    return FlowField(vectors * step, step, (before.shape[0], before.shape[1]))
+
+
+def _moved_between(
+    before: Flow, after: Flow, drift: tuple[int, int], method: str, device: "torch.device | None"
+) -> Flow:
+    """Motion (2, h, w) between two images of which the second is read where a drift takes it, px of theirs."""
+    vectors = np.zeros((2, *before.shape), np.float32) + np.asarray(drift, np.float32)[:, None, None]
+    if min(before.shape) >= MIN_GRID:
+        vectors += _METHODS[method](before, after, device)
+    return vectors
 
 
 def _moved_back(image: Flow, shift: tuple[int, int]) -> Flow:

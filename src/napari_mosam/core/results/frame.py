@@ -1,13 +1,15 @@
 """What the engine returns: one ``FrameResult`` per frame and direction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from math import nan
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosam.core.windows.sparse import SparseImage
 from napari_mosam.core.windows.window import Window
 
 
@@ -200,9 +202,25 @@ class ObjectResult:
         return tuple(read.t for read in self.memory)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Drawable(Protocol):
+    """What can be made an array of."""
+
+    def full(self) -> NDArray[Any]:
+        """At frame resolution, shape (..., Y, X)."""
+        ...
+
+
+def when_asked(image: Drawable | None) -> Any:
+    """For a field of a FrameResult that is an array: it is made when somebody first looks at the field."""
+    return image
+
+
+@dataclass(frozen=True, eq=False)
 class FrameResult:
     """Every followed object on one frame.
+
+    Labels, confidence and flow are arrays; a run makes them when they are first asked for, since they cost more than
+    all else on large frames.
 
     Attributes
     ----------
@@ -233,3 +251,39 @@ class FrameResult:
     flow: NDArray[np.float32] | None = None
     drift_yx: tuple[float, float] = (0.0, 0.0)
     skipped: str = ""
+
+    def __post_init__(self) -> None:
+        own = vars(self)
+        for name in _IMAGES:
+            if hasattr(own[name], "full"):
+                own[f"_{name}"] = own.pop(name)
+
+    def __reduce__(self) -> tuple[type["FrameResult"], tuple[Any, ...]]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def held(self) -> tuple[SparseImage, SparseImage]:
+        """Labels and confidence; of a run, the parts of the frame alone where there may be objects."""
+        own = vars(self)
+        labels, confidence = (own[f"_{name}" if f"_{name}" in own else name] for name in ("labels", "confidence"))
+        return SparseImage.of(labels), SparseImage.of(confidence)
+
+
+_IMAGES = ("labels", "confidence", "flow")
+"""Fields of a FrameResult that may be made later."""
+
+
+class _MadeOnce:
+    """Makes an array of what a FrameResult was given, where it has none yet: as a cached property, of a field."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, result: FrameResult, owner: type[FrameResult]) -> NDArray[Any]:
+        own = vars(result)
+        array: NDArray[Any] = own.setdefault(self._name, own[f"_{self._name}"].full())
+        return array
+
+
+for _name in _IMAGES:
+    setattr(FrameResult, _name, _MadeOnce(_name))

@@ -11,7 +11,7 @@ from napari_mosam.core.model.compute import as_settled, fixed_threads, give_back
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.flow import choose_flow
-from napari_mosam.core.results.frame import FrameResult
+from napari_mosam.core.results.frame import FrameResult, when_asked
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.frames import ReadAhead, open_frame
@@ -73,8 +73,8 @@ def preview_frame(request: RunRequest, t: int, model: Segmenter | None = None) -
     return FrameResult(
         t=t,
         direction="forward",
-        labels=shares.labels,
-        confidence=shares.contest.confidence([seeds[i].memory.predicted_iou for i in ids]),
+        labels=when_asked(shares.label_image),
+        confidence=when_asked(shares.contest.confidence_image([seeds[i].memory.predicted_iou for i in ids])),
         objects=tuple(seeds[i].result() for i in ids),
     )
 

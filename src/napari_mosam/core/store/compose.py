@@ -8,6 +8,7 @@ import numpy as np
 from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.results.frame import ObjectResult
 from napari_mosam.core.store.records import as_stored, region_of
+from napari_mosam.core.windows.sparse import SparseImage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -138,16 +139,30 @@ def compose(
     confidence : ndarray of uint8, shape (Y, X)
         255 x (probability of the winner times its predicted IoU), rounded up.
     """
+    labels, confidence = composed(results, shape_yx, dtype, locked, prune=prune)
+    return labels.full(), confidence.full()
+
+
+def composed(
+    results: "Iterable[ObjectResult]",
+    shape_yx: tuple[int, int],
+    dtype: "type[np.unsignedinteger[Any]]",
+    locked: Locked | None = None,
+    *,
+    prune: bool = True,
+) -> tuple[SparseImage, SparseImage]:
+    """As :func:`compose`, of the parts of the frame alone where something may be."""
     fixed = set(locked.object_ids) if locked is not None else set()
     free = sorted((r for r in results if r.object_id not in fixed), key=lambda r: r.object_id)
     claims = [as_stored(result) for result in free]
     held = np.isin(locked.labels, list(fixed)) if locked is not None and fixed else None
     shares = share_out(claims, shape_yx, dtype, held=held, prune=prune)
-    labels = shares.labels
-    confidence = as_bytes(shares.contest.confidence([claim.predicted_iou for claim in claims]))
+    labels, sure = shares.label_image, shares.contest.confidence_image([claim.predicted_iou for claim in claims])
+    confidence = sure.mapped(as_bytes, np.uint8)
     if locked is None or held is None:
         return labels, confidence
-    return np.where(held, locked.labels, labels).astype(dtype), np.where(held, locked.confidence, confidence)
+    now = np.where(held, locked.labels, labels.full()).astype(dtype)
+    return SparseImage.of(now), SparseImage.of(np.where(held, locked.confidence, confidence.full()))
 
 
 def as_bytes(confidence: "NDArray[np.float32]") -> "NDArray[np.uint8]":
@@ -155,10 +170,14 @@ def as_bytes(confidence: "NDArray[np.float32]") -> "NDArray[np.uint8]":
     return np.ceil(confidence * CONFIDENCE_MAX).astype(np.uint8)
 
 
-def shapes_of(labels: "NDArray[Any]") -> "dict[int, LabelShape]":
+def shapes_of(labels: "NDArray[Any] | SparseImage") -> "dict[int, LabelShape]":
     """Number of pixels of each id in a label frame, and their centre (y, x)."""
-    y, x = np.nonzero(labels)
-    ids, at, counts = np.unique(labels[y, x], return_inverse=True, return_counts=True)
+    found = [np.zeros((3, 0), np.int64)]
+    for (rows, columns), pixels in SparseImage.of(labels).parts:
+        y, x = np.nonzero(pixels)
+        found.append(np.array([y + rows.start, x + columns.start, pixels[y, x]]))
+    y, x, own = np.hstack(found)
+    ids, at, counts = np.unique(own, return_inverse=True, return_counts=True)
     middle_y, middle_x = (np.bincount(at, axis, len(ids)) / np.maximum(counts, 1) for axis in (y, x))
     shapes = zip(counts.tolist(), middle_y.tolist(), middle_x.tolist(), strict=True)
     return dict(zip(ids.tolist(), shapes, strict=True))

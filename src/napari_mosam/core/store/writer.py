@@ -15,18 +15,17 @@ from napari_mosam.core.files.entries import LAST, Entry
 from napari_mosam.core.files.journal import Journal, Transaction
 from napari_mosam.core.files.manifest import MANIFEST, manifest_of, merged_manifest
 from napari_mosam.core.files.places import RUN, ResultGoneError
-from napari_mosam.core.files.zarr_files import write_through
+from napari_mosam.core.files.zarr_files import write_frame, write_through
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.results.columns import labels_of
 from napari_mosam.core.results.progress import RERUN
-from napari_mosam.core.store.compose import Locked, as_bytes, compose, merge_directions, shapes_of, way_since_prompt
+from napari_mosam.core.store.compose import Locked, as_bytes, composed, merge_directions, shapes_of, way_since_prompt
 from napari_mosam.core.store.layout import EDITS, open_group, reading, write_ids
 from napari_mosam.core.store.records import FrameTable, RecordStore
 from napari_mosam.core.store.schema import Shape, create_group
+from napari_mosam.core.windows.sparse import SparseImage
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult, ObjectResult
 
@@ -145,7 +144,8 @@ class ResultWriter:
         frame = FrameTable.empty(t, self.records.object_ids, self.records.side)
         for one in new:
             frame.put(one)
-        self._write_frame(frame, [o.object_id for o in new], result.labels, as_bytes(result.confidence))
+        labels, confidence = result.held
+        self._write_frame(frame, [o.object_id for o in new], labels, confidence.mapped(as_bytes, np.uint8))
 
     def is_new(self, object_id: int, t: int) -> bool:
         """Whether this transaction has written an object on a frame."""
@@ -179,16 +179,16 @@ class ResultWriter:
             else:
                 frame.put(result)
         fixed = Locked(locked, self._labels[t], self._confidence[t]) if locked else None
-        labels, confidence = compose(frame, self._shape_yx, self._labels.dtype.type, fixed, prune=self._prune)
+        labels, confidence = composed(frame, self._shape_yx, self._labels.dtype.type, fixed, prune=self._prune)
         self._write_frame(frame, list(results), labels, confidence)
 
     def _write_frame(
-        self, frame: FrameTable, object_ids: list[int], labels: "NDArray[Any]", confidence: "NDArray[np.uint8]"
+        self, frame: FrameTable, object_ids: list[int], labels: SparseImage, confidence: SparseImage
     ) -> None:
         frame.measure(shapes_of(labels), self._pixel_um2)
         with reading(self._path), self.batch({"t": frame.t, "objects": object_ids}):
-            self._labels[frame.t] = labels
-            self._confidence[frame.t] = confidence
+            write_frame(self._labels, frame.t, labels.full())
+            write_frame(self._confidence, frame.t, confidence.full())
             self.records.write(frame)
         self._note_written(frame.t, object_ids)
 

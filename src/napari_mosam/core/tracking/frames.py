@@ -8,15 +8,23 @@ from types import TracebackType
 from typing import Self
 
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.windows.canvas import Canvas
+from napari_mosam.core.windows.canvas import EXACT_STEP, Canvas, Frame, shrink_in_strips
 
 
 def open_frame(movie: Movie, t: int) -> Canvas:
     """Frame `t`, read where something looks at it."""
     tile_yx = movie.grid().block[1:]
     return Canvas(
-        movie.frame_shape, tile_yx, partial(movie.part, t), partial(movie.overview, t), partial(_level, movie, t)
+        movie.frame_shape, tile_yx, partial(movie.part, t), partial(_overview, movie, t), partial(_level, movie, t)
     )
+
+
+def _overview(movie: Movie, t: int, step: int) -> tuple[Frame, int] | None:
+    """The whole frame `t`, smaller, from a level of its file or, in memory, by one look at each pixel."""
+    found = movie.overview(t, step)
+    if found is None and movie.grid().in_memory and step > EXACT_STEP and min(movie.frame_shape) >= step:
+        return shrink_in_strips(partial(movie.part, t), movie.frame_shape, step), step
+    return found
 
 
 def _level(movie: Movie, t: int, step: int) -> Canvas | None:

@@ -18,7 +18,7 @@ from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.images.gaps import SkippedFrameError, needed
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership
-from napari_mosam.core.masks.pieces import Shares, settle
+from napari_mosam.core.masks.pieces import settle
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import reliability
@@ -27,7 +27,7 @@ from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame, Segment
 from napari_mosam.core.motion.cues import STILL, FrameMotion, MotionEstimator
 from napari_mosam.core.motion.learned.encoders import WindowFeatures
 from napari_mosam.core.motion.prediction import MotionPrediction
-from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState
+from napari_mosam.core.results.frame import FrameResult, ObjectResult, ObjectState, when_asked
 from napari_mosam.core.tracking.batch import ObjectBatch
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
 from napari_mosam.core.tracking.decode import CurrentFrame, Decoder
@@ -37,6 +37,7 @@ from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.table import ObjectTable, TrackedObject
 from napari_mosam.core.windows.canvas import Canvas
 from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.sparse import SparseImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,12 +186,11 @@ class Propagator:
             return None
         batch = ObjectBatch.ended(list(self.table))
         objects = [self._object(batch, row, written=False) for row in range(len(batch))]
-        blank = np.zeros(self._shape_yx, self._dtype)
         return FrameResult(
             t=t,
             direction=self._run.direction,
-            labels=blank,
-            confidence=blank.astype(np.float32),
+            labels=when_asked(SparseImage(self._shape_yx, self._dtype)),
+            confidence=when_asked(SparseImage(self._shape_yx, np.float32)),
             objects=tuple(replace(o, state=ObjectState.LOST) if o.present else o for o in objects),
             skipped=why,
         )
@@ -206,9 +206,9 @@ class Propagator:
         self.table = self.table.carried(frame.motion.drift_yx)
         self.table = self.table.having([self._entered(t, seed) for seed in given.values()])
         batch = self._observed(frame, given, dict(zip((o.object_id for o in followed), predicted, strict=True)))
-        return None if batch is None else self._reported(self._concluded(frame, batch))
+        return None if batch is None else self._concluded(frame, batch)
 
-    def _concluded(self, frame: CurrentFrame, batch: ObjectBatch) -> FrameResult:
+    def _concluded(self, frame: CurrentFrame, batch: ObjectBatch) -> FrameResult | None:
         """Who gets which pixel, what is remembered, and where everybody stands after the frame."""
         shape, rivals = frame.shape_yx, self._around.rivals(frame.t)
         claims = believed(without_absent(batch, frame.t, self._around.absent), rivals, shape, self._config)
@@ -218,8 +218,7 @@ class Propagator:
         memories = self._written(frame.t, batch, remembered(batch), claims.logits, shares.whole, from_points=False)
         self.table = self.table.advanced(batch, memories, seeds, shape, self._config)
         objects = [self._object(batch, row, row in memories) for row in range(len(batch))]
-        shares = replace(shares, whole=shares.contest)  # what was held before is as large, and not needed any more
-        return self._result(frame, objects, shares, rivals)
+        return self._result(frame, objects, shares.contest, rivals)
 
     # ---- who is seen where
 
@@ -332,17 +331,24 @@ class Propagator:
     # ---- what is told of it
 
     def _result(
-        self, frame: CurrentFrame, objects: Sequence[ObjectResult], shares: Shares, rivals: Sequence[FixedMask]
-    ) -> FrameResult:
-        flow = frame.motion.flow
-        qualities = [*(o.predicted_iou for o in objects), *(rival.predicted_iou for rival in rivals)]
+        self, frame: CurrentFrame, objects: Sequence[ObjectResult], owners: PixelOwnership, rivals: Sequence[FixedMask]
+    ) -> FrameResult | None:
+        """Without the objects whose starting frame belongs to the other pass; None if none is left."""
+        starts = self._run.entries.items() if not self._run.report_start else ()
+        silent = {i for i, start in starts if start == frame.t}
+        told = tuple(o for o in objects if o.object_id not in silent)
+        if silent and not told:
+            return None
+        rows: list[ObjectResult | FixedMask] = [*objects, *rivals]
+        ids = [0 if row.object_id in silent else row.object_id for row in rows]
+        qualities = [0.0 if row.object_id in silent else row.predicted_iou for row in rows]
         return FrameResult(
             t=frame.t,
             direction=self._run.direction,
-            labels=shares.labels,
-            confidence=shares.contest.confidence(qualities),
-            objects=tuple(objects),
-            flow=flow.full() if flow is not None else None,
+            labels=when_asked(owners.label_image(ids, self._dtype)),
+            confidence=when_asked(owners.confidence_image(qualities)),
+            objects=told,
+            flow=when_asked(frame.motion.flow),
             drift_yx=frame.motion.drift_yx,
         )
 
@@ -363,17 +369,6 @@ class Propagator:
             decoded_with=batch.decoded_with[row],
             remembered=written or batch.prompted(row),
         )
-
-    def _reported(self, result: FrameResult) -> FrameResult | None:
-        """A result without the objects whose starting frame belongs to the other pass; None if none is left."""
-        silent = [i for i, start in self._run.entries.items() if start == result.t and not self._run.report_start]
-        if not silent:
-            return result
-        objects = tuple(o for o in result.objects if o.object_id not in silent)
-        hidden = np.isin(result.labels, silent)
-        labels = np.where(hidden, 0, result.labels).astype(self._dtype)
-        confidence = np.where(hidden, 0, result.confidence).astype(np.float32)
-        return replace(result, labels=labels, confidence=confidence, objects=objects) if objects else None
 
 
 def _memory_frame(t: int, batch: ObjectBatch, row: int, features: Tensor, confidence: Tensor | None) -> MemoryFrame:
