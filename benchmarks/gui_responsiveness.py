@@ -1,10 +1,12 @@
 """How long is the GUI thread blocked while a movie is followed?
 
     xvfb-run -a python -m benchmarks.gui_responsiveness --out gui.csv
+    xvfb-run -a python -m benchmarks.gui_responsiveness --frames 12 --side 4096
 
 A 5-ms timer beats in the GUI thread of a real viewer; what a beat comes late by is how long the thread was blocked.
-Measured twice over 100 frames of 512 px with 8 cells: during a propagation while the viewer steps along with the
-results, and without the model while the viewer takes the same steps at the same pace.
+Measured twice over 100 frames of 512 px with 8 cells (with --side, of more px, the movie repeated around them): during a
+propagation while the viewer steps along with the results, and without the model while the viewer takes the same steps
+at the same pace.
 """
 
 import argparse
@@ -58,14 +60,16 @@ def wait_until(done: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def prepare(n_frames: int) -> tuple[napari.Viewer, MosamWidget]:
-    """A viewer with a simulated movie whose cells are seeded."""
+def prepare(n_frames: int, side: int) -> tuple[napari.Viewer, MosamWidget]:
+    """A viewer with a simulated movie of `side` px, a multiple of 512, of which the cells of one corner are seeded."""
     config = SimulationConfig(seed=1, n_frames=n_frames, shape=(SIDE, SIDE), n_cells=N_CELLS, diameter=40)
     movie = simulate(config)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1200, 900)
-    viewer.add_image(movie.images, name="cells")
-    viewer.add_labels(movie.labels[:1].astype(np.uint16), name="seeds", visible=False)
+    around = side // SIDE
+    viewer.add_image(np.tile(movie.images, (1, around, around)), name="cells")
+    seeds = np.pad(movie.labels[:1].astype(np.uint16), ((0, 0), (0, side - SIDE), (0, side - SIDE)))
+    viewer.add_labels(seeds, name="seeds", visible=False)
     viewer.dims.set_point(0, 0)
     widget = MosamWidget(viewer)
     viewer.window.add_dock_widget(widget, name="MoSAM")
@@ -113,9 +117,10 @@ def main() -> None:
     """Measure, print and write a CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--side", type=int, default=SIDE, help="of a frame, px, a multiple of 512")
     parser.add_argument("--out", type=Path, default=Path("gui.csv"))
     given = parser.parse_args()
-    viewer, widget = prepare(given.frames)
+    viewer, widget = prepare(given.frames, given.side)
     during, seconds = propagate(viewer, widget)
     with given.out.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,5 +1,6 @@
 """Previews, confidence and motion, and what is refused before a layer is made."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.config.run import RunConfig
+from napari_mosam.core.motion.flow import FrameFlow
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.widgets.layers.outputs import FlowOutput
 
@@ -37,6 +39,20 @@ def test_confidence_and_motion_layers(open_widget, movie, hands):
     np.testing.assert_array_equal(hands.layer(widget, "confidence").data[...], shown)
     hands.undo(widget)
     assert hands.layer(widget, "confidence") is None and hands.labels(widget) is None
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_motion_is_made_in_the_thread_of_the_run_where_it_is_shown(open_widget, movie, hands, monkeypatch, shown):
+    made, full = [], FrameFlow.full
+    monkeypatch.setattr(
+        FrameFlow, "full", lambda flow: made.append(threading.current_thread() is threading.main_thread()) or full(flow)
+    )
+    widget = open_widget(movie)
+    widget.controls.settings = RunConfig(engine=EngineConfig(motion=replace(MotionConfig.off(), flow=True)))
+    widget.controls.show_flow.setChecked(shown)
+    hands.mark(widget, 1)
+    hands.run(widget)
+    assert made == [False] * (len(movie) - 1 if shown else 0)
 
 
 def flow_of(t):

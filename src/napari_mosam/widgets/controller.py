@@ -43,7 +43,8 @@ class Controller(ShownSessions):
         self._runs = Worker("MoSAM run", self._gui)
         said = self._controls.say
         self.live = LivePreview(viewer, self._runs.beside(), self._scene, self._preview_some, said, self.later)
-        self._stopping = self._elsewhere = False
+        self._stopping = self._elsewhere = self._draws_flow = False
+        self._controls.show_flow.toggled.connect(partial(setattr, self, "_draws_flow"))
         self._asking = ""  # what is asked of the session, such as a preview: it changes nothing
         self._grey_limits: GreyLimits | None = None
         self._coming: int | None = None  # the frame that the viewer is about to show
@@ -240,6 +241,10 @@ class Controller(ShownSessions):
             self.run.device = self._engine.device_name(session.settings)
         self._grey_limits = session.movie.grey_limits
         return None if self._stopping else job()
+
+    def _draw(self, result: "FrameResult") -> None:
+        if self._draws_flow:
+            _ = result.flow  # of a large frame it takes the time of 20 cells: none that the GUI thread has
 
     def _handle(self, result: "FrameResult", done: int, total: int) -> None:
         run, controls = self.run, self._controls

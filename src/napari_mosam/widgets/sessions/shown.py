@@ -74,6 +74,10 @@ class ShownSessions(ABC):
         """The session does something, given what, or is done with it ('')."""
 
     @abstractmethod
+    def _draw(self, result: "FrameResult") -> None:
+        """Make what is shown of a frame of a run; in the thread of the run."""
+
+    @abstractmethod
     def _handle(self, result: "FrameResult", done: int, total: int) -> None:
         """A frame of a run is done."""
 
@@ -230,6 +234,7 @@ class ShownSessions(ABC):
             marks=shown(self._tell_marks),
             result=shown(self._result_changed),
             busy=shown(self._busy_changed),
+            draw=self._draw,
             frame=shown(self._handle),
             painted=shown(self._stroke_done),
             fail=self._fail,

@@ -43,6 +43,8 @@ class Told:
         The session has other marks, or another result.
     busy : callable
         Something is being done, by whomever; given what, '' at its end.
+    draw : callable
+        Makes what of a frame's result is shown; given that, in the thread of the run.
     frame : callable
         A frame of a run is done; given its result, the number of steps done and their total.
     painted : callable
@@ -54,6 +56,7 @@ class Told:
     marks: Callable[[], object]
     result: Callable[[], object]
     busy: Callable[[str], object]
+    draw: "Callable[[FrameResult], object]"
     frame: "Callable[[FrameResult, int, int], object]"
     painted: Callable[[], object]
     fail: Callable[[Exception], object]
@@ -80,7 +83,7 @@ class SessionView:
     ) -> None:
         self.session, self.source = session, source
         self.reading: tuple[Limits, str | None] = (None, None)  # limits and memory that the movie was opened with
-        self._viewer, self._told, self._edits, self._later = viewer, told, edits, gui.later
+        self._viewer, self._told, self._edits, self._gui, self._later = viewer, told, edits, gui, gui.later
         self._strokes = Strokes(session, edits, told.fail, self._stroke_done)
         self._cached: OrderedDict[int, NDArray[Any]] = OrderedDict()  # frames as they are stored
         self._labels: LabelsOutput | None = None
@@ -98,7 +101,7 @@ class SessionView:
             (events.result, lambda: gui.post(self._result_changed)),
             (events.waiting, lambda t: gui.post(partial(self._stroke_moved, t))),
             (events.busy, lambda words: gui.post(partial(told.busy, words))),
-            (events.frame, lambda *frame: gui.post(partial(self._frame_done, *frame))),
+            (events.frame, self._frame_told),
         ]
         for signal, slot in self._slots:
             signal.connect(slot)
@@ -238,6 +241,11 @@ class SessionView:
             layer.metadata[COLORS] = self.colors
             recolor(layer)
         self._told.result()
+
+    def _frame_told(self, result: "FrameResult", done: int, total: int) -> None:
+        """In the thread of the run."""
+        self._told.draw(result)
+        self._gui.post(partial(self._frame_done, result, done, total))
 
     def _frame_done(self, result: "FrameResult", done: int, total: int) -> None:
         self._cached.pop(result.t, None)
