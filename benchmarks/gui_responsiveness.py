@@ -4,9 +4,9 @@
     xvfb-run -a python -m benchmarks.gui_responsiveness --frames 12 --side 4096
 
 A 5-ms timer beats in the GUI thread of a real viewer; what a beat comes late by is how long the thread was blocked.
-Measured twice over 100 frames of 512 px with 8 cells (with --side, of more px, the movie repeated around them): during a
-propagation while the viewer steps along with the results, and without the model while the viewer takes the same steps
-at the same pace.
+Measured twice over 100 frames of 512 px with 8 cells (with --side, of more px, the movie repeated around them): during
+a propagation while the viewer steps along with the results, and without the model while the viewer takes the same
+steps at the same pace.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """How long a frame takes: this package's layers, sam2's modules in the same engine, and SAM 2's own video predictor.
 
     python -m benchmarks.speed --out speed.csv
-    python -m benchmarks.speed --cells 16 64 --sizes 256 --threads 2 --engines fast stock stock32
-    python -m benchmarks.speed --network tiny --sizes 512 --cells 4 --frames 9 --warm-up 7 --engines fast plain stock
+    python -m benchmarks.speed --cells 16 64 --sizes 256 --engines fast plain
+    python -m benchmarks.speed --cells 2 64 --sizes 128 --engines fast --frame 4096
 
 Simulated cells of 40 px, all prompted with their masks and followed forward with the default settings, on a frame of
 1024 px (a movie of 512 px, four times). The predictor has the same weights and prompts, and sees the whole frame at
@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,7 @@ class Scene:
     prompts: tuple[Prompt, ...]
 
     @classmethod
-    def simulated(
-        cls, n_frames: int, tiles: int = TILES, per_tile: int = PER_TILE, diameter: float = DIAMETER
-    ) -> "Scene":
+    def simulated(cls, n_frames: int, tiles: int = TILES, n_cells: int | None = None) -> "Scene":
         """One tile, repeated along both sides; the movie runs forth and back where it is too short."""
         movie = simulate(
             SimulationConfig(
@@ -71,7 +70,7 @@ class Scene:
         order = [there - 1 - abs(t % (2 * there - 2) - there + 1) for t in range(n_frames)]
         images = np.tile(movie.images[order], (1, tiles, tiles))
         whole = np.tile(labels, (tiles, tiles))
-        return cls(images, tuple(_prompts(labels, whole.shape)))
+        return cls(images, tuple(islice(_prompts(labels, whole.shape), n_cells)))
 
 
 def _prompts(labels: NDArray[Any], shape: tuple[int, ...]) -> Iterator[Prompt]:
@@ -200,7 +199,7 @@ def contestant(name: str, scene: Scene, size: int, given: argparse.Namespace) ->
 
 def measured(given: argparse.Namespace) -> Iterator[list[str]]:
     """Lines of the table, one after the other."""
-    whole = Scene.simulated(given.frames)
+    whole = Scene.simulated(given.frames, given.frame // TILE, max(given.cells))
     for size in given.sizes:
         for cells in given.cells:
             scene = Scene(whole.images, whole.prompts[:cells])
@@ -216,6 +215,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["fast", "plain", "stock"])
     parser.add_argument("--network", choices=NETWORKS, default="nano")
     parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--frame", type=int, default=TILE * TILES, help="side of a frame, px, a multiple of 512")
     parser.add_argument("--warm-up", type=int, default=8, help="first frames that do not count")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--chunk", type=int, default=0, help="windows per call of the network; as usual by default")
