@@ -1,6 +1,7 @@
 """Labels, confidence and flow of a frame that are made when somebody looks at them."""
 
 import pickle
+import pydoc
 from dataclasses import replace
 
 import numpy as np
@@ -63,5 +64,6 @@ def test_copies_have_the_arrays(labels):
     for copied in (pickle.loads(pickle.dumps(result_of(labels))), replace(result_of(labels), t=3)):
         assert isinstance(copied.labels, np.ndarray) and copied.labels.sum() == 42
         assert copied.flow.all() and copied.drift_yx == (0, 0)
+    assert hasattr(FrameResult, "labels") and "direction" in pydoc.render_doc(FrameResult)
     with pytest.raises(AttributeError, match="outline"):
         result_of(labels).outline  # noqa: B018

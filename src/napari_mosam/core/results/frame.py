@@ -279,10 +279,11 @@ class _MadeOnce:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, result: FrameResult, owner: type[FrameResult]) -> NDArray[Any]:
+    def __get__(self, result: FrameResult | None, owner: type[FrameResult]) -> Any:
+        if result is None:
+            return self
         own = vars(result)
-        array: NDArray[Any] = own.setdefault(self._name, own[f"_{self._name}"].full())
-        return array
+        return own.setdefault(self._name, own[f"_{self._name}"].full())
 
 
 for _name in _IMAGES:
