@@ -173,7 +173,7 @@ def covered(first, last):
     ],
 )
 def test_pieces_that_do_not_continue_the_last_mask_are_dropped(before, expected, after):
-    (pruned,), _ = prune(pieces(*before)[None], [covered(*expected)])
+    (pruned,), _ = prune(pieces(*before)[None], covered(*expected)[None])
     assert torch.equal(pruned > 0, pieces(*after) > 0)
     assert torch.equal(pruned[pruned > 0], pieces(*before)[pruned > 0])
     assert pruned.max() <= 3
@@ -182,29 +182,30 @@ def test_pieces_that_do_not_continue_the_last_mask_are_dropped(before, expected,
 def test_holes_are_filled():
     holed = pieces((4, 20))
     holed[7, 10:12] = -3
-    (filled,), _ = prune(holed[None], [covered(4, 20)])
+    (filled,), _ = prune(holed[None], covered(4, 20)[None])
     assert torch.equal(filled > 0, pieces((4, 20)) > 0)
     assert (filled[7, 10:12] == 1).all()  # weaker than a rival that is sure of itself
 
 
 def test_after_an_object_was_lost_the_largest_piece_stays():
-    (pruned,), (division,) = prune(pieces((2, 6), (20, 26))[None], [None])
+    (pruned,), (division,) = prune(pieces((2, 6), (20, 26))[None], covered(0, 0)[None])
     assert torch.equal(pruned > 0, pieces((20, 26)) > 0)
     assert division == 0  # nothing tells where it was
 
 
 def test_a_mask_that_has_fallen_into_two_tells_of_a_division():
-    _, (division,) = prune(pieces((2, 6), (9, 15), (25, 28))[None], [covered(1, 16)])
+    _, (division,) = prune(pieces((2, 6), (9, 15), (25, 28))[None], covered(1, 16)[None])
     assert division == pytest.approx(5 / 7)  # columns
 
 
 def test_each_mask_of_a_frame_is_judged_by_itself():
     stack = torch.stack([pieces((2, 6), (20, 24)), pieces(), pieces((4, 20)), pieces((2, 6), (20, 29))])
     stack[2, 7, 10:12] = -3
-    expected = [covered(1, 7), covered(2, 6), None, covered(3, 6)]
+    expected = torch.stack([covered(1, 7), covered(2, 6), covered(0, 0), covered(3, 6)])
     together, divisions = prune(stack, expected, [False, False, False, True])
     alone = [
-        prune(own[None], [there], [kept])[0][0] for own, there, kept in zip(stack, expected, [0, 0, 0, 1], strict=True)
+        prune(own[None], there[None], [kept])[0][0]
+        for own, there, kept in zip(stack, expected, [0, 0, 0, 1], strict=True)
     ]
     assert torch.equal(together, torch.stack(alone))
     assert torch.equal(together[3], stack[3])  # exempt

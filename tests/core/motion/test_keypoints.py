@@ -149,10 +149,10 @@ def test_simulated_cells_are_followed_and_the_confidence_tells_how_well(modality
 def test_the_correlation_is_that_of_the_pixels_both_frames_show():
     rng = np.random.default_rng(0)
     template, search, weights = (torch.from_numpy(rng.random((1, n, n), np.float32)) for n in (5, 9, 5))
-    known = torch.ones(1, 9, 9)
-    known[:, :3] = 0
-    surface = correlations(template, weights, search, known)[0]
-    w = (weights * known[:, 2:7, 1:6]).flatten().numpy()
+    rows, columns = torch.ones(2, 1, 9, dtype=torch.bool)
+    rows[:, :3] = False
+    surface = correlations(template, weights, search, (rows, columns))[0]
+    w = (weights * rows[:, 2:7, None]).flatten().numpy()
     f, g = template.flatten().numpy(), search[:, 2:7, 1:6].flatten().numpy()
     f, g = f - np.average(f, weights=w), g - np.average(g, weights=w)
     assert surface.shape == (5, 5)

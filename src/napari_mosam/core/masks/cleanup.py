@@ -22,9 +22,7 @@ SIDES = np.zeros((3, 3, 3), bool)
 SIDES[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
 
 
-def prune(
-    logits: "Tensor", expected: "Sequence[Tensor | None]", exempt: Sequence[bool] | None = None
-) -> "tuple[Tensor, list[float]]":
+def prune(logits: "Tensor", expected: "Tensor", exempt: Sequence[bool] | None = None) -> "tuple[Tensor, list[float]]":
     """Drop the pieces of masks that do not continue the last one, and fill holes; tell which have fallen into two.
 
     A cell is connected, so a separate piece that lies where the object was not is a neighbour. The piece that covers
@@ -35,9 +33,9 @@ def prune(
     ----------
     logits : Tensor, shape (B, h, w)
         Mask logits, each over its window.
-    expected : sequence of B Tensors, shape (h, w), or None
-        Coverage of the same window by the last mask, moved by the estimated motion, in [0, 1]; None after the
-        object was lost.
+    expected : Tensor, shape (B, h, w)
+        Coverage of the same windows by the last masks, moved by the estimated motion, in [0, 1]; 0 after an object
+        was lost.
     exempt : sequence of B bool, optional
         Masks that stay as they are.
 
@@ -50,7 +48,7 @@ def prune(
         largest piece that meets the expected mask over that of the largest; 0 for a single piece, and where nothing
         is expected.
     """
-    pieces = _Pieces.of((logits > 0).cpu().numpy(), expected)
+    pieces = _Pieces.of((logits > 0).cpu().numpy(), (expected > 0.5).cpu().numpy())
     kept = pieces.kept()
     changing = np.ones(len(logits), bool) if exempt is None else ~np.asarray(exempt, bool)
     dropped = (pieces.numbers > 0) & ~kept
@@ -76,14 +74,10 @@ class _Pieces:
     expected: "NDArray[np.intp]"
 
     @classmethod
-    def of(cls, masks: "NDArray[np.bool_]", expected: "Sequence[Tensor | None]") -> "_Pieces":
+    def of(cls, masks: "NDArray[np.bool_]", inside: "NDArray[np.bool_]") -> "_Pieces":
         from scipy.ndimage import label
 
         numbers, n = label(masks, SIDES)
-        inside = np.zeros(masks.shape, bool)
-        for row, coverage in enumerate(expected):
-            if coverage is not None:
-                inside[row] = coverage.cpu().numpy() > 0.5
         areas, covered = (np.bincount(numbers[where], minlength=n + 1)[1:] for where in (masks, inside & masks))
         rows = np.zeros(n + 1, np.intp)
         rows[numbers[masks]] = np.nonzero(masks)[0]

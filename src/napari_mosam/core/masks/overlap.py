@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from napari_mosam.core.masks.label_frames import label_dtype
-from napari_mosam.core.masks.region import Region
+from napari_mosam.core.masks.region import Region, meeting
 from napari_mosam.core.windows.sampling import NO_LOGIT, paste, sample
 from napari_mosam.core.windows.sparse import SparseImage, disjoint_boxes, inside, moved
 from napari_mosam.core.windows.tiles import Part
@@ -282,16 +282,16 @@ def suppress_duplicates(claims: Sequence[Region | None], strengths: Sequence[flo
     most_iou : float
         The largest that two objects may have, in [0, 1].
     """
-    kept: list[Region] = []
-    losers = set()
+    kept: list[int] = []
+    losers, meets = set(), meeting(claims)
     for row in sorted(range(len(claims)), key=lambda row: -strengths[row]):
-        claim = claims[row]
+        claim, near = claims[row], [other for other in kept if meets[row, other]]
         if claim is None:
             continue
-        if any(claim.iou(other) > most_iou for other in kept):
+        if any(other is not None and claim.iou(other) > most_iou for other in map(claims.__getitem__, near)):
             losers.add(row)
         else:
-            kept.append(claim)
+            kept.append(row)
     return losers
 
 

@@ -1,13 +1,16 @@
 """Between regions of the frame and grids over a window."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.windows.sampling import paste, sample
+from napari_mosam.core.windows.sampling import paste_alike, read_each
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -16,23 +19,57 @@ if TYPE_CHECKING:
 
 def rasterise(region: Region, window: Window, size: int) -> Tensor:
     """Coverage of each model pixel by a region, (1, size, size) in [0, 1]."""
-    crop = torch.from_numpy(np.pad(region.mask, 1).astype(np.float32))
-    y, x = region.origin_yx
-    local = Window((window.center_yx[0] - y + 1, window.center_yx[1] - x + 1), window.size_yx)
-    shrunk = max(1, int(min(window.size_yx) / size))
-    fine = sample(crop[None, None], local, size * shrunk, padding="zeros")
-    return torch.nn.functional.avg_pool2d(fine, shrunk)
+    return rasterise_all([region], [window], size)
+
+
+def rasterise_all(regions: "Sequence[Region | None]", windows: Sequence[Window], size: int) -> Tensor:
+    """Coverage of each model pixel of B windows by the region that goes with it, (B, size, size) in [0, 1].
+
+    None covers nothing. Regions of like size are sampled at once; each answer is that of its region alone but for the
+    rounding of single precision.
+    """
+    coverage = torch.zeros(len(regions), size, size)
+    alike: dict[int, list[int]] = defaultdict(list)
+    for row, (region, window) in enumerate(zip(regions, windows, strict=True)):
+        if region is not None:
+            alike[max(1, int(min(window.size_yx) / size))].append(row)
+    for shrunk, rows in alike.items():
+        there = [(region, windows[row]) for row in rows if (region := regions[row]) is not None]
+        masks = [torch.from_numpy(region.mask.astype(np.float32)) for region, _ in there]
+        fine = read_each(masks, [_seen_from(*pair) for pair in there], size * shrunk)
+        coverage[rows] = avg_pool2d(fine, shrunk)
+    return coverage
+
+
+def _seen_from(region: Region, window: Window) -> Window:
+    """A window in the coordinates of a region's crop."""
+    (y, x), (cy, cx) = region.origin_yx, window.center_yx
+    return Window((cy - y, cx - x), window.size_yx)
 
 
 def region_of_logits(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> Region | None:
     """Frame pixels where the logits over a window are positive; None if there are none."""
+    return regions_of_logits(logits[None], [window], shape_yx)[0]
+
+
+def regions_of_logits(logits: Tensor, windows: Sequence[Window], shape_yx: tuple[int, int]) -> list[Region | None]:
+    """Frame pixels where logits (B, h, w) over B windows are positive; None where there are none."""
+    found: list[Region | None] = [None] * len(windows)
     positive = (logits > 0).cpu().numpy()
-    if not positive.any():
-        return None
-    (rows, columns), values = paste(logits, window, shape_yx, _reach(positive, window, shape_yx))
-    if values.numel() == 0:
-        return None
-    return Region.from_mask((values > 0).cpu().numpy(), (rows.start, columns.start))
+    reaches = {
+        row: _reach(positive[row], windows[row], shape_yx) for row in np.flatnonzero(positive.any((1, 2))).tolist()
+    }
+    wanted = {row: part for row, part in reaches.items() if all(span.stop > span.start for span in part)}
+    rows = list(wanted)
+    if not rows:
+        return found
+    chosen = logits if len(rows) == len(logits) else logits[rows]
+    for some, values in paste_alike(chosen, [windows[row] for row in rows], list(wanted.values())):
+        for k, mask in zip(some, (values > 0).cpu().numpy(), strict=True):
+            y, x = wanted[rows[k]]
+            own = mask[: y.stop - y.start, : x.stop - x.start]
+            found[rows[k]] = Region.from_mask(own, (y.start, x.start))
+    return found
 
 
 def _reach(positive: "NDArray[np.bool_]", window: Window, shape_yx: tuple[int, int]) -> tuple[slice, slice]:

@@ -1,9 +1,13 @@
 """A binary mask kept as the crop around it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Box = tuple[int, int, int, int]
 
@@ -88,6 +92,15 @@ class Region:
         """Intersection over union."""
         both = self.overlap(other)
         return both / (self.area + other.area - both) if both else 0.0
+
+
+def meeting(regions: "Sequence[Region | None]") -> NDArray[np.bool_]:
+    """Whether the boxes of two of N regions share a pixel, (N, N); None meets none."""
+    nowhere = (0, 0, -1, -1)
+    boxes = np.array([nowhere if region is None else region.box for region in regions]).reshape(-1, 4)
+    reached = (boxes[:, None, :2] <= boxes[None, :, 2:]).all(2)
+    there = np.array([region is not None for region in regions], bool)
+    return np.asarray(reached & reached.T & there & there[:, None])
 
 
 def mask_diameter(area: float, box: Box) -> float:

@@ -13,8 +13,9 @@ from torch import Tensor
 from napari_mosam.core.windows.sampling import Pyramid, alike, read_places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    Sums = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 
 MIN_OVERLAP = 0.5
 """Share of a template's weight that must lie on the other frame; not measured."""
@@ -30,7 +31,7 @@ TENSORS_PER_PATCH = 30
 """Tensors of the size of the search that are alive at once, an estimate: it sizes batches."""
 
 
-def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> tuple[Tensor, Tensor]:
+def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Square patches of 2 * half + 1 samples.
 
     Parameters
@@ -48,8 +49,8 @@ def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> t
     -------
     values : Tensor, shape (N, P, P)
         Grey values; the frame's edge is repeated outside.
-    known : Tensor, shape (N, P, P)
-        1 in the frame, 0 outside.
+    known : tuple of Tensor of bool, shape (N, P)
+        Which rows and which columns of the samples lie in the frame.
     """
     offsets = torch.arange(-half, half + 1, device=steps.device) * steps[:, None]
     places = [centers[:, k, None] + offsets for k in (0, 1)]
@@ -59,7 +60,7 @@ def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> t
         image, scale = frame.level(depth, centers[chosen], (half * steps[chosen, None]).expand(-1, 2))
         y, x = ((p[chosen] + 0.5) / scale - 0.5 for p in places)
         values[chosen] = read_places(image, y[:, :, None], x[:, None])[:, 0]
-    return values, (in_rows[:, :, None] & in_columns[:, None]).to(values.dtype)
+    return values, (in_rows, in_columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,23 +152,25 @@ def find(before: Pyramid, after: Pyramid, patches: Patches, reach: int) -> tuple
     half = patches.weights.shape[-1] // 2
     # whole pixels, so that both frames are interpolated at the same places between their pixels
     middle = patches.shifts.round()
-    template, known = read_patches(before, patches.centers, patches.steps, half)
-    search, search_known = read_patches(after, patches.centers + middle, patches.steps, half + reach)
-    surface = correlations(template, patches.weights * known, search, search_known)
+    template, (rows, columns) = read_patches(before, patches.centers, patches.steps, half)
+    search, known = read_patches(after, patches.centers + middle, patches.steps, half + reach)
+    surface = correlations(template, patches.weights * rows[:, :, None] * columns[:, None], search, known)
     offsets, peaks = _peak(surface)
     found = (peaks > 0)[:, None]
     return (middle + (offsets - reach) * patches.steps[:, None]).where(found, patches.shifts), peaks
 
 
-def correlations(template: Tensor, weights: Tensor, search: Tensor, known: Tensor) -> Tensor:
+def correlations(template: Tensor, weights: Tensor, search: Tensor, known: tuple[Tensor, Tensor]) -> Tensor:
     """Weighted correlation of templates with every place in their searches.
 
     Parameters
     ----------
     template, weights : Tensor, shape (N, P, P)
         Grey values and what they count.
-    search, known : Tensor, shape (N, S, S)
-        Grey values and 1 where they are real, 0 elsewhere; S >= P.
+    search : Tensor, shape (N, S, S)
+        Grey values; S >= P.
+    known : tuple of Tensor of bool, shape (N, S)
+        Rows and columns of the search where they are real.
 
     Returns
     -------
@@ -175,49 +178,89 @@ def correlations(template: Tensor, weights: Tensor, search: Tensor, known: Tenso
         In [-1, 1]; 0 where a patch is flat, -1 where too little of the template lies on what is known.
     """
     surface = search.new_empty((len(search), *[search.shape[-1] - template.shape[-1] + 1] * 2))
-    inside = known.flatten(1).all(1)
-    for rows in (inside, ~inside):
-        if rows.any():
-            some = template[rows], weights[rows], search[rows]
-            surface[rows] = _correlated(*some, None if rows is inside else known[rows])
+    inside, even = known[0].all(1) & known[1].all(1), (weights == 1).flatten(1).all(1)
+    for kind, some in alike(inside * (1 + even.int())):
+        shown = known[0][some, :, None] & known[1][some, None]
+        surface[some] = _correlated(template[some], weights[some], search[some], shown, _SUMS[kind])
     return surface
 
 
-def _correlated(template: Tensor, weights: Tensor, search: Tensor, known: Tensor | None) -> Tensor:
-    """What :func:`correlations` says; `known` is None where all is."""
+def _correlated(template: Tensor, weights: Tensor, search: Tensor, known: Tensor, sums: "Sums") -> Tensor:
+    """What :func:`correlations` says."""
     # sums of squares of values around zero lose no digits
     weight = weights.sum((1, 2), keepdim=True)
     level = (template * weights).sum((1, 2), keepdim=True) / weight.clamp_min(1e-6)
     f, g = template - level, search - level
-    n, sf, sg, sff, sgg, sfg = _sums_inside(weights, f, g) if known is None else _sums(weights, f, g * known, known)
+    squares = g * g
+    n, sf, sg, sff, sgg, sfg = sums(weights, f, g, squares, known)
     total = n.clamp_min(1e-6)
     variances = (sff / total - (sf / total) ** 2).clamp_min(0), (sgg / total - (sg / total) ** 2).clamp_min(0)
     covariance = sfg / total - sf * sg / total**2
-    flat = torch.minimum(*variances) < MIN_VARIANCE + MIN_SHARE * (g * g).mean((1, 2), keepdim=True)
+    least = MIN_VARIANCE + MIN_SHARE * squares.mean((1, 2), keepdim=True)
     ncc: Tensor = (covariance / (variances[0] * variances[1]).sqrt().clamp_min(MIN_VARIANCE)).clamp(-1, 1)
     shown = n >= MIN_OVERLAP * weight.clamp_min(1)
-    return ncc.masked_fill(flat, 0).masked_fill(~shown, -1)
+    return ncc.masked_fill(torch.minimum(*variances) < least, 0).masked_fill(~shown, -1)
 
 
-def _sums(weights: Tensor, f: Tensor, g: Tensor, known: Tensor) -> Tensor:
-    """Weighted sums of 1, f, g, f², g² and f g over what is known, at every place of the search; (6, N, …)."""
-    side, places = _fast_side(g.shape[-1]), g.shape[-1] - f.shape[-1] + 1
-    w, wf, wff = torch.fft.rfft2(torch.stack([weights, weights * f, weights * f * f]), (side, side)).conj()
-    v, vg, vgg = torch.fft.rfft2(torch.stack([known, g, g * g]), (side, side))
-    products = torch.stack([w * v, wf * v, w * vg, wff * v, w * vgg, wf * vg])
-    sums: Tensor = torch.fft.irfft2(products, (side, side))[..., :places, :places]
-    return sums
-
-
-def _sums_inside(weights: Tensor, f: Tensor, g: Tensor) -> tuple[Tensor, ...]:
-    """The same where everything is known: what does not hang on g is one number for all places."""
-    side, places = _fast_side(g.shape[-1]), g.shape[-1] - f.shape[-1] + 1
-    n, sf, sff = torch.stack([weights, weights * f, weights * f * f]).sum((2, 3), keepdim=True)
-    w, wf = torch.fft.rfft2(torch.stack([weights, weights * f]), (side, side)).conj()
-    vg, vgg = torch.fft.rfft2(torch.stack([g, g * g]), (side, side))
-    products = torch.stack([w * vg, w * vgg, wf * vg])
-    sg, sgg, sfg = torch.fft.irfft2(products, (side, side))[..., :places, :places]
+def _sums(weights: Tensor, f: Tensor, g: Tensor, squares: Tensor, known: Tensor) -> tuple[Tensor, ...]:
+    """Weighted sums of 1, f, g, f², g² and f g over what is known, at every place of the search; each (N, …)."""
+    w, wf, wff = _turned_spectra(g, weights, weights * f, weights * f * f)
+    v, vg, vgg = _spectra(g, known.to(g.dtype), known * g, known * squares)
+    n, sf, sg, sff, sgg, sfg = _sums_from(f, g, w * v, wf * v, w * vg, wff * v, w * vgg, wf * vg)
     return n, sf, sg, sff, sgg, sfg
+
+
+def _sums_inside(weights: Tensor, f: Tensor, g: Tensor, squares: Tensor, known: Tensor) -> tuple[Tensor, ...]:
+    """The same where everything is known: what does not hang on g is one number for all places, (N, 1, 1)."""
+    n, sf, sff = (x.sum((1, 2), keepdim=True) for x in (weights, weights * f, weights * f * f))
+    w, wf = _turned_spectra(g, weights, weights * f)
+    vg, vgg = _spectra(g, g, squares)
+    sg, sgg, sfg = _sums_from(f, g, w * vg, w * vgg, wf * vg)
+    return n, sf, sg, sff, sgg, sfg
+
+
+def _sums_of_box(weights: Tensor, f: Tensor, g: Tensor, squares: Tensor, known: Tensor) -> tuple[Tensor, ...]:
+    """The same where, too, every sample of the template counts as 1: only that of f g needs a transform."""
+    n, sf, sff = (x.sum((1, 2), keepdim=True) for x in (weights, f, f * f))
+    (wf,), (vg,) = _turned_spectra(g, f), _spectra(g, g)
+    (sfg,) = _sums_from(f, g, wf * vg)
+    return n, sf, box_sums(g, f.shape[-1]), sff, box_sums(squares, f.shape[-1]), sfg
+
+
+_SUMS: "tuple[Sums, ...]" = (_sums, _sums_inside, _sums_of_box)
+"""From the most general to the cheapest."""
+
+
+def _spectra(search: Tensor, *images: Tensor) -> list[Tensor]:
+    side = _fast_side(search.shape[-1])
+    return [torch.fft.rfft2(image, (side, side)) for image in images]
+
+
+def _turned_spectra(search: Tensor, *images: Tensor) -> list[Tensor]:
+    return [spectrum.conj_physical_() for spectrum in _spectra(search, *images)]
+
+
+def _sums_from(template: Tensor, search: Tensor, *products: Tensor) -> list[Tensor]:
+    side, places = _fast_side(search.shape[-1]), search.shape[-1] - template.shape[-1] + 1
+    return [torch.fft.irfft2(product, (side, side))[..., :places, :places] for product in products]
+
+
+def box_sums(images: Tensor, side: int) -> Tensor:
+    """Sums of images (N, Y, X) over every box of side x side samples that lies in them, (N, Y - side + 1, …)."""
+    return _line_sums(_line_sums(images, side, 1), side, 2)
+
+
+def _line_sums(images: Tensor, n: int, axis: int) -> Tensor:
+    """Sums of `n` neighbours along an axis: those of 1, 2, 4, … neighbours, and of these the ones that make `n`."""
+    places, done, parts = images.shape[axis] - n + 1, 0, []
+    for power in range(n.bit_length()):
+        if n >> power & 1:
+            parts.append(images.narrow(axis, done, places))
+            done += 2**power
+        longer = images.shape[axis] - 2**power
+        if n >> power > 1:
+            images = images.narrow(axis, 0, longer) + images.narrow(axis, 2**power, longer)
+    return sum(parts[1:], parts[0])
 
 
 def _fast_side(least: int) -> int:

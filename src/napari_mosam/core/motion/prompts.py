@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.iou import box_iou, mask_iou
-from napari_mosam.core.masks.raster import inner_points, rasterise
+from napari_mosam.core.masks.raster import inner_points, rasterise_all
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.protocol import LOGIT_STRIDE, PointPrompts
@@ -119,16 +119,15 @@ def choose(
             able = predicted_iou[row] >= 0
             agreement = _agreement(logits[row], e, config)
             scores[row] = (own_share * predicted_iou[row] + agreement).where(able, predicted_iou[row])
-    return [int(i) for i in scores.argmax(1)]
+    return list(map(int, scores.argmax(1).tolist()))
 
 
 def _agreement(logits: "Tensor", expected: MotionPrompt, config: MotionConfig) -> "Tensor":
     """Weighted agreement of candidates (K, s, s) with one object's motion, shape (K,)."""
     size = logits.shape[-1]
-    moved = rasterise(expected.region, expected.window, size).to(logits.device)[0]
-    rivals = moved.new_zeros(size, size)
-    for region in expected.rivals:
-        rivals = rivals.maximum(rasterise(region, expected.window, size).to(logits.device)[0])
+    regions = [expected.region, *expected.rivals]
+    moved, *others = rasterise_all(regions, [expected.window] * len(regions), size).to(logits.device)
+    rivals = torch.stack(others).amax(0) if others else torch.zeros_like(moved)
     masks, probability = logits > 0, logits.sigmoid()
     crossing = (masks * (rivals > 0.5) * (moved < 0.5)).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
     boxes = config.box_weight * box_iou(masks, moved > 0.5)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask
-from napari_mosam.core.masks.raster import region_of_logits
+from napari_mosam.core.masks.raster import regions_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.motion.prediction import MotionPrediction
@@ -132,7 +132,7 @@ class ObjectBatch:
 
     def claims(self, shape_yx: tuple[int, int]) -> list[Region | None]:
         """The frame pixels that each object claims."""
-        return [region_of_logits(own, w, shape_yx) for own, w in zip(self.logits, self.windows, strict=True)]
+        return regions_of_logits(self.logits, self.windows, shape_yx)
 
     def masks(self) -> list[FixedMask]:
         """What the objects bring to the contest."""

@@ -12,7 +12,7 @@ from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.masks.cleanup import prune
 from napari_mosam.core.masks.contrast import contrasts
 from napari_mosam.core.masks.overlap import NO_OBJECT
-from napari_mosam.core.masks.raster import rasterise
+from napari_mosam.core.masks.raster import rasterise_all
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.masks.window_mask import WindowMask
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, Segmenter
@@ -256,10 +256,8 @@ class Decoder:
         """Logits without the pieces that do not continue the last mask, and the evidence of a division, by row."""
         absent = chosen.object_score <= 0
         logits = torch.where(absent[:, None, None], NO_OBJECT, chosen.logits[:, 0])
-        inside = [
-            None if gone or p.region is None else rasterise(p.region, w, logits.shape[-1])[0]
-            for gone, p, w in zip(absent.tolist(), predicted, windows, strict=True)
-        ]
+        regions = [None if gone else p.region for gone, p in zip(absent.tolist(), predicted, strict=True)]
+        inside = rasterise_all(regions, windows, logits.shape[-1])
         return prune(logits, inside, [not self._config.prune or request is not None for request in requests])
 
 
@@ -319,7 +317,7 @@ def _without_others(
         inside = [region for region in present if o.searched and windows[row].meets(region.box)]
         if not inside:
             continue
-        held = torch.stack([rasterise(region, windows[row], shown.shape[-1])[0] for region in inside]).amax(0)
+        held = rasterise_all(inside, [windows[row]] * len(inside), shown.shape[-1]).amax(0)
         grown = max_pool2d(held[None], 2 * HIDDEN_MARGIN + 1, stride=1, padding=HIDDEN_MARGIN)[0] > 0.5
         hidden = grown.to(shown.device)
         if not hidden.all():

@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_mosam.core.config.engine import EngineConfig, LifecycleConfig
 from napari_mosam.core.masks.overlap import FixedMask, suppress_duplicates
 from napari_mosam.core.masks.raster import region_of_logits
-from napari_mosam.core.masks.region import Region
+from napari_mosam.core.masks.region import Region, meeting
 from napari_mosam.core.tracking.batch import ObjectBatch
 from napari_mosam.core.tracking.lifecycle import Detection, Encounter
 from napari_mosam.core.windows.sampling import read_logits
@@ -51,8 +51,9 @@ def believed(
     """
     claims: Claims = batch.claims(shape_yx)
     if config.motion.kalman:
+        seen = batch.logits
         batch = told_apart(marked(batch, claims, config.life))
-        claims = batch.claims(shape_yx)
+        claims = claims if batch.logits is seen else batch.claims(shape_yx)
     if config.compete:
         held = [region_of_logits(rival.logits, rival.window, shape_yx) for rival in rivals]
         losers = without_claim(batch, claims, config.duplicate_iou, held)
@@ -109,10 +110,7 @@ def _prior(batch: ObjectBatch, row: int) -> Tensor:
 
 def _overlapping(claims: Claims) -> list[tuple[int, int]]:
     """Pairs of rows whose claims overlap by more than a tolerable part."""
-    rows = [row for row, claim in enumerate(claims) if claim is not None]
-    boxes = np.array([claim.box for claim in claims if claim is not None], float).reshape(-1, 4)
-    meets = (boxes[:, None, :2] <= boxes[None, :, 2:]).all(2)
-    pairs = [(rows[i], rows[j]) for i, j in np.argwhere(np.triu(meets & meets.T, 1))]
+    pairs = np.argwhere(np.triu(meeting(claims), 1)).tolist()
     return [(i, j) for i, j in pairs if _overlap(claims[i], claims[j])]
 
 

@@ -1,6 +1,6 @@
 """Reading images at other places than their pixels, and writing windows back: the only place where this is done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,9 @@ NO_LOGIT = -32.0
 
 _MARGIN_PX = 1.0
 """Of what is looked at beyond a view: the neighbour that is interpolated with, and the rounding of single precision."""
+
+LARGEST_BATCH_PX = 2**22
+"""Pixels of images of like size that are read at once: 16 MiB. Not measured."""
 
 Padding = Literal["border", "zeros", "reflection"]
 """What lies outside an image: its outermost pixels go on, nothing, or its mirror image."""
@@ -132,9 +135,12 @@ def halve(images: Tensor) -> Tensor:
     return avg_pool2d(even, 2)
 
 
-def alike(depths: Tensor) -> list[tuple[int, Tensor]]:
-    """The different values of whole numbers (B,) and the rows that have each, on the same device."""
-    return [(int(depth), (depths == depth).nonzero()[:, 0]) for depth in sorted(set(depths.tolist()))]
+def alike(values: Tensor) -> list[tuple[int, Tensor | slice]]:
+    """The different values of whole numbers (B,), and the rows that have each: on the same device, or all."""
+    different = sorted(set(values.tolist()))
+    if len(different) == 1:
+        return [(int(different[0]), slice(None))]
+    return [(int(value), (values == value).nonzero()[:, 0]) for value in different]
 
 
 def placed(windows: Sequence[Window]) -> tuple[Tensor, Tensor]:
@@ -180,6 +186,49 @@ def read_windows(
         for k, extent in enumerate(images.shape[-2:])
     )
     return _read_axes(images, y, x, padding, mode)
+
+
+def read_each(images: Sequence[Tensor], windows: Sequence[Window], size: int) -> Tensor:
+    """One window of each of B small images that differ in shape, those of like shape at once; bilinear, 0 outside.
+
+    Parameters
+    ----------
+    images : sequence of B Tensor, shape (Y, X)
+        float32, on one device, each of one pixel at least.
+    windows : sequence of B Window
+        In the coordinates of its image.
+    size : int
+        Output side.
+
+    Returns
+    -------
+    Tensor, shape (B, size, size)
+        What :func:`sample` reads of each alone, with 'zeros', but for the rounding of single precision.
+    """
+    found, steps = images[0].new_empty(len(images), size, size), (np.arange(size) + 0.5) / size
+    for side, rows in _like_size(np.array([max(image.shape) for image in images])):
+        canvas = images[0].new_zeros(len(rows), side, side)
+        for own, row in zip(canvas, rows, strict=True):
+            own[: images[row].shape[0], : images[row].shape[1]] = images[row]
+        places = np.array([(*windows[row].start_yx, *windows[row].size_yx) for row in rows])
+        axes = (places[:, k, None] + steps * places[:, k + 2, None] for k in (0, 1))
+        y, x = (_shares(torch.from_numpy(axis.astype(np.float32)).to(canvas.device), side) for axis in axes)
+        found[rows] = y @ canvas @ x.mT
+    return found
+
+
+def _shares(places: Tensor, side: int) -> Tensor:
+    """What each of `side` pixels of a line counts at places (B, n), px, shape (B, n, side)."""
+    pixels = torch.arange(side, device=places.device, dtype=places.dtype)
+    return (places[:, :, None] - pixels).abs_().neg_().add_(1).clamp_(min=0)
+
+
+def _like_size(extents: NDArray[np.int_]) -> Iterator[tuple[int, list[int]]]:
+    """Powers of two and the rows whose extent they are next above, as many at once as memory should be taken for."""
+    sides = 2 ** np.ceil(np.log2(extents)).astype(int)
+    for side in np.unique(sides).tolist():
+        rows, most = np.flatnonzero(sides == side).tolist(), max(1, LARGEST_BATCH_PX // side**2)
+        yield from ((side, rows[first : first + most]) for first in range(0, len(rows), most))
 
 
 def read_places(
@@ -269,6 +318,39 @@ def paste(
         for span, start, side in zip((rows, columns), window.start_yx, window.size_yx, strict=True)
     )
     return (rows, columns), _read_axes(logits[None, None].float(), y[None], x[None], "border", "bilinear")[0, 0]
+
+
+def paste_alike(
+    logits: Tensor, windows: Sequence[Window], pixels: Sequence[Part]
+) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """Windows' logits resampled to frame pixels, those of like extent at once.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, h, w)
+    windows : sequence of B Window
+        Where they lie.
+    pixels : sequence of B tuple of slice
+        Which frame pixels are wanted; one at least of each.
+
+    Yields
+    ------
+    rows : sequence of int
+        Those whose extents have the same power of two next to them.
+    values : Tensor, shape (N, Y, X)
+        Their logits; a row's own pixels are the first of each axis, and what is beyond them says nothing.
+    """
+    corners = np.array([[span.start for span in part] for part in pixels], np.float32)
+    extents = np.array([[span.stop - span.start for span in part] for part in pixels])
+    places = np.array([(*w.start_yx, *w.size_yx) for w in windows], np.float32)
+    for _, rows in _like_size(extents.max(1)):
+        axes = (corners[rows, k, None] + np.arange(extents[rows, k].max(), dtype=np.float32) for k in (0, 1))
+        y, x = (
+            torch.from_numpy((axis - places[rows, k, None]) / places[rows, k + 2, None] * 2 - 1).to(logits.device)
+            for k, axis in enumerate(axes)
+        )
+        own = logits if len(rows) == len(logits) else logits[rows]
+        yield rows, _read_axes(own[:, None].float(), y, x, "border", "bilinear")[:, 0]
 
 
 def _read_axes(images: Tensor, y: Tensor, x: Tensor, padding: Padding, mode: Mode) -> Tensor:

@@ -27,9 +27,12 @@ class Tiles:
 
     def missing(self, parts: Sequence[Part]) -> list[Part]:
         """Rectangles of tiles that some parts of the image touch and that are not there yet."""
+        wanted = [tiles for part in parts if self._missing[tiles := self._tiles(part)].any()]
+        if not wanted:
+            return []
         touched = np.zeros_like(self._missing)
-        for part in parts:
-            touched[self._tiles(part)] = True
+        for tiles in wanted:
+            touched[tiles] = True
         return [self._pixels(tiles) for tiles in rectangles(touched & self._missing)]
 
     def mark(self, part: Part) -> None:
