@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch.nn.functional import avg_pool2d
 
-from napari_mosam.core.masks.region import Region, mask_diameter
+from napari_mosam.core.masks.raster import rasterise, rasterise_all, regions_of_logits
+from napari_mosam.core.masks.region import Region, mask_diameter, meeting
+from napari_mosam.core.windows.sampling import paste, sample
+from napari_mosam.core.windows.window import Window
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 ORIGINS = st.tuples(st.integers(-6, 12), st.integers(-6, 12))
@@ -68,3 +73,43 @@ def test_diameter_of_a_disk_and_of_a_long_object():
     assert disk.diameter == pytest.approx(30, abs=1)
     assert Region.from_mask(np.ones((2, 60), bool)).diameter == pytest.approx(0.7 * 60)
     assert mask_diameter(100 * np.pi, (0, 0, 19, 19)) == pytest.approx(20)
+
+
+@given(st.lists(st.none() | st.tuples(MASKS, ORIGINS), max_size=6))
+def test_regions_meet_where_their_boxes_share_a_pixel(given_masks):
+    regions = [None if one is None else Region.from_mask(*one) for one in given_masks]
+    boxes = [None if region is None else painted(Region(region.origin_yx, region.mask | True)) for region in regions]
+    expected = [[a is not None and b is not None and bool((a & b).any()) for b in boxes] for a in boxes]
+    assert meeting(regions).tolist() == expected
+
+
+@given(st.integers(1, 6), st.integers(0, 10_000))
+def test_the_regions_of_a_batch_are_those_of_each_mask_pasted_alone(n, seed):
+    rng = np.random.default_rng(seed)
+    windows = [Window.square(tuple(rng.uniform(-20, 70, 2)), rng.uniform(4, 90)) for _ in range(n)]
+    logits = torch.from_numpy(rng.normal(-2, 4, (n, 8, 8)).astype(np.float32))
+    for window, own, found in zip(windows, logits, regions_of_logits(logits, windows, (40, 50)), strict=True):
+        (rows, columns), values = paste(own, window, (40, 50))
+        alone = Region.from_mask((values > 0).numpy(), (rows.start, columns.start)) if values.numel() else None
+        assert (alone is None) == (found is None)
+        if alone is not None:
+            assert found.origin_yx == alone.origin_yx and np.array_equal(found.mask, alone.mask)
+
+
+@given(st.lists(st.none() | st.tuples(MASKS, ORIGINS), min_size=1, max_size=6), st.floats(3, 60), st.integers(1, 9))
+def test_coverage_of_many_windows_is_that_of_each(given_masks, side, size):
+    regions = [None if one is None else Region.from_mask(*one) for one in given_masks]
+    windows = [Window.square((3.3 * k, 5.1), side) for k in range(len(regions))]
+    together = rasterise_all(regions, windows, size)
+    for region, window, coverage in zip(regions, windows, together, strict=True):
+        expected = torch.zeros(size, size) if region is None else rasterise(region, window, size)[0]
+        assert torch.equal(coverage, expected)
+        if region is not None:
+            finest = size * max(1, int(side / size))
+            alone = sample(torch.from_numpy(painted(region).astype(np.float32))[None, None], on(window), finest)
+            assert torch.allclose(avg_pool2d(alone, finest // size)[0], coverage, atol=1e-3)
+
+
+def on(window):
+    """A window in the coordinates of :func:`painted`."""
+    return Window((window.center_yx[0] + 20, window.center_yx[1] + 20), window.size_yx)

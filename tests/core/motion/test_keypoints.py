@@ -9,8 +9,16 @@ from tests.core.motion.test_drift import moved, texture
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
-from napari_mosam.core.motion.keypoints import KeypointConfig, SparseMotion, track_keypoints
-from napari_mosam.core.motion.matching import Patches, correlations, match
+from napari_mosam.core.motion.keypoints import (
+    HALF_POINT,
+    HALF_WHOLE,
+    REACH_POINT,
+    REACH_WHOLE,
+    KeypointConfig,
+    SparseMotion,
+    track_keypoints,
+)
+from napari_mosam.core.motion.matching import Patches, box_sums, correlations, match
 from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.windows.sampling import Pyramid
 
@@ -157,6 +165,42 @@ def test_the_correlation_is_that_of_the_pixels_both_frames_show():
     f, g = f - np.average(f, weights=w), g - np.average(g, weights=w)
     assert surface.shape == (5, 5)
     assert surface[2, 1] == pytest.approx((w * f * g).sum() / np.sqrt((w * f * f).sum() * (w * g * g).sum()), abs=1e-3)
+
+
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_sums_of_boxes_are_those_of_their_samples(side, more, seed):
+    images = torch.from_numpy(np.random.default_rng(seed).random((3, side + more, side + 2 * more)))
+    one_by_one = images.unfold(1, side, 1).unfold(2, side, 1).sum((3, 4))
+    assert torch.allclose(box_sums(images, side), one_by_one)
+
+
+@given(st.integers(0, 99), st.sampled_from([5, 7, 21]), st.integers(1, 9))
+@settings(max_examples=20, deadline=None)
+def test_samples_that_count_alike_correlate_by_every_way_of_summing(seed, side, reach):
+    rng = torch.Generator().manual_seed(seed)
+    template, search = torch.rand(4, side, side, generator=rng), torch.rand(4, *[side + 2 * reach] * 2, generator=rng)
+    everywhere = torch.ones(2, 4, side + 2 * reach, dtype=torch.bool)
+    by_boxes = correlations(template, torch.ones_like(template), search, tuple(everywhere))
+    by_weights = correlations(template, torch.full_like(template, 2), search, tuple(everywhere))
+    beyond = torch.cat([everywhere, torch.zeros(2, 4, 1, dtype=torch.bool)], 2)
+    wider = torch.nn.functional.pad(search, (0, 1, 0, 1))
+    by_what_is_known = correlations(template, torch.ones_like(template), wider, tuple(beyond))[:, :-1, :-1]
+    assert torch.allclose(by_boxes, by_weights, atol=1e-4)
+    assert torch.allclose(by_boxes, by_what_is_known, atol=1e-4)
+
+
+@pytest.mark.parametrize(("half", "reach"), [(HALF_WHOLE, REACH_WHOLE), (HALF_POINT, REACH_POINT)])
+def test_a_patch_correlates_among_others_bit_by_bit_as_alone(half, reach):
+    rng, side, around = torch.Generator().manual_seed(1), 2 * half + 1, 2 * (half + reach) + 1
+    template, search = torch.rand(6, side, side, generator=rng), torch.rand(6, around, around, generator=rng)
+    weights, known = torch.ones(6, side, side), torch.ones(2, 6, around, dtype=torch.bool)
+    weights[::3, 0] = 0
+    known[0, 1::3, :4] = False
+    together = correlations(template, weights, search, tuple(known))
+    for row in range(6):
+        own = slice(row, row + 1)
+        assert torch.equal(correlations(template[own], weights[own], search[own], tuple(known[:, own])), together[own])
 
 
 def test_a_match_that_does_not_lead_back_is_told_by_its_distance():

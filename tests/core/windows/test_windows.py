@@ -9,7 +9,9 @@ from napari_mosam.core.windows.sampling import (
     halve,
     move_logits,
     paste,
+    paste_alike,
     placed,
+    read_each,
     read_logits,
     read_places,
     read_windows,
@@ -221,3 +223,28 @@ def test_logits_that_move_with_their_window_stay():
     logits = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(1)).clamp(-30, 30)
     window = placed([Window.square((50, 60), 40)])
     assert torch.allclose(move_logits(logits, window, window, 16), logits, atol=1e-4)
+
+
+@given(st.lists(WINDOWS, min_size=1, max_size=6), SHAPES, st.integers(0, 99))
+@settings(max_examples=60)
+def test_windows_are_pasted_in_a_batch_as_they_are_alone(windows, shape, seed):
+    there = [window for window in windows if paste(torch.zeros(1, 1), window, shape)[1].numel()]
+    logits = torch.randn(len(there), 8, 8, generator=torch.Generator().manual_seed(seed))
+    parts, seen = [window.pixels(shape) for window in there], []
+    for rows, values in paste_alike(logits, there, parts) if there else ():
+        for row, own in zip(rows, values, strict=True):
+            _, alone = paste(logits[row], there[row], shape)
+            assert torch.equal(own[: alone.shape[0], : alone.shape[1]], alone)
+            seen.append(row)
+    assert sorted(seen) == list(range(len(there)))
+
+
+@given(st.lists(st.tuples(st.integers(1, 70), st.integers(1, 70), WINDOWS), min_size=1, max_size=6), st.integers(0, 99))
+@settings(max_examples=60)
+def test_small_images_are_read_together_as_they_are_alone(given_images, seed):
+    rng = torch.Generator().manual_seed(seed)
+    images, windows = [torch.rand(h, w, generator=rng) for h, w, _ in given_images], [w for *_, w in given_images]
+    together = read_each(images, windows, 12)
+    for row, (image, window) in enumerate(zip(images, windows, strict=True)):
+        assert torch.equal(read_each([image], [window], 12)[0], together[row])
+        assert torch.allclose(sample(image[None, None], window, 12, padding="zeros")[0], together[row], atol=1e-3)

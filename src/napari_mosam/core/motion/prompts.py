@@ -126,8 +126,9 @@ def _agreement(logits: "Tensor", expected: MotionPrompt, config: MotionConfig) -
     """Weighted agreement of candidates (K, s, s) with one object's motion, shape (K,)."""
     size = logits.shape[-1]
     regions = [expected.region, *expected.rivals]
-    moved, *others = rasterise_all(regions, [expected.window] * len(regions), size).to(logits.device)
-    rivals = torch.stack(others).amax(0) if others else torch.zeros_like(moved)
+    coverage = rasterise_all(regions, [expected.window] * len(regions), size).to(logits.device)
+    moved, others = coverage[0], coverage[1:]
+    rivals = others.amax(0) if len(others) else torch.zeros_like(moved)
     masks, probability = logits > 0, logits.sigmoid()
     crossing = (masks * (rivals > 0.5) * (moved < 0.5)).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
     boxes = config.box_weight * box_iou(masks, moved > 0.5)

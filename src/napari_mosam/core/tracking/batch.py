@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,10 @@ from napari_mosam.core.tracking.conditioning import ConditioningFrame
 from napari_mosam.core.tracking.lifecycle import Detection, Encounter
 from napari_mosam.core.tracking.table import TrackedObject
 from napari_mosam.core.windows.window import Window
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Origin = Literal["memory", "motion", "prompt", "painted"]
 _BY_MEMORY: Origin = "memory"
@@ -117,6 +121,11 @@ class ObjectBatch:
     def object_ids(self) -> list[int]:
         """One per row."""
         return [o.object_id for o in self.objects]
+
+    @property
+    def downloaded(self) -> "list[NDArray[np.float32]]":
+        """The logits of each row in main memory, copies of their own."""
+        return [own.copy() for own in self.logits.float().cpu().numpy()]
 
     def prompted(self, row: int) -> bool:
         """Whether the user prompted the object on this frame."""

@@ -185,7 +185,8 @@ class Propagator:
         if not self.table.by_id:
             return None
         batch = ObjectBatch.ended(list(self.table))
-        objects = [self._object(batch, row, written=False) for row in range(len(batch))]
+        objects = [self._object(batch, row, own, written=False) for row, own in enumerate(batch.downloaded)]
+        blank = np.zeros(self._shape_yx, self._dtype)
         return FrameResult(
             t=t,
             direction=self._run.direction,
@@ -217,8 +218,9 @@ class Propagator:
         seeds = self._corrections(frame.t, batch, claims.logits, shares.whole)
         memories = self._written(frame.t, batch, remembered(batch), claims.logits, shares.whole, from_points=False)
         self.table = self.table.advanced(batch, memories, seeds, shape, self._config)
-        objects = [self._object(batch, row, row in memories) for row in range(len(batch))]
-        return self._result(frame, objects, shares.contest, rivals)
+        objects = [self._object(batch, row, own, row in memories) for row, own in enumerate(batch.downloaded)]
+        shares = replace(shares, whole=shares.contest)  # what was held before is as large, and not needed any more
+        return self._result(frame, objects, shares, rivals)
 
     # ---- who is seen where
 
@@ -352,7 +354,7 @@ class Propagator:
             drift_yx=frame.motion.drift_yx,
         )
 
-    def _object(self, batch: ObjectBatch, row: int, written: bool) -> ObjectResult:
+    def _object(self, batch: ObjectBatch, row: int, own: "NDArray[np.float32]", written: bool) -> ObjectResult:
         """What is reported of an object, its state as it is after the frame."""
         o, region = self.table.by_id[batch.objects[row].object_id], batch.regions[row]
         return ObjectResult(
@@ -360,7 +362,7 @@ class Propagator:
             direction=self._run.direction,
             state=o.life.state,
             window=batch.windows[row],
-            logits=np.array(batch.logits[row].float().cpu().numpy(), np.float32),
+            logits=own,
             scores=batch.scores[row],
             area=region.area if region is not None else 0,
             box=region.box if region is not None else None,
