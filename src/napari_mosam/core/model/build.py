@@ -4,6 +4,7 @@ sam2's networks bake the input size in, so one network is built per input size.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,29 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
             "diverged leaves such: give another checkpoint"
         )
     return weights
+
+
+def resized(network: "SAM2Base", size: int) -> "SAM2Base":
+    """The same network, its modules and weights shared, for inputs of another side, px.
+
+    Raises
+    ------
+    ModelError
+        If the side is no multiple of 32.
+    """
+    other, prompts = _shallow(network), _shallow(network.sam_prompt_encoder)
+    side = check_size(size) // network.backbone_stride
+    prompts.input_image_size, prompts.image_embedding_size = (size, size), (side, side)
+    prompts.mask_input_size = 4 * side, 4 * side
+    other.image_size, other.sam_image_embedding_size, other.sam_prompt_encoder = size, side, prompts
+    return other
+
+
+def _shallow(module: Any) -> Any:
+    """A copy of a module whose parts are the same, and can be exchanged without changing the original."""
+    other = copy(module)
+    other._modules = dict(module._modules)
+    return other
 
 
 def check_size(size: int) -> int:

@@ -71,7 +71,7 @@ class Sam2Segmenter:
         self.num_maskmem: int = network.num_maskmem
         self.device: torch.device = self.parts.device
         self.chunk = chunk
-        self._workers = Workers()
+        self._sizes: dict[tuple[int, Network], Sam2Parts] = {}  # shared by the copies of this model
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,10 +98,14 @@ class Sam2Segmenter:
         other.chunk = chunk
         return other
 
-    def side_by_side(self, workers: int, threads: int) -> "Sam2Segmenter":
-        """The same network that computes so many calls at a time, each with so many threads."""
+    def at_size(self, image_size: int) -> "Sam2Segmenter":
+        """The same weights for windows of another side, px; ModelError if that is no multiple of 32."""
+        key = image_size, self.computed
+        if key not in self._sizes:
+            self._sizes[key] = self.parts.at_size(image_size)
         other = copy(self)
-        other._workers = Workers(workers, threads)
+        other.parts, other.network, other.image_size = self._sizes[key], self._sizes[key].network, image_size
+        other.__dict__.pop("fingerprint", None)
         return other
 
     @property

@@ -6,12 +6,12 @@ deployed. One call is one batch of the network; whether gradients are recorded i
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
-from napari_mosam.core.model.build import ModelError
+from napari_mosam.core.model.build import ModelError, resized
 from napari_mosam.core.model.device import autocast
 from napari_mosam.core.model.memory_attention import attend_with_bias
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, PointPrompts
@@ -74,6 +74,10 @@ class Sam2Parts:
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
         self.image_positions, self._memory_positions = self._fixed_positions()
+
+    def at_size(self, size: int) -> Self:
+        """The same weights for inputs of another side, px; ModelError if the network cannot take it."""
+        return type(self)(resized(self.network, size), self.dtype)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """ImageFeatures of windows (B, S, S) with values in [0, 1]."""

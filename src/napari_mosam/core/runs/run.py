@@ -13,7 +13,7 @@ from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.flow import choose_flow
 from napari_mosam.core.results.frame import FrameResult, when_asked
 from napari_mosam.core.runs.request import RunRequest
-from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame
+from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame, segment_frame
 from napari_mosam.core.tracking.frames import ReadAhead, open_frame
 from napari_mosam.core.tracking.propagate import Conditioning, Propagator
 
@@ -68,14 +68,13 @@ def preview_frame(request: RunRequest, t: int, model: Segmenter | None = None) -
     asked, loaded, threads = settled(request, load(request.config) if model is None else model)
     requests = asked.requests(t)
     with fixed_threads(threads):
-        seeds, shares = condition_frame(loaded, open_frame(asked.movie, t), t, requests, asked.config.engine)
-    ids = [one.object_id for one in requests]
+        objects, shares = segment_frame(loaded, open_frame(asked.movie, t), requests, asked.config.engine)
     return FrameResult(
         t=t,
         direction="forward",
-        labels=when_asked(shares.label_image),
-        confidence=when_asked(shares.contest.confidence_image([seeds[i].memory.predicted_iou for i in ids])),
-        objects=tuple(seeds[i].result() for i in ids),
+        labels=shares.labels,
+        confidence=shares.contest.confidence([one.predicted_iou for one in objects]),
+        objects=objects,
     )
 
 

@@ -53,22 +53,6 @@ class ConditioningFrame:
     region: Region | None
     painted: bool = False
 
-    def result(self) -> ObjectResult:
-        """What is reported of it before anything is followed."""
-        region = self.region
-        return ObjectResult(
-            object_id=self.object_id,
-            direction="forward",
-            state=ObjectState.PRESENT if region is not None else ObjectState.LOST,
-            window=self.window,
-            logits=np.array(self.logits.float().cpu().numpy(), np.float32),
-            scores=ObjectScores(self.memory.predicted_iou, self.memory.object_score),
-            area=region.area if region is not None else 0,
-            box=region.box if region is not None else None,
-            decoded_with="painted" if self.painted else "prompt",
-            remembered=True,
-        )
-
 
 def condition_frame(
     model: Segmenter,
@@ -95,10 +79,7 @@ def condition_frame(
     shares : Shares
         Who holds which pixel, rows in the order of the requests.
     """
-    pyramid = Pyramid.of(frame, model.device)
-    masks = prompted_masks(model, pyramid, requests, config.window)
-    claims = [_claim(mask, request) for mask, request in zip(masks, requests, strict=True)]
-    logits, shares = settle(claims, (), pyramid.shape_yx, prune=config.prune)
+    masks, logits, shares = _shared_out(model, frame, requests, config)
     contest = shares.whole if config.compete else None
     seeds = {}
     for row, (mask, own, region) in enumerate(zip(masks, logits, shares.regions, strict=True)):
@@ -107,6 +88,54 @@ def condition_frame(
             mask.object_id, mask.window, own, memory, region, not mask.from_points
         )
     return seeds, shares
+
+
+def segment_frame(
+    model: Segmenter, frame: "NDArray[np.float32] | Canvas", requests: Sequence[FramePrompts], config: EngineConfig
+) -> tuple[tuple[ObjectResult, ...], Shares]:
+    """Segment all objects prompted on a frame as :func:`condition_frame` does, and write no memory.
+
+    Parameters
+    ----------
+    frame, requests
+        As there.
+
+    Returns
+    -------
+    objects : tuple of ObjectResult
+        In the order of the requests; what is reported of them before anything is followed.
+    shares : Shares
+        Who holds which pixel, rows in the same order.
+    """
+    masks, logits, shares = _shared_out(model, frame, requests, config)
+    rows = zip(masks, logits, shares.regions, strict=True)
+    return tuple(_reported(mask, own, region) for mask, own, region in rows), shares
+
+
+def _shared_out(
+    model: Segmenter, frame: "NDArray[np.float32] | Canvas", requests: Sequence[FramePrompts], config: EngineConfig
+) -> "tuple[list[PromptedMask], list[Tensor], Shares]":
+    """The masks of requests, their logits as they are stored, and who holds which pixel."""
+    pyramid = Pyramid.of(frame, model.device)
+    masks = prompted_masks(model, pyramid, requests, config.window)
+    claims = [_claim(mask, request) for mask, request in zip(masks, requests, strict=True)]
+    logits, shares = settle(claims, (), pyramid.shape_yx, prune=config.prune)
+    return masks, logits, shares
+
+
+def _reported(mask: PromptedMask, logits: "Tensor", region: Region | None) -> ObjectResult:
+    return ObjectResult(
+        object_id=mask.object_id,
+        direction="forward",
+        state=ObjectState.PRESENT if region is not None else ObjectState.LOST,
+        window=mask.window,
+        logits=np.array(logits.float().cpu().numpy(), np.float32),
+        scores=ObjectScores(mask.predicted_iou, mask.object_score),
+        area=region.area if region is not None else 0,
+        box=region.box if region is not None else None,
+        decoded_with="prompt" if mask.from_points else "painted",
+        remembered=True,  # by a run
+    )
 
 
 def _claim(mask: PromptedMask, request: FramePrompts) -> FixedMask:

@@ -59,8 +59,13 @@ class Outline:
     @classmethod
     def of(cls, result: "FrameResult", object_id: int) -> "Outline":
         """That of one object of a preview."""
-        iou = next(item.predicted_iou for item in result.objects if item.object_id == object_id)
-        return cls(MaskPrompt.from_frame(object_id, result.t, result.labels == object_id), iou)
+        item = next(item for item in result.objects if item.object_id == object_id)
+        if item.box is None:  # not known, or there is no pixel
+            return cls(MaskPrompt.from_frame(object_id, result.t, result.labels == object_id), item.predicted_iou)
+        y0, x0, y1, x1 = item.box
+        mask = result.labels[y0 : y1 + 1, x0 : x1 + 1] == object_id
+        shape = result.labels.shape[0], result.labels.shape[1]
+        return cls(MaskPrompt(object_id, result.t, mask, (y0, x0), shape), item.predicted_iou)
 
     @property
     def found(self) -> bool:

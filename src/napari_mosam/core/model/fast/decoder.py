@@ -1,6 +1,7 @@
 """The mask decoder on tokens: sam2's two-way transformer, its upscaling and its heads."""
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +123,12 @@ class MaskDecoder:
         self._iou = packer.perceptron(decoder.iou_prediction_head)
         self._score = packer.perceptron(decoder.pred_obj_score_head)
         self._probable = bool(decoder.iou_prediction_head.sigmoid_output)
+
+    def placed(self, places: Tensor, packer: Packer) -> "MaskDecoder":
+        """The same layers for an image of another size."""
+        other = copy(self)
+        other._places = packer.tensor(places)
+        return other
 
     def __call__(self, image: Tensor, prompts: Tensor, middle: Tensor, fine: Tensor) -> Decoded:
         """Masks of image tokens.

@@ -6,7 +6,9 @@ the mean that is taken from the colours and the position code are one constant; 
 and the one of the mask decoder after it are one matrix.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,16 +81,31 @@ class Encoder:
 
     def __init__(self, network: Any, packer: Packer, mean: Tensor, std: Tensor) -> None:
         trunk, neck, decoder = network.image_encoder.trunk, network.image_encoder.neck, network.sam_mask_decoder
-        self._dtype, self._grid = packer.dtype, network.image_size // CELL
-        self._cells = _cells_of_patches(self._grid).to(packer.device)
+        self._dtype = packer.dtype
         self._embed = packer.dense(_grey_patches(trunk.patch_embed.proj.weight, std))
-        self._constant = packer.exact(_constant(trunk, self._grid, network.image_size, mean, std))
-        self._blocks = _blocks(trunk, self._grid, packer)
+        self._blocks = _blocks(trunk, network.image_size // CELL, packer)
         self._ends = tuple(trunk.stage_ends)
         lowest, top, middle, fine = (level.conv for level in neck.convs)
         self._lowest, self._top = packer.of(lowest), packer.of(top)
-        self._middle = packer.of_two(middle, decoder.conv_s1)
-        self._fine = packer.of_two(fine, decoder.conv_s0)
+        self._middle = _one_after_the_other(middle, decoder.conv_s1, packer)
+        self._fine = _one_after_the_other(fine, decoder.conv_s0, packer)
+        self._place(network, packer, mean, std)
+
+    def placed(self, network: Any, packer: Packer, mean: Tensor, std: Tensor) -> "Encoder":
+        """The same layers for the input size of a network that has the same weights."""
+        other = copy(self)
+        windows = _windows(network.image_encoder.trunk, network.image_size // CELL, packer.device)
+        other._blocks = [replace(block, windows=own) for block, own in zip(self._blocks, windows, strict=True)]
+        other._place(network, packer, mean, std)
+        return other
+
+    def _place(self, network: Any, packer: Packer, mean: Tensor, std: Tensor) -> None:
+        """Where the tokens of the network's grid stand, and what is added to them."""
+        self._grid = network.image_size // CELL
+        self._cells = _cells_of_patches(self._grid).to(packer.device)
+        self._constant = packer.exact(
+            _constant(network.image_encoder.trunk, self._grid, network.image_size, mean, std)
+        )
         sides = [self._grid, self._grid // 2, self._grid // 4]
         self._raster = [torch.from_numpy(np.argsort(nested(side))).to(packer.device) for side in sides]
 
@@ -148,12 +165,16 @@ def _constant(trunk: Any, grid: int, size: int, mean: Tensor, std: Tensor) -> Te
 
 
 def _blocks(trunk: Any, grid: int, packer: Packer) -> list[Block]:
-    blocks, side = [], grid
+    windows = _windows(trunk, grid, packer.device)
+    return [_block(module, own, packer) for module, own in zip(trunk.blocks, windows, strict=True)]
+
+
+def _windows(trunk: Any, side: int, device: torch.device) -> Iterator[Windows]:
+    """Those of each block, the grid of the first one having that side."""
     for module in trunk.blocks:
         pooled = module.q_stride is not None
-        blocks.append(_block(module, windows_of(side, module.window_size, pooled=pooled, device=packer.device), packer))
+        yield windows_of(side, module.window_size, pooled=pooled, device=device)
         side = side // 2 if pooled else side
-    return blocks
 
 
 def _block(module: Any, windows: Windows, packer: Packer) -> Block:

@@ -3,11 +3,13 @@
 It takes and gives what :class:`Sam2Parts` does, for inference only; sam2's own modules stay the reference.
 """
 
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
+from napari_mosam.core.model.build import resized
 from napari_mosam.core.model.fast.attention import Memory, MemoryReader
 from napari_mosam.core.model.fast.decoder import Decoded, MaskDecoder
 from napari_mosam.core.model.fast.encoder import Encoder
@@ -56,13 +58,24 @@ class FastParts(Sam2Parts):
         self._reader = MemoryReader(self.network.memory_attention, self.image_positions.transpose(0, 1), packer)
         self._decoder = MaskDecoder(self.network.sam_mask_decoder, _tokens(encoder.get_dense_pe()), packer)
         self._writer = MemoryWriter(network, packer)
-        slots = self.network.maskmem_tpos_enc[:, 0]
-        self._slot_codes = packer.tensor(slots + self._memory_positions)
+        self._slot_codes = self._codes_of_slots(packer)
         nothing = self._no_points(1)
         sparse, dense = encoder(points=(nothing.xy, nothing.labels), boxes=None, masks=None)
         self._no_prompt = packer.tensor(sparse), packer.tensor(_tokens(dense)[:, :1])
         nowhere = self.network.no_obj_embed_spatial
         self._absent = None if nowhere is None else packer.tensor(nowhere[:, None, None, :])
+
+    @torch.no_grad()
+    def at_size(self, size: int) -> Self:
+        """See :meth:`Sam2Parts.at_size`. Nothing but what reads memory, which has tables of the grid, is laid out anew."""
+        other = copy(self)
+        Sam2Parts.__init__(other, resized(self.network, size), self.dtype)
+        packer, encoder = Packer(self.dtype, self.device), other.network.sam_prompt_encoder
+        other._encoder = self._encoder.placed(other.network, packer, self._mean, self._std)
+        other._reader = MemoryReader(other.network.memory_attention, other.image_positions.transpose(0, 1), packer)
+        other._decoder = self._decoder.placed(_tokens(encoder.get_dense_pe()), packer)
+        other._slot_codes = other._codes_of_slots(packer)
+        return other
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See :meth:`Sam2Parts.encode_image`."""
@@ -104,6 +117,9 @@ class FastParts(Sam2Parts):
         return memory.permute(0, 3, 1, 2)
 
     # ---- what the layers are given
+
+    def _codes_of_slots(self, packer: Packer) -> Tensor:
+        return packer.tensor(self.network.maskmem_tpos_enc[:, 0] + self._memory_positions)
 
     def _memory(self, memory: MemoryBatch, n_frames: int, bias: Tensor | None) -> Memory:
         pointers, pointer_codes = (tokens.to(self.dtype) for tokens in self.pointer_tokens(memory, n_frames))
