@@ -12,7 +12,7 @@ from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.queries import ask
 from napari_mosam.core.prompts.kinds import POSITIVE
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.tracking.scale_search import best_scale, ladder, stability
+from napari_mosam.core.tracking.scale_search import FINE_SIDES_PX, best_scale, ladder, stability
 from napari_mosam.core.windows.sampling import Pyramid
 
 SMALLEST_PX, SIZE_STEP = 6.0, 2**0.5
@@ -55,7 +55,7 @@ def _sizes(model: Segmenter, pyramid: Pyramid, places: Points, config: WindowCon
     """Diameter and score of what the model sees at each place."""
     for y, x in places.tolist():
         click = FramePrompts(0, ((y, x, POSITIVE),), None, None, None)
-        answers = ask(model, pyramid, ladder(pyramid.shape_yx, click, config))
+        answers = ask(model, pyramid, ladder(pyramid.shape_yx, click, config, FINE_SIDES_PX))
         window, logits = best_scale(answers, None)
         region = region_of_logits(logits, window, pyramid.shape_yx)
         if region is not None:

@@ -105,9 +105,14 @@ def _shallow(module: Any) -> Any:
     return other
 
 
+def is_possible_size(size: float) -> bool:
+    """Whether Hiera can take an input of that side."""
+    return size >= 2 * SIZE_STEP and size % SIZE_STEP == 0
+
+
 def check_size(size: int) -> int:
     """Return `size` if Hiera can take it; the network's input is square."""
-    if size < 2 * SIZE_STEP or size % SIZE_STEP:
+    if not is_possible_size(size):
         raise ModelError(f"an input size of {size} px is not possible; use a multiple of {SIZE_STEP}, 64 or more")
     return size
 

@@ -1,8 +1,8 @@
 """The first mask of an object: from points, boxes or a painted mask on one frame.
 
-A box or a mask carries the object's size. A click does not: windows of several scales around it are decoded in
-one batch, the scale is chosen by how sure and how stable the mask is, and the object is framed anew around its
-own mask before the final decode.
+A box or a mask carries the object's size. A click does not: windows of several scales around it are looked at with a
+small input, those of all clicks in one batch, and the scale is chosen by how sure and how stable the mask is; where
+the size is known, one window is looked at. The object is framed anew around its own mask before the final decode.
 
 On the whole frame all this falls away, and what is asked is what SAM 2 asks: all points of an object at once, the
 best of three masks for a single click (Ravi et al. 2024, arXiv 2408.00714).
@@ -30,7 +30,7 @@ from napari_mosam.core.model.queries import (
 )
 from napari_mosam.core.prompts.kinds import POSITIVE, Point
 from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter, frame_window
-from napari_mosam.core.tracking.scale_search import find_scale, pixel_at, stability
+from napari_mosam.core.tracking.scale_search import best_scale, find_objects, pixel_at, stability
 from napari_mosam.core.windows.sampling import Pyramid
 from napari_mosam.core.windows.window import Window
 
@@ -162,31 +162,61 @@ def _found(
     model: Segmenter, pyramid: Pyramid, requests: Sequence[FramePrompts], config: WindowConfig
 ) -> list[PromptedMask]:
     """Boxes, with the clicks beside them, and the first click of every other object."""
-    return _concluded(model, pyramid, [_query(model, pyramid, request, config) for request in requests])
+    clicked = [request for request in requests if request.box is None]
+    regions = iter(_centred(model, pyramid, clicked, find_objects(model, pyramid, clicked, config), config))
+    shape = pyramid.shape_yx
+    queries = [
+        _of_box(r, r.box, shape, config) if r.box is not None else _of_click(r, next(regions), shape, config)
+        for r in requests
+    ]
+    return _concluded(model, pyramid, queries)
 
 
-def _query(model: Segmenter, pyramid: Pyramid, request: FramePrompts, config: WindowConfig) -> DecodeQuery:
+def _of_box(
+    request: FramePrompts, box: tuple[float, float, float, float], shape_yx: tuple[int, int], config: WindowConfig
+) -> DecodeQuery:
+    y0, x0, y1, x1 = box
+    window = frame_window(shape_yx, ((y0 + y1) / 2, (x0 + x1) / 2), box_diameter(box), config)
+    return DecodeQuery(request.object_id, window, request.points(margin=0.5))
+
+
+def _of_click(request: FramePrompts, region: Region, shape_yx: tuple[int, int], config: WindowConfig) -> DecodeQuery:
     """The question about an object once its place and size are known."""
-    if request.box is not None:
-        y0, x0, y1, x1 = request.box
-        center = (y0 + y1) / 2, (x0 + x1) / 2
-        window = frame_window(pyramid.shape_yx, center, box_diameter(request.box), config)
-        return DecodeQuery(request.object_id, window, request.points(margin=0.5))
-    region = _centred(model, pyramid, request, find_scale(model, pyramid, request, config), config)
-    window = frame_window(pyramid.shape_yx, region.center_yx, region.diameter, config)
-    click = (*request.first_click, POSITIVE)
-    return DecodeQuery(request.object_id, window, (click, _inner_click(region)))
+    window = frame_window(shape_yx, region.center_yx, region.diameter, config)
+    return DecodeQuery(request.object_id, window, ((*request.first_click, POSITIVE), _inner_click(region)))
 
 
-def _centred(model: Segmenter, pyramid: Pyramid, request: FramePrompts, region: Region, config: WindowConfig) -> Region:
-    """The object seen again in its own window, from its innermost point."""
-    window = frame_window(pyramid.shape_yx, region.center_yx, region.diameter, config)
-    query = DecodeQuery(request.object_id, window, (_inner_click(region),), multimask=True)
-    answer = ask(model, pyramid, [query])[0]
-    return region_of_logits(_steadiest(answer), window, pyramid.shape_yx) or region
+def _centred(
+    model: Segmenter,
+    pyramid: Pyramid,
+    requests: Sequence[FramePrompts],
+    regions: Sequence[Region],
+    config: WindowConfig,
+) -> list[Region]:
+    """The objects seen again, each in its own window and from its innermost point."""
+    if not requests:
+        return []
+    shape = pyramid.shape_yx
+    queries = [
+        DecodeQuery(
+            request.object_id,
+            frame_window(shape, region.center_yx, region.diameter, config),
+            (_inner_click(region),),
+            multimask=True,
+        )
+        for request, region in zip(requests, regions, strict=True)
+    ]
+    answers = ask(model, pyramid, queries)
+    return [
+        region_of_logits(_best_of(answer, request.diameter), answer.window, shape) or region
+        for answer, region, request in zip(answers, regions, requests, strict=True)
+    ]
 
 
-def _steadiest(answer: DecodeAnswer) -> "Tensor":
+def _best_of(answer: DecodeAnswer, diameter: float | None) -> "Tensor":
+    """The candidate that is surest and steadiest, and of about the size that is known."""
+    if diameter is not None:
+        return best_scale([answer], diameter)[1]
     scores = [float(iou) * stability(own) for own, iou in zip(answer.logits, answer.predicted_iou, strict=True)]
     return answer.logits[int(np.argmax(scores))]
 

@@ -103,9 +103,7 @@ class Encoder:
         """Where the tokens of the network's grid stand, and what is added to them."""
         self._grid = network.image_size // CELL
         self._cells = _cells_of_patches(self._grid).to(packer.device)
-        self._constant = packer.exact(
-            _constant(network.image_encoder.trunk, self._grid, network.image_size, mean, std)
-        )
+        self._constant = packer.exact(_constant(network.image_encoder.trunk, self._grid, network.image_size, mean, std))
         sides = [self._grid, self._grid // 2, self._grid // 4]
         self._raster = [torch.from_numpy(np.argsort(nested(side))).to(packer.device) for side in sides]
 

@@ -67,7 +67,7 @@ class FastParts(Sam2Parts):
 
     @torch.no_grad()
     def at_size(self, size: int) -> Self:
-        """See :meth:`Sam2Parts.at_size`. Nothing but what reads memory, which has tables of the grid, is laid out anew."""
+        """See :meth:`Sam2Parts.at_size`. Weights are laid out anew only in what reads memory."""
         other = copy(self)
         Sam2Parts.__init__(other, resized(self.network, size), self.dtype)
         packer, encoder = Packer(self.dtype, self.device), other.network.sam_prompt_encoder
