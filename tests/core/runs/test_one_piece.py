@@ -165,7 +165,7 @@ def test_memory_is_written_before_pieces_are_dropped():
 
     model = Two()
     box = BoxPrompt(1, 0, (24.0, 16.0, 39.0, 47.0))
-    shown = preview(images, [box, MaskPrompt.from_frame(2, 0, bar)], 0, model=model)
+    shown = next(segment(images, [box, MaskPrompt.from_frame(2, 0, bar)], model=model, direction="forward"))
     assert in_pieces(shown.labels, [2]) == []
     assert in_pieces(shown.labels, [1]) == []
     (_, mask), *_ = model.remembered
