@@ -1,7 +1,8 @@
 """How long a frame takes: this package's layers, sam2's modules in the same engine, and SAM 2's own video predictor.
 
     python -m benchmarks.speed --out speed.csv
-    python -m benchmarks.speed --cells 16 64 --sizes 256 --engines fast plain
+    python -m benchmarks.speed --cells 16 64 --sizes 256 --threads 2 --engines fast stock stock32
+    python -m benchmarks.speed --network tiny --sizes 512 --cells 4 --frames 9 --warm-up 7 --engines fast plain stock
     python -m benchmarks.speed --cells 2 64 --sizes 128 --engines fast --frame 4096
 
 Simulated cells of 40 px, all prompted with their masks and followed forward with the default settings, on a frame of
@@ -59,7 +60,14 @@ class Scene:
     prompts: tuple[Prompt, ...]
 
     @classmethod
-    def simulated(cls, n_frames: int, tiles: int = TILES, n_cells: int | None = None) -> "Scene":
+    def simulated(
+        cls,
+        n_frames: int,
+        tiles: int = TILES,
+        n_cells: int | None = None,
+        per_tile: int = PER_TILE,
+        diameter: float = DIAMETER,
+    ) -> "Scene":
         """One tile, repeated along both sides; the movie runs forth and back where it is too short."""
         movie = simulate(
             SimulationConfig(

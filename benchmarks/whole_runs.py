@@ -56,13 +56,13 @@ def one_row(given: argparse.Namespace, cells: int, side: int, size: int, n_frame
     tiles, rest = divmod(side, 512)
     if rest:
         raise SystemExit(f"--frame {side} is not possible; allowed: multiples of 512")
-    scene = Scene.simulated(n_frames, tiles=tiles, per_tile=given.per_tile, diameter=given.diameter)
+    scene = Scene.simulated(n_frames, tiles, cells, given.per_tile, given.diameter)
     if len(scene.prompts) < cells:
         raise SystemExit(f"a frame of {side} px has {len(scene.prompts)} cells, not {cells}; give --per-tile")
     with tempfile.TemporaryDirectory() as folder:
         movie = Path(folder) / "movie.tif"
         tifffile.imwrite(movie, scene.images, photometric="minisblack", metadata={"axes": "TYX"})
-        prompts = scene.prompts[:cells]
+        prompts = scene.prompts
         del scene
         model, marks = load_model("nano", device="cpu", image_size=size), []
 

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate, pad
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.masks.region import Region, meeting
 from napari_mosam.core.windows.sampling import NO_LOGIT, paste, sample
+from napari_mosam.core.windows.sparse import SparseImage, disjoint_boxes, inside, moved
 from napari_mosam.core.windows.tiles import Part
 from napari_mosam.core.windows.window import Window
 
@@ -70,47 +71,34 @@ class ContestedPart:
 
     Attributes
     ----------
+    part : Part
+        Rows and columns of the frame.
     best, second : Tensor, shape (y, x)
-        The two largest logits of any object, on the part of the frame in which all windows lie.
+        The two largest logits of any object.
     winner : Tensor of int32, shape (y, x)
         Row of the object with the largest logit; -1 outside every window.
-    part : tuple of slice
-        Rows and columns of that part.
-    shape_yx : tuple of int
-        Shape of the frame.
-    denied : mapping of int to ndarray of bool
-        Pixels on which a row did not take part, over the frame pixels of its window.
     """
 
     part: Part
     best: "Tensor"
     second: "Tensor"
     winner: "Tensor"
-    part: Part
-    shape_yx: tuple[int, int]
-    denied: Denied = field(default_factory=dict)
 
-    def rivals(self, row: int, window: Window, size: int) -> "Tensor":
-        """The strongest logit of any *other* object over a window, shape (size, size)."""
-        rows, columns = window.pixels(self.shape_yx)
-        rival = torch.full((rows.stop - rows.start, columns.stop - columns.start), NO_LOGIT, device=self.best.device)
-        if rival.numel() == 0:
-            return torch.full((size, size), NO_LOGIT, device=self.best.device)
-        common = _common((rows, columns), self.part)
-        here = _within(common, self.part)
-        others = torch.where(self.winner[here] == row, self.second[here], self.best[here])
-        rival[_within(common, (rows, columns))] = others
-        local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
-        return sample(rival[None, None], local, size)[0]
+    @classmethod
+    def empty(cls, part: Part, device: torch.device) -> "ContestedPart":
+        """Before any object took part."""
+        rows, columns = part
+        best = torch.full((rows.stop - rows.start, columns.stop - columns.start), NO_LOGIT, device=device)
+        return cls(part, best, best.clone(), torch.full_like(best, -1, dtype=torch.int32))
 
-    def labels(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> "NDArray[np.unsignedinteger[Any]]":
-        """Ids where a logit is positive, 0 elsewhere; shape (Y, X), of the smallest fitting or the given dtype."""
-        lookup = np.array([*object_ids, 0], dtype or label_dtype(max(object_ids, default=0)))
-        labels: NDArray[np.unsignedinteger[Any]] = np.zeros(self.shape_yx, lookup.dtype)
-        held = lookup[self.winner.cpu().numpy()]
-        held[(self.best <= 0).cpu().numpy()] = 0
-        labels[self.part] = held
-        return labels
+    def enter(self, part: Part, values: "Tensor", row: int) -> None:
+        """Let an object take part with its logits on some pixels of the frame."""
+        own = moved(part, self.part)
+        best, second, winner = self.best[own], self.second[own], self.winner[own]
+        wins = values > best
+        second.copy_(torch.where(wins, best, torch.maximum(second, values)))
+        best.copy_(torch.where(wins, values, best))
+        winner[wins] = row
 
     @cached_property
     def holders(self) -> "NDArray[np.int32]":
@@ -123,9 +111,7 @@ class ContestedPart:
         for first in range(0, len(confidence), LOOKED_UP_ROWS):
             rows = slice(first, first + LOOKED_UP_ROWS)
             confidence[rows].mul_(quality[self.winner[rows]])
-        whole = np.zeros(self.shape_yx, np.float32)
-        whole[self.part] = confidence.masked_fill_(self.best <= 0, 0.0).cpu().numpy()
-        return whole
+        return np.asarray(confidence.masked_fill_(self.best <= 0, 0.0).cpu().numpy(), np.float32)
 
 
 def _probability(logits: "Tensor") -> "Tensor":
@@ -255,41 +241,18 @@ def resolve_overlaps(
         By row, pixels of its window that an object may not have.
     """
     denied = denied or {}
-    device = logits[0].device if len(logits) else torch.device("cpu")
-    part = _around([window.pixels(shape_yx) for window in windows])
-    extent = part[0].stop - part[0].start, part[1].stop - part[1].start
-    best = torch.full(extent, NO_LOGIT, device=device)
-    second = best.clone()
-    winner = torch.full(extent, -1, dtype=torch.int32, device=device)
-    for row, (own, window) in enumerate(zip(logits, windows, strict=True)):
-        region, values = paste(own, window, shape_yx)
-        if values.numel():
+    device = logits[0].device if len(logits) else CPU
+    taking_part = _taking_part(logits)
+    boxes = disjoint_boxes([windows[row].pixels(shape_yx) for row in taking_part])
+    owners = PixelOwnership(shape_yx, tuple(ContestedPart.empty(box, device) for box in boxes), device, denied)
+    for row in taking_part:
+        part, values = paste(logits[row], windows[row], shape_yx)
+        contest = owners.part_around(part)
+        if contest is not None and values.numel():
             if row in denied:
                 values = values.masked_fill(torch.from_numpy(denied[row]).to(device), NO_LOGIT)
-            here = _within(region, part)
-            _enter(best[here], second[here], winner[here], values.clamp(min=NO_LOGIT), row)
-    return PixelOwnership(best, second, winner, part, shape_yx, denied)
-
-
-def _around(parts: Sequence[Part]) -> Part:
-    """The smallest part of a frame that holds all those that are not empty."""
-    spans = [[s for s in axis if s.stop > s.start] for axis in zip(*parts, strict=True)] or [[], []]
-    rows, columns = (slice(min(s.start for s in a), max(s.stop for s in a)) if a else slice(0, 0) for a in spans)
-    return rows, columns
-
-
-def _common(one: Part, other: Part) -> Part:
-    """What two parts of a frame share; empty where they do not meet."""
-    lows = [max(a.start, b.start) for a, b in zip(one, other, strict=True)]
-    highs = [min(a.stop, b.stop) for a, b in zip(one, other, strict=True)]
-    rows, columns = (slice(low, max(low, high)) for low, high in zip(lows, highs, strict=True))
-    return rows, columns
-
-
-def _within(part: Part, whole: Part) -> Part:
-    """A part of a frame, counted from the corner of one that holds it; an empty one stays empty."""
-    rows, columns = (slice(s.start - w.start, s.stop - w.start) for s, w in zip(part, whole, strict=True))
-    return rows, columns
+            contest.enter(part, values.clamp(min=NO_LOGIT), row)
+    return owners
 
 
 def _taking_part(logits: "Sequence[Tensor]") -> list[int]:

@@ -71,6 +71,7 @@ class Sam2Segmenter:
         self.num_maskmem: int = network.num_maskmem
         self.device: torch.device = self.parts.device
         self.chunk = chunk
+        self._workers = Workers()
         self._sizes: dict[tuple[int, Network], Sam2Parts] = {}  # shared by the copies of this model
 
     @cached_property
@@ -96,6 +97,12 @@ class Sam2Segmenter:
         require(chunk >= 1, "chunk", chunk, "1 or more windows per call of the network")
         other = copy(self)
         other.chunk = chunk
+        return other
+
+    def side_by_side(self, workers: int, threads: int) -> "Sam2Segmenter":
+        """The same network that computes so many calls at a time, each with so many threads."""
+        other = copy(self)
+        other._workers = Workers(workers, threads)
         return other
 
     def at_size(self, image_size: int) -> "Sam2Segmenter":

@@ -72,8 +72,8 @@ def preview_frame(request: RunRequest, t: int, model: Segmenter | None = None) -
     return FrameResult(
         t=t,
         direction="forward",
-        labels=shares.labels,
-        confidence=shares.contest.confidence([one.predicted_iou for one in objects]),
+        labels=when_asked(shares.label_image),
+        confidence=when_asked(shares.contest.confidence_image([one.predicted_iou for one in objects])),
         objects=objects,
     )
 

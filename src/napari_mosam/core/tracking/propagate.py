@@ -186,7 +186,6 @@ class Propagator:
             return None
         batch = ObjectBatch.ended(list(self.table))
         objects = [self._object(batch, row, own, written=False) for row, own in enumerate(batch.downloaded)]
-        blank = np.zeros(self._shape_yx, self._dtype)
         return FrameResult(
             t=t,
             direction=self._run.direction,
@@ -219,8 +218,7 @@ class Propagator:
         memories = self._written(frame.t, batch, remembered(batch), claims.logits, shares.whole, from_points=False)
         self.table = self.table.advanced(batch, memories, seeds, shape, self._config)
         objects = [self._object(batch, row, own, row in memories) for row, own in enumerate(batch.downloaded)]
-        shares = replace(shares, whole=shares.contest)  # what was held before is as large, and not needed any more
-        return self._result(frame, objects, shares, rivals)
+        return self._result(frame, objects, shares.contest, rivals)
 
     # ---- who is seen where
 

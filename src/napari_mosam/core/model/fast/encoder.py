@@ -87,8 +87,8 @@ class Encoder:
         self._ends = tuple(trunk.stage_ends)
         lowest, top, middle, fine = (level.conv for level in neck.convs)
         self._lowest, self._top = packer.of(lowest), packer.of(top)
-        self._middle = _one_after_the_other(middle, decoder.conv_s1, packer)
-        self._fine = _one_after_the_other(fine, decoder.conv_s0, packer)
+        self._middle = packer.of_two(middle, decoder.conv_s1)
+        self._fine = packer.of_two(fine, decoder.conv_s0)
         self._place(network, packer, mean, std)
 
     def placed(self, network: Any, packer: Packer, mean: Tensor, std: Tensor) -> "Encoder":
