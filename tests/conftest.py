@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -93,3 +94,8 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModelInfo]:
         return entry
 
     return published
+
+
+def pytest_runtest_setup():
+    """What is there already is not looked through again by each collection of a test: viewers ask for several."""
+    gc.freeze()
