@@ -1,7 +1,8 @@
 """The network on a device: nothing that mixes devices, and no value that the processor waits for.
 
-There is no card on every machine. Torch's 'meta' device has shapes and no values: what asks for a value fails there,
-and what mixes it with tensors of the processor is seen by the mode below.
+Torch's 'meta' device has shapes and no values: what asks for a value fails there, and what mixes it with tensors of the
+processor is seen by the mode below. tests/test_devices.py follows cells on a device that pretends to be a card, whose
+values can be asked for, with sam2's modules; here stand both networks, and no wait is allowed.
 """
 
 import copy

@@ -141,20 +141,6 @@ class PixelOwnership:
     device: torch.device = CPU
     denied: Denied = field(default_factory=dict)
 
-    @property
-    def best(self) -> "Tensor":
-        """The largest logit of any object, shape (Y, X)."""
-        return self._whole.best
-
-    @property
-    def second(self) -> "Tensor":
-        """The second largest logit of any object, shape (Y, X)."""
-        return self._whole.second
-
-    @property
-    def _whole(self) -> ContestedPart:
-        return self.over((slice(0, self.shape_yx[0]), slice(0, self.shape_yx[1])))
-
     def over(self, part: Part) -> ContestedPart:
         """The contest for a part of the frame; views where that lies in one rectangle."""
         contest = self.part_around(part)
