@@ -9,6 +9,7 @@ from tests.support.weights_server import Answer, serving
 from tests.widgets.conftest import N
 
 from napari_mosam.widgets.engine import Engine, ModelChoice
+from napari_mosam.widgets.picture.first_use import draw_shapes, shapes_compiled
 
 TINY = "sam2.1_hiera_tiny.pt"
 CONTENT = random.Random(1).randbytes(2_000_000)
@@ -19,7 +20,10 @@ def server(local_mirror, monkeypatch, tmp_path, publish):
     publish(CONTENT)
     with serving(files={TINY: CONTENT}) as running:
         monkeypatch.setenv("MOSAM_MODELS_URL", running.url)
+        compiled = shapes_compiled()
         monkeypatch.setenv("MOSAM_CACHE", str(tmp_path / "models"))
+        if compiled:
+            draw_shapes()  # or each dock would have a child compile them again, since another cache knows of none
         yield running
 
 

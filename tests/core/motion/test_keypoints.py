@@ -8,6 +8,7 @@ from tests.core.motion.test_drift import moved, texture
 
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.motion.interest import choose_points
 from napari_mosam.core.motion.keypoints import (
     HALF_POINT,
@@ -18,7 +19,7 @@ from napari_mosam.core.motion.keypoints import (
     SparseMotion,
     track_keypoints,
 )
-from napari_mosam.core.motion.matching import Patches, box_sums, correlations, match
+from napari_mosam.core.motion.matching import MIN_OVERLAP, Patches, box_sums, correlations, match
 from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.windows.sampling import Pyramid
 
@@ -32,9 +33,9 @@ def disk(center_yx, diameter):
     return Region.from_mask(y**2 + x**2 <= radius**2, origin)
 
 
-def track(before, after, regions, shifts=None, config=None):
+def track(before, after, regions, shifts=None, config=None, workers=ONE):
     frames = (Pyramid(torch.from_numpy(np.ascontiguousarray(frame))) for frame in (before, after))
-    return track_keypoints(*frames, regions, shifts or [STILL] * len(regions), config)
+    return track_keypoints(*frames, regions, shifts or [STILL] * len(regions), config, workers)
 
 
 def assert_found(motion, shift, accuracy=0.3):
@@ -154,17 +155,36 @@ def test_simulated_cells_are_followed_and_the_confidence_tells_how_well(modality
     assert all(error < 1.5 for error, a in zip(errors, answers, strict=True) if a.confidence > 0.5)
 
 
-def test_the_correlation_is_that_of_the_pixels_both_frames_show():
-    rng = np.random.default_rng(0)
+@given(st.integers(0, 99), st.booleans(), st.integers(0, 4), st.integers(0, 4))
+@settings(max_examples=20, deadline=None)
+def test_the_correlation_is_that_of_the_pixels_both_frames_show(seed, even, above, beside):
+    rng = np.random.default_rng(seed)
     template, search, weights = (torch.from_numpy(rng.random((1, n, n), np.float32)) for n in (5, 9, 5))
+    weights = torch.ones_like(weights) if even else weights
     rows, columns = torch.ones(2, 1, 9, dtype=torch.bool)
-    rows[:, :3] = False
+    rows[:, :above], columns[:, 9 - beside :] = False, False
     surface = correlations(template, weights, search, (rows, columns))[0]
-    w = (weights * rows[:, 2:7, None]).flatten().numpy()
-    f, g = template.flatten().numpy(), search[:, 2:7, 1:6].flatten().numpy()
-    f, g = f - np.average(f, weights=w), g - np.average(g, weights=w)
     assert surface.shape == (5, 5)
-    assert surface[2, 1] == pytest.approx((w * f * g).sum() / np.sqrt((w * f * f).sum() * (w * g * g).sum()), abs=1e-3)
+    for y, x in np.ndindex(5, 5):
+        shown = rows[0, y : y + 5, None] & columns[0, x : x + 5]
+        w = (weights[0] * shown).flatten().numpy()
+        if w.sum() < MIN_OVERLAP * weights.sum():
+            assert surface[y, x] == -1
+            continue
+        f, g = template.flatten().numpy(), search[0, y : y + 5, x : x + 5].flatten().numpy()
+        f, g = f - np.average(f, weights=w), g - np.average(g, weights=w)
+        told = (w * f * g).sum() / np.sqrt((w * f * f).sum() * (w * g * g).sum())
+        assert surface[y, x] == pytest.approx(told, abs=1e-3)
+
+
+def test_how_many_work_on_it_changes_no_bit():
+    frames = moved(4, 3)
+    regions = [disk((y, x), 18) for y in range(12, 150, 24) for x in range(12, 150, 24)]
+    small = KeypointConfig(chunk_mib=2)
+    alone, by_three = track(*frames, regions, config=small), track(*frames, regions, config=small, workers=Workers(3))
+    for one, other in zip(alone, by_three, strict=True):
+        assert np.array_equal(one.points_yx, other.points_yx)
+        assert (one.shift_yx, one.confidence, one.n_kept) == (other.shift_yx, other.confidence, other.n_kept)
 
 
 @given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 99))

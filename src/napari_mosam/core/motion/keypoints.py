@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.motion.interest import choose_points
-from napari_mosam.core.motion.matching import Matches, Patches, match, read_patches
+from napari_mosam.core.motion.matching import CHUNK_MIB, Matches, Patches, match, read_patches
 from napari_mosam.core.windows.sampling import Pyramid
 
 Shift = tuple[float, float]
@@ -74,7 +75,7 @@ class KeypointConfig:
     spacing: float = 0.18
     max_return_px: float = 1.5
     max_return: float = 0.05
-    chunk_mib: int = 64
+    chunk_mib: int = CHUNK_MIB
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_points <= 64:
@@ -118,6 +119,7 @@ def track_keypoints(
     regions: Sequence[Region],
     shifts: Sequence[Shift],
     config: KeypointConfig | None = None,
+    workers: Workers = ONE,
 ) -> list[SparseMotion]:
     """Follow the key points of all objects from one frame to the next.
 
@@ -131,6 +133,8 @@ def track_keypoints(
         Expected motion (dy, dx) of each object, px: the middle of its search, which reaches 0.75 diameters.
     config : KeypointConfig, optional
         How.
+    workers : Workers
+        What computes batches of them side by side.
 
     Returns
     -------
@@ -153,7 +157,7 @@ def track_keypoints(
     if chosen:
         objects = _objects([regions[i] for i in chosen], [shifts[i] for i in chosen], before.device)
         with torch.inference_mode():
-            votes = _vote(before, after, objects, config or KeypointConfig())
+            votes = _vote(before, after, objects, config or KeypointConfig(), workers)
         for row, i in enumerate(chosen):
             answers[i] = votes.answer(row, shifts[i])
     return answers
@@ -212,12 +216,13 @@ def _resampled(region: Region) -> NDArray[np.bool_]:
     return np.asarray(region.mask[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside)
 
 
-def _vote(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> _Votes:
+def _vote(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig, workers: Workers) -> _Votes:
     tolerance = (config.max_return * objects.diameters).clamp_min(config.max_return_px)
-    whole = _match_wholes(before, after, objects, config)
+    whole = _match_wholes(before, after, objects, config, workers)
     guess = whole.shifts.where(_believed(whole, tolerance)[:, None], objects.shifts)
     owners, points = _points(before, objects, config)
-    parts = _match_points(before, after, points, guess[owners], objects.diameters[owners], config)
+    diameters = objects.diameters[owners]
+    parts = _match_points(before, after, points, guess[owners], diameters, config, workers)
     owners = torch.cat([torch.arange(len(tolerance), device=owners.device), owners])
     both = Matches.joined([whole, parts])
     places = torch.cat([objects.centers, points]) + both.shifts
@@ -234,20 +239,28 @@ def _inside(places: Tensor, shape_yx: tuple[int, int]) -> Tensor:
     return ((places >= -0.5) & (places < torch.tensor(shape_yx, device=places.device) - 0.5)).all(1)
 
 
-def _match_wholes(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> Matches:
+def _match_wholes(
+    before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig, workers: Workers
+) -> Matches:
     masks = torch.from_numpy(objects.masks).to(objects.steps)
     weights = max_pool2d(masks[:, None], 2 * MASK_MARGIN + 1, 1, MASK_MARGIN)[:, 0]
     patches = Patches(objects.centers, objects.steps, weights, objects.shifts)
-    return match(before, after, patches, REACH_WHOLE, config.chunk_mib)
+    return match(before, after, patches, REACH_WHOLE, config.chunk_mib, workers)
 
 
 def _match_points(
-    before: Pyramid, after: Pyramid, points: Tensor, guess: Tensor, diameters: Tensor, config: KeypointConfig
+    before: Pyramid,
+    after: Pyramid,
+    points: Tensor,
+    guess: Tensor,
+    diameters: Tensor,
+    config: KeypointConfig,
+    workers: Workers,
 ) -> Matches:
     side = 2 * HALF_POINT + 1
     steps = (config.patch * diameters).clamp_min(config.min_patch_px) / side
     patches = Patches(points, steps, steps.new_ones(len(steps), side, side), guess)
-    return match(before, after, patches, REACH_POINT, config.chunk_mib)
+    return match(before, after, patches, REACH_POINT, config.chunk_mib, workers)
 
 
 def _points(frame: Pyramid, objects: _Objects, config: KeypointConfig) -> tuple[Tensor, Tensor]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.windows.sampling import Pyramid, alike, read_places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    Sums = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
+Known = tuple[Tensor, Tensor] | None
+"""Which rows and which columns of searches (N, S) are known, 1 or 0; None where all are."""
 
 MIN_OVERLAP = 0.5
 """Share of a template's weight that must lie on the other frame; not measured."""
@@ -26,6 +28,10 @@ or below `MIN_SHARE` of the mean square of the search: less is the rounding of t
 
 MAX_DEPTH = 12
 """Halvings of a frame at most: a frame of 4096 px is one px then."""
+
+CHUNK_MIB = 16
+"""Memory for one batch of patches: one that a processor's cache holds takes a fifth to a third less time than four
+times as many; smaller ones cost more in calls."""
 
 TENSORS_PER_PATCH = 30
 """Tensors of the size of the search that are alive at once, an estimate: it sizes batches."""
@@ -120,7 +126,9 @@ class Matches:
         return cls(*(torch.cat(column) for column in columns))
 
 
-def match(before: Pyramid, after: Pyramid, patches: Patches, reach: int, chunk_mib: int = 64) -> Matches:
+def match(
+    before: Pyramid, after: Pyramid, patches: Patches, reach: int, chunk_mib: int = CHUNK_MIB, workers: Workers = ONE
+) -> Matches:
     """Follow patches from one frame to the next and back.
 
     Parameters
@@ -133,11 +141,14 @@ def match(before: Pyramid, after: Pyramid, patches: Patches, reach: int, chunk_m
         Farthest motion from the expected one along each axis, samples.
     chunk_mib : int
         Memory that a batch may take, MiB.
+    workers : Workers
+        What computes the batches side by side.
     """
     side = _fast_side(patches.weights.shape[-1] + 2 * reach)
     size = max(1, chunk_mib * 2**20 // (4 * TENSORS_PER_PATCH * side**2))
     starts = range(0, max(1, len(patches.steps)), size)
-    return Matches.joined([_match(before, after, patches.part(slice(a, a + size)), reach) for a in starts])
+    batches = [patches.part(slice(start, start + size)) for start in starts]
+    return Matches.joined(workers(lambda batch: _match(before, after, batch, reach), batches))
 
 
 def _match(before: Pyramid, after: Pyramid, patches: Patches, reach: int) -> Matches:
@@ -179,70 +190,60 @@ def correlations(template: Tensor, weights: Tensor, search: Tensor, known: tuple
     """
     surface = search.new_empty((len(search), *[search.shape[-1] - template.shape[-1] + 1] * 2))
     inside, even = known[0].all(1) & known[1].all(1), (weights == 1).flatten(1).all(1)
-    for kind, some in alike(inside * (1 + even.int())):
-        shown = known[0][some, :, None] & known[1][some, None]
-        surface[some] = _correlated(template[some], weights[some], search[some], shown, _SUMS[kind])
+    for kind, some in alike(inside + 2 * even.int()):
+        shown = None if kind & 1 else (known[0][some].to(search.dtype), known[1][some].to(search.dtype))
+        surface[some] = _correlated(template[some], weights[some], search[some], shown, even=bool(kind & 2))
     return surface
 
 
-def _correlated(template: Tensor, weights: Tensor, search: Tensor, known: Tensor, sums: "Sums") -> Tensor:
-    """What :func:`correlations` says."""
+def _correlated(template: Tensor, weights: Tensor, search: Tensor, known: Known, *, even: bool) -> Tensor:
+    """What :func:`correlations` says, of patches whose samples all count as 1 ('even'), or of others."""
     # sums of squares of values around zero lose no digits
     weight = weights.sum((1, 2), keepdim=True)
     level = (template * weights).sum((1, 2), keepdim=True) / weight.clamp_min(1e-6)
     f, g = template - level, search - level
     squares = g * g
-    n, sf, sg, sff, sgg, sfg = sums(weights, f, g, squares, known)
+    least = MIN_VARIANCE + MIN_SHARE * squares.mean((1, 2), keepdim=True)
+    wf = f if even else weights * f
+    n, sf, sff = _over_known(known, weights, wf, wf * f)
+    if known is not None:
+        shown = known[0][:, :, None] * known[1][:, None]
+        g, squares = g * shown, squares * shown
+    sg, sgg, sfg = _over_search(weights, wf, g, squares, even=even)
     total = n.clamp_min(1e-6)
     variances = (sff / total - (sf / total) ** 2).clamp_min(0), (sgg / total - (sg / total) ** 2).clamp_min(0)
     covariance = sfg / total - sf * sg / total**2
-    least = MIN_VARIANCE + MIN_SHARE * squares.mean((1, 2), keepdim=True)
     ncc: Tensor = (covariance / (variances[0] * variances[1]).sqrt().clamp_min(MIN_VARIANCE)).clamp(-1, 1)
-    shown = n >= MIN_OVERLAP * weight.clamp_min(1)
-    return ncc.masked_fill(torch.minimum(*variances) < least, 0).masked_fill(~shown, -1)
+    enough = n >= MIN_OVERLAP * weight.clamp_min(1)
+    return ncc.masked_fill(torch.minimum(*variances) < least, 0).masked_fill(~enough, -1)
 
 
-def _sums(weights: Tensor, f: Tensor, g: Tensor, squares: Tensor, known: Tensor) -> tuple[Tensor, ...]:
-    """Weighted sums of 1, f, g, f², g² and f g over what is known, at every place of the search; each (N, …)."""
-    w, wf, wff = _turned_spectra(g, weights, weights * f, weights * f * f)
-    v, vg, vgg = _spectra(g, known.to(g.dtype), known * g, known * squares)
-    n, sf, sg, sff, sgg, sfg = _sums_from(f, g, w * v, wf * v, w * vg, wff * v, w * vgg, wf * vg)
-    return n, sf, sg, sff, sgg, sfg
+def _over_known(known: Known, *images: Tensor) -> list[Tensor]:
+    """Sums of templates (N, P, P) over what is known at every place of the search; (N, 1, 1) where all is."""
+    if known is None:
+        return [image.sum((1, 2), keepdim=True) for image in images]
+    rows, columns = (line.unfold(1, images[0].shape[-1], 1) for line in known)  # (N, places, P)
+    return [rows @ image @ columns.mT for image in images]
 
 
-def _sums_inside(weights: Tensor, f: Tensor, g: Tensor, squares: Tensor, known: Tensor) -> tuple[Tensor, ...]:
-    """The same where everything is known: what does not hang on g is one number for all places, (N, 1, 1)."""
-    n, sf, sff = (x.sum((1, 2), keepdim=True) for x in (weights, weights * f, weights * f * f))
-    w, wf = _turned_spectra(g, weights, weights * f)
-    vg, vgg = _spectra(g, g, squares)
-    sg, sgg, sfg = _sums_from(f, g, w * vg, w * vgg, wf * vg)
-    return n, sf, sg, sff, sgg, sfg
+def _over_search(
+    weights: Tensor, weighted: Tensor, g: Tensor, squares: Tensor, *, even: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weighted sums of g, g² and f g at every place of the search; those that are no box's by their spectra."""
+    side, places = _fast_side(g.shape[-1]), g.shape[-1] - weights.shape[-1] + 1
 
+    def spectrum(image: Tensor) -> Tensor:
+        return torch.fft.rfft2(image, (side, side))
 
-def _sums_of_box(weights: Tensor, f: Tensor, g: Tensor, squares: Tensor, known: Tensor) -> tuple[Tensor, ...]:
-    """The same where, too, every sample of the template counts as 1: only that of f g needs a transform."""
-    n, sf, sff = (x.sum((1, 2), keepdim=True) for x in (weights, f, f * f))
-    (wf,), (vg,) = _turned_spectra(g, f), _spectra(g, g)
-    (sfg,) = _sums_from(f, g, wf * vg)
-    return n, sf, box_sums(g, f.shape[-1]), sff, box_sums(squares, f.shape[-1]), sfg
+    def sums(turned: Tensor, other: Tensor) -> Tensor:
+        return torch.fft.irfft2(turned * other, (side, side))[..., :places, :places]
 
-
-_SUMS: "tuple[Sums, ...]" = (_sums, _sums_inside, _sums_of_box)
-"""From the most general to the cheapest."""
-
-
-def _spectra(search: Tensor, *images: Tensor) -> list[Tensor]:
-    side = _fast_side(search.shape[-1])
-    return [torch.fft.rfft2(image, (side, side)) for image in images]
-
-
-def _turned_spectra(search: Tensor, *images: Tensor) -> list[Tensor]:
-    return [spectrum.conj_physical_() for spectrum in _spectra(search, *images)]
-
-
-def _sums_from(template: Tensor, search: Tensor, *products: Tensor) -> list[Tensor]:
-    side, places = _fast_side(search.shape[-1]), search.shape[-1] - template.shape[-1] + 1
-    return [torch.fft.irfft2(product, (side, side))[..., :places, :places] for product in products]
+    wf, vg = spectrum(weighted).conj_physical_(), spectrum(g)
+    if even:
+        box = weights.shape[-1]
+        return box_sums(g, box), box_sums(squares, box), sums(wf, vg)
+    w = spectrum(weights).conj_physical_()
+    return sums(w, vg), sums(w, spectrum(squares)), sums(wf, vg)
 
 
 def box_sums(images: Tensor, side: int) -> Tensor:
