@@ -74,7 +74,7 @@ def losses(device: torch.device, folder: Path, recompute: bool = False) -> dict[
     return trainer._journal.latest
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_training_computes_in_bfloat16_as_on_a_gpu(tmp_path, monkeypatch, recompute):
     monkeypatch.setattr("training.nano.loop.choose_dtype", lambda device: torch.float32)
     whole = losses(torch.device("cpu"), tmp_path / "float32")

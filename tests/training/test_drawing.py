@@ -27,6 +27,7 @@ def progress(index: int) -> float:
     return index / 4
 
 
+@pytest.mark.slow
 def test_processes_draw_the_same_batches():
     drawing = Drawing(CONFIG, SimulatedMovies(), 64)
     processes = DrawingProcesses(drawing, 2, progress)

@@ -68,6 +68,7 @@ def test_rounded_weights_answer_as_those_they_are_made_of():
         torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_gradients_of_rounded_weights_reach_those_that_are_kept():
     found = []
     for dtype in (torch.float32, torch.bfloat16):

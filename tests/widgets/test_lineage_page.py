@@ -82,6 +82,7 @@ def test_pictures_show_the_mother_before_and_her_daughters_outlined(ran, hands):
     assert abs(columns[0] - columns[1]) > SIDE / 4
 
 
+@pytest.mark.slow
 def test_what_is_rejected_does_not_come_again(ran, hands):
     widget, page = ran
     looked(widget, page, hands)
@@ -186,6 +187,7 @@ def test_without_the_page_nothing_is_read(open_widget, hands, monkeypatch):
     assert not widget.pages._made and not widget.pages.listeners
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cancelled_does_not_say_that_there_is_nothing(ran, hands):
     widget, page = ran
     page._seen(1, 3, JobEnd())

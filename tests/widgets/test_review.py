@@ -166,6 +166,7 @@ def test_the_queue_is_that_of_the_session(reviewed):
 # ---- near enough
 
 
+@pytest.mark.slow
 def test_the_cell_comes_into_the_middle_and_a_zoom_of_ones_own_stays(reviewed):
     widget, page = reviewed(show=True)
     camera = widget.viewer.scene.camera
@@ -246,6 +247,7 @@ def test_a_sample_of_a_result_that_changed_says_so(reviewed, hands, qtbot):
 # ---- the heat strip
 
 
+@pytest.mark.slow
 def test_the_strip_lies_below_the_picture_while_the_page_is_in_sight(reviewed):
     widget, page = reviewed(show=True)
     dock, window = strip_dock(widget), widget.viewer.window._qt_window
@@ -271,6 +273,7 @@ def test_a_viewer_that_is_closed_takes_the_strip_along(reviewed, qtbot):
     qtbot.waitUntil(lambda: page.strip.view is None, timeout=10_000)
 
 
+@pytest.mark.slow
 def test_it_can_be_closed_by_its_own_button_and_opened_again(reviewed):
     widget, page = reviewed(show=True)
     widget.viewer.window.remove_dock_widget(page.strip.view)
@@ -282,6 +285,7 @@ def test_it_can_be_closed_by_its_own_button_and_opened_again(reviewed):
     assert not page.widget.strip.isChecked()
 
 
+@pytest.mark.slow
 def test_a_click_goes_to_object_and_frame(reviewed, hands):
     widget, page = reviewed(show=True)
     strip = page.strip.view.strip

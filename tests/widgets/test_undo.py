@@ -64,6 +64,7 @@ def test_the_keys_work_on_the_canvas_whatever_layer_is_chosen(open_widget, movie
     assert widget.controls.summary.text() == "1 object: 1 box, 1 click" and hands.shown(widget).any()
 
 
+@pytest.mark.slow
 def test_the_keys_work_in_the_dock_and_leave_a_field_its_own(open_widget, movie, hands, qtbot):
     widget = open_widget(movie, show=True)
     controls = widget.controls

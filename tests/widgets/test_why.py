@@ -118,6 +118,7 @@ def test_a_painted_mask_is_said_to_be_the_users_as_soon_as_it_is(followed, hands
     assert "You painted or corrected it" in panel_of(widget).text.text()
 
 
+@pytest.mark.slow
 def test_of_frames_that_go_by_quickly_the_last_one_is_told(followed, hands):
     widget = followed()
     asked = []
@@ -140,6 +141,7 @@ def test_before_there_is_anything_it_says_what_to_do(open_widget, movie, hands, 
     assert "press Track first" in words if page_first else "Open a movie" in words
 
 
+@pytest.mark.slow
 def test_an_object_that_is_not_in_the_result_is_said_not_to_be(followed, hands):
     widget = followed()
     widget.controls.object_id.setValue(17)
@@ -208,6 +210,7 @@ def test_motion_of_the_frame_is_drawn_with_heads_and_its_scale_is_said(followed,
     assert panel.flow_note.text() == "Frame 0 has no frame before it." and not layer.visible
 
 
+@pytest.mark.slow
 def test_layers_go_when_the_page_is_left_and_come_back_with_it(followed, hands):
     widget = followed(MOVING)
     panel = panel_of(widget)
@@ -248,6 +251,7 @@ def test_both_memories_are_compared_and_the_result_stays(followed, hands, truth)
     assert not sam2.visible and not mosam.visible
 
 
+@pytest.mark.slow
 def test_a_comparison_can_be_cancelled_and_says_how_far_it_came(followed, hands, engine):
     widget = followed()
     engine.model.waits = partial(time.sleep, 0.05)
@@ -259,6 +263,7 @@ def test_a_comparison_can_be_cancelled_and_says_how_far_it_came(followed, hands,
     assert "frames that were compared before Cancel" in panel.compared.text()
 
 
+@pytest.mark.slow
 def test_an_object_without_a_mark_is_refused_in_words(followed, hands):
     widget = followed()
     widget.controls.object_id.setValue(17)
@@ -269,6 +274,7 @@ def test_an_object_without_a_mark_is_refused_in_words(followed, hands):
 # ---- nothing in the loop
 
 
+@pytest.mark.slow
 def test_a_run_does_nothing_for_the_page(followed, hands, tmp_path):
     widget = followed(MOVING, page=False)
     called = set()

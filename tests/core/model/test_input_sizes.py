@@ -31,7 +31,7 @@ def test_nano_at_another_size_is_nano_built_for_that_size(network, dtype):
     assert (model.image_size, model.network.image_size) == (256, 256)
 
 
-@pytest.mark.parametrize("name", ["t", "b+"])
+@pytest.mark.parametrize("name", ["t", pytest.param("b+", marks=pytest.mark.slow)])
 def test_an_official_network_at_another_size_is_that_network_built_for_it(name):
     model, built = random_official(name, 128), random_official(name, 64)
     for network in ("plain", "fast"):

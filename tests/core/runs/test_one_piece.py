@@ -111,6 +111,7 @@ def test_records_compose_to_the_frames_of_the_run_that_wrote_them(seed, directio
         assert np.array_equal(confidence, as_bytes(result.confidence))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), GIVEN, GIVEN, st.sets(st.tuples(st.integers(1, 4), st.integers(0, N - 1)), max_size=4))
 def test_objects_are_one_piece_in_what_is_stored_before_and_after_a_rerun(

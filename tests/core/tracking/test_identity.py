@@ -42,6 +42,7 @@ def test_two_identical_disks_that_pass_each_other_keep_their_ids(nano, movie):
     assert min(last_ious(nano, movie)) > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", [EngineConfig(motion=MotionConfig(kalman=False)), EngineConfig(life=LifecycleConfig(max_hidden=0))]
 )
