@@ -76,6 +76,7 @@ def test_accepted_cells_are_objects_and_one_entry_of_the_history(found, hands, c
     assert not session.prompts
 
 
+@pytest.mark.slow
 def test_a_click_drops_a_proposal_and_another_brings_it_back(found, hands, qtbot):
     press(found.viewer, qtbot, DISKS[1])
     assert kinds_at(found, DISKS[1]) == {DROPPED}
@@ -110,6 +111,7 @@ def test_the_slider_hides_the_weaker_ones_without_asking_the_model(found, hands,
     assert all(kinds_at(found, place) == {KEPT} for place in DISKS)
 
 
+@pytest.mark.slow
 def test_discard_leaves_nothing_and_gives_the_tool_back(open_widget, hands, cells):
     widget = open_widget(cells[0], show=True)
     widget.controls.plus.click()
@@ -145,6 +147,7 @@ def test_on_a_later_frame_only_what_is_not_covered_is_proposed_and_that_is_said(
     assert {mark.frame for mark in widget.session.prompts if mark.object_id > 2} == {2}
 
 
+@pytest.mark.slow
 def test_a_search_can_be_cancelled_and_says_what_part_was_looked_at(open_widget, hands, qtbot, engine):
     rows = [(20 + 40 * i, 20 + 40 * k) for i in range(12) for k in range(12)]
     widget = open_widget(disks([rows], shape=(512, 512), radius=6)[0])
@@ -162,6 +165,7 @@ def test_a_search_can_be_cancelled_and_says_what_part_was_looked_at(open_widget,
     assert not widget.session.prompts
 
 
+@pytest.mark.slow
 def test_nothing_is_started_while_a_search_is_going(open_widget, hands, qtbot, engine, cells):
     widget = open_widget(cells[0])
     engine.model.waits = partial(time.sleep, 0.15)

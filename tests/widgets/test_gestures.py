@@ -48,6 +48,7 @@ def test_a_box_is_the_next_cell_unless_what_is_known_of_the_one_in_hand_lies_in_
     assert sorted(marks(widget)) == [("box", 1), ("box", 2), ("box", 4), ("click", 1), ("click", 3)]
 
 
+@pytest.mark.slow
 def test_a_single_click_with_the_box_tool_is_a_click(widget, qtbot):
     widget.controls.box.click()
     tap(widget, qtbot, (50, 50))
@@ -95,6 +96,7 @@ def test_an_object_is_picked_by_a_click_on_its_mask(open_widget, movie, hands, q
     assert [kind for kind, _ in marks(widget)] == ["box"] * 3 and len(widget.session.history) == 3
 
 
+@pytest.mark.slow
 def test_n_keeps_the_tool_in_hand(widget, qtbot):
     widget.controls.plus.click()
     tap(widget, qtbot, (50, 50))
@@ -134,6 +136,7 @@ def test_an_outline_of_two_corners_is_none(widget, qtbot):
     assert widget.prompts.shapes.nshapes == 0 and not widget.session.prompts
 
 
+@pytest.mark.slow
 def test_in_3d_marks_do_not_work_and_the_dock_says_how_to_go_back(widget, qtbot):
     widget.controls.plus.click()
     key(widget.viewer, qtbot, Qt.Key.Key_Y, CONTROL)
@@ -148,6 +151,7 @@ def test_in_3d_marks_do_not_work_and_the_dock_says_how_to_go_back(widget, qtbot)
     assert marks(widget) == [("click", 1)]
 
 
+@pytest.mark.slow
 def test_other_peoples_mouse_callbacks_stay(open_widget, qtbot):
     widget = open_widget(EMPTY, show=True)
     seen = []

@@ -70,6 +70,7 @@ def test_a_proposal_is_shown_with_pictures_and_accepted_in_one_undoable_step(ran
     hands.qtbot.waitUntil(lambda: page.tree.canvas.tree.n_rows == 2, timeout=20_000)
 
 
+@pytest.mark.slow
 def test_pictures_show_the_mother_before_and_her_daughters_outlined(ran, hands):
     from napari_mosam.widgets.lineage.pictures import division_pictures
 
@@ -94,6 +95,7 @@ def test_what_is_rejected_does_not_come_again(ran, hands):
     assert page.cards.cards == [] and "No division was found" in page.found.text()
 
 
+@pytest.mark.slow
 def test_the_object_in_hand_divides_on_the_frame_shown(ran, hands):
     widget, page = ran
     widget.viewer.dims.set_point(0, BORN + 1)
@@ -120,6 +122,7 @@ def test_two_clicks_divide_it_and_a_drag_is_none(ran, hands):
     assert divided(widget, page, hands) == {3: 1, 4: 1}
 
 
+@pytest.mark.slow
 def test_a_click_in_the_tree_leads_to_the_object_and_the_frame(ran, hands):
     widget, page = ran
     canvas = page.tree.canvas

@@ -56,6 +56,7 @@ def test_a_click_is_outlined_by_itself_and_undo_takes_both(open_widget, movie, h
     assert outlined(widget, hands) == [1]
 
 
+@pytest.mark.slow
 def test_only_the_object_that_changed_is_asked_for(open_widget, movie, hands, asked):
     widget = at_first(open_widget(movie, live=True))
     for disk in (1, 2, 3):
@@ -117,6 +118,7 @@ def test_a_run_takes_the_previews_away_and_none_is_made_while_it_goes(open_widge
     assert outlined(widget, hands) == [] and len(asked) == 1 and widget.session.result.object_ids == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_started_during_a_preview_waits_for_its_end(open_widget, movie, hands, engine, asked):
     widget, go_on, waits = at_first(open_widget(movie, live=True)), threading.Event(), threading.Event()
     engine.model.waits = lambda: (waits.set(), go_on.wait(10))

@@ -37,6 +37,7 @@ def test_every_cell_has_its_number_on_every_frame(after_a_run, hands, qtbot):
     assert set(drawn(widget)) == {"1", "2"}
 
 
+@pytest.mark.slow
 def test_numbers_go_with_the_switch_and_with_the_labels(after_a_run, hands):
     widget, layer = after_a_run(1)
     switch = widget.controls.switches.numbers
@@ -70,6 +71,7 @@ def test_numbers_belong_to_the_plane_of_the_movie(open_widget, movie, hands):
     assert numbers.drawn == {}, "the other channel has no result"
 
 
+@pytest.mark.slow
 def test_middles_are_those_of_the_labels(after_a_run):
     widget, _ = after_a_run(1, 2)
     result = Result.open(widget.session.path)

@@ -133,6 +133,7 @@ def test_one_is_split_named_and_merged_with_one_of_the_menu(ran, hands, qtbot):
     assert words(table, 0, "Name") == ["late one"]
 
 
+@pytest.mark.slow
 def test_one_is_locked_and_let_go(ran, hands):
     panel, table = ran.controls.objects, ran.controls.objects.table
     click(table, 1)
@@ -158,6 +159,7 @@ def test_objects_are_deleted_with_their_marks_and_come_back(ran, hands, qtbot):
     assert ran.session.prompts.object_ids == (1, 2)
 
 
+@pytest.mark.slow
 def test_several_objects_are_deleted_in_one_step(ran, hands, qtbot):
     panel, before = ran.controls.objects, len(ran.session.history)
     panel.table.selectAll()

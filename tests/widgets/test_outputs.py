@@ -41,7 +41,7 @@ def test_confidence_and_motion_layers(open_widget, movie, hands):
     assert hands.layer(widget, "confidence") is None and hands.labels(widget) is None
 
 
-@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("shown", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_motion_is_made_in_the_thread_of_the_run_where_it_is_shown(open_widget, movie, hands, monkeypatch, shown):
     made, full = [], FrameFlow.full
     monkeypatch.setattr(

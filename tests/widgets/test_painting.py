@@ -124,6 +124,7 @@ def test_a_stroke_that_is_undone_is_the_runs_again(after_a_run, hands):
     assert "painted" not in hands.says(widget)
 
 
+@pytest.mark.slow
 def test_a_whole_cell_that_was_erased_stays_away(after_a_run, hands):
     widget, layer = after_a_run(1, 2)
     hands.paint(widget, 5, hands.shown(widget)[5] == 1, 0)

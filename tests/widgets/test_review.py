@@ -77,6 +77,7 @@ def test_keys_lead_through_it_and_take_each_object_in_hand(reviewed):
     assert places == [(2, 3), (1, 6), (2, 3), (1, 6)]
 
 
+@pytest.mark.slow
 def test_a_key_opens_the_page_and_goes_to_the_first_place(reviewed, hands, qtbot):
     widget = reviewed(turn=False, show=True)
     assert not widget.pages._made
@@ -135,6 +136,7 @@ def test_what_is_not_chosen_is_not_accepted(reviewed, hands):
     assert "no place is chosen" in hands.says(widget) and widget.session.history == before
 
 
+@pytest.mark.slow
 def test_what_is_not_in_sight_is_not_accepted(reviewed, hands):
     widget, page = reviewed()
     before = widget.session.history
@@ -233,6 +235,7 @@ def test_a_random_sample_is_judged_and_kept(reviewed, hands, qtbot):
     qtbot.waitUntil(lambda: rows(sample)[2][2] == "", timeout=10_000)
 
 
+@pytest.mark.slow
 def test_a_sample_of_a_result_that_changed_says_so(reviewed, hands, qtbot):
     widget, page = reviewed()
     page.widget.parts.setCurrentIndex(1)
@@ -297,6 +300,7 @@ def test_a_click_goes_to_object_and_frame(reviewed, hands):
     assert strip.words(1, 2) == "object 1, frame 2: expected IoU 0.90, sure"
 
 
+@pytest.mark.slow
 def test_the_wheel_shows_fewer_frames_and_a_double_click_all(reviewed):
     _, page = reviewed(show=True)
     strip = page.strip.view.strip
@@ -320,6 +324,7 @@ def test_the_wheel_shows_fewer_frames_and_a_double_click_all(reviewed):
     assert strip.frames == range(1000)
 
 
+@pytest.mark.slow
 def test_rows_can_be_filtered_and_sorted(reviewed):
     widget, page = reviewed(show=True)
     view = page.strip.view

@@ -25,6 +25,7 @@ def go_to(widget, frame):
     widget.viewer.dims.set_point(0, frame)
 
 
+@pytest.mark.slow
 def test_runs_on_some_frames_one_after_the_other(open_widget, movie, hands, engine):
     widget, seen = open_widget(movie), []
     engine.after = seen.append

@@ -22,7 +22,16 @@ def test_no_key_is_one_of_naparis_own():
     assert len({shortcut.key for shortcut in SHORTCUTS}) == len(SHORTCUTS)
 
 
-@pytest.mark.parametrize("place", ["canvas", "number", "menu", "button", "layer list", "layer controls"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "canvas",
+        "number",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("menu", "button")),
+        "layer list",
+        "layer controls",
+    ],
+)
 def test_keys_work_wherever_the_focus_is(open_widget, movie, qtbot, place):
     widget = open_widget(movie, show=True)
     window = widget.viewer.window._qt_viewer

@@ -95,6 +95,7 @@ def test_it_tells_which_frames_were_remembered_and_a_click_on_one_goes_there_and
     assert widget.frame == 4 and panel.title.text() == "Object 1 on frame 4"
 
 
+@pytest.mark.slow
 def test_another_frame_or_object_is_another_question(followed, hands):
     widget = followed()
     panel = panel_of(widget)
@@ -193,6 +194,7 @@ def test_where_it_looked_is_drawn_on_that_frame_in_the_colours_of_the_legend(fol
     assert set(layer.data[:, 0, 0]) == {5.0}
 
 
+@pytest.mark.slow
 def test_motion_of_the_frame_is_drawn_with_heads_and_its_scale_is_said(followed, hands):
     widget = followed()
     panel = panel_of(widget)

@@ -71,7 +71,7 @@ def test_other_labels_are_no_result(make_napari_viewer, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("large", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_labels_are_saved_as_a_stack_with_ids_and_sizes(followed, hands, tmp_path, large):
     out, layer = tmp_path / "labels.tif", hands.labels(followed)
     if large:
