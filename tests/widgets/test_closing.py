@@ -213,3 +213,23 @@ print("ended")
 def test_a_program_ends_well_with_the_dock_open(end):
     done = subprocess.run([sys.executable, "-c", PROGRAM.format(end=end)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (0, "ended"), done.stderr
+
+
+SOON = """
+import napari, numpy as np
+from qtpy.QtCore import QTimer
+
+viewer = napari.Viewer()
+viewer.add_image(np.zeros((3, 32, 32), np.uint8))
+viewer.window.add_plugin_dock_widget("napari-mosam")
+QTimer.singleShot({ms}, viewer.close)
+napari.run()
+print("ended")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ms", [1, 50, 300, 1500])
+def test_napari_may_be_closed_while_the_dock_still_gets_ready(ms):
+    done = subprocess.run([sys.executable, "-c", SOON.format(ms=ms)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "ended"), done.stderr

@@ -1,17 +1,18 @@
 """What the dock widget leans on: its link to the viewer, its manners with errors."""
 
+import atexit
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit, QWidget
 
 if TYPE_CHECKING:
-    from weakref import ref
-
     from napari_mosam.widgets.layers.source import MovieSource
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,14 @@ def go_to(viewer: Any, source: "MovieSource", frame: int) -> None:
         dims.set_point(dims.ndim - image.ndim + axis, world[axis])
 
 
-def shut_down(widget: "ref[Any]", *_: Any) -> None:
+def shut_down_at_end(widget: Any) -> None:
+    """Shut a widget down when Qt deletes it, as a closing viewer does without a word, or at the end of a script."""
+    end = partial(_shut_down, ref(widget))
+    widget.destroyed.connect(end)
+    atexit.register(end)
+
+
+def _shut_down(widget: ref[Any], *_: Any) -> None:
     """Shut a widget down if Python still knows it."""
     alive = widget()
     if alive is not None:

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
 from qtpy.QtWidgets import QWidget
@@ -30,7 +28,8 @@ from napari_mosam.widgets.picture.beside import ShortTurns, look_around, once_dr
 from napari_mosam.widgets.picture.first_use import FirstUse
 from napari_mosam.widgets.picture.shortcuts import Shortcuts
 from napari_mosam.widgets.runs import Runs
-from napari_mosam.widgets.support import HistoryKeys, Reporting, ViewerLink, shut_down
+from napari_mosam.widgets.sessions.threads import GuiThread
+from napari_mosam.widgets.support import HistoryKeys, Reporting, ViewerLink, shut_down_at_end
 from napari_mosam.widgets.wiring import connect_buttons
 
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ class MosamWidget(QWidget):
         engine = engine or Engine()
         self.jobs = Controller(napari_viewer, self.controls, engine, self._show_marks, self._result_changed, self._fail)
         self.movies = MovieMenu(napari_viewer, self.controls.image, lambda: self.jobs.busy, self._say_movie)
-        self.model_download = ModelDownload(self.controls, engine, self._fail)
+        self._gui = GuiThread()
+        self.model_download = ModelDownload(self.controls, engine, self._gui, self._fail)
         self.diameter_tool = DiameterTool(napari_viewer, self.controls.diameter.setValue)
         self._image_link = ViewerLink(napari_viewer)
         self._history_keys = HistoryKeys(napari_viewer, self.undo, self.redo)
@@ -92,8 +92,8 @@ class MosamWidget(QWidget):
         self.files.start()
         self._history_keys.watch_fields(self)
         self.controls.engine.made.connect(lambda: self._history_keys.watch_fields(self.controls.engine))
-        look_around(self, engine, self.first_use.calm, self._fill_menus)
-        self.destroyed.connect(partial(shut_down, ref(self)))  # a closing viewer sends nothing else
+        look_around(self, engine, self.first_use.calm, self._gui, self._fill_menus)
+        shut_down_at_end(self)
 
     @property
     def run(self) -> "RunView | None":
@@ -190,7 +190,7 @@ class MosamWidget(QWidget):
         self.pages.close_pages()
         links = self._image_link, self._history_keys, self._keys, self._link
         docked = self.finding, self.prompts, self.movies, self.objects, self.first_use, self._short_turns
-        for part in (self.files, self.jobs, self.model_download, *docked, *links):
+        for part in (self._gui, self.files, self.jobs, self.model_download, *docked, *links):
             part.close()
 
     def _edit(self, edit: Callable[[], None]) -> None:

@@ -233,10 +233,10 @@ def _over_search(
     side, places = _fast_side(g.shape[-1]), g.shape[-1] - weights.shape[-1] + 1
 
     def spectrum(image: Tensor) -> Tensor:
-        return torch.fft.rfft2(image, (side, side))
+        return torch.as_tensor(torch.fft.rfft2(image, (side, side)))
 
     def sums(turned: Tensor, other: Tensor) -> Tensor:
-        return torch.fft.irfft2(turned * other, (side, side))[..., :places, :places]
+        return torch.as_tensor(torch.fft.irfft2(turned * other, (side, side)))[..., :places, :places]
 
     wf, vg = spectrum(weighted).conj_physical_(), spectrum(g)
     if even:

@@ -4,17 +4,19 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QCoreApplication, QTimer
 from qtpy.QtWidgets import QProgressBar, QPushButton, QStackedLayout, QWidget
 
 from napari_mosam.widgets.controls.builders import fill_menu, make_boxed, make_row
 from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.sessions.threads import Worker
 
 if TYPE_CHECKING:
     from napari_mosam.widgets.controls.controls import Controls
     from napari_mosam.widgets.engine import Engine, ModelChoice
+    from napari_mosam.widgets.sessions.threads import GuiThread
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class Transfer:
     done: int = 0
     total: int | None = None
     error: Exception | None = None
-    is_aborted: Callable[[], bool] = bool  # napari's own request, at exit
+    over: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -39,7 +41,7 @@ class Transfer:
 
     def stopped(self) -> bool:
         """Whether the download is to end."""
-        return self._stop.is_set() or self.is_aborted()
+        return self._stop.is_set()
 
     def advance(self, done: int, total: int | None) -> None:
         """Note how many bytes are there."""
@@ -52,6 +54,8 @@ class Transfer:
         except Exception as error:
             logger.info("download ended", exc_info=True)
             self.error = error
+        finally:
+            self.over = True
 
 
 class DownloadRow(QWidget):
@@ -97,13 +101,17 @@ class ModelDownload:
         Have the menu and the row, and show messages.
     engine : Engine
         What downloads.
+    gui : GuiThread
+        Is told of the end.
     fail : callable
         Shows an error.
     """
 
-    def __init__(self, controls: "Controls", engine: "Engine", fail: Callable[[Exception], object]) -> None:
+    def __init__(
+        self, controls: "Controls", engine: "Engine", gui: "GuiThread", fail: Callable[[Exception], object]
+    ) -> None:
         self._menu, self._row, self._say = controls.model, controls.model_download, controls.say
-        self._engine, self._fail = engine, fail
+        self._engine, self._gui, self._fail = engine, gui, fail
         self._choices: dict[str, ModelChoice] = {}
         self._transfer: Transfer | None = None
         self._closed = False
@@ -118,7 +126,7 @@ class ModelDownload:
     @property
     def busy(self) -> bool:
         """Whether a download goes on."""
-        return self._transfer is not None
+        return self._transfer is not None and not self._transfer.over
 
     def set_choices(self, choices: "list[ModelChoice]") -> None:
         """Fill the menu with the models as they are now."""
@@ -158,21 +166,14 @@ class ModelDownload:
 
     def start(self) -> None:
         """Download the model chosen, in a thread."""
-        from napari.qt.threading import create_worker
-
         choice = self.missing()
         if choice is None or self.busy:
             return
         transfer = self._transfer = Transfer(choice, total=choice.size)
-        worker: Any = create_worker(
-            transfer.run,
-            self._engine,
-            _start_thread=False,
-            _ignore_errors=True,
-            _connect={"finished": lambda: self._ended(transfer)},
-        )
-        transfer.is_aborted = lambda: worker.abort_requested
-        worker.start()
+        QCoreApplication.instance().aboutToQuit.connect(transfer.stop)  # Python waits for threads before it ends
+        thread = Worker("MoSAM download", self._gui)
+        thread.start(lambda: transfer.run(self._engine), lambda _: self._ended(transfer))
+        thread.close()  # as soon as that is done
         self._clock.start()
         self.update()
         self._say(f"Downloading {choice.name}. You can go on marking cells.")

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_mosam.widgets.sessions.threads import Worker
+
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_mosam.widgets.engine import Engine
+    from napari_mosam.widgets.sessions.threads import GuiThread
 
 SWITCH_S = 0.0005
 """How long a thread keeps the interpreter while another asks for it; Python's own 5 ms, once for each of the 100 calls
@@ -85,19 +88,30 @@ def load_torch_library() -> None:
         load(bytes(Path(found.origin).parent / "lib" / f"{name}{suffix}"), os.RTLD_NOW | scope)
 
 
-def look_around(dock: "QObject", engine: "Engine", calm: NoCollections, on_found: Callable[[Any], None]) -> None:
-    """Import what a run needs, and list models and devices, while the user looks at the dock, which is drawn first."""
-    from napari.qt.threading import create_worker
+def look_around(
+    dock: "QObject", engine: "Engine", calm: NoCollections, gui: "GuiThread", on_found: Callable[[Any], object]
+) -> None:
+    """Import what a run needs, and list models and devices, while the user looks at the dock, which is drawn first.
+
+    Nothing new is begun once `gui` is closed; Python waits for what is going before it ends: a library that is loaded
+    into a process that ends would bring it down.
+    """
 
     def look() -> Any:
+        found: list[Any] = []
         with calm:
-            models = engine.models()
-            load_torch_library()
-            found = models, engine.devices()
-            engine.warm_up()
-        return found
+            for step in (engine.models, load_torch_library, engine.devices, engine.warm_up):
+                if gui.closed:
+                    return None
+                found.append(step())
+        return found[0], found[2]
 
-    once_drawn(dock, lambda: create_worker(look, _connect={"returned": on_found}, _ignore_errors=True))
+    def begin() -> None:
+        thread = Worker("MoSAM look", gui)
+        thread.start(look, lambda end: end.value and on_found(end.value))
+        thread.close()  # as soon as that is done
+
+    once_drawn(dock, begin)
 
 
 def once_drawn(dock: "QObject", job: Callable[[], object]) -> None:
