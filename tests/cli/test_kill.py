@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,8 +113,7 @@ def test_a_stop_at_any_moment_is_one_line_and_exit_code_130(job, number):
 
 
 def test_a_second_ctrl_c_changes_nothing(job):
-    process = start(job, "--overwrite")
-    await_frame(job, process, 10)
+    process = started(job, 10)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -128,10 +128,10 @@ def test_a_kill_at_any_moment_leaves_a_whole_result(job):
     ends = []
     moments = [*np.linspace(0.1, 3, 6), *np.linspace(0, 29, N_KILLS - 6).round().astype(int)]
     for moment in moments:
-        process = start(job, "--overwrite")
         if isinstance(moment, np.integer):
-            await_frame(job, process, int(moment))
+            process = started(job, int(moment))
         else:
+            process = start(job, "--overwrite")
             time.sleep(moment)
         process.kill()
         process.communicate(timeout=120)
@@ -145,10 +145,13 @@ def test_a_kill_at_any_moment_leaves_a_whole_result(job):
     job.before = digest(job.out)
 
 
-def await_frame(job: SimpleNamespace, process: subprocess.Popen, t: int) -> None:
-    """Wait until a frame of the new result is on disk, or the command has ended."""
+def started(job: SimpleNamespace, t: int) -> subprocess.Popen:
+    """A command of which a frame of the new result is on disk, or that has ended."""
+    shutil.rmtree(job.folder / STOPPED, ignore_errors=True)  # its frames would be taken for those of this one
+    process = start(job, "--overwrite")
     while process.poll() is None and not (job.folder / STOPPED / "0" / "c" / str(t)).exists():
         time.sleep(0.005)
+    return process
 
 
 @pytest.mark.parametrize("renames", [0, 1, 2])
