@@ -8,7 +8,6 @@ from scipy.ndimage import center_of_mass
 from scipy.ndimage import label as label_components
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
-from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates
 
 OUTSIDE = -12.0
@@ -39,7 +38,6 @@ class FakeSegmenter:
     image_size: int = 128
     num_maskmem: int = 7
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    workers: Workers = ONE
     recalls: list = field(default_factory=list)
     remembered: list = field(default_factory=list)
     encoded: int = 0

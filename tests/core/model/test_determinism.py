@@ -106,7 +106,7 @@ def test_the_same_call_twice_gives_the_same_bits(nano, chunk):
 def test_a_model_of_sam2s_modules_can_be_sent_to_another_process(nano):
     model, images = nano.computed_by("plain").in_chunks_of(2).side_by_side(2, 1), windows(3)
     sent = pickle.loads(pickle.dumps(model))
-    assert sent.workers.n == 2
+    assert sent._workers.n == 2
     assert same([sent.encode_image(images).vision], [model.encode_image(images).vision])
 
 

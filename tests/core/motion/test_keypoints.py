@@ -8,7 +8,6 @@ from tests.core.motion.test_drift import moved, texture
 
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.motion.interest import choose_points
 from napari_mosam.core.motion.keypoints import (
     HALF_POINT,
@@ -33,9 +32,9 @@ def disk(center_yx, diameter):
     return Region.from_mask(y**2 + x**2 <= radius**2, origin)
 
 
-def track(before, after, regions, shifts=None, config=None, workers=ONE):
+def track(before, after, regions, shifts=None, config=None):
     frames = (Pyramid(torch.from_numpy(np.ascontiguousarray(frame))) for frame in (before, after))
-    return track_keypoints(*frames, regions, shifts or [STILL] * len(regions), config, workers)
+    return track_keypoints(*frames, regions, shifts or [STILL] * len(regions), config)
 
 
 def assert_found(motion, shift, accuracy=0.3):
@@ -175,16 +174,6 @@ def test_the_correlation_is_that_of_the_pixels_both_frames_show(seed, even, abov
         f, g = f - np.average(f, weights=w), g - np.average(g, weights=w)
         told = (w * f * g).sum() / np.sqrt((w * f * f).sum() * (w * g * g).sum())
         assert surface[y, x] == pytest.approx(told, abs=1e-3)
-
-
-def test_how_many_work_on_it_changes_no_bit():
-    frames = moved(4, 3)
-    regions = [disk((y, x), 18) for y in range(12, 150, 24) for x in range(12, 150, 24)]
-    small = KeypointConfig(chunk_mib=2)
-    alone, by_three = track(*frames, regions, config=small), track(*frames, regions, config=small, workers=Workers(3))
-    for one, other in zip(alone, by_three, strict=True):
-        assert np.array_equal(one.points_yx, other.points_yx)
-        assert (one.shift_yx, one.confidence, one.n_kept) == (other.shift_yx, other.confidence, other.n_kept)
 
 
 @given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 99))

@@ -143,10 +143,6 @@ class Workers:
         return list(self._pool.map(function, given))
 
 
-ONE = Workers()
-"""One call after the other, in the thread that asks."""
-
-
 def _prepare(threads: int) -> None:
     """Both are settings of a thread, and those of the pool do nothing else."""
     torch.set_num_threads(threads)

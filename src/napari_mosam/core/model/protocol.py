@@ -11,8 +11,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from napari_mosam.core.model.device import Workers
-
 LOGIT_STRIDE, MEMORY_STRIDE = 4, 16
 """Model pixels per decoded mask logit and per memory token, as SAM 2's networks have them."""
 
@@ -180,8 +178,6 @@ class Segmenter(Protocol):
     image_size: int
     num_maskmem: int
     device: "torch.device"
-    workers: Workers
-    """What computes its calls side by side, and what else of a frame can be; no bit depends on it."""
 
     def encode_image(self, images: "Tensor") -> ImageFeatures:
         """ImageFeatures of windows (B, S, S) with values in [0, 1]."""

@@ -71,7 +71,7 @@ class Sam2Segmenter:
         self.num_maskmem: int = network.num_maskmem
         self.device: torch.device = self.parts.device
         self.chunk = chunk
-        self.workers = Workers()
+        self._workers = Workers()
         self._sizes: dict[tuple[int, Network], Sam2Parts] = {}  # shared by the copies of this model
 
     @cached_property
@@ -102,7 +102,7 @@ class Sam2Segmenter:
     def side_by_side(self, workers: int, threads: int) -> "Sam2Segmenter":
         """The same network that computes so many calls at a time, each with so many threads."""
         other = copy(self)
-        other.workers = Workers(workers, threads)
+        other._workers = Workers(workers, threads)
         return other
 
     def at_size(self, image_size: int) -> "Sam2Segmenter":
@@ -132,7 +132,7 @@ class Sam2Segmenter:
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See :meth:`Segmenter.encode_image`."""
         cuts = self._cuts(len(images))
-        return ImageFeatures.join(self.workers(lambda cut: self.parts.encode_image(images[cut]), cuts))
+        return ImageFeatures.join(self._workers(lambda cut: self.parts.encode_image(images[cut]), cuts))
 
     @torch.no_grad()
     def attend_memory(self, features: ImageFeatures, recalls: Sequence[MemorySelection], n_frames: int) -> Tensor:
@@ -146,7 +146,7 @@ class Sam2Segmenter:
             part = self.parts.attend(features.take(rows), memory, n_frames, key_bias(some, n_tokens))
             conditioned[rows] = part.float()
 
-        self.workers(attend, self._buckets(recalls))
+        self._workers(attend, self._buckets(recalls))
         return conditioned
 
     @torch.no_grad()
@@ -172,7 +172,7 @@ class Sam2Segmenter:
             logits = None if mask_logits is None else mask_logits[cut]
             return self.parts.decode_masks(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask)
 
-        parts = self.workers(decode, self._cuts(len(features)))
+        parts = self._workers(decode, self._cuts(len(features)))
         return MaskCandidates(*(torch.cat([getattr(p, f) for p in parts]) for f in MaskCandidates.__slots__))
 
     @torch.no_grad()
@@ -201,7 +201,7 @@ class Sam2Segmenter:
                 features.vision[cut], mask_logits[cut], object_score[cut], from_points=from_points
             )
 
-        return torch.cat(self.workers(encode, self._cuts(len(features))))
+        return torch.cat(self._workers(encode, self._cuts(len(features))))
 
     def batched(self, recalls: Sequence[MemorySelection]) -> MemoryBatch:
         """The memory of recalls that have the same number of frames and of pointers."""

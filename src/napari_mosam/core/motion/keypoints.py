@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.motion.interest import choose_points
-from napari_mosam.core.motion.matching import CHUNK_MIB, Matches, Patches, match, read_patches
+from napari_mosam.core.motion.matching import Matches, Patches, match, read_patches
 from napari_mosam.core.windows.sampling import Pyramid
 
 Shift = tuple[float, float]
@@ -75,7 +74,7 @@ class KeypointConfig:
     spacing: float = 0.18
     max_return_px: float = 1.5
     max_return: float = 0.05
-    chunk_mib: int = CHUNK_MIB
+    chunk_mib: int = 64
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_points <= 64:
@@ -119,7 +118,6 @@ def track_keypoints(
     regions: Sequence[Region],
     shifts: Sequence[Shift],
     config: KeypointConfig | None = None,
-    workers: Workers = ONE,
 ) -> list[SparseMotion]:
     """Follow the key points of all objects from one frame to the next.
 
@@ -133,8 +131,6 @@ def track_keypoints(
         Expected motion (dy, dx) of each object, px: the middle of its search, which reaches 0.75 diameters.
     config : KeypointConfig, optional
         How.
-    workers : Workers
-        What computes batches of them side by side.
 
     Returns
     -------
@@ -157,7 +153,7 @@ def track_keypoints(
     if chosen:
         objects = _objects([regions[i] for i in chosen], [shifts[i] for i in chosen], before.device)
         with torch.inference_mode():
-            votes = _vote(before, after, objects, config or KeypointConfig(), workers)
+            votes = _vote(before, after, objects, config or KeypointConfig())
         for row, i in enumerate(chosen):
             answers[i] = votes.answer(row, shifts[i])
     return answers
@@ -216,13 +212,12 @@ def _resampled(region: Region) -> NDArray[np.bool_]:
     return np.asarray(region.mask[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside)
 
 
-def _vote(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig, workers: Workers) -> _Votes:
+def _vote(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> _Votes:
     tolerance = (config.max_return * objects.diameters).clamp_min(config.max_return_px)
-    whole = _match_wholes(before, after, objects, config, workers)
+    whole = _match_wholes(before, after, objects, config)
     guess = whole.shifts.where(_believed(whole, tolerance)[:, None], objects.shifts)
     owners, points = _points(before, objects, config)
-    diameters = objects.diameters[owners]
-    parts = _match_points(before, after, points, guess[owners], diameters, config, workers)
+    parts = _match_points(before, after, points, guess[owners], objects.diameters[owners], config)
     owners = torch.cat([torch.arange(len(tolerance), device=owners.device), owners])
     both = Matches.joined([whole, parts])
     places = torch.cat([objects.centers, points]) + both.shifts
@@ -239,28 +234,20 @@ def _inside(places: Tensor, shape_yx: tuple[int, int]) -> Tensor:
     return ((places >= -0.5) & (places < torch.tensor(shape_yx, device=places.device) - 0.5)).all(1)
 
 
-def _match_wholes(
-    before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig, workers: Workers
-) -> Matches:
+def _match_wholes(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> Matches:
     masks = torch.from_numpy(objects.masks).to(objects.steps)
     weights = max_pool2d(masks[:, None], 2 * MASK_MARGIN + 1, 1, MASK_MARGIN)[:, 0]
     patches = Patches(objects.centers, objects.steps, weights, objects.shifts)
-    return match(before, after, patches, REACH_WHOLE, config.chunk_mib, workers)
+    return match(before, after, patches, REACH_WHOLE, config.chunk_mib)
 
 
 def _match_points(
-    before: Pyramid,
-    after: Pyramid,
-    points: Tensor,
-    guess: Tensor,
-    diameters: Tensor,
-    config: KeypointConfig,
-    workers: Workers,
+    before: Pyramid, after: Pyramid, points: Tensor, guess: Tensor, diameters: Tensor, config: KeypointConfig
 ) -> Matches:
     side = 2 * HALF_POINT + 1
     steps = (config.patch * diameters).clamp_min(config.min_patch_px) / side
     patches = Patches(points, steps, steps.new_ones(len(steps), side, side), guess)
-    return match(before, after, patches, REACH_POINT, config.chunk_mib, workers)
+    return match(before, after, patches, REACH_POINT, config.chunk_mib)
 
 
 def _points(frame: Pyramid, objects: _Objects, config: KeypointConfig) -> tuple[Tensor, Tensor]:

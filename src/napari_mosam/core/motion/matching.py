@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.windows.sampling import Pyramid, alike, read_places
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ or below `MIN_SHARE` of the mean square of the search: less is the rounding of t
 
 MAX_DEPTH = 12
 """Halvings of a frame at most: a frame of 4096 px is one px then."""
-
-CHUNK_MIB = 16
-"""Memory for one batch of patches: one that a processor's cache holds takes a fifth to a third less time than four
-times as many; smaller ones cost more in calls."""
 
 TENSORS_PER_PATCH = 30
 """Tensors of the size of the search that are alive at once, an estimate: it sizes batches."""
@@ -126,9 +121,7 @@ class Matches:
         return cls(*(torch.cat(column) for column in columns))
 
 
-def match(
-    before: Pyramid, after: Pyramid, patches: Patches, reach: int, chunk_mib: int = CHUNK_MIB, workers: Workers = ONE
-) -> Matches:
+def match(before: Pyramid, after: Pyramid, patches: Patches, reach: int, chunk_mib: int = 64) -> Matches:
     """Follow patches from one frame to the next and back.
 
     Parameters
@@ -141,14 +134,11 @@ def match(
         Farthest motion from the expected one along each axis, samples.
     chunk_mib : int
         Memory that a batch may take, MiB.
-    workers : Workers
-        What computes the batches side by side.
     """
     side = _fast_side(patches.weights.shape[-1] + 2 * reach)
     size = max(1, chunk_mib * 2**20 // (4 * TENSORS_PER_PATCH * side**2))
     starts = range(0, max(1, len(patches.steps)), size)
-    batches = [patches.part(slice(start, start + size)) for start in starts]
-    return Matches.joined(workers(lambda batch: _match(before, after, batch, reach), batches))
+    return Matches.joined([_match(before, after, patches.part(slice(a, a + size)), reach) for a in starts])
 
 
 def _match(before: Pyramid, after: Pyramid, patches: Patches, reach: int) -> Matches:

@@ -9,7 +9,6 @@ import torch
 
 from napari_mosam.core.config.engine import MotionConfig
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.model.device import ONE, Workers
 from napari_mosam.core.motion.cues import FrameMotion
 from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.kalman import Kalman
@@ -191,23 +190,18 @@ class KeypointCue:
     ----------
     device : torch.device
         Where they are followed.
-    workers : Workers
-        What follows batches of them side by side.
     """
 
     device: torch.device
-    workers: Workers = ONE
 
     def observe(
         self, objects: Sequence[Moving], motion: FrameMotion, told: Sequence[Sequence[Cue]]
     ) -> Sequence[Cue | None]:
         """See :class:`MotionCue`."""
-        return sparse_cues(motion, [o.last_region for o in objects], self.device, self.workers)
+        return sparse_cues(motion, [o.last_region for o in objects], self.device)
 
 
-def sparse_cues(
-    motion: FrameMotion, regions: Sequence[Region | None], device: torch.device, workers: Workers = ONE
-) -> list[Cue | None]:
+def sparse_cues(motion: FrameMotion, regions: Sequence[Region | None], device: torch.device) -> list[Cue | None]:
     """Median motion of each object's key points, all objects in one batch; None without a region or a frame before.
 
     Like the dense cue, its confidence is 0 unless the object's surroundings correlate better after it.
@@ -219,7 +213,7 @@ def sparse_cues(
     rows = [row for row, region in enumerate(regions) if region is not None]
     seen = [region for region in regions if region is not None]
     before, after = (Pyramid.of(frame, device) for frame in (motion.before, motion.after))
-    found = track_keypoints(before, after, seen, [motion.drift_yx] * len(seen), workers=workers)
+    found = track_keypoints(before, after, seen, [motion.drift_yx] * len(seen))
     cues: list[Cue | None] = [None] * len(regions)
     for row, region, sparse in zip(rows, seen, found, strict=True):
         trust = sparse.confidence if motion.verified(sparse.shift_yx, region) else 0.0
@@ -227,13 +221,13 @@ def sparse_cues(
     return cues
 
 
-def classical_cues(config: MotionConfig, device: torch.device, workers: Workers = ONE) -> list[MotionCue]:
+def classical_cues(config: MotionConfig, device: torch.device) -> list[MotionCue]:
     """The cues that the settings ask for, but for the trained one; the drift is always known."""
     wanted: list[tuple[bool, MotionCue]] = [
         (config.velocity, VelocityCue()),
         (config.kalman, KalmanCue()),
         (config.flow, FlowCue()),
-        (config.keypoints, KeypointCue(device, workers)),
+        (config.keypoints, KeypointCue(device)),
     ]
     return [cue for asked, cue in wanted if asked]
 

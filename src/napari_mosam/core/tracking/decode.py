@@ -85,7 +85,7 @@ class Decoder:
         self._time_step = time_step
         self._n_frames = n_frames
         self._learned = LearnedMotionCue(model, config) if config.motion.encoder == "learned" else None
-        self._cues: list[MotionCue] = classical_cues(config.motion, model.device, model.workers)
+        self._cues: list[MotionCue] = classical_cues(config.motion, model.device)
         if self._learned is not None:
             self._cues.append(self._learned)
 

@@ -1,7 +1,6 @@
 """Reading images at other places than their pixels, and writing windows back: the only place where this is done."""
 
 from collections.abc import Iterator, Sequence
-from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -40,7 +39,6 @@ class Pyramid:
 
     def __init__(self, images: Tensor) -> None:
         self._levels = [images[None, None] if images.ndim == 2 else images[:, None]]
-        self._lock = Lock()
 
     @classmethod
     def of(cls, frame: NDArray[np.float32] | Canvas, device: torch.device) -> "Pyramid":
@@ -81,9 +79,8 @@ class Pyramid:
         centers, reaches : Tensor, shape (N, 2)
             What will be looked at: places, and how far to either side of them, px of the frame. More may be there.
         """
-        with self._lock:
-            while len(self._levels) <= depth and min(self._levels[-1].shape[-2:]) > 1:
-                self._levels.append(halve(self._levels[-1]))
+        while len(self._levels) <= depth and min(self._levels[-1].shape[-2:]) > 1:
+            self._levels.append(halve(self._levels[-1]))
         depth = min(depth, len(self._levels) - 1)
         return self._levels[depth], 2**depth
 
