@@ -209,6 +209,8 @@ def main() -> None:
     parser.add_argument("--shots", type=Path, help="folder for pictures of the steps")
     parser.add_argument("--out", type=Path, default=Path("gui_ask.csv"))
     given = parser.parse_args()
+    if given.shots is not None:
+        given.shots.mkdir(parents=True, exist_ok=True)
     simulated = given.movie == "simulated"
     movie = division_movie(SEED) if simulated else None
     images, truth = scene(given.movie, 0, 0) if movie is None else (movie.images, movie.labels)

@@ -355,6 +355,8 @@ def main() -> None:
     parser.add_argument("--shots", type=Path, help="folder for pictures of the steps")
     parser.add_argument("--out", type=Path, default=Path("gui_user.csv"))
     given = parser.parse_args()
+    if given.shots is not None:
+        given.shots.mkdir(parents=True, exist_ok=True)
     images, truth = scene(given.movie, given.side, given.cells)
     with tempfile.TemporaryDirectory() as folder:
         viewer = napari.Viewer(show=True)
