@@ -126,7 +126,8 @@ class ModelDownload:
     @property
     def busy(self) -> bool:
         """Whether a download goes on."""
-        return self._transfer is not None and not self._transfer.over
+        going = self._transfer
+        return going is not None and not (self._closed and going.over)  # an open row is told of the end
 
     def set_choices(self, choices: "list[ModelChoice]") -> None:
         """Fill the menu with the models as they are now."""
