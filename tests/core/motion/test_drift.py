@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from napari_mosam.core.images.movie import Movie
-from napari_mosam.core.motion.drift import BandPassed, correlation, estimate_drift, overlapping
+from napari_mosam.core.motion.drift import (
+    COARSE_SIGMA_PX,
+    FINE_SIGMA_PX,
+    BandPassed,
+    correlation,
+    estimate_drift,
+    overlapping,
+)
 from napari_mosam.core.simulation import stage_jumps
 from napari_mosam.core.windows.canvas import shrink
 
@@ -63,6 +70,13 @@ def test_one_cell_that_moves_is_no_drift():
     after = before.copy()
     after[40:60, 50:70] = before[40:60, 38:58]
     assert drift(before, after) == (0, 0)
+
+
+@pytest.mark.parametrize("shape", [(40, 300), (130, 97), (5, 5)])
+def test_detail_lies_between_two_gaussians(shape):
+    frame = np.random.default_rng(1).random(shape, np.float32)
+    expected = gaussian_filter(frame, FINE_SIGMA_PX) - gaussian_filter(frame, COARSE_SIGMA_PX)
+    assert np.allclose(BandPassed.of(frame).image, expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.7])

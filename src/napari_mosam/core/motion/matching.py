@@ -219,7 +219,7 @@ def _over_known(known: Known, *images: Tensor) -> list[Tensor]:
 def _over_search(
     weights: Tensor, weighted: Tensor, g: Tensor, squares: Tensor, *, even: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Weighted sums of g, g² and f g at every place of the search; those that are no box's by their spectra."""
+    """Weighted sums of g, g² and f g at every place of the search, (N, places, places); by boxes or by spectra."""
     side, places = _fast_side(g.shape[-1]), g.shape[-1] - weights.shape[-1] + 1
 
     def spectrum(image: Tensor) -> Tensor:

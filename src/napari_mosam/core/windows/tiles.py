@@ -27,7 +27,7 @@ class Tiles:
 
     def missing(self, parts: Sequence[Part]) -> list[Part]:
         """Rectangles of tiles that some parts of the image touch and that are not there yet."""
-        if self.whole:
+        if not self._missing.any():
             return []
         wanted = [tiles for part in parts if self._missing[tiles := self._tiles(part)].any()]
         if not wanted:
@@ -36,11 +36,6 @@ class Tiles:
         for tiles in wanted:
             touched[tiles] = True
         return [self._pixels(tiles) for tiles in rectangles(touched & self._missing)]
-
-    @property
-    def whole(self) -> bool:
-        """Whether all tiles are there."""
-        return not self._missing.any()
 
     def mark(self, part: Part) -> None:
         """Say that all tiles of a part are there."""

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QPushButton, QStackedLayout, QWidget
 
 from napari_mosam.widgets.controls.builders import fill_menu, make_boxed, make_row
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.sessions.threads import Worker
+from napari_mosam.widgets.sessions.threads import do_once
 
 if TYPE_CHECKING:
     from napari_mosam.widgets.controls.controls import Controls
@@ -172,9 +172,7 @@ class ModelDownload:
             return
         transfer = self._transfer = Transfer(choice, total=choice.size)
         QCoreApplication.instance().aboutToQuit.connect(transfer.stop)  # Python waits for threads before it ends
-        thread = Worker("MoSAM download", self._gui)
-        thread.start(lambda: transfer.run(self._engine), lambda _: self._ended(transfer))
-        thread.close()  # as soon as that is done
+        do_once("MoSAM download", self._gui, lambda: transfer.run(self._engine), lambda _: self._ended(transfer))
         self._clock.start()
         self.update()
         self._say(f"Downloading {choice.name}. You can go on marking cells.")

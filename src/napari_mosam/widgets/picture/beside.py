@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_mosam.widgets.sessions.threads import Worker
+from napari_mosam.widgets.sessions.threads import do_once
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -98,20 +98,17 @@ def look_around(
     """
 
     def look() -> Any:
-        found: list[Any] = []
         with calm:
-            for step in (engine.models, load_torch_library, engine.devices, engine.warm_up):
-                if gui.closed:
-                    return None
-                found.append(step())
-        return found[0], found[2]
+            models = engine.models()
+            if gui.closed:
+                return None
+            load_torch_library()
+            devices = engine.devices()
+            if not gui.closed:
+                engine.warm_up()
+        return models, devices
 
-    def begin() -> None:
-        thread = Worker("MoSAM look", gui)
-        thread.start(look, lambda end: end.value and on_found(end.value))
-        thread.close()  # as soon as that is done
-
-    once_drawn(dock, begin)
+    once_drawn(dock, lambda: do_once("MoSAM look", gui, look, lambda end: end.value and on_found(end.value)))
 
 
 def once_drawn(dock: "QObject", job: Callable[[], object]) -> None:

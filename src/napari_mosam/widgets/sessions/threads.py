@@ -152,3 +152,10 @@ class Worker:
     def _ended(self, outcome: JobEnd, on_end: Callable[[JobEnd], object]) -> None:
         self._waiting -= 1
         on_end(outcome)
+
+
+def do_once(name: str, gui: GuiThread, job: Callable[[], Any], on_end: Callable[[JobEnd], object]) -> None:
+    """Do one thing in a thread of its own, for which Python waits before it ends; see :meth:`Worker.start`."""
+    worker = Worker(name, gui)
+    worker.start(job, on_end)
+    worker.close()
