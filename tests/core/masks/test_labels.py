@@ -80,14 +80,14 @@ def test_rivals_are_the_strongest_other_logits(n, seed):
         others = torch.cat([canvas[:row], canvas[row + 1 :], torch.full((1, *SHAPE), NO_LOGIT)]).max(0).values
         # A window of one model pixel per frame pixel reads the frame without resampling.
         view = Window((19.5, 19.5), (40.0, 40.0))
-        assert torch.allclose(contest.rivals(row, view, 40), others[:, :40], atol=1e-3)
+        assert torch.allclose(contest.rivals([row], [view], 40)[0], others[:, :40], atol=1e-3)
 
 
 def test_rivals_of_a_window_that_misses_the_frame():
     contest = resolve_overlaps([torch.full((8, 8), 5.0)], [Window.full(SHAPE)], SHAPE)
-    assert torch.all(contest.rivals(1, Window.square((-300, 0), 20), 16) == NO_LOGIT)
-    assert torch.allclose(contest.rivals(1, Window.square((20, 20), 20), 16), torch.tensor(5.0))
-    assert torch.allclose(contest.rivals(0, Window.square((20, 20), 20), 16), torch.tensor(NO_LOGIT))
+    assert torch.all(contest.rivals([1], [Window.square((-300, 0), 20)], 16)[0] == NO_LOGIT)
+    assert torch.allclose(contest.rivals([1], [Window.square((20, 20), 20)], 16)[0], torch.tensor(5.0))
+    assert torch.allclose(contest.rivals([0], [Window.square((20, 20), 20)], 16)[0], torch.tensor(NO_LOGIT))
 
 
 def test_suppress_takes_only_what_a_rival_holds():

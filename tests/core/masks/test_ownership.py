@@ -82,10 +82,10 @@ def test_the_parts_have_the_bits_of_the_whole_frame(scene):
     assert torch.equal(held.best, whole.best) and torch.equal(held.second, whole.second)
     assert same(owners.labels(ids), whole.labels(ids))
     assert same(owners.confidence(qualities), whole.confidence(qualities))
-    for row, window in enumerate(windows):
-        assert torch.equal(owners.rivals(row, window, 16), whole.rivals(row, window, 16))
-    elsewhere = Window.square((75.0, 95.0), 130.0)
-    assert torch.equal(owners.rivals(-2, elsewhere, 32), whole.rivals(-2, elsewhere, 32))
+    views = {**dict(enumerate(windows)), -2: Window.square((75.0, 95.0), 130.0)}
+    found = owners.rivals(list(views), list(views.values()), 32)
+    for own, (row, window) in zip(found, views.items(), strict=True):
+        assert torch.equal(own, whole.rivals(row, window, 32))
     told = regions_of(whole.labels(ids), ids, windows)
     for found, wanted in zip(owners.regions(windows), told, strict=True):
         assert (found is None) == (wanted is None)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_mosam.core.masks.logit_codes import coded, decode_array
+from napari_mosam.core.masks.logit_codes import coded, decode_logits
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mosam.core.prompts.records import changed_frames, from_records, to_records
 from napari_mosam.core.results.columns import CUES, DIRECTIONS, MAX_READS, ORIGINS
@@ -43,7 +43,7 @@ RESULTS = st.builds(
     direction=st.sampled_from(DIRECTIONS),
     state=st.sampled_from(ObjectState),
     window=st.builds(Window, PAIR, st.tuples(st.floats(1, 1e3), st.floats(1, 1e3))),
-    logits=arrays(np.int8, (SIDE, SIDE), elements=st.integers(-127, 127)).map(decode_array),
+    logits=arrays(np.int8, (SIDE, SIDE), elements=st.integers(-127, 127)).map(decode_logits),
     scores=SCORES,
     area=st.integers(0, 10**6),
     memory=st.lists(st.builds(MemoryRead, st.integers(0, 5000), st.floats(0, 1)), max_size=MAX_READS).map(tuple),
@@ -97,7 +97,7 @@ def test_what_is_stored_holds_the_logits_that_competed():
     result, frame = seen(direction="backward", cues=(drift,)), FrameTable.empty(3, (4,), SIDE)
     frame.put(result)
     stored = frame.get(4)
-    assert np.array_equal(stored.logits, coded(torch.from_numpy(result.logits)).numpy())
+    assert np.array_equal(stored.logits, coded([torch.from_numpy(result.logits)])[0].numpy())
     assert torch.equal(as_stored(result).logits, as_stored(stored).logits)
     assert (stored.direction, stored.area, stored.shift_yx) == ("backward", 30, (1.0, -2.0))
 

@@ -10,7 +10,7 @@ from napari_mosam.core.inspection.findings import MemoryInspection
 from napari_mosam.core.masks.label_frames import regions_of
 from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.memory.reliability import pixel_confidence, weight
-from napari_mosam.core.memory.writer import own_logits, rivals_of
+from napari_mosam.core.memory.writer import own_logits
 from napari_mosam.core.model.protocol import LOGIT_STRIDE
 from napari_mosam.core.results.frame import MemoryRead, ObjectResult
 from napari_mosam.core.store.records import FrameTable, as_stored
@@ -55,4 +55,4 @@ def _own(table: FrameTable, kept: ObjectResult, shape_yx: tuple[int, int], confi
         return own_logits(own.logits[None], None, size)
     others = [as_stored(r) for r in table if r.object_id != kept.object_id and r.area > 0]
     contest = share_out([own, *others], shape_yx, prune=config.prune).contest
-    return own_logits(own.logits[None], rivals_of(contest, [0], [own.window], size), size)
+    return own_logits(own.logits[None], contest.rivals([0], [own.window], size), size)

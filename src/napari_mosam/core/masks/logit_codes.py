@@ -1,15 +1,13 @@
 """Mask logits as bytes: what is stored is also what competes, so a frame composed anew from storage is the same."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mosam.core.windows.sampling import NO_LOGIT
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MAX_LOGIT = -NO_LOGIT
 """Largest logit that a code stands for."""
@@ -24,21 +22,27 @@ _VALUES = (np.sinh(np.arange(-128, 128) / _STEPS) * _KNEE).clip(-MAX_LOGIT, MAX_
 """The logit of every code from -128 on, for decoding."""
 
 
-def encode_logits(logits: "Tensor") -> "Tensor":
+def encode_logits(logits: NDArray[np.float32]) -> NDArray[np.int8]:
     """Logits of any shape as int8; beyond ±32 they are clipped, and no sign ever changes (tiny ones become 0)."""
-    return (torch.asinh(logits.float() / _KNEE) * _STEPS).round().clamp(-127, 127).to(torch.int8)
+    codes = np.arcsinh(logits / np.float32(_KNEE))
+    codes *= np.float32(_STEPS)
+    return np.clip(np.rint(codes), -127, 127).astype(np.int8)
 
 
-def decode_logits(codes: "Tensor") -> "Tensor":
-    """The float32 logits that int8 codes stand for."""
-    return torch.from_numpy(_VALUES).to(codes.device)[codes.long() + 128]
+def decode_logits(codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    """The logits that int8 codes stand for."""
+    return np.asarray(_VALUES.take(codes.astype(np.int16) + 128))
 
 
-def coded(logits: "Tensor") -> "Tensor":
-    """Logits as they come back from storage. A contest takes these, so that it can be held again later."""
-    return decode_logits(encode_logits(logits))
+def coded(logits: Sequence[Tensor]) -> list[Tensor]:
+    """Logits, all on one device, as they come back from storage: what a contest takes, so that it can be held again.
 
-
-def decode_array(codes: "NDArray[np.int8]") -> "NDArray[np.float32]":
-    """:func:`decode_logits` for arrays."""
-    return _VALUES[codes.astype(np.int16) + 128]
+    The codes are made by the processor wherever the logits are: another device has other last bits, and then what
+    competed would not be what is stored. They come from there and go back at once.
+    """
+    if not len(logits):
+        return []
+    flat = torch.cat([own.flatten().float() for own in logits])
+    back = torch.from_numpy(decode_logits(encode_logits(flat.cpu().numpy()))).to(flat.device)
+    parts = back.split([own.numel() for own in logits])
+    return [part.view(own.shape) for part, own in zip(parts, logits, strict=True)]

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, pad
 
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.masks.region import Region, meeting
-from napari_mosam.core.windows.sampling import NO_LOGIT, paste, sample
+from napari_mosam.core.windows.sampling import NO_LOGIT, paste_each, sample_each
 from napari_mosam.core.windows.sparse import SparseImage, disjoint_boxes, inside, moved
 from napari_mosam.core.windows.tiles import Part
 from napari_mosam.core.windows.window import Window
@@ -95,10 +95,9 @@ class ContestedPart:
         """Let an object take part with its logits on some pixels of the frame."""
         own = moved(part, self.part)
         best, second, winner = self.best[own], self.second[own], self.winner[own]
-        wins = values > best
-        second.copy_(torch.where(wins, best, torch.maximum(second, values)))
-        best.copy_(torch.where(wins, values, best))
-        winner[wins] = row
+        winner.masked_fill_(values > best, row)
+        torch.maximum(second, torch.minimum(best, values), out=second)
+        torch.maximum(best, values, out=best)
 
     @cached_property
     def holders(self) -> "NDArray[np.int32]":
@@ -159,15 +158,26 @@ class PixelOwnership:
         """The rectangle in which all of a part lies; None where there is none."""
         return next((contest for contest in self.parts if inside(part, contest.part)), None)
 
-    def rivals(self, row: int, window: Window, size: int) -> "Tensor":
-        """The strongest logit of any *other* object over the window of `row`, shape (size, size)."""
-        rows, columns = window.pixels(self.shape_yx)
-        if rows.start == rows.stop or columns.start == columns.stop:
-            return torch.full((size, size), NO_LOGIT, device=self.device)
-        here = self.over((rows, columns))
-        rival = torch.where(here.winner == row, here.second, here.best)
-        local = Window((window.center_yx[0] - rows.start, window.center_yx[1] - columns.start), window.size_yx)
-        return sample(rival[None, None], local, size)[0]
+    def rivals(self, rows: Sequence[int], windows: Sequence[Window], size: int) -> "Tensor":
+        """The strongest logit of any *other* object over the window of each row, shape (B, size, size)."""
+        parts = [window.pixels(self.shape_yx) for window in windows]
+        shapes = [(y.stop - y.start, x.stop - x.start) for y, x in parts]
+        there = [k for k, shape in enumerate(shapes) if min(shape) > 0]
+        if not there:
+            return torch.full((len(rows), size, size), NO_LOGIT, device=self.device)
+        seen = (self._without(rows[k], parts[k]) for k in there)
+        views = [windows[k].seen_from((parts[k][0].start, parts[k][1].start)) for k in there]
+        found = sample_each(seen, [shapes[k] for k in there], views, size, self.device)
+        if len(there) == len(rows):
+            return found
+        spread = torch.full((len(rows), size, size), NO_LOGIT, device=self.device)
+        spread[there] = found
+        return spread
+
+    def _without(self, row: int, part: Part) -> "Tensor":
+        """The largest logits (y, x) of a part of the frame as they would be if a row had not taken part."""
+        here = self.over(part)
+        return torch.where(here.winner == row, here.second, here.best)
 
     def regions(self, windows: Sequence[Window]) -> list[Region | None]:
         """The pixels that each row holds, given the window of each; None where it has none."""
@@ -231,8 +241,9 @@ def resolve_overlaps(
     taking_part = _taking_part(logits)
     boxes = disjoint_boxes([windows[row].pixels(shape_yx) for row in taking_part])
     owners = PixelOwnership(shape_yx, tuple(ContestedPart.empty(box, device) for box in boxes), device, denied)
-    for row in taking_part:
-        part, values = paste(logits[row], windows[row], shape_yx)
+    parts = [windows[row].pixels(shape_yx) for row in taking_part]
+    pasted = paste_each([logits[row] for row in taking_part], [windows[row] for row in taking_part], parts)
+    for row, part, values in zip(taking_part, parts, pasted, strict=True):
         contest = owners.part_around(part)
         if contest is not None and values.numel():
             if row in denied:

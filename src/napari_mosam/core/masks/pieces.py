@@ -139,7 +139,7 @@ def settle(
     shares : Shares
         Rows are `claims`, then `others`.
     """
-    shares = share_out([*map(_stored, claims), *others], shape_yx, dtype, prune=prune)
+    shares = share_out([*_stored(claims), *others], shape_yx, dtype, prune=prune)
     whole, denied = shares.whole, shares.contest.denied
     if not denied:
         return [claim.logits for claim in claims], shares
@@ -148,12 +148,13 @@ def settle(
         replace(claim, logits=_without(claim, denied.get(row), shape_yx), expected=None)
         for row, claim in enumerate(claims)
     ]
-    again = share_out([*map(_stored, cut), *others], shape_yx, dtype, prune=prune, whole=whole)
+    again = share_out([*_stored(cut), *others], shape_yx, dtype, prune=prune, whole=whole)
     return [claim.logits for claim in cut], again
 
 
-def _stored(claim: FixedMask) -> FixedMask:
-    return replace(claim, logits=coded(claim.logits))
+def _stored(claims: Sequence[FixedMask]) -> list[FixedMask]:
+    logits = coded([claim.logits for claim in claims])
+    return [replace(claim, logits=own) for claim, own in zip(claims, logits, strict=True)]
 
 
 def _without(claim: FixedMask, denied: "NDArray[np.bool_] | None", shape_yx: tuple[int, int]) -> "Tensor":

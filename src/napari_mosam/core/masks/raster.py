@@ -35,16 +35,13 @@ def rasterise_all(regions: "Sequence[Region | None]", windows: Sequence[Window],
             alike[max(1, int(min(window.size_yx) / size))].append(row)
     for shrunk, rows in alike.items():
         there = [(region, windows[row]) for row in rows if (region := regions[row]) is not None]
-        masks = [torch.from_numpy(region.mask.astype(np.float32)) for region, _ in there]
-        fine = read_each(masks, [_seen_from(*pair) for pair in there], size * shrunk)
+        fine = read_each(
+            [region.mask for region, _ in there],
+            [window.seen_from(region.origin_yx) for region, window in there],
+            size * shrunk,
+        )
         coverage[rows] = avg_pool2d(fine, shrunk)
     return coverage
-
-
-def _seen_from(region: Region, window: Window) -> Window:
-    """A window in the coordinates of a region's crop."""
-    (y, x), (cy, cx) = region.origin_yx, window.center_yx
-    return Window((cy - y, cx - x), window.size_yx)
 
 
 def region_of_logits(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> Region | None:

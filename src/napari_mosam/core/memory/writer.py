@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_mosam.core.masks.overlap import PixelOwnership, suppress, upsample
+from napari_mosam.core.masks.overlap import suppress, upsample
 from napari_mosam.core.model.protocol import ImageFeatures, Segmenter
-from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +29,6 @@ def own_logits(logits: "Tensor", rivals: "Tensor | None", size: int) -> "Tensor"
     """
     full = upsample(logits, size)
     return full if rivals is None else suppress(full, rivals)
-
-
-def rivals_of(owners: PixelOwnership, rows: Sequence[int], windows: Sequence[Window], size: int) -> "Tensor":
-    """The strongest logits of the others over the window of each of some rows, (B, size, size)."""
-    pairs = zip(rows, windows, strict=True)
-    return torch.stack([owners.rivals(row, window, size) for row, window in pairs])
 
 
 def encode_memory(

@@ -15,7 +15,7 @@ from napari_mosam.core.masks.overlap import FixedMask, PixelOwnership
 from napari_mosam.core.masks.pieces import share_out
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import reliability
-from napari_mosam.core.memory.writer import encode_memory, own_logits, rivals_of
+from napari_mosam.core.memory.writer import encode_memory, own_logits
 from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.results.frame import ObjectResult
 from napari_mosam.core.store.records import FrameTable, RecordStore, as_stored
@@ -178,7 +178,7 @@ class StoredFrame:
         own, rivals = as_stored(result, model.device), None
         if self.memory.config.compete:
             row, owners = self._row_in_contest(result)
-            rivals = rivals_of(owners, [row], [own.window], model.image_size)
+            rivals = owners.rivals([row], [own.window], model.image_size)
         return own_logits(own.logits[None], rivals, model.image_size)
 
     def _row_in_contest(self, result: ObjectResult) -> tuple[int, PixelOwnership]:

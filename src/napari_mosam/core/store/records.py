@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from napari_mosam.core.files.places import ResultError
-from napari_mosam.core.masks.logit_codes import coded, decode_array, encode_logits
+from napari_mosam.core.masks.logit_codes import coded, decode_logits, encode_logits
 from napari_mosam.core.masks.overlap import FixedMask
 from napari_mosam.core.masks.raster import region_of_logits
 from napari_mosam.core.results.columns import (
@@ -60,7 +60,7 @@ _FEWEST, _MOST = 16, 64
 
 def as_stored(result: ObjectResult, device: "torch.device | str" = "cpu") -> FixedMask:
     """What an object brings to a contest in which it is not followed again: its mask as it comes back from storage."""
-    logits = coded(torch.from_numpy(result.logits).to(device))
+    logits = coded([torch.from_numpy(result.logits)])[0].to(device)
     return FixedMask(result.object_id, result.window, logits, result.predicted_iou, result.painted)
 
 
@@ -134,7 +134,7 @@ class FrameTable:
             direction=DIRECTIONS[int(known["direction"])],
             state=state,
             window=Window((known["center_y"], known["center_x"]), (known["height"], known["width"])),
-            logits=decode_array(self.logits[row]),
+            logits=decode_logits(self.logits[row]),
             scores=ObjectScores(contrast=known["contrast"], **scores),
             area=int(values["area"]),
             cues=cues_of(details),
@@ -146,7 +146,7 @@ class FrameTable:
     def put(self, result: ObjectResult) -> None:
         """Keep a result in place of what was there."""
         row = self.object_ids.index(result.object_id)
-        self.logits[row] = encode_logits(torch.from_numpy(result.logits)).numpy()
+        self.logits[row] = encode_logits(result.logits)
         self.details[row] = _detail_row(result)
         numbers = {name: float(np.float32(getattr(result, name))) for name in ("area", *SCORES)}
         used = next((CUES.index(cue.name) for cue in result.cues if cue.used), nan)

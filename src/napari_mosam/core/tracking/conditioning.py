@@ -10,7 +10,7 @@ from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT, FixedMask, PixelOwnership
 from napari_mosam.core.masks.pieces import Shares, settle
 from napari_mosam.core.masks.region import Region
-from napari_mosam.core.memory.writer import encode_memory, own_logits, rivals_of
+from napari_mosam.core.memory.writer import encode_memory, own_logits
 from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
@@ -161,7 +161,7 @@ def _written(
 ) -> MemoryFrame:
     """As SAM 2 writes every prompted frame, painted ones too: binarised where the model was trained so."""
     size = model.image_size
-    rivals = rivals_of(owners, [row], [mask.window], size) if owners is not None else None
+    rivals = owners.rivals([row], [mask.window], size) if owners is not None else None
     own = own_logits(mask.logits[None], rivals, size)
     features = encode_memory(model, mask.features, own, [mask.object_score], from_points=True)
     area = float(region.area) if region is not None else 0.0

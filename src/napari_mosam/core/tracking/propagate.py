@@ -22,7 +22,7 @@ from napari_mosam.core.masks.pieces import settle
 from napari_mosam.core.memory.bank import MemoryBank
 from napari_mosam.core.memory.reliability import pixel_confidence
 from napari_mosam.core.memory.selection import reliability
-from napari_mosam.core.memory.writer import encode_memory, own_logits, rivals_of
+from napari_mosam.core.memory.writer import encode_memory, own_logits
 from napari_mosam.core.model.protocol import ImageFeatures, MemoryFrame, Segmenter
 from napari_mosam.core.motion.cues import STILL, FrameMotion, MotionEstimator
 from napari_mosam.core.motion.learned.encoders import WindowFeatures
@@ -317,7 +317,7 @@ class Propagator:
             return {}
         config, size = self._config, self._model.image_size
         windows = [batch.windows[row] for row in rows]
-        rivals = rivals_of(owners, rows, windows, size) if config.compete else None
+        rivals = owners.rivals(rows, windows, size) if config.compete else None
         own = own_logits(claimed[list(rows)], rivals, size)
         features = ImageFeatures.join([f for row in rows if (f := batch.features[row]) is not None])
         scores = [batch.scores[row].object_score for row in rows]

@@ -51,6 +51,8 @@ class Canvas:
     ----------
     pixels : ndarray of float32, shape (Y, X)
         The frame where it was read, 0 elsewhere.
+    tiles : Tiles
+        Those of it that were read.
     asked : callable or None
         Told of everything that is asked of the frame, as a function that asks another frame for the same.
     """
@@ -65,7 +67,7 @@ class Canvas:
     ) -> None:
         self.pixels = _unread(shape_yx)
         self.asked: Callable[[Callable[[Canvas], object]], None] | None = None
-        self._tiles, self._read, self._overview, self._stored = Tiles(shape_yx, tile_yx), read, overview, stored
+        self.tiles, self._read, self._overview, self._stored = Tiles(shape_yx, tile_yx), read, overview, stored
         self._lock = threading.RLock()
         self._halved: Canvas | None = None
         self._shrunk: dict[int, tuple[Frame, int]] = {}
@@ -77,7 +79,8 @@ class Canvas:
             return frame
         shape = (frame.shape[0], frame.shape[1])
         whole = cls((0, 0), shape, lambda rows, columns: frame[rows, columns])
-        whole.pixels, whole._tiles = frame, Tiles((0, 0), shape)
+        whole.pixels, whole.tiles = frame, Tiles(shape, shape)
+        whole.tiles.mark((slice(0, shape[0]), slice(0, shape[1])))
         return whole
 
     @property
@@ -98,9 +101,9 @@ class Canvas:
     def need(self, parts: Sequence[Part]) -> None:
         """Read what is not there yet of some parts; whatever the source raises leaves that part unread."""
         with self._lock:
-            for rows, columns in self._tiles.missing(parts):
+            for rows, columns in self.tiles.missing(parts):
                 self.pixels[rows, columns] = self._read(rows, columns)
-                self._tiles.mark((rows, columns))
+                self.tiles.mark((rows, columns))
         self._tell(lambda other: other.need(parts))
 
     def shrunk(self, step: int) -> tuple[Frame, int]:

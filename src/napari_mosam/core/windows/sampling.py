@@ -1,7 +1,7 @@
 """Reading images at other places than their pixels, and writing windows back: the only place where this is done."""
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -96,12 +96,12 @@ class CanvasPyramid(Pyramid):
     def level(self, depth: int, centers: Tensor, reaches: Tensor) -> tuple[Tensor, int]:
         """See :meth:`Pyramid.level`."""
         canvas, scale = self._canvas.level(depth)
-        parts = _looked_at(centers, reaches, scale, canvas.shape)
-        canvas.need(parts)
+        boxes = _looked_at(centers, reaches, scale, canvas.shape)
+        canvas.need(canvas.tiles.around(*boxes))
         if self._device.type == "cpu":
             return torch.from_numpy(canvas.pixels)[None, None], scale
         image, tiles = self._there.setdefault(scale, self._placed(canvas, scale))
-        for part in tiles.missing(parts):
+        for part in tiles.missing(tiles.around(*boxes)):
             canvas.need([part])
             image[part] = torch.from_numpy(np.ascontiguousarray(canvas.pixels[part])).to(self._device)
             tiles.mark(part)
@@ -117,16 +117,14 @@ def _on_device(canvas: Canvas, device: torch.device) -> Tensor:
     return torch.from_numpy(canvas.pixels) if device.type == "cpu" else torch.zeros(canvas.shape, device=device)
 
 
-def _looked_at(centers: Tensor, reaches: Tensor, scale: int, shape_yx: tuple[int, int]) -> list[Part]:
-    """Parts of a halved copy from which views are interpolated; a view beyond the frame sees its edge."""
+def _looked_at(
+    centers: Tensor, reaches: Tensor, scale: int, shape_yx: tuple[int, int]
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """First and last pixels (N, 2) of a halved copy that views need; a view beyond the frame sees its edge."""
     middles, margins = (centers + 0.5) / scale - 0.5, reaches / scale + _MARGIN_PX
-    ends = torch.stack([middles - margins, middles + margins], 1).double().cpu().numpy()
+    first, last = torch.stack([middles - margins, middles + margins]).double().cpu().numpy()
     most = np.array(shape_yx) - 1
-    first = np.clip(np.floor(ends[:, 0]), 0, most).astype(int)
-    last = np.clip(np.ceil(ends[:, 1]), 0, most).astype(int)
-    return [
-        (slice(y0, y1 + 1), slice(x0, x1 + 1)) for (y0, x0), (y1, x1) in zip(first.tolist(), last.tolist(), strict=True)
-    ]
+    return np.clip(np.floor(first), 0, most).astype(int), np.clip(np.ceil(last), 0, most).astype(int)
 
 
 def halve(images: Tensor) -> Tensor:
@@ -188,13 +186,13 @@ def read_windows(
     return _read_axes(images, y, x, padding, mode)
 
 
-def read_each(images: Sequence[Tensor], windows: Sequence[Window], size: int) -> Tensor:
+def read_each(images: Sequence[NDArray[Any]], windows: Sequence[Window], size: int) -> Tensor:
     """One window of each of B small images that differ in shape, those of like shape at once; bilinear, 0 outside.
 
     Parameters
     ----------
-    images : sequence of B Tensor, shape (Y, X)
-        float32, on one device, each of one pixel at least.
+    images : sequence of B ndarray, shape (Y, X)
+        Of numbers, each of one pixel at least.
     windows : sequence of B Window
         In the coordinates of its image.
     size : int
@@ -205,14 +203,15 @@ def read_each(images: Sequence[Tensor], windows: Sequence[Window], size: int) ->
     Tensor, shape (B, size, size)
         What :func:`sample` reads of each alone, with 'zeros', but for the rounding of single precision.
     """
-    found, steps = images[0].new_empty(len(images), size, size), (np.arange(size) + 0.5) / size
+    found, steps = torch.empty(len(images), size, size), (np.arange(size) + 0.5) / size
     for side, rows in _like_size(np.array([max(image.shape) for image in images])):
-        canvas = images[0].new_zeros(len(rows), side, side)
-        for own, row in zip(canvas, rows, strict=True):
+        stack = np.zeros((len(rows), side, side), np.float32)
+        for own, row in zip(stack, rows, strict=True):
             own[: images[row].shape[0], : images[row].shape[1]] = images[row]
+        canvas = torch.from_numpy(stack)
         places = np.array([(*windows[row].start_yx, *windows[row].size_yx) for row in rows])
         axes = (places[:, k, None] + steps * places[:, k + 2, None] for k in (0, 1))
-        y, x = (_shares(torch.from_numpy(axis.astype(np.float32)).to(canvas.device), side) for axis in axes)
+        y, x = (_shares(torch.from_numpy(axis.astype(np.float32)), side) for axis in axes)
         found[rows] = y @ canvas @ x.mT
     return found
 
@@ -258,6 +257,42 @@ def read_places(
 def sample(image: Tensor, window: Window, size: int, *, padding: Padding = "border") -> Tensor:
     """One window of one image (1, 1, Y, X), bilinear, (1, size, size); see :func:`read_windows`."""
     return read_windows(image, *placed([window]), size, padding=padding)[0]
+
+
+def sample_each(
+    images: Iterable[Tensor],
+    shapes: Sequence[tuple[int, int]],
+    windows: Sequence[Window],
+    size: int,
+    device: torch.device,
+) -> Tensor:
+    """One window of each of B images that differ in shape, one after the other.
+
+    Parameters
+    ----------
+    images : iterable of B Tensor, shape (Y, X)
+        float32, on `device`.
+    shapes : sequence of B tuple of int
+        Of the images, in advance.
+    windows : sequence of B Window
+        In the coordinates of its image.
+    size : int
+        Output side.
+
+    Returns
+    -------
+    Tensor, shape (B, size, size)
+        What :func:`sample` reads of each.
+    """
+    centers, sides = (t.numpy() for t in placed(windows))
+    extents = np.array(shapes, float)[:, :, None]
+    starts, axis = (centers - sides / 2 + 0.5).astype(np.float32), (np.arange(size, dtype=np.float32) + 0.5) / size
+    lines = starts[:, :, None] + axis * sides.astype(np.float32)[:, :, None]
+    lines = _kept_inside(lines / extents.astype(np.float32) * 2 - 1, extents)
+    found = torch.empty(len(shapes), size, size, device=device)
+    for own, image, (y, x) in zip(found, images, torch.from_numpy(lines).to(device), strict=True):
+        own.copy_(_read_lines(image, y, x))
+    return found
 
 
 def read_logits(logits: Tensor, made_in: Window, window: Window, size: int) -> Tensor:
@@ -309,15 +344,36 @@ def paste(
     values : Tensor
         Bilinear logits at those pixels.
     """
-    rows, columns = window.pixels(shape_yx) if pixels is None else pixels
-    values = logits.new_empty((rows.stop - rows.start, columns.stop - columns.start))
-    if values.numel() == 0:
-        return (rows, columns), values
-    y, x = (
-        (torch.arange(span.start, span.stop, device=logits.device, dtype=torch.float32) - start) / side * 2 - 1
-        for span, start, side in zip((rows, columns), window.start_yx, window.size_yx, strict=True)
-    )
-    return (rows, columns), _read_axes(logits[None, None].float(), y[None], x[None], "border", "bilinear")[0, 0]
+    part = window.pixels(shape_yx) if pixels is None else pixels
+    return part, next(paste_each([logits], [window], [part]))
+
+
+def paste_each(logits: Sequence[Tensor], windows: Sequence[Window], pixels: Sequence[Part]) -> Iterator[Tensor]:
+    """Windows' logits resampled to frame pixels, one after the other.
+
+    Parameters
+    ----------
+    logits : sequence of Tensor, shape (h, w)
+        Any resolutions, on one device.
+    windows, pixels : sequence of Window, of tuple of slice
+        Where each lies, and which frame pixels are wanted.
+
+    Yields
+    ------
+    Tensor, shape (y, x)
+        Bilinear logits at those pixels; empty where none are wanted.
+    """
+    if not len(logits):
+        return
+    spans = [span for part in pixels for span in part]
+    lengths = [span.stop - span.start for span in spans]
+    of_axes = np.array([(w.start_yx, w.size_yx, own.shape) for w, own in zip(windows, logits, strict=True)])
+    start, side, extent = of_axes.swapaxes(1, 2).reshape(-1, 3).repeat(lengths, 0).T
+    places = np.concatenate([np.arange(span.start, span.stop, dtype=np.float32) for span in spans])
+    lines = (places - start.astype(np.float32)) / side.astype(np.float32) * 2 - 1
+    cut = torch.from_numpy(_kept_inside(lines, extent)).to(logits[0].device).split(lengths)
+    for own, y, x in zip(logits, cut[::2], cut[1::2], strict=True):
+        yield _read_lines(own, y, x)
 
 
 def paste_alike(
@@ -359,6 +415,17 @@ def _read_axes(images: Tensor, y: Tensor, x: Tensor, padding: Padding, mode: Mod
     if padding == "border":
         y, x = y.clamp(1 / height - 1, 1 - 1 / height), x.clamp(1 / width - 1, 1 - 1 / width)
     return _read(images, y[:, :, None], x[:, None, :], padding, mode)
+
+
+def _kept_inside(lines: NDArray[np.float32], extents: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Places in [-1, 1] along axes of so many px, none beyond the middle of the outermost pixel."""
+    least = (1 / extents - 1).astype(np.float32)
+    return np.asarray(lines.clip(least, -least))
+
+
+def _read_lines(image: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """An image (Y, X) at rows (h,) and columns (w,) in [-1, 1] that are not beyond its edge, bilinear."""
+    return _read(image[None, None].float(), y[None, :, None], x[None, None], "border", "bilinear")[0, 0]
 
 
 def _read(images: Tensor, y: Tensor, x: Tensor, padding: Padding, mode: Mode) -> Tensor:

@@ -25,6 +25,13 @@ class Tiles:
         rows, columns = (-(-extent // side) for extent, side in zip(shape_yx, side_yx, strict=True))
         self._missing = np.ones((rows, columns), bool)
 
+    def around(self, first: NDArray[np.int_], last: NDArray[np.int_]) -> list[Part]:
+        """The different rectangles of tiles in which boxes lie, given their first and last pixels (N, 2)."""
+        n_tiles, side = max(self._missing.shape, default=0) + 1, np.array(self._side)
+        tiles = np.hstack([first // side, last // side])
+        _, different = np.unique(tiles @ n_tiles ** np.arange(4), return_index=True)
+        return [self._pixels((slice(y0, y1 + 1), slice(x0, x1 + 1))) for y0, x0, y1, x1 in tiles[different].tolist()]
+
     def missing(self, parts: Sequence[Part]) -> list[Part]:
         """Rectangles of tiles that some parts of the image touch and that are not there yet."""
         if not self._missing.any():

@@ -45,6 +45,11 @@ class Window:
         """Upper left corner (the edge, not a pixel centre), frame coordinates."""
         return self.center_yx[0] - self.size_yx[0] / 2, self.center_yx[1] - self.size_yx[1] / 2
 
+    def seen_from(self, origin_yx: tuple[int, int]) -> "Window":
+        """The window in the coordinates of a part of the frame that begins at a pixel."""
+        (y, x), (cy, cx) = origin_yx, self.center_yx
+        return Window((cy - y, cx - x), self.size_yx)
+
     def to_model(self, yx: "NDArray[np.floating]", size: int) -> "NDArray[np.float64]":
         """Frame coordinates (N, 2) to model pixel indices (N, 2), both (y, x), for an input of `size` px."""
         scale = size / np.asarray(self.size_yx)
