@@ -20,7 +20,8 @@ from napari_mosam.core.motion.keypoints import (
 )
 from napari_mosam.core.motion.matching import MIN_OVERLAP, Patches, box_sums, correlations, match
 from napari_mosam.core.simulation import SimulationConfig, simulate
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.canvas import Canvas
+from napari_mosam.core.windows.sampling import CanvasPyramid, Pyramid
 
 STILL = (0.0, 0.0)
 
@@ -239,3 +240,25 @@ def test_points_are_inside_their_mask_and_apart(n_points, spacing, seed):
 def test_nothing_is_an_answer_without_confidence():
     nothing = SparseMotion.nothing((3, 4))
     assert nothing.shift_yx == (3, 4) and nothing.confidence == nothing.n_kept == len(nothing.points_yx) == 0
+
+
+PLACES = st.tuples(st.integers(-10, 410), st.integers(-10, 410))
+FAR = st.tuples(st.floats(-60, 60), st.floats(-60, 60))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(PLACES, st.integers(4, 60), FAR), min_size=1, max_size=3), st.booleans(), st.integers(0, 99))
+def test_a_frame_is_read_wherever_a_search_may_lead(given_objects, alike, seed):
+    """Of frames with nothing in common key points are 'found' anywhere."""
+    before, after = texture((400, 400), seed=seed), texture((400, 400), seed=seed if alike else seed + 100)
+    regions = [disk(center, diameter) for center, diameter, _ in given_objects]
+    shifts = [shift for *_, shift in given_objects]
+    config = KeypointConfig(max_return_px=400, max_return=9)
+    asked = [
+        CanvasPyramid(Canvas((400, 400), (8, 8), lambda y, x, image=image: image[y, x]), torch.device("cpu"))
+        for image in (before, after)
+    ]
+    found = track_keypoints(*asked, regions, shifts, config)
+    for one, other in zip(found, track(before, after, regions, shifts, config), strict=True):
+        assert one.shift_yx == other.shift_yx and one.confidence == other.confidence
+        assert np.array_equal(one.points_yx, other.points_yx)

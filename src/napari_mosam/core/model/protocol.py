@@ -40,8 +40,8 @@ class ImageFeatures:
         return cls(torch.cat([part.vision for part in parts]), tuple(torch.cat(level) for level in levels))
 
     def take(self, rows: Sequence[int]) -> "ImageFeatures":
-        """The features of some rows of the batch."""
-        index = list(rows)
+        """The features of some rows of the batch; where they follow each other nothing is copied."""
+        index = _index(rows)
         return ImageFeatures(self.vision[index], tuple(level[index] for level in self.high_res))
 
     def rows(self) -> "list[ImageFeatures]":
@@ -150,14 +150,14 @@ class MaskCandidates:
 
     def take(self, rows: Sequence[int]) -> "MaskCandidates":
         """Some rows, all their candidates."""
-        index = list(rows)
+        index = _index(rows)
         return MaskCandidates(*(getattr(self, name)[index] for name in self.__slots__))
 
-    def chosen(self, best: Sequence[int]) -> "MaskCandidates":
-        """One candidate of each row, (B, 1, …)."""
-        rows, index = list(range(len(best))), list(best)
+    def chosen(self, best: "Tensor") -> "MaskCandidates":
+        """One candidate of each row, (B, 1, …), by their numbers (B,), on the same device."""
+        rows = torch.arange(len(best), device=best.device)
         columns = (self.logits, self.predicted_iou, self.mask_tokens)
-        logits, ious, tokens = (column[rows, index][:, None] for column in columns)
+        logits, ious, tokens = (column[rows, best][:, None] for column in columns)
         return MaskCandidates(logits, ious, self.object_score.clone(), tokens)
 
     def replaced(self, by_row: "Mapping[int, MaskCandidates]") -> "MaskCandidates":
@@ -169,6 +169,13 @@ class MaskCandidates:
         for name, column in columns.items():
             column[rows] = torch.cat([getattr(other, name) for other in by_row.values()])
         return MaskCandidates(**columns)
+
+
+def _index(rows: Sequence[int]) -> slice | list[int]:
+    """What selects rows: a slice where they follow each other."""
+    first = rows[0] if len(rows) else 0
+    ahead = range(first, first + len(rows))
+    return slice(ahead.start, ahead.stop) if list(rows) == list(ahead) else list(rows)
 
 
 class Segmenter(Protocol):

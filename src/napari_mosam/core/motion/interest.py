@@ -33,14 +33,14 @@ def choose_points(
     Returns
     -------
     owners : Tensor of int64, shape (K,)
-        Object of each point, ascending.
+        Object of each point, ascending; in main memory.
     places : Tensor of int64, shape (K, 2)
-        (row, column) of each point; the innermost one of each object first.
+        (row, column) of each point; the innermost one of each object first. In main memory, too.
     """
     depth = torch.from_numpy(np.stack([inner_depth(mask) for mask in masks])).to(values)
     deepest = depth.amax((1, 2), keepdim=True)
     score = (1 + cornerness(values)) * (depth >= deepest.clamp_max(EROSION * samples)) * (depth > 0)
-    picked = _spread(score.masked_fill((depth == deepest) & (depth > 0), float("inf")), n_points, spacing)
+    picked = _spread(score.masked_fill((depth == deepest) & (depth > 0), float("inf")), n_points, spacing).cpu()
     owners, ranks = (picked[..., 0] >= 0).nonzero(as_tuple=True)
     return owners, picked[owners, ranks]
 

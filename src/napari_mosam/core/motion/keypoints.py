@@ -17,8 +17,8 @@ from torch.nn.functional import max_pool2d
 
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
-from napari_mosam.core.motion.matching import Matches, Patches, match, read_patches
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.motion.matching import Matches, Patches, depths, match, read_patches
+from napari_mosam.core.windows.sampling import Pyramid, alike
 
 Shift = tuple[float, float]
 
@@ -37,6 +37,9 @@ HALF_POINT, REACH_POINT = 10, 9
 
 MASK_MARGIN = 2
 """Samples beyond the mask that still belong to the template of an object: its edge is what shows best; not measured."""
+
+ROUNDING_PX = 2.0
+"""Of what is looked at beyond what a search reaches: searches begin at whole pixels, forward and backward."""
 
 MIN_PEAK = 0.2
 """Correlation below which a match is chance; not measured."""
@@ -151,7 +154,7 @@ def track_keypoints(
     answers = [SparseMotion.nothing(shift) for shift in shifts]
     chosen = [i for i, region in enumerate(regions) if region.area >= MIN_AREA_PX]
     if chosen:
-        objects = _objects([regions[i] for i in chosen], [shifts[i] for i in chosen], before.device)
+        objects = _Objects.of([regions[i] for i in chosen], [shifts[i] for i in chosen])
         with torch.inference_mode():
             votes = _vote(before, after, objects, config or KeypointConfig())
         for row, i in enumerate(chosen):
@@ -161,16 +164,27 @@ def track_keypoints(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Objects:
-    """Middles (N, 2), diameters (N,), expected shifts (N, 2) and resampled masks (N, P, P)."""
+    """Middles (N, 2), diameters (N,), expected shifts (N, 2) and resampled masks (N, P, P), all in main memory."""
 
     centers: Tensor
     diameters: Tensor
     shifts: Tensor
     masks: NDArray[np.bool_]
 
+    @classmethod
+    def of(cls, regions: Sequence[Region], shifts: Sequence[Shift]) -> "_Objects":
+        numbers = [r.center_yx for r in regions], [r.diameter for r in regions], shifts
+        columns = (torch.tensor(column, dtype=torch.float32) for column in numbers)
+        return cls(*columns, np.stack([_resampled(region) for region in regions]))
+
     @property
     def steps(self) -> Tensor:
+        """Of the samples of a whole object, px."""
         return self.diameters / SAMPLES
+
+    def point_steps(self, config: KeypointConfig) -> Tensor:
+        """Of the samples of a patch around a key point, px."""
+        return (config.patch * self.diameters).clamp_min(config.min_patch_px) / (2 * HALF_POINT + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,14 +209,6 @@ class _Votes:
         return SparseMotion(points, (float(dy), float(dx)), confidence, len(points))
 
 
-def _objects(regions: Sequence[Region], shifts: Sequence[Shift], device: torch.device) -> _Objects:
-    def put(numbers: Sequence[Shift] | Sequence[float]) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.float32, device=device)
-
-    masks = np.stack([_resampled(region) for region in regions])
-    return _Objects(put([r.center_yx for r in regions]), put([r.diameter for r in regions]), put(shifts), masks)
-
-
 def _resampled(region: Region) -> NDArray[np.bool_]:
     """The mask on the grid of samples around the middle of its box."""
     offsets = np.arange(-HALF_WHOLE, HALF_WHOLE + 1) * region.diameter / SAMPLES
@@ -213,17 +219,38 @@ def _resampled(region: Region) -> NDArray[np.bool_]:
 
 
 def _vote(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> _Votes:
+    device, n = before.device, len(objects.diameters)
+    _look(before, after, objects, config)
+    centers, shifts = objects.centers.to(device), objects.shifts.to(device)
     tolerance = (config.max_return * objects.diameters).clamp_min(config.max_return_px)
-    whole = _match_wholes(before, after, objects, config)
-    guess = whole.shifts.where(_believed(whole, tolerance)[:, None], objects.shifts)
-    owners, points = _points(before, objects, config)
-    parts = _match_points(before, after, points, guess[owners], objects.diameters[owners], config)
-    owners = torch.cat([torch.arange(len(tolerance), device=owners.device), owners])
+    whole = _match_wholes(before, after, centers, shifts, objects, config)
+    guess = whole.shifts.where(_believed(whole, tolerance.to(device))[:, None], shifts)
+    owners, points = _points(before, centers, objects, config)
+    there = points.to(device)
+    parts = _match_points(before, after, there, guess[owners.to(device)], objects.point_steps(config)[owners], config)
+    owners = torch.cat([torch.arange(n), owners])
     both = Matches.joined([whole, parts])
-    places = torch.cat([objects.centers, points]) + both.shifts
-    kept = _believed(both, tolerance[owners]) & _inside(places, after.shape_yx)
-    arrays = (t.cpu().numpy() for t in (owners, places, both.shifts, both.peaks, kept))
-    return _Votes(len(tolerance), *arrays)
+    places = torch.cat([centers, there]) + both.shifts
+    kept = _believed(both, tolerance[owners].to(device)) & _inside(places, after.shape_yx)
+    columns = torch.cat([places, both.shifts, both.peaks[:, None], kept[:, None]], 1).cpu().numpy()
+    return _Votes(n, owners.numpy(), columns[:, :2], columns[:, 2:4], columns[:, 4], columns[:, 5] > 0)
+
+
+def _look(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> None:
+    """Have there whatever the searches can reach: a key point lies in its object, and moves with it."""
+    steps, whole = objects.point_steps(config), objects.steps
+    there = objects.centers + objects.shifts
+    inside, astray = HALF_WHOLE * whole, REACH_WHOLE * whole
+    searched = (HALF_POINT + REACH_POINT) * steps
+    _look_around(before, depths(whole), objects.centers, inside + astray)
+    _look_around(after, depths(whole), there, inside + astray)
+    _look_around(before, depths(steps), objects.centers, inside + searched)
+    _look_around(after, depths(steps), there, inside + astray + searched)
+
+
+def _look_around(frame: Pyramid, levels: Tensor, centers: Tensor, reaches: Tensor) -> None:
+    for depth, rows in alike(levels):
+        frame.look(depth, centers[rows], (reaches[rows, None] + ROUNDING_PX).expand(-1, 2))
 
 
 def _believed(matches: Matches, tolerance: Tensor) -> Tensor:
@@ -231,27 +258,28 @@ def _believed(matches: Matches, tolerance: Tensor) -> Tensor:
 
 
 def _inside(places: Tensor, shape_yx: tuple[int, int]) -> Tensor:
-    return ((places >= -0.5) & (places < torch.tensor(shape_yx, device=places.device) - 0.5)).all(1)
+    y, x = ((axis >= -0.5) & (axis < side - 0.5) for axis, side in zip(places.unbind(1), shape_yx, strict=True))
+    return y & x
 
 
-def _match_wholes(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> Matches:
-    masks = torch.from_numpy(objects.masks).to(objects.steps)
+def _match_wholes(
+    before: Pyramid, after: Pyramid, centers: Tensor, shifts: Tensor, objects: _Objects, config: KeypointConfig
+) -> Matches:
+    masks = torch.from_numpy(objects.masks).to(centers)
     weights = max_pool2d(masks[:, None], 2 * MASK_MARGIN + 1, 1, MASK_MARGIN)[:, 0]
-    patches = Patches(objects.centers, objects.steps, weights, objects.shifts)
-    return match(before, after, patches, REACH_WHOLE, config.chunk_mib)
+    return match(before, after, Patches(centers, objects.steps, weights, shifts), REACH_WHOLE, config.chunk_mib)
 
 
 def _match_points(
-    before: Pyramid, after: Pyramid, points: Tensor, guess: Tensor, diameters: Tensor, config: KeypointConfig
+    before: Pyramid, after: Pyramid, points: Tensor, guess: Tensor, steps: Tensor, config: KeypointConfig
 ) -> Matches:
     side = 2 * HALF_POINT + 1
-    steps = (config.patch * diameters).clamp_min(config.min_patch_px) / side
-    patches = Patches(points, steps, steps.new_ones(len(steps), side, side), guess)
+    patches = Patches(points, steps, points.new_ones(len(steps), side, side), guess)
     return match(before, after, patches, REACH_POINT, config.chunk_mib)
 
 
-def _points(frame: Pyramid, objects: _Objects, config: KeypointConfig) -> tuple[Tensor, Tensor]:
-    """Key points: the object of each (K,), and where they are (K, 2), px."""
-    values, _ = read_patches(frame, objects.centers, objects.steps, HALF_WHOLE)
+def _points(frame: Pyramid, centers: Tensor, objects: _Objects, config: KeypointConfig) -> tuple[Tensor, Tensor]:
+    """Key points: the object of each (K,), and where they are (K, 2), px; in main memory."""
+    values, _ = read_patches(frame, centers, objects.steps, HALF_WHOLE)
     owners, places = choose_points(values, objects.masks, SAMPLES, config.n_points, config.spacing * SAMPLES)
     return owners, objects.centers[owners] + (places - HALF_WHOLE) * objects.steps[owners, None]

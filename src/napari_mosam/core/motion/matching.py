@@ -38,11 +38,11 @@ def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> t
     Parameters
     ----------
     frame : Pyramid
-        One frame, float, in [0, 1].
+        One frame, float, in [0, 1]; the patches were looked for, see :meth:`Pyramid.look`.
     centers : Tensor, shape (N, 2)
-        Middles (y, x), px.
+        Middles (y, x), px; on the frame's device.
     steps : Tensor, shape (N,)
-        Distance of the samples, px.
+        Distance of the samples, px; in main memory.
     half : int
         Samples on either side of the middle.
 
@@ -53,15 +53,20 @@ def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> t
     known : tuple of Tensor of bool, shape (N, P)
         Which rows and which columns of the samples lie in the frame.
     """
-    offsets = torch.arange(-half, half + 1, device=steps.device) * steps[:, None]
+    offsets = (torch.arange(-half, half + 1) * steps[:, None]).to(centers.device)
     places = [centers[:, k, None] + offsets for k in (0, 1)]
     in_rows, in_columns = ((p > -0.5) & (p < side - 0.5) for p, side in zip(places, frame.shape_yx, strict=True))
-    values = steps.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
-    for depth, chosen in alike(steps.log2().add(1e-4).floor().clamp(0, MAX_DEPTH)):
-        image, scale = frame.level(depth, centers[chosen], (half * steps[chosen, None]).expand(-1, 2))
+    values = centers.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
+    for depth, chosen in alike(depths(steps)):
+        image, scale = frame.level(depth)
         y, x = ((p[chosen] + 0.5) / scale - 0.5 for p in places)
         values[chosen] = read_places(image, y[:, :, None], x[:, None])[:, 0]
     return values, (in_rows, in_columns)
+
+
+def depths(steps: Tensor) -> Tensor:
+    """How often a frame is halved before it is sampled at these distances (N,), px."""
+    return steps.log2().add(1e-4).floor().clamp(0, MAX_DEPTH)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +78,7 @@ class Patches:
     centers : Tensor, shape (N, 2)
         Middles (y, x) on the earlier frame, px.
     steps : Tensor, shape (N,)
-        Distance of the samples, px.
+        Distance of the samples, px; in main memory, the others on the device of the frames.
     weights : Tensor, shape (N, P, P)
         What each sample of the template counts, 0 or more; P is odd.
     shifts : Tensor, shape (N, 2)
@@ -127,7 +132,8 @@ def match(before: Pyramid, after: Pyramid, patches: Patches, reach: int, chunk_m
     Parameters
     ----------
     before, after : Pyramid
-        Two frames of the same shape on the same device.
+        Two frames of the same shape on the same device. What the patches may reach was looked for on both, see
+        :meth:`Pyramid.look`.
     patches : Patches
         What to look for.
     reach : int
@@ -152,13 +158,13 @@ def find(before: Pyramid, after: Pyramid, patches: Patches, reach: int) -> tuple
     """Motion (N, 2) in px of patches and the correlation (N,) there; see :class:`Matches`."""
     half = patches.weights.shape[-1] // 2
     # whole pixels, so that both frames are interpolated at the same places between their pixels
-    middle = patches.shifts.round()
+    middle, steps = patches.shifts.round(), patches.steps.to(patches.centers.device)
     template, (rows, columns) = read_patches(before, patches.centers, patches.steps, half)
     search, known = read_patches(after, patches.centers + middle, patches.steps, half + reach)
     surface = correlations(template, patches.weights * rows[:, :, None] * columns[:, None], search, known)
     offsets, peaks = _peak(surface)
     found = (peaks > 0)[:, None]
-    return (middle + (offsets - reach) * patches.steps[:, None]).where(found, patches.shifts), peaks
+    return (middle + (offsets - reach) * steps[:, None]).where(found, patches.shifts), peaks
 
 
 def correlations(template: Tensor, weights: Tensor, search: Tensor, known: tuple[Tensor, Tensor]) -> Tensor:
@@ -178,6 +184,8 @@ def correlations(template: Tensor, weights: Tensor, search: Tensor, known: tuple
     Tensor, shape (N, S - P + 1, S - P + 1)
         In [-1, 1]; 0 where a patch is flat, -1 where too little of the template lies on what is known.
     """
+    if search.device.type != "cpu":  # which patches are simpler is not asked: the answer would have to be waited for
+        return _correlated(template, weights, search, (known[0].to(search), known[1].to(search)), even=False)
     surface = search.new_empty((len(search), *[search.shape[-1] - template.shape[-1] + 1] * 2))
     inside, even = known[0].all(1) & known[1].all(1), (weights == 1).flatten(1).all(1)
     for kind, some in alike(inside + 2 * even.int()):

@@ -99,8 +99,8 @@ def prompt_masks(expected: Sequence[MotionPrompt], config: MotionConfig, size: i
 
 def choose(
     logits: "Tensor", predicted_iou: "Tensor", expected: Sequence[MotionPrompt | None], config: MotionConfig
-) -> list[int]:
-    """Index of the best candidate of each row.
+) -> "Tensor":
+    """Index (B,) of the best candidate of each row.
 
     ``S = (1 - a - b) q + a IoU(box, motion box) + b softIoU(mask, moved mask) - g overlap with rivals``; where nothing
     is expected, the largest predicted IoU q decides, as in SAM 2.
@@ -119,7 +119,7 @@ def choose(
             able = predicted_iou[row] >= 0
             agreement = _agreement(logits[row], e, config)
             scores[row] = (own_share * predicted_iou[row] + agreement).where(able, predicted_iou[row])
-    return list(map(int, scores.argmax(1).tolist()))
+    return scores.argmax(1)
 
 
 def _agreement(logits: "Tensor", expected: MotionPrompt, config: MotionConfig) -> "Tensor":

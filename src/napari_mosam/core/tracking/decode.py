@@ -132,10 +132,10 @@ class Decoder:
         attended = self._model.attend_memory(features, recalls, self._n_frames)
         prompting = self._config.motion.prompt != "off"
         prompts = _motion_prompts(objects, expected, windows, last, prompting=prompting)
-        chosen, origins = self._guided(prompts, features, attended)
+        chosen, by_motion = self._guided(prompts, features, attended)
         chosen = self._corrected(requests, windows, features, attended, chosen)
         logits, divisions = self._clean(chosen, requests, expected, windows)
-        scores = _scores(chosen, contrasts(images, logits), divisions)
+        scores, origins = _scores(chosen, by_motion, contrasts(images, logits), divisions)
         n = len(objects)
         return ObjectBatch(
             objects=tuple(objects),
@@ -195,14 +195,13 @@ class Decoder:
         prompts: Sequence[guide.MotionPrompt | None],
         features: ImageFeatures,
         attended: Tensor,
-    ) -> tuple[MaskCandidates, list[Origin]]:
-        """The best candidate of each row, (B, 1, …), and which decode it came from.
+    ) -> tuple[MaskCandidates, Tensor]:
+        """The best candidate of each row, (B, 1, …), and whether it is one of the prompted decode (B,).
 
         The object score is always that of the decode without prompts: a prompt makes the model see what is not there.
         """
         model, config = self._model, self._config.motion
         decoded = model.decode_masks(features, attended)
-        n = decoded.logits.shape[1]
         asked = {row: p for row, p in enumerate(prompts) if p is not None and config.prompt != "off"}
         candidates = decoded
         if asked:
@@ -215,7 +214,7 @@ class Decoder:
             )
             candidates = _beside(decoded, prompted, rows)
         best = guide.choose(candidates.logits, candidates.predicted_iou, prompts, config)
-        return candidates.chosen(best), ["memory" if k < n else "motion" for k in best]
+        return candidates.chosen(best), best >= decoded.logits.shape[1]
 
     def _corrected(
         self,
@@ -244,7 +243,7 @@ class Decoder:
             mask_logits=logits.clamp(-LARGEST_PROMPT_LOGIT, LARGEST_PROMPT_LOGIT),
             multimask=len(request.clicks) == 1,
         )
-        return answer.chosen([int(answer.predicted_iou.argmax())])
+        return answer.chosen(answer.predicted_iou.argmax(1))
 
     def _clean(
         self,
@@ -256,8 +255,7 @@ class Decoder:
         """Logits without the pieces that do not continue the last mask, and the evidence of a division, by row."""
         absent = chosen.object_score <= 0
         logits = torch.where(absent[:, None, None], NO_OBJECT, chosen.logits[:, 0])
-        regions = [None if gone else p.region for gone, p in zip(absent.tolist(), predicted, strict=True)]
-        inside = rasterise_all(regions, windows, logits.shape[-1])
+        inside = rasterise_all([p.region for p in predicted], windows, logits.shape[-1])
         return prune(logits, inside, [not self._config.prune or request is not None for request in requests])
 
 
@@ -326,14 +324,14 @@ def _without_others(
 
 
 def _scores(
-    chosen: MaskCandidates, contrast_spread: tuple[Tensor, Tensor], divisions: Sequence[float]
-) -> tuple[ObjectScores, ...]:
-    columns = (chosen.predicted_iou[:, 0], chosen.object_score, *contrast_spread)
-    rows = zip(*(column.tolist() for column in columns), divisions, strict=True)
-    return tuple(
-        ObjectScores(iou, score, contrast=contrast, spread=spread, division=division)
-        for iou, score, contrast, spread, division in rows
-    )
+    chosen: MaskCandidates, by_motion: Tensor, contrast_spread: tuple[Tensor, Tensor], divisions: Sequence[float]
+) -> tuple[tuple[ObjectScores, ...], list[Origin]]:
+    """Of each row, and which decode it came from; all comes from the device at once."""
+    columns = (chosen.predicted_iou[:, 0], chosen.object_score, *contrast_spread, by_motion)
+    ious, seen, contrast, spread, prompted = torch.stack([column.float() for column in columns]).tolist()
+    rows = zip(ious, seen, contrast, spread, divisions, strict=True)
+    scores = tuple(ObjectScores(i, s, contrast=c, spread=d, division=division) for i, s, c, d, division in rows)
+    return scores, ["motion" if yes else "memory" for yes in prompted]
 
 
 def _reads(recall: MemorySelection, t: int) -> tuple[MemoryRead, ...]:

@@ -65,19 +65,27 @@ class Pyramid:
         steps = sizes.amin(1) / size
         crops = self._levels[0].new_empty(len(centers), size, size)
         for depth, rows in alike((steps.log2() + 1e-6).floor().clamp(min=0)):
-            image, scale = self.level(depth, centers[rows], sizes[rows] / 2)
+            self.look(depth, centers[rows], sizes[rows] / 2)
+            image, scale = self.level(depth)
             source = image if len(image) == 1 else image[rows]
             crops[rows] = read_windows(source, centers[rows], sizes[rows], size, scale=scale)[:, 0]
         return crops
 
-    def level(self, depth: int, centers: Tensor, reaches: Tensor) -> tuple[Tensor, int]:
-        """The frames halved `depth` times, (1 or B, 1, y, x), and how much smaller they are; less for tiny frames.
+    def look(self, depth: int, centers: Tensor, reaches: Tensor) -> None:
+        """Have a part of a level there before it is read.
 
         Parameters
         ----------
         depth : int
+            See :meth:`level`.
         centers, reaches : Tensor, shape (N, 2)
-            What will be looked at: places, and how far to either side of them, px of the frame. More may be there.
+            In main memory: what will be read, px of the frame: places, and how far to either side of them.
+        """
+
+    def level(self, depth: int) -> tuple[Tensor, int]:
+        """The frames halved `depth` times, (1 or B, 1, y, x), and how much smaller they are; less for tiny frames.
+
+        What was not looked for with :meth:`look` need not be there, and is 0 then.
         """
         while len(self._levels) <= depth and min(self._levels[-1].shape[-2:]) > 1:
             self._levels.append(halve(self._levels[-1]))
@@ -93,23 +101,32 @@ class CanvasPyramid(Pyramid):
         self._canvas, self._device = canvas, device
         self._there: dict[int, tuple[Tensor, Tiles]] = {}
 
-    def level(self, depth: int, centers: Tensor, reaches: Tensor) -> tuple[Tensor, int]:
-        """See :meth:`Pyramid.level`."""
+    def look(self, depth: int, centers: Tensor, reaches: Tensor) -> None:
+        """See :meth:`Pyramid.look`."""
         canvas, scale = self._canvas.level(depth)
         boxes = _looked_at(centers, reaches, scale, canvas.shape)
         canvas.need(canvas.tiles.around(*boxes))
         if self._device.type == "cpu":
-            return torch.from_numpy(canvas.pixels)[None, None], scale
-        image, tiles = self._there.setdefault(scale, self._placed(canvas, scale))
+            return
+        image, tiles = self._placed(canvas, scale)
         for part in tiles.missing(tiles.around(*boxes)):
             canvas.need([part])
             image[part] = torch.from_numpy(np.ascontiguousarray(canvas.pixels[part])).to(self._device)
             tiles.mark(part)
-        return image[None, None], scale
+
+    def level(self, depth: int) -> tuple[Tensor, int]:
+        """See :meth:`Pyramid.level`."""
+        canvas, scale = self._canvas.level(depth)
+        if self._device.type == "cpu":
+            return torch.from_numpy(canvas.pixels)[None, None], scale
+        return self._placed(canvas, scale)[0][None, None], scale
 
     def _placed(self, canvas: Canvas, scale: int) -> tuple[Tensor, Tiles]:
-        image = self._levels[0][0, 0] if scale == 1 else _on_device(canvas, self._device)
-        return image, Tiles(canvas.shape, (HALVED_TILE_PX, HALVED_TILE_PX))
+        """A level on the device, and which of its tiles are there."""
+        if scale not in self._there:
+            image = self._levels[0][0, 0] if scale == 1 else _on_device(canvas, self._device)
+            self._there[scale] = image, Tiles(canvas.shape, (HALVED_TILE_PX, HALVED_TILE_PX))
+        return self._there[scale]
 
 
 def _on_device(canvas: Canvas, device: torch.device) -> Tensor:
@@ -122,7 +139,7 @@ def _looked_at(
 ) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     """First and last pixels (N, 2) of a halved copy that views need; a view beyond the frame sees its edge."""
     middles, margins = (centers + 0.5) / scale - 0.5, reaches / scale + _MARGIN_PX
-    first, last = torch.stack([middles - margins, middles + margins]).double().cpu().numpy()
+    first, last = torch.stack([middles - margins, middles + margins]).double().numpy()
     most = np.array(shape_yx) - 1
     return np.clip(np.floor(first), 0, most).astype(int), np.clip(np.ceil(last), 0, most).astype(int)
 
