@@ -27,7 +27,7 @@ from napari_mosam.core.runs.provenance import origin, to_attributes
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.run import settled
 from napari_mosam.core.runs.write import begin, writer_of
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 N_CELLS, SIDE, ROWS = 16, 256, 8

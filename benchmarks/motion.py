@@ -41,7 +41,7 @@ from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, MotionEncoders, WindowFeatures
 from napari_mosam.core.motion.prediction import fuse, sparse_cues
 from napari_mosam.core.results.frame import Cue
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 log = logging.getLogger("benchmarks")

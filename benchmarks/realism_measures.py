@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 from skimage.morphology import convex_hull_image
 
-from napari_mosam.core.windows.sampling import Pyramid, read_windows
+from napari_mosam.core.windows.pyramid import Pyramid
+from napari_mosam.core.windows.sampling import read_windows
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]

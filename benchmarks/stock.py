@@ -24,7 +24,7 @@ from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.model.sam2 import IMAGENET_MEAN, IMAGENET_STD, Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from napari_mosam.core.tracking.conditioning import PAINTED_CLAIM
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 Logits: TypeAlias = dict[tuple[int, int], NDArray[np.float32]]

@@ -19,9 +19,10 @@ from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.model.build import load_weights
 from napari_mosam.core.model.catalogue import SHIPPED
 from napari_mosam.core.model.configs import build_from_yaml
+from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompts
-from napari_mosam.core.simulation import sample_movie, touching_cells
+from napari_mosam.core.simulation import SimulationConfig, sample_movie, simulate, touching_cells
 
 ENGINES = {
     "plain": EngineConfig.plain(),
@@ -57,6 +58,22 @@ def engine(name: str) -> tuple[int, float]:
     with pretended_gpu() as device:
         found = followed(device, name)
     return len(found), max(float(np.abs(found[key] - expected[key]).max()) for key in expected | found)
+
+
+def waited(n_objects: int) -> list[str]:
+    """What the processor waits for on a frame of cells that are followed, once their memories are full."""
+    from tests.support.pretended_gpu import WAITS, pretended_gpu
+
+    cells = simulate(SimulationConfig(seed=0, n_frames=9, shape=(256, 256), n_cells=n_objects, diameter=24.0))
+    network = load_model("nano", device="cpu", image_size=128).network
+    config = EngineConfig(motion=MotionConfig(flow_method="torch"))
+    with pretended_gpu() as device:
+        model = Sam2Segmenter(network.to(device), "nano", fast=True)
+        done: list[str] = []
+        for result in segment(cells.images, Prompts.from_labels(cells.labels[0]), model=model, config=config):
+            assert len(result.objects) == n_objects and result.labels.any() and result.confidence.any()
+            done, WAITS[:] = list(WAITS), []
+        return done
 
 
 def losses(device: torch.device, folder: Path, recompute: bool = False) -> dict[str, float]:
@@ -172,6 +189,12 @@ def test_the_engine_keeps_to_its_device(apart, name):
     n_masks, worst = apart(engine, (name,))
     assert n_masks > 8, "four cells on three frames, one of them from the second on"
     assert worst < 1e-3
+
+
+def test_the_device_is_waited_for_a_few_times_a_frame_however_many_objects_there_are(apart):
+    few, many = apart(waited, (3,)), apart(waited, (12,))
+    assert 3 < len(few) <= 15, few
+    assert len(many) <= len(few) + 2, "masks of other sizes are pasted in other calls"
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 What CUDA refuses is refused here: an operation on tensors of both devices (a CPU tensor without axes is a number and
 may be mixed in), and reading such a tensor from numpy. What CUDA does silently is done: copies between devices, and
-numbers read from a tensor, and indices that are on the CPU. Registering such a device cannot be taken back, so all this
+numbers read from a tensor, and indices that are on the CPU; where the processor would wait for the card meanwhile,
+:data:`WAITS` says so. Registering such a device cannot be taken back, so all this
 belongs into a process of its own.
 """
 
@@ -28,6 +29,9 @@ MAY_MIX = {
     torch.ops.aten.index_put_.default,
     torch.ops.aten._index_put_impl_.default,
 }
+COPIES = torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default
+WAITS: list[str] = []
+"""What the processor would have waited for, one entry each time, since the list was emptied."""
 
 
 class MixedDevices(RuntimeError):
@@ -62,20 +66,25 @@ class OnGpu(torch.Tensor):
     __array__ = numpy
 
     def item(self) -> Any:
+        WAITS.append("item")
         return self.held.item()
 
     def tolist(self) -> Any:
+        WAITS.append("tolist")
         return self.held.tolist()
 
     def __float__(self) -> float:
+        WAITS.append("float")
         return float(self.held)
 
     def __int__(self) -> int:
+        WAITS.append("int")
         return int(self.held)
 
     __index__ = __int__
 
     def __bool__(self) -> bool:
+        WAITS.append("bool")
         return bool(self.held)
 
     @classmethod
@@ -98,6 +107,8 @@ def dispatched(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if there and here and func not in MAY_MIX:
         shapes = [tuple(t.shape) for t in given]
         raise MixedDevices(f"{func} got tensors of the GPU and of the CPU, of shapes {shapes}")
+    if _waited_for(func, args, kwargs, there, here):
+        WAITS.append(str(func))
     wanted = kwargs.get("device")
     to_gpu = torch.device(wanted).type == GPU.type if wanted is not None else bool(there)
     if func is torch.ops.aten.copy_.default:
@@ -112,6 +123,21 @@ def dispatched(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     found = func(*real_args, **real_kwargs)
     wrapped = tree_map(lambda t: OnGpu(t) if to_gpu and isinstance(t, torch.Tensor) else t, found)
     return return_and_correct_aliasing(func, args, kwargs, wrapped) if there else wrapped
+
+
+def _waited_for(func: Any, args: Any, kwargs: dict[str, Any], there: list[Any], here: list[Any]) -> bool:
+    """Whether CUDA would hold the processor up: all copies from it, and those to it that are not said to be otherwise.
+
+    Numbers of places, whatever they select, are copied to it first, and masks are counted.
+    """
+    if func in COPIES:
+        source = args[1] if func is COPIES[1] else args[0]
+        wanted = kwargs.get("device", args[0].device if func is COPIES[1] else source.device)
+        from_gpu, to_gpu = isinstance(source, OnGpu), torch.device(wanted).type == GPU.type
+        return from_gpu != to_gpu and (from_gpu or not (kwargs.get("non_blocking") or True in args[2:]))
+    if func in MAY_MIX:
+        return bool(there) and (bool(here) or any(t.dtype == torch.bool for t in there[1:]))
+    return func in (torch.ops.aten.nonzero.default, torch.ops.aten.masked_select.default) and bool(there)
 
 
 def _real(value: Any) -> Any:

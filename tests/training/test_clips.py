@@ -13,7 +13,7 @@ from training.data.movies import MovieBatch
 from training.randomness import generator
 
 from napari_mosam.core.simulation import disk_divides, disk_vanishes, touching_cells
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 CPU = torch.device("cpu")

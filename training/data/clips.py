@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_mosam.core.windows.sampling import Pyramid, read_windows
+from napari_mosam.core.windows.pyramid import Pyramid
+from napari_mosam.core.windows.sampling import read_windows
 from training.config import StageConfig, WindowConfig
 from training.data.framing import WindowPath, frame_clips
 from training.data.masks import Extents, extents, extents_of_ids

@@ -17,7 +17,7 @@ from napari_mosam.core.model.protocol import ImageFeatures
 from napari_mosam.core.model.queries import encode_windows
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.motion.learned.dense import middle, placement
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 from training.motion.movies import Errors, MotionScene, scenes
 

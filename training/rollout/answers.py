@@ -11,7 +11,7 @@ from napari_mosam.core.windows.sampling import NO_LOGIT
 
 def best_of(decoded: MaskCandidates) -> MaskCandidates:
     """The candidate with the largest predicted IoU of each row, (N, 1, …)."""
-    return decoded.chosen(decoded.predicted_iou.argmax(1).tolist())
+    return decoded.chosen(decoded.predicted_iou.argmax(1))
 
 
 def replaced(answer: MaskCandidates, rows: Tensor, other: MaskCandidates) -> MaskCandidates:

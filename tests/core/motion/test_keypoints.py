@@ -21,7 +21,7 @@ from napari_mosam.core.motion.keypoints import (
 from napari_mosam.core.motion.matching import MIN_OVERLAP, Patches, box_sums, correlations, match
 from napari_mosam.core.simulation import SimulationConfig, simulate
 from napari_mosam.core.windows.canvas import Canvas
-from napari_mosam.core.windows.sampling import CanvasPyramid, Pyramid
+from napari_mosam.core.windows.pyramid import CanvasPyramid, Pyramid
 
 STILL = (0.0, 0.0)
 

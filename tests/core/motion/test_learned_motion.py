@@ -33,7 +33,7 @@ from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.results.frame import Cue
 from napari_mosam.core.simulation import sample_movie
 from napari_mosam.core.store.result import Result
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 LEARNED = MotionConfig(encoder="learned")

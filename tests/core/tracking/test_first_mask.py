@@ -13,7 +13,7 @@ from napari_mosam.core.prompts.collection import BoxPrompt, MaskPrompt, PointPro
 from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter
 from napari_mosam.core.tracking.prompted_masks import prompted_masks
 from napari_mosam.core.tracking.scale_search import size_preference, stability
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 SHAPE = (96, 128)

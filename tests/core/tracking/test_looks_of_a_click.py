@@ -18,7 +18,7 @@ from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.frames import open_frame
 from napari_mosam.core.tracking.prompted_masks import prompted_masks
 from napari_mosam.core.tracking.scale_search import FINE_SIDES_PX, SIDES_PX, for_search, ladder
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 
 SAMPLE = sample_movie(0, n_frames=2, vanish=[])
 MOVIE = Movie.open(SAMPLE.images)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_mosam.core.windows.canvas import Canvas, shrink, shrink_in_strips
-from napari_mosam.core.windows.sampling import Pyramid, halve
+from napari_mosam.core.windows.pyramid import Pyramid, halve
 from napari_mosam.core.windows.tiles import rectangles
 from napari_mosam.core.windows.window import Window
 

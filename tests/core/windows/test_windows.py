@@ -4,9 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_mosam.core.windows.pyramid import Pyramid, halve
 from napari_mosam.core.windows.sampling import (
-    Pyramid,
-    halve,
     move_logits,
     paste,
     paste_alike,

@@ -14,7 +14,7 @@ from napari_mosam.core.model.compute import as_settled, fixed_threads, resolve
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.runs.run import load
 from napari_mosam.core.tracking.frames import open_frame
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 
 MOST_SEEDS, MOST_ON_GRID = 3000, 700
 """Places in which the model is asked at most, at blobs and between them: 3 ms of one core each. With 2000 between them

@@ -14,7 +14,7 @@ from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import ImageFeatures, Segmenter
 from napari_mosam.core.model.queries import DecodeQuery, encode_windows, points_of
 from napari_mosam.core.prompts.kinds import POSITIVE
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 RATIO = 5.0

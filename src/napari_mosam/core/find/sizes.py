@@ -13,7 +13,7 @@ from napari_mosam.core.model.queries import ask
 from napari_mosam.core.prompts.kinds import POSITIVE
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.scale_search import FINE_SIDES_PX, best_scale, ladder, stability
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 
 SMALLEST_PX, SIZE_STEP = 6.0, 2**0.5
 """Blobs that are looked at: the smallest, and the ratio of one size to the one before, up to half of the frame."""

@@ -21,7 +21,7 @@ from napari_mosam.core.runs.run import preview_frame
 from napari_mosam.core.store.lineage.edits import denied_of
 from napari_mosam.core.store.result import Result
 from napari_mosam.core.tracking.frames import open_frame
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 
 BACK, ON = 8, 2
 """Frames before a look on which the daughters may have been apart already, and behind it, on one of which both have

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from napari_mosam.core.masks.overlap import SUPPRESSED
+from napari_mosam.core.windows.devices import put
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,9 +56,9 @@ def prune(logits: "Tensor", expected: "Tensor", exempt: Sequence[bool] | None = 
     holes = _holes(kept) & ~dropped
     dropped[~changing], holes[~changing] = False, False
     if dropped.any():
-        logits = torch.where(torch.from_numpy(dropped).to(logits.device), logits.clamp(max=SUPPRESSED), logits)
+        logits = torch.where(put(dropped, logits.device), logits.clamp(max=SUPPRESSED), logits)
     if holes.any():
-        logits = logits.masked_fill(torch.from_numpy(holes).to(logits.device), FILLED)
+        logits = logits.masked_fill(put(holes, logits.device), FILLED)
     return logits, pieces.division()
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_mosam.core.windows.devices import put
 from napari_mosam.core.windows.sampling import NO_LOGIT
 
 MAX_LOGIT = -NO_LOGIT
@@ -26,7 +27,7 @@ def encode_logits(logits: NDArray[np.float32]) -> NDArray[np.int8]:
     """Logits of any shape as int8; beyond ±32 they are clipped, and no sign ever changes (tiny ones become 0)."""
     codes = np.arcsinh(logits / np.float32(_KNEE))
     codes *= np.float32(_STEPS)
-    return np.clip(np.rint(codes), -127, 127).astype(np.int8)
+    return np.asarray(np.clip(np.rint(codes), -127, 127), np.int8)
 
 
 def decode_logits(codes: NDArray[np.int8]) -> NDArray[np.float32]:
@@ -43,6 +44,6 @@ def coded(logits: Sequence[Tensor]) -> list[Tensor]:
     if not len(logits):
         return []
     flat = torch.cat([own.flatten().float() for own in logits])
-    back = torch.from_numpy(decode_logits(encode_logits(flat.cpu().numpy()))).to(flat.device)
-    parts = back.split([own.numel() for own in logits])
+    back = put(decode_logits(encode_logits(flat.cpu().numpy())), flat.device)
+    parts = torch.split(back, [own.numel() for own in logits])
     return [part.view(own.shape) for part, own in zip(parts, logits, strict=True)]

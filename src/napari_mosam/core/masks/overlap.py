@@ -3,22 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.masks.region import Region, meeting
+from napari_mosam.core.windows.devices import put, rows_on
 from napari_mosam.core.windows.sampling import NO_LOGIT, paste_each, sample_each
 from napari_mosam.core.windows.sparse import SparseImage, disjoint_boxes, inside, moved
 from napari_mosam.core.windows.tiles import Part
 from napari_mosam.core.windows.window import Window
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
 
 NO_OBJECT = -1024.0
 """Logit of every pixel of an absent object, as SAM 2 has it."""
@@ -26,7 +25,7 @@ NO_OBJECT = -1024.0
 SUPPRESSED = -10.0
 """Logit given to pixels that a rival holds; SAM 2 uses the same value."""
 
-LOOKED_UP_ROWS = 256
+LOOKED_UP_PX = 2**18
 """Of a frame that are weighed at once with the quality of their objects: torch looks up by 8 bytes a pixel. Not
 measured."""
 
@@ -34,6 +33,8 @@ CPU = torch.device("cpu")
 
 VECTOR = 64
 """Numbers that torch takes at once at most; it computes the sigmoid of what is left at the end in another way."""
+
+Pixels = TypeVar("Pixels", Tensor, NDArray[Any])
 
 Denied = Mapping[int, "NDArray[np.bool_]"]
 """By row, pixels that an object may not have whatever its logit; shape of the frame pixels of its window."""
@@ -65,7 +66,7 @@ class FixedMask:
     expected: Region | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class ContestedPart:
     """Who holds each pixel of a rectangle of a frame.
 
@@ -84,13 +85,6 @@ class ContestedPart:
     second: "Tensor"
     winner: "Tensor"
 
-    @classmethod
-    def empty(cls, part: Part, device: torch.device) -> "ContestedPart":
-        """Before any object took part."""
-        rows, columns = part
-        best = torch.full((rows.stop - rows.start, columns.stop - columns.start), NO_LOGIT, device=device)
-        return cls(part, best, best.clone(), torch.full_like(best, -1, dtype=torch.int32))
-
     def enter(self, part: Part, values: "Tensor", row: int) -> None:
         """Let an object take part with its logits on some pixels of the frame."""
         own = moved(part, self.part)
@@ -99,27 +93,14 @@ class ContestedPart:
         torch.maximum(second, torch.minimum(best, values), out=second)
         torch.maximum(best, values, out=best)
 
-    @cached_property
-    def holders(self) -> "NDArray[np.int32]":
-        """The winner where its logit is positive, else -1."""
-        return np.asarray(torch.where(self.best > 0, self.winner, -1).cpu().numpy(), np.int32)
-
-    def confidence(self, quality: "Tensor") -> "NDArray[np.float32]":
-        """Probability of the winner times its quality where its logit is positive, 0 elsewhere."""
-        confidence = _probability(self.best)
-        for first in range(0, len(confidence), LOOKED_UP_ROWS):
-            rows = slice(first, first + LOOKED_UP_ROWS)
-            confidence[rows].mul_(quality[self.winner[rows]])
-        return np.asarray(confidence.masked_fill_(self.best <= 0, 0.0).cpu().numpy(), np.float32)
-
 
 def _probability(logits: "Tensor") -> "Tensor":
     """Sigmoid, whose last bit does not depend on where in the array a pixel lies."""
     n = logits.numel()
-    return pad(logits.flatten(), (0, -n % VECTOR)).sigmoid()[:n].view(logits.shape)
+    return pad(logits, (0, -n % VECTOR)).sigmoid()[:n]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PixelOwnership:
     """Who holds each pixel of a frame.
 
@@ -127,18 +108,46 @@ class PixelOwnership:
     ----------
     shape_yx : tuple of int
         Shape of the frame.
-    parts : tuple of ContestedPart
+    boxes : tuple of Part
         Where there are windows: rectangles that share no pixel. Nobody holds anything elsewhere.
-    device : torch.device
-        Where they are.
+    best, second, winner : Tensor, shape (n,)
+        Of their pixels, one rectangle after the other, so that all are asked for at once; see :class:`ContestedPart`.
     denied : mapping of int to ndarray of bool
         Pixels on which a row did not take part, over the frame pixels of its window.
     """
 
     shape_yx: tuple[int, int]
-    parts: tuple[ContestedPart, ...] = ()
-    device: torch.device = CPU
+    boxes: tuple[Part, ...]
+    best: "Tensor"
+    second: "Tensor"
+    winner: "Tensor"
     denied: Denied = field(default_factory=dict)
+
+    @classmethod
+    def nobodys(
+        cls, shape_yx: tuple[int, int], boxes: Sequence[Part], device: torch.device, denied: Denied
+    ) -> "PixelOwnership":
+        """Before any object took part."""
+        n = sum(height * width for height, width in map(_extent, boxes))
+        best = torch.full((n,), NO_LOGIT, device=device)
+        return cls(shape_yx, tuple(boxes), best, best.clone(), torch.full_like(best, -1, dtype=torch.int32), denied)
+
+    @cached_property
+    def parts(self) -> tuple[ContestedPart, ...]:
+        """The rectangles, views."""
+        columns = zip(*map(self._cut, (self.best, self.second, self.winner)), strict=True)
+        return tuple(ContestedPart(box, *column) for box, column in zip(self.boxes, columns, strict=True))
+
+    @cached_property
+    def holders(self) -> "list[NDArray[np.int32]]":
+        """Of each rectangle the winner where its logit is positive, else -1."""
+        return self._cut(torch.where(self.best > 0, self.winner, -1).cpu().numpy())
+
+    def _cut(self, pixels: "Pixels") -> "list[Pixels]":
+        """Pixels (n,) as rectangles (y, x)."""
+        sides = [_extent(box) for box in self.boxes]
+        starts = np.cumsum([0, *(height * width for height, width in sides)])
+        return [pixels[start : start + y * x].reshape(y, x) for start, (y, x) in zip(starts, sides, strict=False)]
 
     def over(self, part: Part) -> ContestedPart:
         """The contest for a part of the frame; views where that lies in one rectangle."""
@@ -146,7 +155,7 @@ class PixelOwnership:
         if contest is not None:
             own = moved(part, contest.part)
             return ContestedPart(part, contest.best[own], contest.second[own], contest.winner[own])
-        found = ContestedPart.empty(part, self.device)
+        (found,) = PixelOwnership.nobodys(self.shape_yx, [part], self.best.device, {}).parts
         for other in self.parts:
             common = _common(part, other.part)
             here, there = moved(common, part), moved(common, other.part)
@@ -161,17 +170,17 @@ class PixelOwnership:
     def rivals(self, rows: Sequence[int], windows: Sequence[Window], size: int) -> "Tensor":
         """The strongest logit of any *other* object over the window of each row, shape (B, size, size)."""
         parts = [window.pixels(self.shape_yx) for window in windows]
-        shapes = [(y.stop - y.start, x.stop - x.start) for y, x in parts]
+        shapes = list(map(_extent, parts))
         there = [k for k, shape in enumerate(shapes) if min(shape) > 0]
         if not there:
-            return torch.full((len(rows), size, size), NO_LOGIT, device=self.device)
+            return torch.full((len(rows), size, size), NO_LOGIT, device=self.best.device)
         seen = (self._without(rows[k], parts[k]) for k in there)
         views = [windows[k].seen_from((parts[k][0].start, parts[k][1].start)) for k in there]
-        found = sample_each(seen, [shapes[k] for k in there], views, size, self.device)
+        found = sample_each(seen, [shapes[k] for k in there], views, size, self.best.device)
         if len(there) == len(rows):
             return found
-        spread = torch.full((len(rows), size, size), NO_LOGIT, device=self.device)
-        spread[there] = found
+        spread = torch.full((len(rows), size, size), NO_LOGIT, device=self.best.device)
+        spread[rows_on(spread.device, there)] = found
         return spread
 
     def _without(self, row: int, part: Part) -> "Tensor":
@@ -181,19 +190,20 @@ class PixelOwnership:
 
     def regions(self, windows: Sequence[Window]) -> list[Region | None]:
         """The pixels that each row holds, given the window of each; None where it has none."""
-        found = []
+        found: list[Region | None] = []
         for row, window in enumerate(windows):
-            part = window.pixels(self.shape_yx)
-            contest = self.part_around(part)
-            own = None if contest is None else contest.holders[moved(part, contest.part)] == row
-            found.append(None if own is None else Region.from_mask(own, (part[0].start, part[1].start)))
+            part, region = window.pixels(self.shape_yx), None
+            for box, holders in zip(self.boxes, self.holders, strict=True):
+                if inside(part, box):
+                    region = Region.from_mask(holders[moved(part, box)] == row, (part[0].start, part[1].start))
+            found.append(region)
         return found
 
     def label_image(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> SparseImage:
         """As :meth:`labels`, of the rectangles alone."""
         lookup = np.array([*object_ids, 0], dtype or label_dtype(max(object_ids, default=0)))
-        parts = tuple((contest.part, lookup[contest.holders]) for contest in self.parts)
-        return SparseImage(self.shape_yx, lookup.dtype, parts)
+        held = (lookup[holders] for holders in self.holders)
+        return SparseImage(self.shape_yx, lookup.dtype, tuple(zip(self.boxes, held, strict=True)))
 
     def labels(self, object_ids: Sequence[int], dtype: "DTypeLike | None" = None) -> "NDArray[np.unsignedinteger[Any]]":
         """Ids where a logit is positive, 0 elsewhere; shape (Y, X), of the smallest fitting or the given dtype."""
@@ -201,13 +211,21 @@ class PixelOwnership:
 
     def confidence_image(self, predicted_ious: Sequence[float]) -> SparseImage:
         """As :meth:`confidence`, of the rectangles alone."""
-        quality = torch.tensor([*predicted_ious, 0.0], device=self.device)
-        parts = tuple((contest.part, contest.confidence(quality)) for contest in self.parts)
-        return SparseImage(self.shape_yx, np.dtype(np.float32), parts)
+        quality = put(torch.tensor([*predicted_ious, 0.0]), self.best.device)
+        sure = _probability(self.best)
+        for own, winner in zip(*(torch.split(pixels, LOOKED_UP_PX) for pixels in (sure, self.winner)), strict=True):
+            own.mul_(quality[winner])
+        found = self._cut(sure.masked_fill_(self.best <= 0, 0.0).cpu().numpy())
+        return SparseImage(self.shape_yx, np.dtype(np.float32), tuple(zip(self.boxes, found, strict=True)))
 
     def confidence(self, predicted_ious: Sequence[float]) -> "NDArray[np.float32]":
         """Probability of the winner times its predicted IoU where its logit is positive, 0 elsewhere."""
         return self.confidence_image(predicted_ious).full()
+
+
+def _extent(part: Part) -> tuple[int, int]:
+    rows, columns = part
+    return rows.stop - rows.start, columns.stop - columns.start
 
 
 def _common(one: Part, other: Part) -> Part:
@@ -239,15 +257,14 @@ def resolve_overlaps(
     denied = denied or {}
     device = logits[0].device if len(logits) else CPU
     taking_part = _taking_part(logits)
-    boxes = disjoint_boxes([windows[row].pixels(shape_yx) for row in taking_part])
-    owners = PixelOwnership(shape_yx, tuple(ContestedPart.empty(box, device) for box in boxes), device, denied)
     parts = [windows[row].pixels(shape_yx) for row in taking_part]
+    owners = PixelOwnership.nobodys(shape_yx, disjoint_boxes(parts), device, denied)
     pasted = paste_each([logits[row] for row in taking_part], [windows[row] for row in taking_part], parts)
     for row, part, values in zip(taking_part, parts, pasted, strict=True):
         contest = owners.part_around(part)
         if contest is not None and values.numel():
             if row in denied:
-                values = values.masked_fill(torch.from_numpy(denied[row]).to(device), NO_LOGIT)
+                values = values.masked_fill(put(denied[row], device), NO_LOGIT)
             contest.enter(part, values.clamp(min=NO_LOGIT), row)
     return owners
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from napari_mosam.core.masks.region import Region
+from napari_mosam.core.windows.devices import rows_on
 from napari_mosam.core.windows.sampling import paste_alike, read_each
 from napari_mosam.core.windows.window import Window
 
@@ -60,7 +61,7 @@ def regions_of_logits(logits: Tensor, windows: Sequence[Window], shape_yx: tuple
     rows = list(wanted)
     if not rows:
         return found
-    chosen = logits if len(rows) == len(logits) else logits[rows]
+    chosen = logits[rows_on(logits.device, rows)]
     for some, values in paste_alike(chosen, [windows[row] for row in rows], list(wanted.values())):
         for k, mask in zip(some, (values > 0).cpu().numpy(), strict=True):
             y, x = wanted[rows[k]]

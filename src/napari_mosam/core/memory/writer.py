@@ -7,6 +7,7 @@ import torch
 
 from napari_mosam.core.masks.overlap import suppress, upsample
 from napari_mosam.core.model.protocol import ImageFeatures, Segmenter
+from napari_mosam.core.windows.devices import put
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,5 +52,5 @@ def encode_memory(
     -------
     Tensor, shape (B, M, h, w)
     """
-    scores = torch.tensor(list(object_scores), device=own.device)
+    scores = put(torch.tensor(list(object_scores)), own.device)
     return model.encode_memory(features, own[:, None], scores, from_points=from_points)

@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from napari_mosam.core.windows.devices import rows_on
+
 LOGIT_STRIDE, MEMORY_STRIDE = 4, 16
 """Model pixels per decoded mask logit and per memory token, as SAM 2's networks have them."""
 
@@ -41,7 +43,7 @@ class ImageFeatures:
 
     def take(self, rows: Sequence[int]) -> "ImageFeatures":
         """The features of some rows of the batch; where they follow each other nothing is copied."""
-        index = _index(rows)
+        index = rows_on(self.vision.device, rows)
         return ImageFeatures(self.vision[index], tuple(level[index] for level in self.high_res))
 
     def rows(self) -> "list[ImageFeatures]":
@@ -150,7 +152,7 @@ class MaskCandidates:
 
     def take(self, rows: Sequence[int]) -> "MaskCandidates":
         """Some rows, all their candidates."""
-        index = _index(rows)
+        index = rows_on(self.logits.device, rows)
         return MaskCandidates(*(getattr(self, name)[index] for name in self.__slots__))
 
     def chosen(self, best: "Tensor") -> "MaskCandidates":
@@ -169,13 +171,6 @@ class MaskCandidates:
         for name, column in columns.items():
             column[rows] = torch.cat([getattr(other, name) for other in by_row.values()])
         return MaskCandidates(**columns)
-
-
-def _index(rows: Sequence[int]) -> slice | list[int]:
-    """What selects rows: a slice where they follow each other."""
-    first = rows[0] if len(rows) else 0
-    ahead = range(first, first + len(rows))
-    return slice(ahead.start, ahead.stop) if list(rows) == list(ahead) else list(rows)
 
 
 class Segmenter(Protocol):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from napari_mosam.core.model.protocol import ImageFeatures, PointPrompts, Segmenter
 from napari_mosam.core.prompts.kinds import Point
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 LARGEST_PROMPT_LOGIT = 32.0

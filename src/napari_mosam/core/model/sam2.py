@@ -21,6 +21,7 @@ from napari_mosam.core.model.fast.parts import FastParts
 from napari_mosam.core.model.memory_attention import key_bias
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, PointPrompts
 from napari_mosam.core.model.sam2_parts import IMAGENET_MEAN, IMAGENET_STD, MemoryBatch, Sam2Parts
+from napari_mosam.core.windows.devices import put, rows_on
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -144,7 +145,7 @@ class Sam2Segmenter:
             memory = self.batched(some)
             n_tokens = memory.distances.shape[1] * (self.network.hidden_dim // self.network.mem_dim)
             part = self.parts.attend(features.take(rows), memory, n_frames, key_bias(some, n_tokens))
-            conditioned[rows] = part.float()
+            conditioned[rows_on(self.device, rows)] = part.float()
 
         self._workers(attend, self._buckets(recalls))
         return conditioned
@@ -208,8 +209,8 @@ class Sam2Segmenter:
         # channels last, as the fast path writes them: then no copy turns them round
         tokens = [frame.features.permute(1, 2, 0) for r in recalls for _, frame in r.frames]
         features = torch.unflatten(torch.stack(tokens), 0, (len(recalls), -1)).permute(0, 1, 4, 2, 3)
-        slots = torch.tensor([[slot for slot, _ in r.frames] for r in recalls], device=self.device)
-        distances = torch.tensor([[d for d, _ in r.pointers] for r in recalls], device=self.device)
+        slots = put(torch.tensor([[slot for slot, _ in r.frames] for r in recalls]), self.device)
+        distances = put(torch.tensor([[d for d, _ in r.pointers] for r in recalls]), self.device)
         if not recalls[0].pointers:
             nothing = torch.zeros(len(recalls), 0, self.network.hidden_dim, device=self.device)
             return MemoryBatch(features, slots, nothing, distances.long())

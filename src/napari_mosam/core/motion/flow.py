@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_mosam.core.config.engine import FlowMethod
 from napari_mosam.core.windows.canvas import Canvas
+from napari_mosam.core.windows.devices import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,7 +245,7 @@ def _dis(before: Flow, after: Flow, _: "torch.device | None" = None) -> Flow:
 def _torch(before: Flow, after: Flow, device: "torch.device | None" = None) -> Flow:
     from napari_mosam.core.motion.lucas_kanade import lucas_kanade_flow
 
-    pair = torch.from_numpy(np.stack([before, after])).to(device or torch.device("cpu"))
+    pair = put(np.stack([before, after]), device or torch.device("cpu"))
     with torch.inference_mode():
         return np.asarray(lucas_kanade_flow(pair[:1], pair[1:])[0].cpu().numpy(), np.float32)
 

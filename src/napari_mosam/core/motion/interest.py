@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from napari_mosam.core.masks.raster import inner_depth
+from napari_mosam.core.windows.devices import put
 
 EROSION = 0.1
 """Least depth of a point inside the mask, as a fraction of the object's diameter; not measured."""
@@ -37,7 +38,7 @@ def choose_points(
     places : Tensor of int64, shape (K, 2)
         (row, column) of each point; the innermost one of each object first. In main memory, too.
     """
-    depth = torch.from_numpy(np.stack([inner_depth(mask) for mask in masks])).to(values)
+    depth = put(np.stack([inner_depth(mask) for mask in masks]).astype(np.float32), values.device)
     deepest = depth.amax((1, 2), keepdim=True)
     score = (1 + cornerness(values)) * (depth >= deepest.clamp_max(EROSION * samples)) * (depth > 0)
     picked = _spread(score.masked_fill((depth == deepest) & (depth > 0), float("inf")), n_points, spacing).cpu()

@@ -18,7 +18,9 @@ from torch.nn.functional import max_pool2d
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.motion.interest import choose_points
 from napari_mosam.core.motion.matching import Matches, Patches, depths, match, read_patches
-from napari_mosam.core.windows.sampling import Pyramid, alike
+from napari_mosam.core.windows.devices import put
+from napari_mosam.core.windows.pyramid import Pyramid
+from napari_mosam.core.windows.sampling import alike
 
 Shift = tuple[float, float]
 
@@ -173,9 +175,12 @@ class _Objects:
 
     @classmethod
     def of(cls, regions: Sequence[Region], shifts: Sequence[Shift]) -> "_Objects":
-        numbers = [r.center_yx for r in regions], [r.diameter for r in regions], shifts
-        columns = (torch.tensor(column, dtype=torch.float32) for column in numbers)
-        return cls(*columns, np.stack([_resampled(region) for region in regions]))
+        return cls(
+            torch.tensor([region.center_yx for region in regions], dtype=torch.float32),
+            torch.tensor([region.diameter for region in regions], dtype=torch.float32),
+            torch.tensor(shifts, dtype=torch.float32),
+            np.stack([_resampled(region) for region in regions]),
+        )
 
     @property
     def steps(self) -> Tensor:
@@ -221,17 +226,17 @@ def _resampled(region: Region) -> NDArray[np.bool_]:
 def _vote(before: Pyramid, after: Pyramid, objects: _Objects, config: KeypointConfig) -> _Votes:
     device, n = before.device, len(objects.diameters)
     _look(before, after, objects, config)
-    centers, shifts = objects.centers.to(device), objects.shifts.to(device)
+    centers, shifts = put(objects.centers, device), put(objects.shifts, device)
     tolerance = (config.max_return * objects.diameters).clamp_min(config.max_return_px)
     whole = _match_wholes(before, after, centers, shifts, objects, config)
-    guess = whole.shifts.where(_believed(whole, tolerance.to(device))[:, None], shifts)
+    guess = whole.shifts.where(_believed(whole, put(tolerance, device))[:, None], shifts)
     owners, points = _points(before, centers, objects, config)
-    there = points.to(device)
-    parts = _match_points(before, after, there, guess[owners.to(device)], objects.point_steps(config)[owners], config)
+    there = put(points, device)
+    parts = _match_points(before, after, there, guess[put(owners, device)], objects.point_steps(config)[owners], config)
     owners = torch.cat([torch.arange(n), owners])
     both = Matches.joined([whole, parts])
     places = torch.cat([centers, there]) + both.shifts
-    kept = _believed(both, tolerance[owners].to(device)) & _inside(places, after.shape_yx)
+    kept = _believed(both, put(tolerance[owners], device)) & _inside(places, after.shape_yx)
     columns = torch.cat([places, both.shifts, both.peaks[:, None], kept[:, None]], 1).cpu().numpy()
     return _Votes(n, owners.numpy(), columns[:, :2], columns[:, 2:4], columns[:, 4], columns[:, 5] > 0)
 
@@ -265,7 +270,7 @@ def _inside(places: Tensor, shape_yx: tuple[int, int]) -> Tensor:
 def _match_wholes(
     before: Pyramid, after: Pyramid, centers: Tensor, shifts: Tensor, objects: _Objects, config: KeypointConfig
 ) -> Matches:
-    masks = torch.from_numpy(objects.masks).to(centers)
+    masks = put(objects.masks.astype(np.float32), centers.device)
     weights = max_pool2d(masks[:, None], 2 * MASK_MARGIN + 1, 1, MASK_MARGIN)[:, 0]
     return match(before, after, Patches(centers, objects.steps, weights, shifts), REACH_WHOLE, config.chunk_mib)
 

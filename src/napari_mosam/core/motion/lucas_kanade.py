@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad, unfold
 
-from napari_mosam.core.windows.sampling import halve, read_places
+from napari_mosam.core.windows.pyramid import halve
+from napari_mosam.core.windows.sampling import read_places
 
 STIFFNESS = 3e-3
 """Weight of the motion known so far, as a fraction of the mean squared gradient of an image; not measured."""

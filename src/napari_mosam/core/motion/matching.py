@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_mosam.core.windows.sampling import Pyramid, alike, read_places
+from napari_mosam.core.windows.devices import put, rows_on
+from napari_mosam.core.windows.pyramid import Pyramid
+from napari_mosam.core.windows.sampling import alike, read_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,11 +55,12 @@ def read_patches(frame: Pyramid, centers: Tensor, steps: Tensor, half: int) -> t
     known : tuple of Tensor of bool, shape (N, P)
         Which rows and which columns of the samples lie in the frame.
     """
-    offsets = (torch.arange(-half, half + 1) * steps[:, None]).to(centers.device)
+    offsets = put(torch.arange(-half, half + 1) * steps[:, None], centers.device)
     places = [centers[:, k, None] + offsets for k in (0, 1)]
     in_rows, in_columns = ((p > -0.5) & (p < side - 0.5) for p, side in zip(places, frame.shape_yx, strict=True))
     values = centers.new_empty((len(steps), 2 * half + 1, 2 * half + 1))
-    for depth, chosen in alike(depths(steps)):
+    for depth, rows in alike(depths(steps)):
+        chosen = rows_on(centers.device, rows)
         image, scale = frame.level(depth)
         y, x = ((p[chosen] + 0.5) / scale - 0.5 for p in places)
         values[chosen] = read_places(image, y[:, :, None], x[:, None])[:, 0]
@@ -158,7 +161,7 @@ def find(before: Pyramid, after: Pyramid, patches: Patches, reach: int) -> tuple
     """Motion (N, 2) in px of patches and the correlation (N,) there; see :class:`Matches`."""
     half = patches.weights.shape[-1] // 2
     # whole pixels, so that both frames are interpolated at the same places between their pixels
-    middle, steps = patches.shifts.round(), patches.steps.to(patches.centers.device)
+    middle, steps = patches.shifts.round(), put(patches.steps, patches.centers.device)
     template, (rows, columns) = read_patches(before, patches.centers, patches.steps, half)
     search, known = read_patches(after, patches.centers + middle, patches.steps, half + reach)
     surface = correlations(template, patches.weights * rows[:, :, None] * columns[:, None], search, known)

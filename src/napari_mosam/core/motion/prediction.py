@@ -13,7 +13,7 @@ from napari_mosam.core.motion.cues import FrameMotion
 from napari_mosam.core.motion.history import TrackHistory
 from napari_mosam.core.motion.kalman import Kalman
 from napari_mosam.core.results.frame import Cue, mean_shift
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 
 MAX_DISAGREEMENT, MIN_DISAGREEMENT_PX = 0.25, 2.0
 """Distance between cues beyond which neither is believed: in object diameters, and, whatever the diameter, px; not

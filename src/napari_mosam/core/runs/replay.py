@@ -21,7 +21,7 @@ from napari_mosam.core.results.frame import ObjectResult
 from napari_mosam.core.store.records import FrameTable, RecordStore, as_stored
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
 from napari_mosam.core.tracking.frames import open_frame
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 
 HISTORY = 6
 """Remembered frames before a correction that are written to memory anew; SAM 2 has as many slots."""

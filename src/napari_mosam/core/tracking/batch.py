@@ -16,6 +16,7 @@ from napari_mosam.core.results.frame import MemoryRead, ObjectScores
 from napari_mosam.core.tracking.conditioning import ConditioningFrame
 from napari_mosam.core.tracking.lifecycle import Detection, Encounter
 from napari_mosam.core.tracking.table import TrackedObject
+from napari_mosam.core.windows.devices import rows_on
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class ObjectBatch:
         order = sorted(range(len(ids)), key=ids.__getitem__)
         columns = {name: [row for part in parts for row in getattr(part, name)] for name in cls.__slots__}
         rows = {name: tuple(column[row] for row in order) for name, column in columns.items() if name != "logits"}
-        return cls(logits=torch.cat([part.logits for part in parts])[order], **rows)
+        logits = torch.cat([part.logits for part in parts])
+        return cls(logits=logits[rows_on(logits.device, order)], **rows)
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -162,7 +164,7 @@ class ObjectBatch:
         if not rows:
             return self
         logits = self.logits.clone()
-        logits[sorted(rows)] = NO_OBJECT
+        logits[rows_on(logits.device, sorted(rows))] = NO_OBJECT
         return replace(self, logits=logits)
 
 

@@ -15,7 +15,7 @@ from napari_mosam.core.model.protocol import MemoryFrame, Segmenter
 from napari_mosam.core.results.frame import ObjectResult, ObjectScores, ObjectState
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.prompted_masks import PromptedMask, prompted_masks
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from napari_mosam.core.tracking.batch import ObjectBatch, Origin
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
 from napari_mosam.core.tracking.lifecycle import Encounter
 from napari_mosam.core.tracking.table import TrackedObject
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 HIDDEN_MARGIN = 4

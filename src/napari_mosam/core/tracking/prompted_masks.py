@@ -31,7 +31,7 @@ from napari_mosam.core.model.queries import (
 from napari_mosam.core.prompts.kinds import POSITIVE, Point
 from napari_mosam.core.tracking.frame_prompts import FramePrompts, box_diameter, frame_window
 from napari_mosam.core.tracking.scale_search import best_scale, find_objects, pixel_at, stability
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.window import Window
 
 MASK_LOGIT = 10.0

@@ -36,7 +36,8 @@ from napari_mosam.core.tracking.judge import believed, concluded, corrected, rem
 from napari_mosam.core.tracking.passes import PropagationPass
 from napari_mosam.core.tracking.table import ObjectTable, TrackedObject
 from napari_mosam.core.windows.canvas import Canvas
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.devices import rows_on
+from napari_mosam.core.windows.pyramid import Pyramid
 from napari_mosam.core.windows.sparse import SparseImage
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ class Propagator:
         config, size = self._config, self._model.image_size
         windows = [batch.windows[row] for row in rows]
         rivals = owners.rivals(rows, windows, size) if config.compete else None
-        own = own_logits(claimed[list(rows)], rivals, size)
+        own = own_logits(claimed[rows_on(claimed.device, rows)], rivals, size)
         features = ImageFeatures.join([f for row in rows if (f := batch.features[row]) is not None])
         scores = [batch.scores[row].object_score for row in rows]
         memories = encode_memory(self._model, features, own, scores, from_points=from_points)

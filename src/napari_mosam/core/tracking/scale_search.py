@@ -20,7 +20,8 @@ from napari_mosam.core.model.queries import DecodeAnswer, DecodeQuery, ask
 from napari_mosam.core.model.sam2 import Sam2Segmenter
 from napari_mosam.core.prompts.kinds import POSITIVE
 from napari_mosam.core.tracking.frame_prompts import FramePrompts
-from napari_mosam.core.windows.sampling import Pyramid, placed, read_windows
+from napari_mosam.core.windows.pyramid import Pyramid
+from napari_mosam.core.windows.sampling import placed, read_windows
 from napari_mosam.core.windows.window import Window
 
 if TYPE_CHECKING:

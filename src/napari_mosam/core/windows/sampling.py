@@ -7,17 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, pad
+from torch.nn.functional import grid_sample
 
-from napari_mosam.core.windows.canvas import HALVED_TILE_PX, Canvas
-from napari_mosam.core.windows.tiles import Part, Tiles
+from napari_mosam.core.windows.devices import put, rows_on
+from napari_mosam.core.windows.tiles import Part
 from napari_mosam.core.windows.window import Window
 
 NO_LOGIT = -32.0
 """"No object here" wherever logits are put on a canvas: a probability of 1e-14. Stored logits end there, too."""
-
-_MARGIN_PX = 1.0
-"""Of what is looked at beyond a view: the neighbour that is interpolated with, and the rounding of single precision."""
 
 LARGEST_BATCH_PX = 2**22
 """Pixels of images of like size that are read at once: 16 MiB. Not measured."""
@@ -26,128 +23,6 @@ Padding = Literal["border", "zeros", "reflection"]
 """What lies outside an image: its outermost pixels go on, nothing, or its mirror image."""
 
 Mode = Literal["bilinear", "nearest"]
-
-
-class Pyramid:
-    """Frames and their halved copies, so that large windows are averaged instead of aliased.
-
-    Parameters
-    ----------
-    images : Tensor, shape (Y, X) or (B, Y, X)
-        One frame, from which any number of windows is read, or B, of which each gives one.
-    """
-
-    def __init__(self, images: Tensor) -> None:
-        self._levels = [images[None, None] if images.ndim == 2 else images[:, None]]
-
-    @classmethod
-    def of(cls, frame: NDArray[np.float32] | Canvas, device: torch.device) -> "Pyramid":
-        """A frame (Y, X) put on a device, as far as windows look at it."""
-        return CanvasPyramid(Canvas.of(frame), device)
-
-    @property
-    def shape_yx(self) -> tuple[int, int]:
-        """Shape of the full-resolution frame."""
-        _, _, height, width = self._levels[0].shape
-        return int(height), int(width)
-
-    @property
-    def device(self) -> torch.device:
-        """Where windows are read."""
-        return self._levels[0].device
-
-    def crop(self, windows: Sequence[Window], size: int) -> Tensor:
-        """Resample windows to (B, size, size), bilinear, frame edges replicated."""
-        return self.read(*placed(windows), size)
-
-    def read(self, centers: Tensor, sizes: Tensor, size: int) -> Tensor:
-        """The same for centres (B, 2) and sizes (B, 2), px of the frame, see :func:`read_windows`."""
-        steps = sizes.amin(1) / size
-        crops = self._levels[0].new_empty(len(centers), size, size)
-        for depth, rows in alike((steps.log2() + 1e-6).floor().clamp(min=0)):
-            self.look(depth, centers[rows], sizes[rows] / 2)
-            image, scale = self.level(depth)
-            source = image if len(image) == 1 else image[rows]
-            crops[rows] = read_windows(source, centers[rows], sizes[rows], size, scale=scale)[:, 0]
-        return crops
-
-    def look(self, depth: int, centers: Tensor, reaches: Tensor) -> None:
-        """Have a part of a level there before it is read.
-
-        Parameters
-        ----------
-        depth : int
-            See :meth:`level`.
-        centers, reaches : Tensor, shape (N, 2)
-            In main memory: what will be read, px of the frame: places, and how far to either side of them.
-        """
-
-    def level(self, depth: int) -> tuple[Tensor, int]:
-        """The frames halved `depth` times, (1 or B, 1, y, x), and how much smaller they are; less for tiny frames.
-
-        What was not looked for with :meth:`look` need not be there, and is 0 then.
-        """
-        while len(self._levels) <= depth and min(self._levels[-1].shape[-2:]) > 1:
-            self._levels.append(halve(self._levels[-1]))
-        depth = min(depth, len(self._levels) - 1)
-        return self._levels[depth], 2**depth
-
-
-class CanvasPyramid(Pyramid):
-    """One frame that is read, halved and put on a device where windows look at it, and nowhere else."""
-
-    def __init__(self, canvas: Canvas, device: torch.device) -> None:
-        super().__init__(_on_device(canvas, device))
-        self._canvas, self._device = canvas, device
-        self._there: dict[int, tuple[Tensor, Tiles]] = {}
-
-    def look(self, depth: int, centers: Tensor, reaches: Tensor) -> None:
-        """See :meth:`Pyramid.look`."""
-        canvas, scale = self._canvas.level(depth)
-        boxes = _looked_at(centers, reaches, scale, canvas.shape)
-        canvas.need(canvas.tiles.around(*boxes))
-        if self._device.type == "cpu":
-            return
-        image, tiles = self._placed(canvas, scale)
-        for part in tiles.missing(tiles.around(*boxes)):
-            canvas.need([part])
-            image[part] = torch.from_numpy(np.ascontiguousarray(canvas.pixels[part])).to(self._device)
-            tiles.mark(part)
-
-    def level(self, depth: int) -> tuple[Tensor, int]:
-        """See :meth:`Pyramid.level`."""
-        canvas, scale = self._canvas.level(depth)
-        if self._device.type == "cpu":
-            return torch.from_numpy(canvas.pixels)[None, None], scale
-        return self._placed(canvas, scale)[0][None, None], scale
-
-    def _placed(self, canvas: Canvas, scale: int) -> tuple[Tensor, Tiles]:
-        """A level on the device, and which of its tiles are there."""
-        if scale not in self._there:
-            image = self._levels[0][0, 0] if scale == 1 else _on_device(canvas, self._device)
-            self._there[scale] = image, Tiles(canvas.shape, (HALVED_TILE_PX, HALVED_TILE_PX))
-        return self._there[scale]
-
-
-def _on_device(canvas: Canvas, device: torch.device) -> Tensor:
-    """Where the pixels of a frame are, or will be put."""
-    return torch.from_numpy(canvas.pixels) if device.type == "cpu" else torch.zeros(canvas.shape, device=device)
-
-
-def _looked_at(
-    centers: Tensor, reaches: Tensor, scale: int, shape_yx: tuple[int, int]
-) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """First and last pixels (N, 2) of a halved copy that views need; a view beyond the frame sees its edge."""
-    middles, margins = (centers + 0.5) / scale - 0.5, reaches / scale + _MARGIN_PX
-    first, last = torch.stack([middles - margins, middles + margins]).double().numpy()
-    most = np.array(shape_yx) - 1
-    return np.clip(np.floor(first), 0, most).astype(int), np.clip(np.ceil(last), 0, most).astype(int)
-
-
-def halve(images: Tensor) -> Tensor:
-    """Images (B, C, Y, X) averaged over blocks of 2 x 2 px; an odd last row or column is repeated first."""
-    even = pad(images, (0, images.shape[-1] % 2, 0, images.shape[-2] % 2), mode="replicate")
-    return avg_pool2d(even, 2)
 
 
 def alike(values: Tensor) -> list[tuple[int, Tensor | slice]]:
@@ -194,8 +69,8 @@ def read_windows(
     Tensor, shape (B, C, size, size)
     """
     axis = (torch.arange(size, device=images.device, dtype=torch.float32) + 0.5) / size
-    starts = (centers - sizes / 2 + 0.5).float().to(images.device)
-    spans = sizes.float().to(images.device)
+    starts = put((centers - sizes / 2 + 0.5).float(), images.device)
+    spans = put(sizes.float(), images.device)
     y, x = (
         (starts[:, k, None] + axis * spans[:, k, None]) / (scale * extent) * 2 - 1
         for k, extent in enumerate(images.shape[-2:])
@@ -303,11 +178,12 @@ def sample_each(
     """
     centers, sides = (t.numpy() for t in placed(windows))
     extents = np.array(shapes, float)[:, :, None]
-    starts, axis = (centers - sides / 2 + 0.5).astype(np.float32), (np.arange(size, dtype=np.float32) + 0.5) / size
-    lines = starts[:, :, None] + axis * sides.astype(np.float32)[:, :, None]
-    lines = _kept_inside(lines / extents.astype(np.float32) * 2 - 1, extents)
+    starts, spans = (centers - sides / 2 + 0.5).astype(np.float32), sides.astype(np.float32)
+    axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    places = starts[:, :, None] + axis * spans[:, :, None]
+    lines = put(_kept_inside(places / extents.astype(np.float32) * 2 - 1, extents), device)
     found = torch.empty(len(shapes), size, size, device=device)
-    for own, image, (y, x) in zip(found, images, torch.from_numpy(lines).to(device), strict=True):
+    for own, image, (y, x) in zip(found, images, lines, strict=True):
         own.copy_(_read_lines(image, y, x))
     return found
 
@@ -388,7 +264,7 @@ def paste_each(logits: Sequence[Tensor], windows: Sequence[Window], pixels: Sequ
     start, side, extent = of_axes.swapaxes(1, 2).reshape(-1, 3).repeat(lengths, 0).T
     places = np.concatenate([np.arange(span.start, span.stop, dtype=np.float32) for span in spans])
     lines = (places - start.astype(np.float32)) / side.astype(np.float32) * 2 - 1
-    cut = torch.from_numpy(_kept_inside(lines, extent)).to(logits[0].device).split(lengths)
+    cut = torch.split(put(_kept_inside(lines, extent), logits[0].device), lengths)
     for own, y, x in zip(logits, cut[::2], cut[1::2], strict=True):
         yield _read_lines(own, y, x)
 
@@ -419,10 +295,10 @@ def paste_alike(
     for _, rows in _like_size(extents.max(1)):
         axes = (corners[rows, k, None] + np.arange(extents[rows, k].max(), dtype=np.float32) for k in (0, 1))
         y, x = (
-            torch.from_numpy((axis - places[rows, k, None]) / places[rows, k + 2, None] * 2 - 1).to(logits.device)
+            put((axis - places[rows, k, None]) / places[rows, k + 2, None] * 2 - 1, logits.device)
             for k, axis in enumerate(axes)
         )
-        own = logits if len(rows) == len(logits) else logits[rows]
+        own = logits[rows_on(logits.device, rows)]
         yield rows, _read_axes(own[:, None].float(), y, x, "border", "bilinear")[:, 0]
 
 
@@ -434,7 +310,7 @@ def _read_axes(images: Tensor, y: Tensor, x: Tensor, padding: Padding, mode: Mod
     return _read(images, y[:, :, None], x[:, None, :], padding, mode)
 
 
-def _kept_inside(lines: NDArray[np.float32], extents: NDArray[np.float64]) -> NDArray[np.float32]:
+def _kept_inside(lines: NDArray[Any], extents: NDArray[Any]) -> NDArray[np.float32]:
     """Places in [-1, 1] along axes of so many px, none beyond the middle of the outermost pixel."""
     least = (1 / extents - 1).astype(np.float32)
     return np.asarray(lines.clip(least, -least))

@@ -12,7 +12,7 @@ from napari_mosam.core.motion.cues import FrameMotion
 from napari_mosam.core.motion.learned.encoders import DeformedMask, FramePair, MotionEncoders, WindowFeatures
 from napari_mosam.core.motion.prediction import MotionPrediction, Moving, SparsePrediction
 from napari_mosam.core.results.frame import Cue
-from napari_mosam.core.windows.sampling import Pyramid
+from napari_mosam.core.windows.pyramid import Pyramid
 
 OBSERVED = ("flow", "keypoints")
 """Cues that the sparse encoder reads."""
