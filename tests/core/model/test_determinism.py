@@ -122,7 +122,7 @@ def test_how_many_calls_are_computed_at_a_time_changes_no_bit(nano, workers):
 )
 def test_rows_are_cut_by_their_number_alone_so_that_few_keep_several_cores_busy(nano, n, sizes):
     for model in (nano.in_chunks_of(8), nano.in_chunks_of(8).side_by_side(2, 1)):
-        assert [len(range(n)[cut]) for cut in model._cuts(n)] == sizes
+        assert [len(rows) for rows in model._cuts(n)] == sizes
 
 
 def test_calls_of_a_small_input_stand_side_by_side_on_all_threads(nano, monkeypatch):

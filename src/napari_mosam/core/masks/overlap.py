@@ -145,9 +145,11 @@ class PixelOwnership:
 
     def _cut(self, pixels: "Pixels") -> "list[Pixels]":
         """Pixels (n,) as rectangles (y, x)."""
-        sides = [_extent(box) for box in self.boxes]
-        starts = np.cumsum([0, *(height * width for height, width in sides)])
-        return [pixels[start : start + y * x].reshape(y, x) for start, (y, x) in zip(starts, sides, strict=False)]
+        found, start = [], 0
+        for height, width in map(_extent, self.boxes):
+            found.append(pixels[start : start + height * width].reshape(height, width))
+            start += height * width
+        return found
 
     def over(self, part: Part) -> ContestedPart:
         """The contest for a part of the frame; views where that lies in one rectangle."""

@@ -86,6 +86,11 @@ def as_settled(model: Segmenter, compute: ComputeConfig) -> Segmenter:
     return chosen.computed_by(compute.network) if compute.network is not None else chosen
 
 
+def narrowed(model: Segmenter) -> int | None:
+    """Windows per call that a device had memory for, where it had too little for what was settled; else None."""
+    return model.room.most if isinstance(model, Sam2Segmenter) else None
+
+
 def usable_cores() -> int:
     """Processors that this process may run on."""
     asked = getattr(os, "sched_getaffinity", None)

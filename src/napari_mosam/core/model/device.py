@@ -1,5 +1,6 @@
 """Where to compute, in which precision, and how many calls at a time."""
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -7,6 +8,8 @@ from functools import cache
 from typing import TypeVar
 
 import torch
+
+logger = logging.getLogger(__name__)
 
 Given = TypeVar("Given")
 Found = TypeVar("Found")
@@ -24,6 +27,10 @@ several times the memory."""
 
 class DeviceError(ValueError):
     """The requested device does not exist here."""
+
+
+class DeviceMemoryError(RuntimeError):
+    """The network does not fit into the memory of a device."""
 
 
 def available_devices() -> list[str]:
@@ -115,6 +122,69 @@ def autocast(device: "torch.device", dtype: "torch.dtype") -> AbstractContextMan
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+class Room:
+    """How many windows a device has memory for in one call of a network; learnt from calls that failed.
+
+    Attributes
+    ----------
+    most : int or None
+        None while none has failed.
+    """
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+
+    def fitting(
+        self, function: Callable[[Sequence[int]], Found], rows: Sequence[int], device: torch.device
+    ) -> list[Found]:
+        """What a function answers to some rows: to all of them or, where these do not fit, to parts that do.
+
+        Parameters
+        ----------
+        function : callable
+            Raises torch's error where the memory does not suffice.
+        rows : sequence of int
+        device : torch.device
+            Where it computes; for the message.
+
+        Raises
+        ------
+        DeviceMemoryError
+            Not even one row fits.
+        """
+        found: list[Found] = []
+        done = 0
+        while done < len(rows):
+            some = rows[done : done + (self.most or len(rows))]
+            answers = _tried(function, some, device)
+            if answers:
+                found += answers
+                done += len(some)
+                continue
+            self.most = len(some) - len(some) // 2
+            logger.warning(
+                "%d windows do not fit into the memory of '%s': at most %d from now on", len(some), device, self.most
+            )
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+        return found
+
+
+def _tried(function: Callable[[Sequence[int]], Found], rows: Sequence[int], device: torch.device) -> list[Found]:
+    """The answer to some rows; nothing where they do not fit. What the call allocated is gone when this returns."""
+    try:
+        return [function(rows)]
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        if len(rows) > 1:
+            return []
+        raise DeviceMemoryError(
+            f"one window of the network does not fit into the memory of '{device}' ({error}). Choose a smaller model "
+            "or input, close what else uses the device, or compute on the processor (device='cpu')"
+        ) from error
 
 
 class Workers:

@@ -7,16 +7,16 @@ predicted IoU and ties prompts to memory (Ravi et al. 2024, arXiv 2408.00714, se
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from napari_mosam.core.config.checks import require
-from napari_mosam.core.model.device import CPU_CHUNK, Workers, side_by_side
+from napari_mosam.core.model.device import CPU_CHUNK, Found, Room, Workers, side_by_side
 from napari_mosam.core.model.fast.parts import FastParts
 from napari_mosam.core.model.memory_attention import key_bias
 from napari_mosam.core.model.protocol import ImageFeatures, MaskCandidates, MemorySelection, PointPrompts
@@ -73,6 +73,7 @@ class Sam2Segmenter:
         self.device: torch.device = self.parts.device
         self.chunk = chunk
         self._workers = Workers()
+        self.room = Room()
         self._sizes: dict[tuple[int, Network], Sam2Parts] = {}  # shared by the copies of this model
 
     @cached_property
@@ -132,22 +133,21 @@ class Sam2Segmenter:
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See :meth:`Segmenter.encode_image`."""
-        cuts = self._cuts(len(images))
-        return ImageFeatures.join(self._workers(lambda cut: self.parts.encode_image(images[cut]), cuts))
+        return ImageFeatures.join(self._calls(lambda rows: self.parts.encode_image(images[_cut(rows)]), len(images)))
 
     @torch.no_grad()
     def attend_memory(self, features: ImageFeatures, recalls: Sequence[MemorySelection], n_frames: int) -> Tensor:
         """See :meth:`Segmenter.attend_memory`. Objects with the same number of memories share a call."""
         conditioned = torch.empty_like(features.vision, dtype=torch.float32)
 
-        def attend(rows: list[int]) -> None:
+        def attend(rows: Sequence[int]) -> None:
             some = [recalls[row] for row in rows]
             memory = self.batched(some)
             n_tokens = memory.distances.shape[1] * (self.network.hidden_dim // self.network.mem_dim)
             part = self.parts.attend(features.take(rows), memory, n_frames, key_bias(some, n_tokens))
             conditioned[rows_on(self.device, rows)] = part.float()
 
-        self._workers(attend, self._buckets(recalls))
+        self._answers(attend, self._buckets(recalls))
         return conditioned
 
     @torch.no_grad()
@@ -167,29 +167,31 @@ class Sam2Segmenter:
     ) -> MaskCandidates:
         """See :meth:`Segmenter.decode_masks`."""
 
-        def decode(cut: slice) -> MaskCandidates:
-            own = features.take(range(len(features))[cut])
+        def decode(rows: Sequence[int]) -> MaskCandidates:
+            cut = _cut(rows)
             some = None if points is None else PointPrompts(points.xy[cut], points.labels[cut])
             logits = None if mask_logits is None else mask_logits[cut]
-            return self.parts.decode_masks(own, conditioned[cut], points=some, mask_logits=logits, multimask=multimask)
+            return self.parts.decode_masks(
+                features.take(rows), conditioned[cut], points=some, mask_logits=logits, multimask=multimask
+            )
 
-        parts = self._workers(decode, self._cuts(len(features)))
+        parts = self._calls(decode, len(features))
         return MaskCandidates(*(torch.cat([getattr(p, f) for p in parts]) for f in MaskCandidates.__slots__))
 
     @torch.no_grad()
     def object_pointers(self, tokens: Tensor, object_score: Tensor) -> Tensor:
         """See :meth:`Segmenter.object_pointers`."""
-        return torch.cat(
-            [self.parts.object_pointers(tokens[cut], object_score[cut]) for cut in self._cuts(len(tokens))]
-        )
+        cuts = map(_cut, self._cuts(len(tokens)))
+        return torch.cat([self.parts.object_pointers(tokens[cut], object_score[cut]) for cut in cuts])
 
     @torch.no_grad()
     def object_pointers_of_masks(self, features: ImageFeatures, masks: Tensor) -> Tensor:
         """See :meth:`Segmenter.object_pointers_of_masks`."""
-        rows = range(len(features))
-        return torch.cat(
-            [self.parts.object_pointers_of_masks(features.take(rows[cut]), masks[cut]) for cut in self._cuts(len(rows))]
-        )
+
+        def pointers(rows: Sequence[int]) -> Tensor:
+            return self.parts.object_pointers_of_masks(features.take(rows), masks[_cut(rows)])
+
+        return torch.cat([one for rows in self._cuts(len(features)) for one in self._fitting(pointers, rows)])
 
     @torch.no_grad()
     def encode_memory(
@@ -197,12 +199,13 @@ class Sam2Segmenter:
     ) -> Tensor:
         """See :meth:`Segmenter.encode_memory`."""
 
-        def encode(cut: slice) -> Tensor:
+        def encode(rows: Sequence[int]) -> Tensor:
+            cut = _cut(rows)
             return self.parts.encode_memory(
                 features.vision[cut], mask_logits[cut], object_score[cut], from_points=from_points
             )
 
-        return torch.cat(self._workers(encode, self._cuts(len(features))))
+        return torch.cat(self._calls(encode, len(features)))
 
     def batched(self, recalls: Sequence[MemorySelection]) -> MemoryBatch:
         """The memory of recalls that have the same number of frames and of pointers."""
@@ -221,11 +224,27 @@ class Sam2Segmenter:
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for row, recall in enumerate(recalls):
             alike[len(recall.frames), len(recall.pointers)].append(row)
-        return [rows[cut] for rows in alike.values() for cut in self._cuts(len(rows))]
+        return [[rows[k] for k in some] for rows in alike.values() for some in self._cuts(len(rows))]
 
-    def _cuts(self, n: int) -> list[slice]:
+    def _calls(self, call: Callable[[Sequence[int]], Found], n: int) -> list[Found]:
+        """What a call of the network answers to `n` rows, part by part; see :meth:`_cuts`."""
+        return self._answers(call, self._cuts(n))
+
+    def _answers(self, call: Callable[[Sequence[int]], Found], cuts: Sequence[Sequence[int]]) -> list[Found]:
+        """What a call answers to rows that share one, calls side by side."""
+        return [part for parts in self._workers(partial(self._fitting, call), cuts) for part in parts]
+
+    def _fitting(self, call: Callable[[Sequence[int]], Found], rows: Sequence[int]) -> list[Found]:
+        return self.room.fitting(call, rows, self.device)
+
+    def _cuts(self, n: int) -> list[range]:
         """Which of `n` rows share a call of the network: small calls where few rows shall keep several cores busy."""
-        size = self.chunk
+        size = min(self.chunk, self.room.most or self.chunk)
         if side_by_side(self.device, self.image_size):
             size = min(size, max(-(-n // FEWEST_CALLS), min(2, -(-n // 2))))
-        return [slice(start, start + size) for start in range(0, n, size or 1)]
+        return [range(start, min(start + size, n)) for start in range(0, n, size or 1)]
+
+
+def _cut(rows: Sequence[int]) -> slice:
+    """Rows that follow each other."""
+    return slice(rows[0], rows[-1] + 1)

@@ -25,6 +25,9 @@ _PACKAGES = ("napari-mosam", "torch", "sam2", "numpy", "scipy", "opencv-python-h
 SKIPPED_FRAMES = "skipped_frames"
 """Where a result keeps, with its movie, the frames that were passed over: number -> why."""
 
+NARROWED = "windows_per_call_lowered_to"
+"""Where a result says that the device had not memory enough for the windows per call that were asked for."""
+
 
 def to_attributes(request: "RunRequest", model_name: str) -> dict[str, Any]:
     """Attributes of a result of that request, as plain JSON types; the model is known by its name, not by its path."""
