@@ -1,7 +1,7 @@
 """A GPU that is none: tensors that say they are on 'cuda', compute on the CPU, and must not be mixed with others.
 
 What CUDA refuses is refused here: an operation on tensors of both devices (a CPU tensor without axes is a number and
-may be mixed in), and reading such a tensor from numpy. What CUDA does silently is done: copies between devices, and
+may be mixed in), and reading such a tensor from numpy; and what Apple's devices refuse: double precision. What CUDA does silently is done: copies between devices, and
 numbers read from a tensor, and indices that are on the CPU; where the processor would wait for the card meanwhile,
 :data:`WAITS` says so. Registering such a device cannot be taken back, so all this
 belongs into a process of its own.
@@ -45,6 +45,8 @@ class OnGpu(torch.Tensor):
 
     @staticmethod
     def __new__(cls, real: torch.Tensor) -> "OnGpu":
+        if real.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
         made = torch.Tensor._make_wrapper_subclass(
             cls,
             real.shape,

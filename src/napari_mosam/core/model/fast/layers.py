@@ -172,9 +172,10 @@ class Packer:
 
     def of_two(self, first: Any, second: Any) -> Dense:
         """Of two linear modules or 1 x 1 convolutions, one after the other, as one layer."""
-        inner, outer = (layer.weight.detach().double().flatten(1) for layer in (first, second))
-        bias = outer @ first.bias.detach().double() + second.bias.detach().double()
-        return self.dense(outer @ inner, bias)
+        # in main memory, since Apple's devices have no double precision
+        inner, outer = (layer.weight.detach().cpu().double().flatten(1) for layer in (first, second))
+        bias = outer @ first.bias.detach().cpu().double() + second.bias.detach().cpu().double()
+        return self.dense((outer @ inner).float(), bias.float())
 
     def norm(self, module: Any) -> Norm:
         """Of a normalisation over channels."""
