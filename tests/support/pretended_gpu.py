@@ -1,10 +1,10 @@
 """A GPU that is none: tensors that say they are on 'cuda', compute on the CPU, and must not be mixed with others.
 
 What CUDA refuses is refused here: an operation on tensors of both devices (a CPU tensor without axes is a number and
-may be mixed in), and reading such a tensor from numpy; and what Apple's devices refuse: double precision. What CUDA does silently is done: copies between devices, and
-numbers read from a tensor, and indices that are on the CPU; where the processor would wait for the card meanwhile,
-:data:`WAITS` says so. Registering such a device cannot be taken back, so all this
-belongs into a process of its own.
+may be mixed in), and reading such a tensor from numpy; and what Apple's devices refuse: double precision. What CUDA
+does silently is done: copies between devices, and numbers read from a tensor, and indices that are on the CPU; where
+the processor would wait for the card meanwhile, :data:`WAITS` says so. Registering such a device cannot be taken back,
+so all this belongs into a process of its own.
 """
 
 import warnings
