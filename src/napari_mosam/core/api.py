@@ -86,6 +86,8 @@ def segment(
     ------
     MovieError, PromptError, ModelError, DeviceError, ValueError
         On bad input, when called: before the first frame is asked for.
+    DeviceMemoryError
+        While it computes: the device has not memory for one window.
     """
     from napari_mosam.core.runs.run import run
 

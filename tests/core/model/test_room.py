@@ -4,8 +4,10 @@ import logging
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
+from napari_mosam.cli.main import main
 from napari_mosam.core.api import track
 from napari_mosam.core.model import sam2
 from napari_mosam.core.model.compute import narrowed
@@ -89,3 +91,14 @@ def test_a_run_goes_on_with_smaller_calls_and_its_result_says_so(nano, tmp_path,
     assert result.attrs["provenance"][NARROWED] == 2
     assert result.attrs["compute"]["chunk"] == nano.chunk
     assert sum("do not fit" in record.getMessage() for record in caplog.records) >= 1
+
+
+def test_the_command_line_says_what_helps_where_nothing_fits(nano, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(type(nano.parts), "encode_image", lambda parts, images: scarce(0)(range(len(images))))
+    cells = touching_cells(0, n_frames=3)
+    tifffile.imwrite(tmp_path / "m.tif", cells.images, photometric="minisblack", metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "first.tif", cells.labels[0])
+    movie, prompts, out = (str(tmp_path / name) for name in ("m.tif", "first.tif", "o.zarr"))
+    assert main(["track", movie, "--prompts", prompts, "-o", out]) == 2
+    said = capsys.readouterr().err
+    assert "one window of the network does not fit" in said and "Traceback" not in said and "unexpected" not in said

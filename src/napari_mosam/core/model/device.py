@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from napari_mosam.core.config.checks import Refused
+
 logger = logging.getLogger(__name__)
 
 Given = TypeVar("Given")
@@ -29,8 +31,8 @@ class DeviceError(ValueError):
     """The requested device does not exist here."""
 
 
-class DeviceMemoryError(RuntimeError):
-    """The network does not fit into the memory of a device."""
+class DeviceMemoryError(Refused):
+    """Not even one window of the network fits into the memory of a device."""
 
 
 def available_devices() -> list[str]:
