@@ -294,10 +294,11 @@ class LifecycleConfig:
             ge=0,
             lt=1,
             description="A mask whose contrast with its surroundings falls below this share of what is usual for the "
-            "object shows nothing, whatever the model says; 0 switches the check off.",
+            "object shows nothing, whatever the model says; 0 switches the check off. Thin cells in phase contrast are "
+            "lost by it.",
         ),
         Meta(label="Least contrast"),
-    ] = 0.3
+    ] = 0.0
     hide_others: Annotated[
         bool,
         Field(
