@@ -9,6 +9,7 @@ import torch
 
 from napari_mosam.cli.main import main
 from napari_mosam.core.api import track
+from napari_mosam.core.api_results import rerun
 from napari_mosam.core.model import sam2
 from napari_mosam.core.model.compute import narrowed
 from napari_mosam.core.model.device import DeviceMemoryError, Room
@@ -78,6 +79,7 @@ def nano(monkeypatch):
         return whole(parts, images)
 
     monkeypatch.setattr(type(model.parts), "encode_image", encode_image)
+    model.whole = whole
     return model
 
 
@@ -91,6 +93,17 @@ def test_a_run_goes_on_with_smaller_calls_and_its_result_says_so(nano, tmp_path,
     assert result.attrs["provenance"][NARROWED] == 2
     assert result.attrs["compute"]["chunk"] == nano.chunk
     assert sum("do not fit" in record.getMessage() for record in caplog.records) >= 1
+
+
+def test_what_is_followed_again_says_so_too(nano, tmp_path, monkeypatch):
+    cells = touching_cells(0, n_frames=3)
+    movie, prompts = np.asarray(cells.images), Prompts.from_labels(cells.labels[0])
+    with monkeypatch.context() as enough:
+        enough.setattr(type(nano.parts), "encode_image", nano.whole)
+        result = track(movie, prompts, out=tmp_path / "o.zarr", model=nano, direction="forward")
+    assert NARROWED not in result.attrs["provenance"]
+    again = rerun(result, movie, prompts, anew=True, model=nano)
+    assert narrowed(nano) == 2 and again.attrs["provenance"][NARROWED] == 2
 
 
 def test_the_command_line_says_what_helps_where_nothing_fits(nano, tmp_path, monkeypatch, capsys):

@@ -174,16 +174,13 @@ class PixelOwnership:
         parts = [window.pixels(self.shape_yx) for window in windows]
         shapes = list(map(_extent, parts))
         there = [k for k, shape in enumerate(shapes) if min(shape) > 0]
-        if not there:
-            return torch.full((len(rows), size, size), NO_LOGIT, device=self.best.device)
-        seen = (self._without(rows[k], parts[k]) for k in there)
-        views = [windows[k].seen_from((parts[k][0].start, parts[k][1].start)) for k in there]
-        found = sample_each(seen, [shapes[k] for k in there], views, size, self.best.device)
-        if len(there) == len(rows):
-            return found
-        spread = torch.full((len(rows), size, size), NO_LOGIT, device=self.best.device)
-        spread[rows_on(spread.device, there)] = found
-        return spread
+        found = torch.full((len(rows), size, size), NO_LOGIT, device=self.best.device)
+        if there:
+            seen = (self._without(rows[k], parts[k]) for k in there)
+            views = [windows[k].seen_from((parts[k][0].start, parts[k][1].start)) for k in there]
+            read = sample_each(seen, [shapes[k] for k in there], views, size, found.device)
+            found[rows_on(found.device, there)] = read
+        return found
 
     def _without(self, row: int, part: Part) -> "Tensor":
         """The largest logits (y, x) of a part of the frame as they would be if a row had not taken part."""

@@ -44,7 +44,7 @@ from napari_mosam.core.runs.rerun_plan import (
     visited,
 )
 from napari_mosam.core.runs.rerun_ranges import RerunScope, plan_inside, plan_stage
-from napari_mosam.core.runs.run import settled
+from napari_mosam.core.runs.run import settled, telling
 from napari_mosam.core.store.compose import agreement
 from napari_mosam.core.store.edits import list_edit
 from napari_mosam.core.store.history import ready_for_rerun
@@ -288,7 +288,7 @@ class Rerun:
         with ReadAhead(movie, frames) as read:
             follower = self._propagator(legs, active, knowledge, frames, read)
             self._note_stale(group)
-            for result in follower:
+            for result in telling(follower, self._writer, self._model):
                 self._take(result, legs, active, agreed, follower, frames.step)
                 del result  # its arrays of a whole frame would stay while the next one is computed
                 if not active:

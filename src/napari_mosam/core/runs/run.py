@@ -1,23 +1,25 @@
 """A checked request, carried out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.config.engine import EngineConfig
 from napari_mosam.core.config.run import RunConfig
 from napari_mosam.core.images.gaps import needed
-from napari_mosam.core.model.compute import as_settled, fixed_threads, give_back, resolve, stepwise
+from napari_mosam.core.model.compute import as_settled, fixed_threads, give_back, narrowed, resolve, stepwise
 from napari_mosam.core.model.protocol import Segmenter
 from napari_mosam.core.model.registry import load_model
 from napari_mosam.core.motion.flow import choose_flow
 from napari_mosam.core.results.frame import FrameResult, when_asked
+from napari_mosam.core.runs.provenance import NARROWED
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.tracking.conditioning import ConditioningFrame, condition_frame, segment_frame
 from napari_mosam.core.tracking.frames import ReadAhead, open_frame
 from napari_mosam.core.tracking.propagate import Conditioning, Propagator
 
 if TYPE_CHECKING:
+    from napari_mosam.core.store.writer import ResultWriter
     from napari_mosam.core.tracking.frame_prompts import FramePrompts
 
 
@@ -61,6 +63,17 @@ def run(request: RunRequest, model: Segmenter | None = None) -> Iterator[FrameRe
     check_flow(request.config.engine)
     asked, loaded, threads = settled(request, load(request.config) if model is None else model)
     return stepwise(_results(asked, loaded), threads)
+
+
+def telling(results: Iterable[FrameResult], writer: "ResultWriter", model: Segmenter) -> Iterator[FrameResult]:
+    """The same results; where a device turns out to have too little memory for a call, the result written says so."""
+    for result in results:
+        most, kept = narrowed(model), writer.group.attrs.get("provenance", {})
+        if most is not None and most != kept.get(NARROWED):
+            with writer.batch():
+                writer.group.attrs["provenance"] = {**kept, NARROWED: most}
+        yield result
+        del result  # its arrays of a whole frame would stay while the next one is computed
 
 
 def preview_frame(request: RunRequest, t: int, model: Segmenter | None = None) -> FrameResult:

@@ -1,21 +1,20 @@
 """A run whose results are written to a result on disk as they come; and one that goes on where it was stopped."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.files.places import Place, alone, is_result
-from napari_mosam.core.model.compute import narrowed
 from napari_mosam.core.model.protocol import LOGIT_STRIDE
 from napari_mosam.core.prompts.records import changed_frames
 from napari_mosam.core.results.doubts import PAUSED, Pause, UnsureWatch
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.results.progress import tell_pause
-from napari_mosam.core.runs.provenance import NARROWED, SKIPPED_FRAMES, differences, origin, to_attributes
+from napari_mosam.core.runs.provenance import SKIPPED_FRAMES, differences, origin, to_attributes
 from napari_mosam.core.runs.request import RunRequest
-from napari_mosam.core.runs.run import load, run, settled
+from napari_mosam.core.runs.run import load, run, settled, telling
 from napari_mosam.core.store.layout import reading
 from napari_mosam.core.store.result import Result
 from napari_mosam.core.store.schema import Shape
@@ -64,7 +63,7 @@ def write_run(
         if not goes_on or not Result.open(folder).complete:
             watch = UnsureWatch(asked.config.stop_after_unsure)
             writer = writer_of(folder, place.path, asked)
-            if _write(writer, _telling(results, writer, loaded), asked.n_results, progress, most, watch):
+            if _write(writer, telling(results, writer, loaded), asked.n_results, progress, most, watch):
                 return Result.open(Path(out) if folder == place.path else folder)
         if folder != place.path:
             place.publish(folder)
@@ -147,18 +146,6 @@ def _write(
     if most is None:
         writer.finish(complete=True)
     return None
-
-
-def _telling(results: Iterable[FrameResult], writer: ResultWriter, model: "Segmenter") -> Iterator[FrameResult]:
-    """The same results; where a device turns out to have too little memory for a call, that is kept with the result."""
-    told = None
-    for result in results:
-        if (most := narrowed(model)) != told:
-            told = most
-            with writer.batch():
-                writer.group.attrs["provenance"] = {**writer.group.attrs["provenance"], NARROWED: most}
-        yield result
-        del result
 
 
 def _note_pause(writer: ResultWriter, pause: Pause | None) -> None:
