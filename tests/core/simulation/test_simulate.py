@@ -323,6 +323,13 @@ def test_the_stage_leaps_a_hundred_px_eight_times_and_no_cell_leaves(seed: int) 
     assert all(set(np.unique(frame)) == set(range(9)) and not frame[edge].any() for frame in movie.labels)
 
 
+def test_hopping_nuclei_move_about_as_far_as_they_are_wide() -> None:
+    movie = sim.hopping(2)
+    moved = np.linalg.norm(movie.flow, axis=1)[movie.labels[:-1] > 0]
+    assert set(np.unique(movie.labels[0])) == set(range(21))
+    assert np.sqrt(np.mean(moved**2)) == pytest.approx(10, rel=0.15) and moved.max() > 14
+
+
 def test_both_mothers_of_the_division_movie_divide() -> None:
     movie = sim.division_movie(2)
     assert movie.parents == {6: 1, 7: 1, 8: 2, 9: 2}

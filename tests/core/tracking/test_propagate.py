@@ -311,6 +311,17 @@ def test_a_corrective_prompt_puts_a_lost_object_back():
         assert iou(result.labels == 1, labels[result.t] == 1) > 0.8
 
 
+@pytest.mark.parametrize(
+    ("n_hidden", "moved", "held"),
+    [(0, 16, True), (0, 30, True), (0, 40, False), (1, 30, True), (1, 44, False), (2, 14, True), (2, 24, False)],
+)
+def test_how_far_from_where_it_was_a_cell_of_16_px_is_believed(n_hidden, moved, held):
+    """Two diameters while it was just seen, one after a longer absence: small nuclei leap as far between frames."""
+    images, labels = disks([[(48, 20)]] * 8 + [[None]] * n_hidden + [[(48, 20 + moved)]])
+    last = follow(images, masks(labels), FakeSegmenter(reach=0.6), motion=False)[-1].objects[0]
+    assert bool(last.area) is held
+
+
 def test_prompted_frames_are_shown_to_both_directions_and_kept():
     images, labels = disks([[(40, 40)]] * 30)
     results = follow(images, [MaskPrompt.from_frame(1, t, labels[0] == 1) for t in (10, 14)])

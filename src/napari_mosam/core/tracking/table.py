@@ -42,6 +42,12 @@ NEAR = 1.0
 measured."""
 
 
+LEAP = 2.0
+"""Distance from where an object is expected, in diameters, at which it is still believed while it was just seen; once
+lost for longer than a flicker, 1. With 1 throughout, nuclei that move nearly a diameter a frame were taken for lost: on
+two simulated movies ('hopping') 126 of 440 masks were empty, now 99; 21 lay on another nucleus with either."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedObject:
     """One object of a pass after a frame.
@@ -177,7 +183,8 @@ class TrackedObject:
         low, high = config.gate_area
         usual = self.bank.usual_area
         fits = usual is None or low * usual <= region.area <= high * usual
-        reach = max(self.diameter, config.gate_sigmas * self.kalman.sigma_px)
+        leap = self.diameter * (1.0 if self.lost_for_long else LEAP)
+        reach = max(leap, config.gate_sigmas * self.kalman.sigma_px)
         return fits and dist(region.center_yx, place_yx) <= reach
 
     def leaving(self, shape_yx: tuple[int, int]) -> bool:
