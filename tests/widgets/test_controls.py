@@ -263,7 +263,7 @@ def test_memory_that_a_run_may_take_is_kept_to(open_widget, movie, hands):
     assert widget.session.movie.bounded and widget.session.result.complete
     widget.controls.ram.setValue(0.1)
     hands.run(widget)
-    assert "0.1GB" in widget.controls.status.text()
+    assert "0.1 GB of memory are given" in widget.controls.status.text()
     widget.controls.ram.setValue(0)
     assert widget.controls.settings.movie.ram is None
 

@@ -87,6 +87,19 @@ def test_row_label_and_object_in_hand_are_one(ran, hands, qtbot):
     assert ran.frame == ran.source.shape[0] - 1
 
 
+def test_an_id_that_the_labels_had_no_room_for_can_be_taken_in_hand_and_painted(ran, hands, qtbot):
+    labels, before = hands.labels(ran), hands.shown(ran)
+    assert labels.data.dtype == np.uint16
+    ran.controls.object_id.setValue(70_000)
+    assert (labels.selected_label, labels.data.dtype) == (70_000, np.uint32)
+    labels.brush_size = 3
+    labels.paint((ran.frame, 50, 50), 70_000)
+    hands.settle(ran)
+    shown = hands.shown(ran)
+    assert (shown[ran.frame] == 70_000).sum() >= 5 and np.array_equal(hands.stored(ran), shown)
+    assert np.array_equal(np.where(shown == 70_000, 0, shown), before)
+
+
 def test_two_rows_and_a_button_swap_from_the_frame_shown_on_and_ctrl_z_takes_it_back(ran, hands, qtbot):
     table, before = ran.controls.objects.table, hands.stored(ran)
     ran.controls.object_id.setValue(2)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QMenu
 
 from napari_mosam.core.results.objects import Overview
 from napari_mosam.widgets.controls.object_table import partner_menu
+from napari_mosam.widgets.layers.result_view import take_label
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.support import Reporting, ViewerLink, go_to
 
@@ -127,7 +128,7 @@ class Objects:
         object_id = self._dock.controls.object_id.value()
         self._table.choose(object_id)
         if self._labels is not None and self._labels.selected_label != object_id:
-            self._labels.selected_label = object_id
+            take_label(self._labels, object_id)
         self._sync_buttons()
 
     def _take(self, object_id: int) -> None:

@@ -295,6 +295,6 @@ def room_for_blocks(source: Source, plan: FramePlan, ram: str | int | None) -> i
     if given < needed:
         raise MovieError(
             f"{given / 1e9:.2g} GB of memory are given, and a run on {source.name}, {plan.shape} {source.dtype}, takes "
-            f"{needed / 1e9:.2g} GB; give more (--ram), or {SMALLER}"
+            f"{needed / 1e9:.2g} GB; give more (ram=, --ram), or {SMALLER}"
         )
     return given - needed

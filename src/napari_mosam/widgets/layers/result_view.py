@@ -10,6 +10,7 @@ import numpy as np
 from napari_mosam.core.config.checks import Refused
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
 Read = Callable[[int], "NDArray[Any]"]
@@ -184,6 +185,13 @@ class LabelsView(FrameView):
         """How often somebody painted in frames that are held, by frame."""
         return {t: held.strokes for t, held in self._held.items()}
 
+    def make_room(self, object_id: int) -> bool:
+        """Let the pixels hold an id; whether their type had no room for it."""
+        too_narrow = object_id > np.iinfo(self.dtype).max
+        if too_narrow:
+            self._widest = np.min_scalar_type(object_id)
+        return too_narrow
+
     def release(self, t: int, strokes: int | None = None) -> bool:
         """Show a frame as it is stored, unless there were more strokes since; whether it is."""
         held = self._held.get(t)
@@ -209,7 +217,7 @@ class LabelsView(FrameView):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         times, inner = self._split(key)
-        self._make_room(value)
+        self._check_and_make_room(value)
         held = [self._hold(int(t)) for t in times]
         if len(held) == 1:  # a brush: nothing but its pixels is touched
             self._assign(held[0], inner, value)
@@ -234,13 +242,10 @@ class LabelsView(FrameView):
             one.frame = new
             one.strokes += 1
 
-    def _make_room(self, value: Any) -> None:
-        """Let the pixels hold an id that the result has no room for yet."""
+    def _check_and_make_room(self, value: Any) -> None:
         if np.min(value, initial=0) < 0:
             raise Refused("labels cannot be negative; paint with 0 to erase, or with the number of an object")
-        widest = int(np.max(value, initial=0))
-        if widest > np.iinfo(self.dtype).max:
-            self._widest = np.min_scalar_type(widest)
+        self.make_room(int(np.max(value, initial=0)))
 
     def _hold(self, t: int) -> _Held:
         if t not in self._held:
@@ -260,3 +265,11 @@ class LabelsView(FrameView):
 
 def _frames(block: "NDArray[Any]") -> "NDArray[Any]":
     return block.reshape(-1, *block.shape[-2:])
+
+
+def take_label(layer: "Labels", object_id: int) -> None:
+    """Let the next stroke in the labels of a result be of an object, however large its id."""
+    view = layer.data
+    if isinstance(view, LabelsView) and view.make_room(object_id):
+        layer.data = view  # napari looks at the type of the array when it is given
+    layer.selected_label = object_id

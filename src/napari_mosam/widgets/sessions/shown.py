@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_mosam.widgets.layers.result_view import take_label
 from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.messages import mark_words
 from napari_mosam.widgets.sessions.registry import Key, key_of, sessions_of
@@ -185,7 +186,7 @@ class ShownSessions(ABC):
     def select(self, object_id: int) -> None:
         """Let the next stroke in the labels be of an object."""
         if self.view is not None and self.view.labels is not None:
-            self.view.labels.selected_label = object_id
+            take_label(self.view.labels, object_id)
 
     def settle(self) -> None:
         """Let everything that was painted be on its way to its session."""
