@@ -170,6 +170,39 @@ def test_deleting_the_labels_layer_deletes_no_result(open_widget, movie, hands):
     assert (hands.stored(widget)[5:7, 44:60, 2:22] == 1).all()
 
 
+def test_labels_whose_movie_was_removed_are_not_painted_in_vain(open_widget, movie, hands):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.run(widget)
+    labels, image = hands.labels(widget), widget.source.image
+    widget.viewer.layers.remove(image)
+    hands.settle(widget)
+    assert not labels.editable
+    labels.mode = "paint"
+    assert labels.mode != "paint"
+    assert "Its result is kept, see Recent" in widget.controls.status.text()
+    widget.viewer.add_layer(image)
+    hands.settle(widget)
+    assert labels.editable and hands.labels(widget) is labels
+    hands.paint(widget, 5, SQUARE, 1)
+    assert (hands.stored(widget)[5][SQUARE] == 1).all()
+
+
+def test_marks_that_cannot_be_kept_are_said_and_tried_again(open_widget, movie, hands, tmp_path):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.run(widget)
+    place = widget.session.path
+    place.rename(tmp_path / "away")
+    hands.mark(widget, 2)
+    hands.settle(widget)
+    assert "could not be kept with the result" in widget.controls.status.text()
+    (tmp_path / "away").rename(place)
+    hands.mark(widget, 3)
+    hands.settle(widget)
+    assert set(widget.session.prompts.object_ids) == {1, 2, 3}
+
+
 @pytest.mark.slow
 def test_a_deleted_layer_of_labels_loses_no_stroke(open_widget, movie, hands):
     widget = open_widget(movie)

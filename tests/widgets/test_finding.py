@@ -216,3 +216,18 @@ def test_dashes_lie_on_the_inside_of_outlines_and_leave_gaps():
     assert not on[~edge].any()
     assert 0.3 < on.sum() / edge.sum() < 0.7
     assert HIDDEN == 0
+
+
+def test_a_movie_that_is_removed_while_its_cells_are_looked_for_leaves_the_next_one_alone(open_widget, hands, cells):
+    widget = open_widget(cells[0])
+    image = widget.controls.image.layer
+    widget.controls.finding.find.click()
+    widget.viewer.layers.remove(image)
+    other = widget.viewer.add_image(cells[0], name="the next")
+    hands.finish(widget)
+    assert widget.source.image is other and proposals(widget) is None
+    assert "Looking for cells" not in hands.says(widget)
+    assert widget.session is widget.jobs.sessions.find(widget.source)
+    hands.box(widget, 0, 1, 1, 20, 20)
+    hands.settle(widget)
+    assert set(widget.session.prompts.object_ids) == {1}

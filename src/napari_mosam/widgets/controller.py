@@ -14,6 +14,7 @@ from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.results.doubts import Pause
 from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.messages import removed_sentence
 from napari_mosam.widgets.preview.live import LivePreview, Scene
 from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView, followed_by, frames_of_half
 from napari_mosam.widgets.sessions.shown import ShownSessions
@@ -127,6 +128,9 @@ class Controller(ShownSessions):
             if outcome.error is not None:
                 self._fail(outcome.error)
             on_end(outcome)
+            self._let_go()
+            if self.missed:
+                self._tell_result()
             self.live.update()
 
         assert self.session is not None
@@ -318,6 +322,7 @@ class Controller(ShownSessions):
         if whole:
             self._go_back(run)
         self._stopping = False
+        self._let_go()
         self._result_changed()
         if go_on:  # marks that were made meanwhile
             with Reporting(self._fail):
@@ -356,17 +361,24 @@ class Controller(ShownSessions):
 
     def forget(self, layer: "Layer") -> None:
         """A layer was removed; a run that needs it stops."""
-        for key, view in list(self._views.items()):
+        for view in self._views.values():
             needed = layer in (view.source.image, view.labels)
             if needed and self.busy and view is self.view and self.run is not None and not self.run.reason:
                 self.run.reason = f"Stopped, since the layer '{layer.name}' was removed"
                 self.cancel()
             view.forget(layer)
-            if layer is view.source.image and not self.busy:
-                self._drop_view(key)
-                self.view = None if self.view is view else self.view
+        self._let_go()
         if self.run is not None:
             self.run.forget(layer)
+
+    def _let_go(self) -> None:
+        """End the views of movies that were removed, unless something is going."""
+        layers = self._viewer.layers
+        for key, view in [(k, v) for k, v in self._views.items() if not (self.busy or v.source.image in layers)]:
+            self._views.pop(key).end()
+            self.view = None if self.view is view else self.view
+            if view.session.result is not None:  # said after the hint that nothing is marked
+                self.later(partial(self._controls.say, removed_sentence(view.source.image.name)))
 
     def frame_changed(self) -> None:
         """Show the motion, and the preview, of the frame which the viewer shows."""

@@ -76,3 +76,13 @@ def refusal(error: Exception, n_kept: int) -> tuple[str, str]:
     text = text[0].upper() + text[1:]
     were = f" {n_kept} frames were done and are kept." if n_kept > 1 else " 1 frame was done and is kept."
     return text, text + (were if n_kept else "")
+
+
+def removed_sentence(movie: str) -> str:
+    """What became of the result of a movie that was removed."""
+    return f"'{movie}' was removed. Its result is kept, see Recent; the labels that are left here cannot be painted."
+
+
+def not_kept(error: OSError) -> OSError:
+    """That marks are in the viewer alone."""
+    return OSError(f"the marks are shown, but could not be kept with the result: {error}")

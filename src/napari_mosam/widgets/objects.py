@@ -128,7 +128,8 @@ class Objects:
         object_id = self._dock.controls.object_id.value()
         self._table.choose(object_id)
         if self._labels is not None and self._labels.selected_label != object_id:
-            take_label(self._labels, object_id)
+            with suppress(OSError, ValueError):  # labels that cannot be read now; where they are shown that is said
+                take_label(self._labels, object_id)
         self._sync_buttons()
 
     def _take(self, object_id: int) -> None:

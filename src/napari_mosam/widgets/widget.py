@@ -256,6 +256,8 @@ class MosamWidget(QWidget):
 
     def _result_changed(self) -> None:
         """Say what was painted, and what can be undone."""
+        if self.jobs.missed and not self.jobs.busy:
+            self._follow_result()
         painted = self.jobs.painted
         self.controls.show_painted(painted_summary(sum(painted.values()), len(painted)))
         self.files.show_result()

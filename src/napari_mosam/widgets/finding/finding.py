@@ -117,7 +117,10 @@ class Finding:
 
     def _ended(self, source: "MovieSource", began: float, outcome: "JobEnd") -> None:
         dock = self._dock
-        if outcome.error is not None or source.image not in dock.viewer.layers:
+        if outcome.error is not None:
+            return
+        if source.image not in dock.viewer.layers:
+            dock.controls.say(f"No proposals, since the layer '{source.image.name}' was removed.")
             return
         if outcome.value is None:
             dock.controls.say("Cancelled before anything was looked at.")

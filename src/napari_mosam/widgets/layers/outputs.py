@@ -111,6 +111,7 @@ class LabelsOutput:
         self._viewer, self._source, self._view, self._later = viewer, source, view, later
         self._dtype = view.dtype
         self.layer = find_output(viewer, "labels", source) or self._new_layer()
+        self.layer.editable = True  # also where the movie had been removed meanwhile
         if self.layer.data is not view:
             self.layer.data = view
 

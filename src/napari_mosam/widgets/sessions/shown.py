@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.widgets.layers.result_view import take_label
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.messages import mark_words
+from napari_mosam.widgets.messages import mark_words, not_kept
 from napari_mosam.widgets.sessions.registry import Key, key_of, sessions_of
 from napari_mosam.widgets.sessions.threads import GuiThread, JobEnd, Worker
 from napari_mosam.widgets.sessions.view import SessionView, Told
@@ -56,6 +56,7 @@ class ShownSessions(ABC):
     ) -> None:
         self.sessions = sessions_of(viewer, engine)
         self.view: SessionView | None = None
+        self.missed = False  # whether another movie was to be shown while something was going
         self.painted: dict[int, int] = {}  # masks of a person by frame
         self._viewer, self._controls, self._engine, self._fail = viewer, controls, engine, fail
         self._tell_marks, self._tell_result = marks, result
@@ -95,6 +96,7 @@ class ShownSessions(ABC):
 
     def follow(self, source: "MovieSource | None") -> None:
         """Show the session of a movie; stays with the one that a run is about."""
+        self.missed = self.busy
         if self.busy:
             return
         view = None if source is None else self._view_of(source)
@@ -117,10 +119,17 @@ class ShownSessions(ABC):
         self.follow(source)
 
     def take_marks(self, prompts: "Prompts") -> None:
-        """Let the session have the marks of the layers; ValueError for marks that cannot be."""
+        """Let the session have the marks of the layers; ValueError for marks that cannot be.
+
+        What a folder that cannot be written keeps from being kept is said; the next mark tries again.
+        """
         session = self.session
         if session is not None and Counter(session.prompts) != Counter(prompts):  # layers keep an order of their own
-            session.set_prompts(prompts, mark_words(session.prompts, prompts))
+            try:
+                session.set_prompts(prompts, mark_words(session.prompts, prompts))
+            except OSError as error:  # the folder of the result is gone, or full
+                self._fail(not_kept(error))
+                return
             if session.movie.path is None and self.view is not None:  # of a movie on the disk the marks are kept too
                 self._edits.start(partial(self._find_movie, session, self.view.source), lambda _: None)
 
@@ -130,9 +139,12 @@ class ShownSessions(ABC):
         session.movie = self._engine.on_disk(source, session.movie, ram)
 
     def labels_shown(self, t: int) -> "NDArray[Any] | None":
-        """The labels (Y, X) of the result on a frame, as they are shown; None without a result."""
+        """The labels (Y, X) of the result on a frame, as they are shown; None without one that can be read."""
         view = self.view
-        return None if view is None or view.session.result is None else view.labels_view.frame(t)
+        if view is not None and view.session.result is not None:
+            with suppress(OSError, ValueError):  # such as a folder that was moved away
+                return view.labels_view.frame(t)
+        return None
 
     # ---- edits
 

@@ -179,6 +179,13 @@ class SessionView:
         self.labels_view.disconnect(self._strokes.painted)
         self._forget_labels()
 
+    def end(self) -> None:
+        """Leave it since the movie is gone: the labels stay, and nobody paints what would be kept nowhere."""
+        labels = self.labels
+        self.close()
+        if labels is not None:
+            labels.editable = False
+
     # ---- what the session tells
 
     def _marks_changed(self) -> None:
