@@ -488,3 +488,39 @@ def test_attributes_that_are_damaged_are_refused(job, capsys, lost):
     seal(job / OUT)
     assert "out.zarr" in refused(capsys, "replay", OUT)
     assert "out.zarr" in refused(capsys, "rerun", OUT, "--objects", "1", "--frames", "1")
+
+
+# ---- for other programs
+
+
+def test_a_corrected_result_is_exported_as_it_is_now(capsys):
+    save("mask.tif", np.where(LABELS[3] == 3, 1, 0).astype(np.uint8))
+    assert mosam("correct", OUT, "--object", 1, "--frame", 3, "--mask", "mask.tif") == 0
+    assert mosam("export", OUT, "--ctc", "ctc", "--overlay", "film.gif") == 0
+    assert "written: ctc and film.gif" in " ".join(capsys.readouterr().out.split()).replace(str(Path.cwd()) + "/", "")
+    masks = np.stack([tifffile.imread(f"ctc/mask{t:03d}.tif") for t in range(N)])
+    np.testing.assert_array_equal(masks, np.asarray(Result.open(OUT).labels))
+    assert ((masks[3] == 1) == (LABELS[3] == 3)).all() and Path("film.gif").stat().st_size
+    assert "choose another" in refused(capsys, "export", OUT, "--ctc", "ctc")
+    assert "already exists" in refused(capsys, "export", OUT, "--overlay", "film.gif")
+    assert mosam("export", OUT, "--ctc", "ctc", "--overlay", "film.gif", "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((), "give --ctc FOLDER, --overlay FILE, or both"),
+        (("--ctc", OUT), "overlaps"),
+        (("--overlay", "movie.tif"), "allowed are .gif and .png"),
+    ],
+)
+def test_exports_that_cannot_be_are_refused(capsys, given, words):
+    assert words in refused(capsys, "export", OUT, *given)
+
+
+def test_frames_outside_the_range_of_a_run_are_said_to_be_no_background(capsys, caplog):
+    assert mosam("track", "movie.tif", "-p", "first.tif", "-o", "some.zarr", "--frames", "0:3") == 0
+    caplog.clear()
+    assert mosam("export", "some.zarr", "--ctc", "some") == 0
+    (said,) = [m for m in caplog.messages if "CTC export" in m]
+    assert f"was followed on 3 of {N} frames; the masks of the others, such as frame 3, are empty" in said

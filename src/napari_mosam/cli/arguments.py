@@ -68,6 +68,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "divisions": "propose objects that divide",
         "divide": "let an object end and its two daughters begin on a frame, and follow them",
         "link": "say whose daughter an object is",
+        "export": "write a result, with its corrections, for other programs",
         "replay": "make a result again from what it keeps, and compare",
         "undo": "take back what was done last to a result: a run, a re-run, an edit by hand",
         "redo": "do again what was undone last",
@@ -83,7 +84,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_review(added["review"])
     _add_info(added["info"])
     _add_import(added["import"])
-    for name in ("rerun", *BY_HAND, *KIN, "replay", "undo", "redo"):
+    for name in ("rerun", *BY_HAND, *KIN, "export", "replay", "undo", "redo"):
         added[name].add_argument("result", type=_path, metavar="RESULT", help="OUT.zarr of 'mosam track'")
     _add_rerun(added["rerun"])
     for name in ("lock", "unlock"):
@@ -94,6 +95,7 @@ def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_correct(added["correct"])
     _add_identities(added)
     _add_kin(added)
+    _add_export(added["export"])
     _add_replay(added["replay"])
     _add_models(added["models"])
     return parser
@@ -289,6 +291,13 @@ def _add_kin(added: Mapping[str, argparse.ArgumentParser]) -> None:
     whose.add_argument("--none", action="store_true", help="she has none")
     for command in (divisions, divide):
         _add_made_with(command)
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("--ctc", type=_path, metavar="FOLDER", help="write Cell Tracking Challenge files")
+    export.add_argument("--overlay", type=_path, metavar="FILE", help="write outlines on the movie, .gif or .png")
+    export.add_argument("--movie", type=local, help="for --overlay, where the movie is not in its place any more")
+    export.add_argument("--overwrite", action="store_true", help="replace an export or a picture that exists")
 
 
 def _add_replay(replay: argparse.ArgumentParser) -> None:

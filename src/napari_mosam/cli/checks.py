@@ -14,7 +14,7 @@ _CTC_NAMES = ("res_track.txt", "napari_mosam_export.json", *(f"mask{t:03d}.tif" 
 
 
 def check_outputs(
-    out: Path,
+    out: Path | None,
     ctc: Path | None,
     overlay: Path | None,
     *,
@@ -40,11 +40,12 @@ def check_outputs(
     UsageError
         With the path and what to do.
     """
-    targets = [Output(out, replaced=True)]
+    targets = [Output(out, replaced=True)] if out else []
     targets += [Output(ctc, names=_CTC_NAMES)] if ctc else []
     targets += [Output(overlay)] if overlay else []
     check_apart(targets, inputs)
-    _check_result(out, overwrite or resume)
+    if out:
+        _check_result(out, overwrite or resume)
     if ctc:
         _check_ctc(ctc, overwrite)
     if overlay:

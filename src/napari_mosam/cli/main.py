@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -295,27 +296,12 @@ def _import(arguments: argparse.Namespace, run: _Run) -> None:
     _say(f"{len(result.object_ids)} objects on {result.labels.shape[0]} frames, all of them locked: {result.path}")
 
 
-def _evaluate(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.cli.evaluate import evaluate_command
-
-    run.note("no report was written")
+def _told(where: str, kept: str, arguments: argparse.Namespace, run: _Run) -> None:
+    """Print what a function, 'module:name' of this package, makes of the arguments."""
+    module, name = where.split(":")
+    run.note(kept)
     run.stop.begin()
-    _say(evaluate_command(arguments))
-
-
-def _explain_object(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.cli.explain import explain_command
-
-    run.note("no picture was written")
-    run.stop.begin()
-    _say(explain_command(arguments))
-
-
-def _review(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.cli.explain import review_command
-
-    run.stop.begin()
-    _say(review_command(arguments))
+    _say(getattr(import_module(f"napari_mosam.cli.{module}"), name)(arguments))
 
 
 def _models(arguments: argparse.Namespace, run: _Run) -> None:
@@ -323,14 +309,6 @@ def _models(arguments: argparse.Namespace, run: _Run) -> None:
 
     run.stop.begin()
     models_command(arguments, _say, run.note)
-
-
-def _info(arguments: argparse.Namespace, run: _Run) -> None:
-    from napari_mosam.cli.explain import info_command
-
-    run.note("no report was written")
-    run.stop.begin()
-    _say(info_command(arguments))
 
 
 def _rerun(arguments: argparse.Namespace, run: _Run) -> None:
@@ -385,11 +363,12 @@ _COMMANDS: dict[str, Command] = {
     "track": _track,
     "find": _find,
     "import": _import,
-    "evaluate": _evaluate,
-    "explain": _explain_object,
-    "review": _review,
+    "evaluate": partial(_told, "evaluate:evaluate_command", "no report was written"),
+    "explain": partial(_told, "explain:explain_command", "no picture was written"),
+    "review": partial(_told, "explain:review_command", "the result is as it was"),
     "models": _models,
-    "info": _info,
+    "info": partial(_told, "explain:info_command", "no report was written"),
+    "export": partial(_told, "export:export_command", "what was being written may be missing or half"),
     "rerun": _rerun,
     **{verb: partial(_by_hand, verb) for verb in BY_HAND},
     **{verb: partial(_kin, verb) for verb in KIN},

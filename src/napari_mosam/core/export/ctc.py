@@ -111,6 +111,7 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
     """
     progress = result.progress
     if progress.complete:
+        _say_unfollowed(result)
         return export_ctc(result.labels, folder, parents=result.parents, overwrite=overwrite)
     there = np.flatnonzero(progress.followed.any(axis=1))
     if not there.size:
@@ -123,6 +124,17 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
         *(result.path, progress, n_frames - 1, rest),
     )
     return export_ctc(_FirstFrames(result.labels, n_frames), folder, parents=result.parents, overwrite=overwrite)
+
+
+def _say_unfollowed(result: "Result") -> None:
+    """Frames outside the range of a run are no background either."""
+    known = result.progress.followed.any(axis=1) | (result.area > 0).any(axis=1)
+    missing = np.flatnonzero(~known)
+    if missing.size:
+        logger.warning(
+            "CTC export: %s was followed on %d of %d frames; the masks of the others, such as frame %d, are empty",
+            *(result.path, int(known.sum()), len(known), int(missing[0])),
+        )
 
 
 class _FirstFrames:
