@@ -13,7 +13,7 @@ from napari_mosam.cli import main as cli
 def out(tmp_path):
     """Object 1 is not there on frame 1, object 2 not on frames 2 and 3."""
     images = IMAGES.copy()
-    images[1][LABELS[1] == 1] = 0
+    images[1][LABELS[1] != 2] = 0  # nor is anything near that could be taken for it
     images[2:4][LABELS[2:4] == 2] = 0
     np.save(tmp_path / "movie.npy", images)
     return track(tmp_path / "movie.npy", TWO, out=tmp_path / "cells.zarr", model=FakeSegmenter(), config=QUICK).path

@@ -312,13 +312,24 @@ def test_a_corrective_prompt_puts_a_lost_object_back():
 
 
 @pytest.mark.parametrize(
-    ("n_hidden", "moved", "held"),
-    [(0, 16, True), (0, 30, True), (0, 40, False), (1, 30, True), (1, 44, False), (2, 14, True), (2, 24, False)],
+    ("n_hidden", "moved", "iou", "held"),
+    [
+        (0, 14, 0.6, True),
+        (0, 20, 0.6, False),
+        (0, 20, 0.9, True),
+        (0, 30, 0.9, True),
+        (0, 40, 0.9, False),
+        (1, 30, 0.9, True),
+        (1, 44, 0.9, False),
+        (2, 14, 0.9, True),
+        (2, 24, 0.9, False),
+    ],
 )
-def test_how_far_from_where_it_was_a_cell_of_16_px_is_believed(n_hidden, moved, held):
-    """Two diameters while it was just seen, one after a longer absence: small nuclei leap as far between frames."""
+def test_how_far_from_where_it_was_a_cell_of_16_px_is_believed(n_hidden, moved, iou, held):
+    """Two diameters while it was just seen and the model is sure, else one: small nuclei leap as far between frames."""
     images, labels = disks([[(48, 20)]] * 8 + [[None]] * n_hidden + [[(48, 20 + moved)]])
-    last = follow(images, masks(labels), FakeSegmenter(reach=0.6), motion=False)[-1].objects[0]
+    model = FakeSegmenter(reach=0.6, present_iou=iou)
+    last = follow(images, masks(labels), model, motion=False)[-1].objects[0]
     assert bool(last.area) is held
 
 

@@ -284,7 +284,7 @@ class LifecycleConfig:
         tuple[Share, Share],
         Field(
             description="Predicted IoU below which a returning mask is never believed, and from which on it is "
-            "believed at once, without confirmation."
+            "believed at once, without confirmation, and that of a present object up to two diameters off."
         ),
         Meta(label="Return IoU"),
     ] = (0.5, 0.7)

@@ -181,7 +181,8 @@ def _seen(
         return None
     o, scores = batch.objects[row], batch.scores[row]
     visible = claim is not None and scores.object_score > 0 and stands_out(batch, row, config)
-    plausible = claim is not None and o.plausible(claim, o.place(batch.motion[row], shape_yx), config)
+    place, sure = o.place(batch.motion[row], shape_yx), scores.predicted_iou >= config.return_iou[1]
+    plausible = claim is not None and o.plausible(claim, place, config, sure=sure)
     return Detection(visible, plausible, consistency(batch, row, claim) > 0, scores.predicted_iou)
 
 
