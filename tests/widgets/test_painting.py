@@ -58,7 +58,7 @@ def test_strokes_of_the_mouse_survive_the_next_run_and_are_undone_by_the_keys(af
     for t, (_, label, _) in enumerate(TOOLS.values(), 2):
         if label == 1:  # the object is the person's there, as a whole
             np.testing.assert_array_equal(after[t] == 1, painted[t] == 1)
-    assert "What you painted or erased on 5 frames was kept." in hands.says(widget)
+    assert "What you did by hand on 5 frames was kept." in hands.says(widget)
     in_hand(widget, layer, "pan_zoom")
     undo_key(viewer, qtbot)  # the run
     hands.settle(widget)
@@ -204,7 +204,7 @@ def test_forgetting_says_what_is_let_go_and_changes_no_pixel(after_a_run, hands)
     assert not (painted[5] == 1).any() and (painted[6][SQUARE] == 1).all()
     forget.click()
     hands.settle(widget)
-    assert hands.says(widget) == "The next run may change 2 masks that you painted or erased."
+    assert hands.says(widget) == "The next run may change 2 masks made by hand."
     np.testing.assert_array_equal(hands.shown(widget), painted)
     assert widget.session.result.locked(5) == widget.session.result.locked(6) == ()
     assert not forget.isEnabled() and not widget.controls.painted.text()

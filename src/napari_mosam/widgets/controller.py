@@ -181,7 +181,7 @@ class Controller(ShownSessions):
     def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
         assert self.view is not None
         self.view.settle()
-        self._look((), NOTHING_NEW)
+        self._look(NOTHING_NEW)
         frame = source.frame_at(self._viewer.dims.point)
         known = frames_of_half(session.result)
         self.run = RunView(self._viewer, source, marks=session.prompts, began_at=frame, known=known)
@@ -292,9 +292,9 @@ class Controller(ShownSessions):
         if run.source.image in self._viewer.layers and run.source.frame_at(self._viewer.dims.point) == run.showed:
             go_to(self._viewer, run.source, run.began_at)
 
-    def _look(self, unsure: Sequence[tuple[int, int]], followed: Followed) -> None:
+    def _look(self, followed: Followed) -> None:
         """Offer to go to what is unsure, and to what changed."""
-        self._controls.doubts.show_places(unsure)
+        self._controls.doubts.show_places(followed.unsure)
         self._controls.changes.show_places(followed.places)
 
     def _run_ended(self, outcome: JobEnd) -> None:
@@ -306,13 +306,11 @@ class Controller(ShownSessions):
         if outcome.error is not None:
             self._said = self._fail(outcome.error, kept=len(run.frames) if session.result is not None else 0)
         else:
-            doubts, stopped = run.doubts(followed.review), self._stopping and not run.whole
-            self._said = run.summary(
-                session.result, self.painted, stopped=stopped, followed=followed, pause=pause, doubts=doubts
-            )
+            stopped = self._stopping and not run.whole
+            self._said = run.summary(session.result, self.painted, stopped=stopped, followed=followed, pause=pause)
             self._said = f"{run.said} {self._said}".strip()
             self._controls.say(self._said)
-            self._look(run.unsure(followed.queue), followed)
+            self._look(followed)
         whole = outcome.error is None and not self._stopping and pause is None
         go_on = whole and run.marks != session.prompts
         if whole:

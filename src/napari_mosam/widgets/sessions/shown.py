@@ -157,7 +157,7 @@ class ShownSessions(ABC):
                 frames.setdefault(object_id, []).append(t)
             for object_id, mine in frames.items():
                 session.release(object_id, *mine)
-            return f"The next run may change {sum(map(len, frames.values()))} masks that you painted or erased."
+            return f"The next run may change {sum(map(len, frames.values()))} masks made by hand."
 
         self.edit(release)
 
