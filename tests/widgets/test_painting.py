@@ -107,6 +107,35 @@ def test_400_px_survive_runs_a_claim_cancel_save_and_reopening(after_a_run, hand
     assert hands.run(widget).any() and kept() == 400
 
 
+def test_a_stroke_is_said_with_what_to_do_next(after_a_run, hands):
+    widget, _layer = after_a_run(1, 2, live=True)
+    next_for_one = "Ctrl+Z takes that back; Track follows it from there."
+
+    def painted(frame, where, object_id):
+        hands.paint(widget, frame, where, object_id)
+        hands.qtbot.waitUntil(lambda: not widget.jobs.live.busy, timeout=10_000)
+        hands.settle(widget)
+        return hands.says(widget)
+
+    assert painted(4, SQUARE, 1) == f"By hand on frame 4: object 1. {next_for_one}"
+    assert painted(4, np.roll(SQUARE, (-30, 40), (0, 1)), 7) == f"By hand on frame 4: object 7. {next_for_one}"
+    both = "By hand on frame 6: objects 1, 2. Ctrl+Z takes that back; Track follows them from there."
+    assert painted(6, hands.shown(widget)[6] > 0, 0) == both
+    hands.undo(widget)
+    assert hands.says(widget) == "Undone: painting on frame 6."
+
+
+def test_a_stroke_during_a_run_leaves_what_that_says(open_widget, movie, hands, held, qtbot):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    hands.paint(widget, 1, SQUARE, 1)
+    assert hands.says(widget).startswith("Frame 1 ")
+    held.let_go()
+    hands.finish(widget)
+    assert hands.says(widget).startswith("Done") and (hands.stored(widget)[1][SQUARE] == 1).all()
+
+
 @pytest.mark.slow
 def test_a_stroke_that_is_undone_is_the_runs_again(after_a_run, hands):
     widget, _layer = after_a_run()

@@ -14,6 +14,7 @@ from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.results.doubts import Pause
 from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.messages import stroke_sentence
 from napari_mosam.widgets.preview.live import LivePreview, Scene
 from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView, followed_by, frames_of_half
 from napari_mosam.widgets.sessions.shown import ShownSessions
@@ -56,8 +57,13 @@ class Controller(ShownSessions):
         return self._runs.busy or self._elsewhere
 
     def shows_result(self, image: "Layer | None") -> bool:
-        """Whether the controls say how the last run ended, and the image is the one it ran on."""
+        """Whether the controls say what a run or a person did last, and the image is the one that was run on."""
         return self.run is not None and self.run.source.image is image and self._controls.status.text() == self._said
+
+    def _tell(self, words: str) -> None:
+        """Say what was done; no hint takes its place."""
+        self._said = words
+        self._controls.say(words)
 
     # ---- marks and settings
 
@@ -308,8 +314,7 @@ class Controller(ShownSessions):
         else:
             stopped = self._stopping and not run.whole
             self._said = run.summary(session.result, self.painted, stopped=stopped, followed=followed, pause=pause)
-            self._said = f"{run.said} {self._said}".strip()
-            self._controls.say(self._said)
+            self._tell(f"{run.said} {self._said}".strip())
             self._look(followed)
         whole = outcome.error is None and not self._stopping and pause is None
         go_on = whole and run.marks != session.prompts
@@ -322,10 +327,14 @@ class Controller(ShownSessions):
                 self.propagate(run.source)
         self.live.update()
 
-    def _stroke_done(self) -> None:
-        """Follow what was painted, where that is wanted."""
+    def _stroke_done(self, t: int, ids: tuple[int, ...]) -> None:
+        """Say what was painted, and follow it where that is wanted; a run says how far it is."""
         view = self.view
-        if view is None or self.busy or view.painting or not self._controls.follow_painted.isChecked():
+        if view is None or self.busy:
+            return
+        if ids:
+            self._tell(stroke_sentence(t, ids))
+        if view.painting or not self._controls.follow_painted.isChecked():
             return
         if view.session.result is not None and view.session.result.complete:
             with Reporting(self._fail):

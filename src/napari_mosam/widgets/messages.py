@@ -1,9 +1,10 @@
 """Sentences of the widget."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompt, Prompts
+from napari_mosam.core.runs.request import listed
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -48,6 +49,13 @@ def painted_summary(n_masks: int, n_frames: int) -> str:
         return ""
     masks = f"{n_masks} mask{'s' * (n_masks != 1)} on {n_frames} frame{'s' * (n_frames != 1)}"
     return f"By hand: {masks} (painted, erased, swapped, merged). Runs leave them as they are."
+
+
+def stroke_sentence(frame: int, object_ids: Sequence[int]) -> str:
+    """What a stroke in the labels changed, and what can be done next."""
+    which, them = ("object", "it") if len(object_ids) == 1 else ("objects", "them")
+    numbers = listed(sorted(object_ids))
+    return f"By hand on frame {frame}: {which} {numbers}. Ctrl+Z takes that back; Track follows {them} from there."
 
 
 def mark_words(before: Prompts, after: Prompts) -> str:

@@ -83,8 +83,8 @@ class ShownSessions(ABC):
         """A frame of a run is done."""
 
     @abstractmethod
-    def _stroke_done(self) -> None:
-        """A stroke is in the result."""
+    def _stroke_done(self, t: int, ids: tuple[int, ...]) -> None:
+        """A stroke on a frame is in the result, and changed objects."""
 
     # ---- which session
 
