@@ -125,6 +125,7 @@ def test_a_stroke_is_said_with_what_to_do_next(after_a_run, hands):
     assert hands.says(widget) == "Undone: painting on frame 6."
 
 
+@pytest.mark.slow
 def test_a_stroke_during_a_run_leaves_what_that_says(open_widget, movie, hands, held, qtbot):
     widget = open_widget(movie)
     hands.mark(widget, 1)

@@ -60,13 +60,28 @@ def stroke_sentence(frame: int, object_ids: Sequence[int]) -> str:
 
 def mark_words(before: Prompts, after: Prompts) -> str:
     """What changed of the marks, such as 'the box of object 3' or 'removing 4 marks'."""
-    old, new = list(before), list(after)
-    added, gone = [p for p in new if p not in old], [p for p in old if p not in new]
+    added, gone = _difference(before, after)
     if not gone:
         return _marks(added)
     if not added:
         return f"removing {_marks(gone)}"
     return f"changing {_marks(added)}"
+
+
+def removed_sentence(before: Prompts, after: Prompts) -> str:
+    """That marks are gone, and how they come back; nothing where others came."""
+    added, gone = _difference(before, after)
+    if added or not gone:
+        return ""
+    said = _marks(gone)
+    verb, them = ("was", "it") if len(gone) == 1 else ("were", "them")
+    return f"{said[0].upper()}{said[1:]} {verb} removed. Ctrl+Z brings {them} back."
+
+
+def _difference(before: Prompts, after: Prompts) -> tuple[list[Prompt], list[Prompt]]:
+    """Marks that came, and marks that went."""
+    old, new = list(before), list(after)
+    return [p for p in new if p not in old], [p for p in old if p not in new]
 
 
 def _marks(prompts: Iterable[Prompt]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.widgets.layers.result_view import take_label
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.messages import mark_words
+from napari_mosam.widgets.messages import mark_words, removed_sentence
 from napari_mosam.widgets.sessions.registry import Key, key_of, sessions_of
 from napari_mosam.widgets.sessions.threads import GuiThread, JobEnd, Worker
 from napari_mosam.widgets.sessions.view import SessionView, Told
@@ -83,6 +83,10 @@ class ShownSessions(ABC):
         """A frame of a run is done."""
 
     @abstractmethod
+    def _tell(self, words: str) -> None:
+        """Say what was done; no hint takes its place."""
+
+    @abstractmethod
     def _stroke_done(self, t: int, ids: tuple[int, ...]) -> None:
         """A stroke on a frame is in the result, and changed objects."""
 
@@ -120,7 +124,10 @@ class ShownSessions(ABC):
         """Let the session have the marks of the layers; ValueError for marks that cannot be."""
         session = self.session
         if session is not None and Counter(session.prompts) != Counter(prompts):  # layers keep an order of their own
+            gone = removed_sentence(session.prompts, prompts)
             session.set_prompts(prompts, mark_words(session.prompts, prompts))
+            if gone and not self.busy:  # a run says how far it is
+                self._tell(gone)
             if session.movie.path is None and self.view is not None:  # of a movie on the disk the marks are kept too
                 self._edits.start(partial(self._find_movie, session, self.view.source), lambda _: None)
 
