@@ -58,7 +58,7 @@ def test_strokes_of_the_mouse_survive_the_next_run_and_are_undone_by_the_keys(af
     for t, (_, label, _) in enumerate(TOOLS.values(), 2):
         if label == 1:  # the object is the person's there, as a whole
             np.testing.assert_array_equal(after[t] == 1, painted[t] == 1)
-    assert "What you painted or erased on 5 frames was kept." in hands.says(widget)
+    assert "What you did by hand on 5 frames was kept." in hands.says(widget)
     in_hand(widget, layer, "pan_zoom")
     undo_key(viewer, qtbot)  # the run
     hands.settle(widget)
@@ -105,6 +105,36 @@ def test_400_px_survive_runs_a_claim_cancel_save_and_reopening(after_a_run, hand
     hands.settle(widget)
     assert widget.session is session and hands.labels(widget) is not None and kept() == 400
     assert hands.run(widget).any() and kept() == 400
+
+
+def test_a_stroke_is_said_with_what_to_do_next(after_a_run, hands):
+    widget, _layer = after_a_run(1, 2, live=True)
+    next_for_one = "Ctrl+Z takes that back; Track follows it from there."
+
+    def painted(frame, where, object_id):
+        hands.paint(widget, frame, where, object_id)
+        hands.qtbot.waitUntil(lambda: not widget.jobs.live.busy, timeout=10_000)
+        hands.settle(widget)
+        return hands.says(widget)
+
+    assert painted(4, SQUARE, 1) == f"By hand on frame 4: object 1. {next_for_one}"
+    assert painted(4, np.roll(SQUARE, (-30, 40), (0, 1)), 7) == f"By hand on frame 4: object 7. {next_for_one}"
+    both = "By hand on frame 6: objects 1, 2. Ctrl+Z takes that back; Track follows them from there."
+    assert painted(6, hands.shown(widget)[6] > 0, 0) == both
+    hands.undo(widget)
+    assert hands.says(widget) == "Undone: painting on frame 6."
+
+
+@pytest.mark.slow
+def test_a_stroke_during_a_run_leaves_what_that_says(open_widget, movie, hands, held, qtbot):
+    widget = open_widget(movie)
+    hands.mark(widget, 1)
+    hands.start(widget, held)
+    hands.paint(widget, 1, SQUARE, 1)
+    assert hands.says(widget).startswith("Frame 1 ")
+    held.let_go()
+    hands.finish(widget)
+    assert hands.says(widget).startswith("Done") and (hands.stored(widget)[1][SQUARE] == 1).all()
 
 
 @pytest.mark.slow
@@ -204,7 +234,7 @@ def test_forgetting_says_what_is_let_go_and_changes_no_pixel(after_a_run, hands)
     assert not (painted[5] == 1).any() and (painted[6][SQUARE] == 1).all()
     forget.click()
     hands.settle(widget)
-    assert hands.says(widget) == "The next run may change 2 masks that you painted or erased."
+    assert hands.says(widget) == "The next run may change 2 masks made by hand."
     np.testing.assert_array_equal(hands.shown(widget), painted)
     assert widget.session.result.locked(5) == widget.session.result.locked(6) == ()
     assert not forget.isEnabled() and not widget.controls.painted.text()

@@ -11,7 +11,11 @@ from tests.support.fake_model import disks
 
 from napari_mosam.widgets.doubts import Doubts, preview_sentence
 
-LOST, ENDED = {"missing": True}, {"ended": True}
+LOST, ENDED, MARKED, ACCEPTED = ({name: True} for name in ("missing", "ended", "prompted", "fixed"))
+
+
+NOTHING_NEW = "There is nothing new to follow. Mark or correct something, then press Track."
+AWAY = "except where you said, or locked, that it is not there"
 
 
 def doubts_of(*frames):
@@ -19,13 +23,12 @@ def doubts_of(*frames):
     ids = sorted({object_id for frame in frames for object_id in frame})
     cells = [[frame.get(i) for i in ids] for frame in frames]
     expected = [[np.nan if cell is None else cell.get("expected_iou", 0.9) for cell in row] for row in cells]
-    kinds = {name: [] for name in ("missing", "ended")}
+    kinds = {name: [] for name in ("missing", "ended", "prompted", "fixed")}
     for t, row in enumerate(cells):
         for at, cell in enumerate(row):
             for name in kinds.keys() & (cell or {}).keys():
                 kinds[name].append((t, at))
-    made = replace(table(expected, **kinds), object_ids=tuple(ids))
-    return Doubts.of(made, ids, range(len(frames)))
+    return Doubts.of(replace(table(expected, **kinds), object_ids=tuple(ids)))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,17 @@ def doubts_of(*frames):
         ),
         ([{1: LOST}, {1: {}}, {1: LOST}, {1: LOST}], "Not found on some frames: object 1 on 3 frames from 0 to 3."),
         ([{1: {}}, {1: LOST}, {1: LOST}], "Not found on some frames: object 1 on frames 1 to 2."),
+        ([{1: {}}, {1: LOST | ACCEPTED}, {1: ENDED | ACCEPTED}], f"Every object was found on every frame, {AWAY}."),
+        (
+            [{1: LOST | ACCEPTED}, {1: {}, 2: {}}],
+            f"Every object was found on every frame that it was followed through, {AWAY}.",
+        ),
+        ([{1: LOST | MARKED, 2: MARKED}, {1: {}, 2: {}}], "No mask where it is marked: object 1 on frame 0."),
+        (
+            [{1: LOST | MARKED}, {1: LOST}],
+            "No mask where it is marked: object 1 on frame 0. Not found on some frames: object 1 on frame 1.",
+        ),
+        ([{1: LOST | MARKED | ACCEPTED}, {1: {}}], f"Every object was found on every frame, {AWAY}."),
         (
             [{1: {}, 2: LOST}, {1: ENDED, 2: {}}],
             "Not found on some frames: object 2 on frame 0. Left the picture: object 1 on frame 1.",
@@ -54,11 +68,42 @@ def test_what_a_run_is_not_sure_of_is_named_the_worst_first(frames, said):
     assert doubts_of(*frames).sentences() == said
 
 
-def test_doubts_are_about_the_frames_and_objects_of_the_run_alone():
-    made = table(np.full((3, 2), 0.9), missing=[(1, 0), (0, 1), (1, 1), (2, 1)])
-    assert Doubts.of(made, {1}, {0, 2}).sentences() == "Every object was found on every frame."
-    assert Doubts.of(made, {1}, {1, 2}).sentences() == "Not found on some frames: object 1 on frame 1."
-    assert Doubts.of(made, {1, 9}, {1}).sentences(painted=True).startswith("Not found")
+def test_frames_on_which_nothing_was_followed_say_nothing_of_the_others():
+    made = table([[np.nan, np.nan], [0.9, 0.9], [np.nan, np.nan]])
+    assert Doubts.of(made).sentences() == "Every object was found on every frame."
+
+
+def test_after_a_correction_the_other_objects_are_still_unsure(open_widget, hands):
+    places = [[(20, 20), (44, 40) if t < 7 else None] for t in range(8)]
+    widget = open_widget(disks(places, shape=(64, 64), radius=6)[0])
+    row = widget.controls.doubts
+    hands.mark(widget, 1, 2)
+    hands.run(widget)
+    assert not row.isHidden()
+    hands.mark(widget, 1, frame=4)
+    hands.run(widget)
+    assert hands.says(widget).endswith("Not found on some frames: object 2 on frame 7.")
+    assert not row.isHidden() and row.here.text() == "Look at what is unsure (1)"
+    widget.jobs.absent(widget.source, 2, 7)
+    hands.finish(widget)
+    assert hands.says(widget).startswith(NOTHING_NEW) and row.isHidden()
+    hands.mark(widget, 1, frame=2)
+    hands.run(widget)
+    assert f"Every object was found on every frame, {AWAY}." in hands.says(widget) and row.isHidden()
+
+
+@pytest.mark.slow
+def test_what_a_swap_and_a_split_change_is_not_called_painted(open_widget, movie, hands):
+    widget = open_widget(movie)
+    hands.mark(widget, 1, 2)
+    hands.run(widget)
+    widget.viewer.dims.set_point(0, 4)
+    widget.objects.swap(1, 2)
+    widget.objects.split(1)
+    hands.settle(widget)
+    hands.mark(widget, 3)
+    hands.run(widget)
+    assert "What you did by hand on 1 frame was kept." in hands.says(widget) and "painted" not in hands.says(widget)
 
 
 def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, hands, engine):
@@ -71,7 +116,7 @@ def test_the_summary_of_a_run_names_lost_and_unsure_objects(open_widget, hands, 
     hands.paint(widget, 7, np.indices((64, 64))[0] > 58, 2)
     hands.run(widget)
     text = hands.says(widget)
-    assert "What you painted or erased on 2 frames was kept." in text and "Not found" not in text
+    assert "What you did by hand on 2 frames was kept." in text and "Not found" not in text
     engine.model.present_iou = 0.41
     widget.session.prompts = list(widget.session.prompts)[:1]
     hands.settle(widget)
@@ -86,9 +131,7 @@ def test_a_run_that_has_nothing_to_do_says_so(open_widget, movie, hands):
     hands.mark(widget, 1)
     first = hands.run(widget)
     np.testing.assert_array_equal(hands.run(widget), first)
-    assert hands.says(widget) == (
-        "Nothing has changed since the last run. Mark or correct something, then press Track."
-    )
+    assert hands.says(widget) == NOTHING_NEW
 
 
 def item(object_id, **said):

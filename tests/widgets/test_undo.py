@@ -200,8 +200,26 @@ def test_clear_is_undone(open_widget, movie, hands, truth):
     hands.settle(widget)
     assert widget.controls.summary.text() == "Nothing marked yet" and not len(widget.session.prompts)
     assert len(widget.session.history) == n + 1, "one gesture is one entry"
+    assert hands.says(widget) == "6 marks were removed. Ctrl+Z brings them back."
     hands.undo(widget)
     assert state(widget, hands) == before
+
+
+@pytest.mark.slow
+def test_marks_that_go_with_their_layer_are_said_and_come_back(after_a_run, hands):
+    widget, _labels = after_a_run()
+    before = widget.session.prompts
+    widget.viewer.layers.remove(widget.prompts.shapes)
+    hands.settle(widget)
+    assert not widget.session.prompts
+    assert hands.says(widget) == "The box of object 1 was removed. Ctrl+Z brings it back."
+    hands.run(widget)
+    assert hands.says(widget) == "There is nothing new to follow. Mark or correct something, then press Track."
+    hands.undo(widget)
+    assert widget.session.prompts == before and widget.controls.summary.text() == "1 object: 1 box"
+    widget.viewer.layers.clear()
+    hands.settle(widget)
+    assert hands.says(widget) == "Open a time-lapse, or File > Open Sample > MoSAM."
 
 
 def test_the_mark_of_a_mask_is_chosen_with_the_mouse_deleted_with_the_key_and_undone(

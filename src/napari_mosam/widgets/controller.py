@@ -14,7 +14,7 @@ from napari_mosam.core.config.run import MovieConfig
 from napari_mosam.core.results.doubts import Pause
 from napari_mosam.widgets.doubts import preview_sentence
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.messages import removed_sentence
+from napari_mosam.widgets.messages import stroke_sentence
 from napari_mosam.widgets.preview.live import LivePreview, Scene
 from napari_mosam.widgets.run_view import NOTHING_NEW, Followed, RunView, followed_by, frames_of_half
 from napari_mosam.widgets.sessions.shown import ShownSessions
@@ -57,8 +57,13 @@ class Controller(ShownSessions):
         return self._runs.busy or self._elsewhere
 
     def shows_result(self, image: "Layer | None") -> bool:
-        """Whether the controls say how the last run ended, and the image is the one it ran on."""
+        """Whether the controls say what a run or a person did last, and the image is the one that was run on."""
         return self.run is not None and self.run.source.image is image and self._controls.status.text() == self._said
+
+    def _tell(self, words: str) -> None:
+        """Say what was done; no hint takes its place."""
+        self._said = words
+        self._controls.say(words)
 
     # ---- marks and settings
 
@@ -185,7 +190,7 @@ class Controller(ShownSessions):
     def _begin(self, session: "Session", source: "MovieSource", job: Callable[[], object]) -> None:
         assert self.view is not None
         self.view.settle()
-        self._look((), NOTHING_NEW)
+        self._look(NOTHING_NEW)
         frame = source.frame_at(self._viewer.dims.point)
         known = frames_of_half(session.result)
         self.run = RunView(self._viewer, source, marks=session.prompts, began_at=frame, known=known)
@@ -296,9 +301,9 @@ class Controller(ShownSessions):
         if run.source.image in self._viewer.layers and run.source.frame_at(self._viewer.dims.point) == run.showed:
             go_to(self._viewer, run.source, run.began_at)
 
-    def _look(self, unsure: Sequence[tuple[int, int]], followed: Followed) -> None:
+    def _look(self, followed: Followed) -> None:
         """Offer to go to what is unsure, and to what changed."""
-        self._controls.doubts.show_places(unsure)
+        self._controls.doubts.show_places(followed.unsure)
         self._controls.changes.show_places(followed.places)
 
     def _run_ended(self, outcome: JobEnd) -> None:
@@ -310,13 +315,10 @@ class Controller(ShownSessions):
         if outcome.error is not None:
             self._said = self._fail(outcome.error, kept=len(run.frames) if session.result is not None else 0)
         else:
-            doubts, stopped = run.doubts(followed.review), self._stopping and not run.whole
-            self._said = run.summary(
-                session.result, self.painted, stopped=stopped, followed=followed, pause=pause, doubts=doubts
-            )
-            self._said = f"{run.said} {self._said}".strip()
-            self._controls.say(self._said)
-            self._look(run.unsure(followed.queue), followed)
+            stopped = self._stopping and not run.whole
+            self._said = run.summary(session.result, self.painted, stopped=stopped, followed=followed, pause=pause)
+            self._tell(f"{run.said} {self._said}".strip())
+            self._look(followed)
         whole = outcome.error is None and not self._stopping and pause is None
         go_on = whole and run.marks != session.prompts
         if whole:
@@ -329,10 +331,14 @@ class Controller(ShownSessions):
                 self.propagate(run.source)
         self.live.update()
 
-    def _stroke_done(self) -> None:
-        """Follow what was painted, where that is wanted."""
+    def _stroke_done(self, t: int, ids: tuple[int, ...]) -> None:
+        """Say what was painted, and follow it where that is wanted; a run says how far it is."""
         view = self.view
-        if view is None or self.busy or view.painting or not self._controls.follow_painted.isChecked():
+        if view is None or self.busy:
+            return
+        if ids:
+            self._tell(stroke_sentence(t, ids))
+        if view.painting or not self._controls.follow_painted.isChecked():
             return
         if view.session.result is not None and view.session.result.complete:
             with Reporting(self._fail):
@@ -370,15 +376,6 @@ class Controller(ShownSessions):
         self._let_go()
         if self.run is not None:
             self.run.forget(layer)
-
-    def _let_go(self) -> None:
-        """End the views of movies that were removed, unless something is going."""
-        layers = self._viewer.layers
-        for key, view in [(k, v) for k, v in self._views.items() if not (self.busy or v.source.image in layers)]:
-            self._views.pop(key).end()
-            self.view = None if self.view is view else self.view
-            if view.session.result is not None:  # said after the hint that nothing is marked
-                self.later(partial(self._controls.say, removed_sentence(view.source.image.name)))
 
     def frame_changed(self) -> None:
         """Show the motion, and the preview, of the frame which the viewer shows."""

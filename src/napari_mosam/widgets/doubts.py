@@ -1,6 +1,6 @@
-"""What a run or a preview is not sure of, in words."""
+"""What a result or a preview is not sure of, in words."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,45 +23,56 @@ MAX_NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """Objects of a run that are lost, gone or unsure.
+    """Objects of a result that are lost, gone or unsure.
 
     Attributes
     ----------
-    lost, left, unsure : mapping of int to (mapping of int to float)
-        By object: expected IoU by frame.
+    unplaced, lost, left, unsure : mapping of int to (mapping of int to float)
+        By object: expected IoU by frame. Unplaced is an object that has no mask where a person marked it.
     everywhere : bool
-        Whether every object was followed through all frames.
+        Whether every object was followed through all frames of the result.
+    sent_away : bool
+        Whether a person said of any that it is not there, or locked it so, on a frame through which it was followed.
     """
 
+    unplaced: "Kind"
     lost: "Kind"
     left: "Kind"
     unsure: "Kind"
     everywhere: bool
+    sent_away: bool
 
     @classmethod
-    def of(cls, table: "ReviewTable", ids: Iterable[int], frames: Iterable[int]) -> "Doubts":
-        """Those on some frames of objects of a result, where a person has had no say."""
-        asked, columns = sorted(frames), [table.object_ids.index(i) for i in ids if i in table.object_ids]
-        at = np.ix_(asked, columns)
-        names, no_say = [table.object_ids[column] for column in columns], ~table.judged[at]
-        in_words = partial(_by_object, iou=table.expected_iou[at], names=names, frames=asked)
-        lost, left, unsure = table.missing[at] & no_say, table.ended[at] & no_say, table.unsure()[at]
-        return cls(in_words(lost), in_words(left), in_words(unsure & ~lost), bool(table.followed[at].all()))
+    def of(cls, table: "ReviewTable") -> "Doubts":
+        """Those of all objects of a result."""
+        in_words = partial(_by_object, iou=table.expected_iou, names=table.object_ids)
+        no_mask, no_say = table.followed & ~table.found, ~table.judged
+        lost, frames = table.missing & no_say, table.followed.any(axis=1)
+        return cls(
+            in_words(no_mask & table.prompted & ~table.fixed),
+            in_words(lost),
+            in_words(table.ended & no_say),
+            in_words(table.unsure() & ~lost),
+            bool(table.followed[frames].all()),
+            bool((no_mask & table.fixed).any()),
+        )
 
-    def sentences(self, *, painted: bool = False) -> str:
-        """What to look at, the worst first; or that all is well, where nobody `painted`."""
-        lost, left, unsure = _starts(self.lost), _starts(self.left), _worst_first(self.unsure)
+    def sentences(self) -> str:
+        """What to look at, the worst first; or that all is well."""
+        unplaced, lost, left = _starts(self.unplaced), _starts(self.lost), _starts(self.left)
+        unsure = _worst_first(self.unsure)
         parts = [
+            f"No mask where it is marked: object {_listed(unplaced)}." if unplaced else "",
             f"Not found on some frames: object {_listed(lost)}." if lost else "",
             f"Left the picture: object {_listed(left)}." if left else "",
             f"Unsure: object {_listed(unsure)}." if unsure else "",
         ]
-        return " ".join(filter(None, parts)) or self._all_well(painted)
+        return " ".join(filter(None, parts)) or self._all_well()
 
-    def _all_well(self, painted: bool) -> str:
-        but = [] if self.everywhere else ["that it was followed through"]
-        but += ["that you did not paint on"] if painted else []
-        return " ".join(["Every object was found on every frame", " and ".join(but)]).strip() + "."
+    def _all_well(self) -> str:
+        followed = "" if self.everywhere else " that it was followed through"
+        but = ", except where you said, or locked, that it is not there" if self.sent_away else ""
+        return f"Every object was found on every frame{followed}{but}."
 
 
 def changed_sentence(changed: Mapping[int, Collection[int]]) -> str:
@@ -71,11 +82,11 @@ def changed_sentence(changed: Mapping[int, Collection[int]]) -> str:
 
 
 def _by_object(
-    kind: "NDArray[np.bool_]", iou: "NDArray[np.float32]", names: list[int], frames: list[int]
+    kind: "NDArray[np.bool_]", iou: "NDArray[np.float32]", names: Sequence[int]
 ) -> dict[int, dict[int, float]]:
     found: dict[int, dict[int, float]] = {}
-    for row, column in np.argwhere(kind):
-        found.setdefault(names[column], {})[frames[row]] = float(iou[row, column])
+    for t, column in np.argwhere(kind).tolist():
+        found.setdefault(names[column], {})[t] = float(iou[t, column])
     return found
 
 

@@ -1,9 +1,10 @@
 """Sentences of the widget."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from napari_mosam.core.prompts.collection import BoxPrompt, PointPrompt, Prompt, Prompts
+from napari_mosam.core.runs.request import listed
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -50,15 +51,37 @@ def painted_summary(n_masks: int, n_frames: int) -> str:
     return f"By hand: {masks} (painted, erased, swapped, merged). Runs leave them as they are."
 
 
+def stroke_sentence(frame: int, object_ids: Sequence[int]) -> str:
+    """What a stroke in the labels changed, and what can be done next."""
+    which, them = ("object", "it") if len(object_ids) == 1 else ("objects", "them")
+    numbers = listed(sorted(object_ids))
+    return f"By hand on frame {frame}: {which} {numbers}. Ctrl+Z takes that back; Track follows {them} from there."
+
+
 def mark_words(before: Prompts, after: Prompts) -> str:
     """What changed of the marks, such as 'the box of object 3' or 'removing 4 marks'."""
-    old, new = list(before), list(after)
-    added, gone = [p for p in new if p not in old], [p for p in old if p not in new]
+    added, gone = _difference(before, after)
     if not gone:
         return _marks(added)
     if not added:
         return f"removing {_marks(gone)}"
     return f"changing {_marks(added)}"
+
+
+def removed_sentence(before: Prompts, after: Prompts) -> str:
+    """That marks are gone, and how they come back; nothing where others came."""
+    added, gone = _difference(before, after)
+    if added or not gone:
+        return ""
+    said = _marks(gone)
+    verb, them = ("was", "it") if len(gone) == 1 else ("were", "them")
+    return f"{said[0].upper()}{said[1:]} {verb} removed. Ctrl+Z brings {them} back."
+
+
+def _difference(before: Prompts, after: Prompts) -> tuple[list[Prompt], list[Prompt]]:
+    """Marks that came, and marks that went."""
+    old, new = list(before), list(after)
+    return [p for p in new if p not in old], [p for p in old if p not in new]
 
 
 def _marks(prompts: Iterable[Prompt]) -> str:
@@ -78,7 +101,7 @@ def refusal(error: Exception, n_kept: int) -> tuple[str, str]:
     return text, text + (were if n_kept else "")
 
 
-def removed_sentence(movie: str) -> str:
+def movie_gone_sentence(movie: str) -> str:
     """What became of the result of a movie that was removed."""
     return f"'{movie}' was removed. Its result is kept, see Recent; the labels that are left here cannot be painted."
 

@@ -1,7 +1,7 @@
 """One run as the viewer sees it: how far it is, and what came of it, in words; and the motion of its frames."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,11 @@ class Followed:
         """Objects and frames that changed, in the order of time."""
         pairs = ((t, object_id) for object_id, frames in self.changed.items() for t in frames)
         return [(object_id, t) for t, object_id in sorted(pairs)]
+
+    @property
+    def unsure(self) -> list[tuple[int, int]]:
+        """Objects and frames of the result that need a look, the worst first."""
+        return [(item.object_id, item.frame) for item in self.queue]
 
 
 NOTHING_NEW = Followed()
@@ -99,7 +104,6 @@ class RunView:
     showed: int | None = None
     known: frozenset[int] = frozenset()
     frames: set[int] = field(default_factory=set)
-    ids: set[int] = field(default_factory=set)
     pace: Pace = field(default_factory=Pace)
     _started: float = field(default_factory=time.perf_counter)
 
@@ -111,7 +115,6 @@ class RunView:
         self.pace.note(done, time.perf_counter())
         self.done, self.total = done, total
         self.frames.add(result.t)
-        self.ids |= {item.object_id for item in result.objects}
 
     @property
     def whole(self) -> bool:
@@ -131,15 +134,6 @@ class RunView:
             parts.append(f"{self.pace.rate:.1f} frames/s")
         return " · ".join([*parts, *([self.device] if self.device else [])])
 
-    def doubts(self, review: ReviewTable | None) -> Doubts | None:
-        """What the result says of the objects and frames of the run."""
-        return None if review is None or not self.frames else Doubts.of(review, self.ids, self.frames)
-
-    def unsure(self, queue: "Iterable[ReviewItem]") -> list[tuple[int, int]]:
-        """Objects and frames of the run that need a look, the worst first."""
-        mine = (item for item in queue if item.object_id in self.ids and not self.frames.isdisjoint(item.frames))
-        return [(item.object_id, item.frame) for item in mine]
-
     def summary(
         self,
         result: "Result | None",
@@ -148,19 +142,18 @@ class RunView:
         stopped: bool,
         followed: Followed = NOTHING_NEW,
         pause: "Pause | None" = None,
-        doubts: Doubts | None = None,
     ) -> str:
-        """A few sentences at the end; `painted` are the frames with masks of a person, and how many each has."""
+        """A few sentences at the end; `painted` are the frames with masks made by hand, and how many each has."""
         kept = _kept(sum(t in painted for t in self.frames))
         if stopped:
             return " ".join(filter(None, [self._stopped(result), kept]))
         changed = changed_sentence(followed.changed)
-        if doubts is None or pause is not None:
+        if followed.review is None or not self.frames or pause is not None:
             return " ".join(filter(None, [_asks(pause) or _changed_at_all(followed), changed, kept]))
         seconds = max(time.perf_counter() - self._started, 1e-6)
         n_frames = len(self.frames)
         done = f"Done: {count_of(n_frames, 'frame')} in {seconds:.1f} s ({n_frames / seconds:.1f} frames/s, "
-        said = doubts.sentences(painted=bool(kept))
+        said = Doubts.of(followed.review).sentences()
         return " ".join(filter(None, [f"{done}{self.device}).", changed, said, kept]))
 
     def _stopped(self, result: "Result | None") -> str:
@@ -182,11 +175,11 @@ def _asks(pause: "Pause | None") -> str:
 def _changed_at_all(followed: Followed) -> str:
     if followed.changed:
         return "Done."
-    return "Nothing has changed since the last run. Mark or correct something, then press Track."
+    return "There is nothing new to follow. Mark or correct something, then press Track."
 
 
 def _kept(n_frames: int) -> str:
-    return f"What you painted or erased on {count_of(n_frames, 'frame')} was kept." if n_frames else ""
+    return f"What you did by hand on {count_of(n_frames, 'frame')} was kept." if n_frames else ""
 
 
 def count_of(n: int, what: str) -> str:

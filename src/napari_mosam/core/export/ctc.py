@@ -128,12 +128,11 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
 
 def _say_unfollowed(result: "Result") -> None:
     """Frames outside the range of a run are no background either."""
-    known = result.progress.followed.any(axis=1) | (result.area > 0).any(axis=1)
-    missing = np.flatnonzero(~known)
+    missing = np.flatnonzero(~(result.progress.followed.any(axis=1) | (result.area > 0).any(axis=1)))
     if missing.size:
         logger.warning(
             "CTC export: %s was followed on %d of %d frames; the masks of the others, such as frame %d, are empty",
-            *(result.path, int(known.sum()), len(known), int(missing[0])),
+            *(result.path, len(result.area) - missing.size, len(result.area), int(missing[0])),
         )
 
 

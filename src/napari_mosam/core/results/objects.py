@@ -26,10 +26,13 @@ class ObjectSummary:
         Frames on which it was seen first and last; None where it never was.
     n_seen, n_followed : int
         On how many frames it was seen, and looked for.
-    mean_iou, worst_iou : float
-        Expected IoU of its masks on frames on which it was seen, see :class:`ExpectedIou`; NaN where it never was.
+    mean_iou : float
+        Of the expected IoU on the frames on which it was seen, see :class:`ExpectedIou`; NaN where it never was.
+    worst_iou : float
+        The least expected IoU of all frames on which it was looked for, 0 where it has no mask, but for those on which
+        it had left, or a person said that it is not there; NaN without any.
     worst_frame : int or None
-        Where a look is needed most: the first frame on which it was not found between others, else that of `worst_iou`.
+        Where a look is needed most: the first frame of `worst_iou`.
     name : str
         Given by a person; '' without.
     parent : int or None
@@ -127,21 +130,21 @@ def summaries(
     object_ids: Sequence[int], state: "NDArray[np.str_]", area: "NDArray[Any]", expected_iou: "NDArray[np.float32]"
 ) -> list[ObjectSummary]:
     """Summaries of all objects of a result, in its order; the arrays are of shape (T, N)."""
+    followed = state != ""
     seen = (state == str(ObjectState.PRESENT)) & (np.nan_to_num(area) > 0)
-    columns = zip(object_ids, (state != "").T, seen.T, expected_iou.T, strict=True)
-    return [_summary(object_id, followed, there, iou) for object_id, followed, there, iou in columns]
+    unseen = np.where(expected_iou < 1, np.float32(0), np.nan)  # 1 where a person said so, NaN where it had left
+    columns = zip(object_ids, followed.T, seen.T, np.where(seen, expected_iou, unseen).T, strict=True)
+    return [_summary(object_id, looked_for, there, iou) for object_id, looked_for, there, iou in columns]
 
 
 def _summary(
     object_id: int, followed: "NDArray[np.bool_]", seen: "NDArray[np.bool_]", iou: "NDArray[np.float32]"
 ) -> ObjectSummary:
-    frames = np.flatnonzero(seen)
+    frames, known, n_followed = np.flatnonzero(seen), np.flatnonzero(np.isfinite(iou)), int(followed.sum())
+    worst = int(known[np.argmin(iou[known])]) if len(known) else None
+    lowest = np.nan if worst is None else float(iou[worst])
     if not len(frames):
-        return ObjectSummary(object_id, None, None, 0, int(followed.sum()), np.nan, np.nan, None)
-    first, last = int(frames[0]), int(frames[-1])
-    gaps = np.flatnonzero(followed[first:last] & ~seen[first:last]) + first
-    worst = int(frames[np.argmin(iou[frames])])
-    looked_for = int(followed.sum())
-    mean, lowest = float(iou[frames].mean()), float(iou[worst])
-    at = int(gaps[0]) if len(gaps) else worst
-    return ObjectSummary(object_id, first, last, len(frames), looked_for, mean, lowest, at)
+        return ObjectSummary(object_id, None, None, 0, n_followed, np.nan, lowest, worst)
+    first, last, mean = int(frames[0]), int(frames[-1]), float(iou[frames].mean())
+    at = first if worst is None else worst
+    return ObjectSummary(object_id, first, last, len(frames), n_followed, mean, lowest, at)

@@ -352,7 +352,7 @@ class Controls(QWidget):
         self.painted = make_note()
         self.forget = QPushButton("Forget what was painted")
         self.forget.setToolTip(
-            "Let the next run change what you painted or erased in the labels. No pixel changes when you press this."
+            "Let the next run change what was painted, erased, swapped or merged. No pixel changes when you press this."
         )
         self._column.addWidget(self.painted)
         self._column.addWidget(self.forget)

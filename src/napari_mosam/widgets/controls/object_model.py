@@ -90,7 +90,7 @@ COLUMNS = (
     ),
     Column(
         "Worst",
-        "The least that can be expected of how well one of its masks fits (IoU, from 0 to 1).",
+        "The least that can be expected of how well it fits on one of its frames (IoU, from 0 to 1); 0: not found.",
         46,
         lambda one, *_: _short(one.worst_iou),
         lambda one, *_: _number(one.worst_iou),

@@ -28,7 +28,7 @@ class Strokes:
     fail : callable
         Told what could not be written; the labels are shown as they were.
     settled : callable
-        Told that a stroke is written, or refused.
+        Told that a stroke is written, or refused; given its frame and the objects that it changed.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Strokes:
         session: "Session",
         worker: "Worker",
         fail: Callable[[Exception], object],
-        settled: Callable[[], object],
+        settled: Callable[[int, tuple[int, ...]], object],
     ) -> None:
         self._session, self._worker, self._fail, self._settled = session, worker, fail, settled
         self._dirty: dict[int, None] = {}
@@ -101,4 +101,4 @@ class Strokes:
             assert self.view is not None
             self.view.release(t, strokes)
             self._fail(outcome.error)
-        self._settled()
+        self._settled(t, outcome.value or ())

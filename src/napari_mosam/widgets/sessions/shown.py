@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.widgets.layers.result_view import take_label
 from napari_mosam.widgets.layers.source import SourceError
-from napari_mosam.widgets.messages import mark_words, not_kept
+from napari_mosam.widgets.messages import mark_words, movie_gone_sentence, not_kept, removed_sentence
 from napari_mosam.widgets.sessions.registry import Key, key_of, sessions_of
 from napari_mosam.widgets.sessions.threads import GuiThread, JobEnd, Worker
 from napari_mosam.widgets.sessions.view import SessionView, Told
@@ -84,8 +84,12 @@ class ShownSessions(ABC):
         """A frame of a run is done."""
 
     @abstractmethod
-    def _stroke_done(self) -> None:
-        """A stroke is in the result."""
+    def _tell(self, words: str) -> None:
+        """Say what was done; no hint takes its place."""
+
+    @abstractmethod
+    def _stroke_done(self, t: int, ids: tuple[int, ...]) -> None:
+        """A stroke on a frame is in the result, and changed objects."""
 
     # ---- which session
 
@@ -125,11 +129,14 @@ class ShownSessions(ABC):
         """
         session = self.session
         if session is not None and Counter(session.prompts) != Counter(prompts):  # layers keep an order of their own
+            gone = removed_sentence(session.prompts, prompts)
             try:
                 session.set_prompts(prompts, mark_words(session.prompts, prompts))
             except OSError as error:  # the folder of the result is gone, or full
                 self._fail(not_kept(error))
                 return
+            if gone and not self.busy:  # a run says how far it is
+                self._tell(gone)
             if session.movie.path is None and self.view is not None:  # of a movie on the disk the marks are kept too
                 self._edits.start(partial(self._find_movie, session, self.view.source), lambda _: None)
 
@@ -169,7 +176,7 @@ class ShownSessions(ABC):
                 frames.setdefault(object_id, []).append(t)
             for object_id, mine in frames.items():
                 session.release(object_id, *mine)
-            return f"The next run may change {sum(map(len, frames.values()))} masks that you painted or erased."
+            return f"The next run may change {sum(map(len, frames.values()))} masks made by hand."
 
         self.edit(release)
 
@@ -232,6 +239,15 @@ class ShownSessions(ABC):
     def _drop_view(self, key: Key) -> None:
         if key in self._views:
             self._views.pop(key).close()
+
+    def _let_go(self) -> None:
+        """End the views of movies that were removed, unless something is going."""
+        layers = self._viewer.layers
+        for key, view in [(k, v) for k, v in self._views.items() if not (self.busy or v.source.image in layers)]:
+            self._views.pop(key).end()
+            self.view = None if self.view is view else self.view
+            if view.session.result is not None:  # said after the hint that nothing is marked
+                self.later(partial(self._controls.say, movie_gone_sentence(view.source.image.name)))
 
     def _told(self, key: Key) -> Told:
         """What the view of a session tells, as long as that is the one shown."""

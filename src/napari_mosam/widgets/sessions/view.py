@@ -48,7 +48,7 @@ class Told:
     frame : callable
         A frame of a run is done; given its result, the number of steps done and their total.
     painted : callable
-        A stroke was written.
+        A stroke was written; given its frame and the objects that it changed.
     fail : callable
         A stroke could not be written; given the error.
     """
@@ -58,7 +58,7 @@ class Told:
     busy: Callable[[str], object]
     draw: "Callable[[FrameResult], object]"
     frame: "Callable[[FrameResult, int, int], object]"
-    painted: Callable[[], object]
+    painted: Callable[[int, tuple[int, ...]], object]
     fail: Callable[[Exception], object]
 
 
@@ -197,9 +197,9 @@ class SessionView:
         self._edits.start(self._find_colors, self._colors_found)
         self._told.result()
 
-    def _stroke_done(self) -> None:
+    def _stroke_done(self, t: int, ids: tuple[int, ...]) -> None:
         self._settle()
-        self._told.painted()
+        self._told.painted(t, ids)
 
     def _stroke_moved(self, t: int) -> None:
         self._strokes.taken_back(t)
