@@ -93,7 +93,7 @@ class TreeCanvas(QWidget):
         painter.setPen(QPen(QColor.fromRgbF(red, green, blue), 5 if line.object_id == self.in_hand else 2.5))
         if line.mother is not None:
             painter.drawLine(QPointF(start, self.y_of(line.mother_row)), QPointF(start, y))
-        painter.drawLine(QPointF(start, y), QPointF(max(self.x_of(line.last), start + 2), y))
+        painter.drawLine(QPointF(start, y), QPointF(max(self.x_of(line.until), start + 2), y))
         painter.setPen(QPen(text, 1))
         box = QRectF(start - LEFT, y - ROW / 2, LEFT - 4, ROW)
         painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, str(line.object_id))
