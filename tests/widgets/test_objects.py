@@ -184,6 +184,7 @@ def test_several_objects_are_deleted_in_one_step(ran, hands, qtbot):
     qtbot.waitUntil(lambda: panel.box.text() == "Objects (0)", timeout=20_000)
     hands.settle(ran)
     assert ran.session.history[before:] == ("removing objects 1 and 2",) and not ran.session.prompts
+    assert hands.says(ran).startswith("Objects 1 and 2 were deleted")
     ran.undo()
     qtbot.waitUntil(lambda: panel.box.text() == "Objects (2)", timeout=20_000)
     assert ran.session.prompts.object_ids == (1, 2)
