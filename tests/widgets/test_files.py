@@ -164,6 +164,7 @@ def check_whole(widget, hands, saved):
     assert widget.frame == 5 and widget.session.view["frame"] == 5
     assert not widget.controls.motion.isChecked()
     assert hands.says(widget) == "Opened 'cells.zarr': 1 object, 8 frames."
+    assert f"Seen from {widget.session.movie.limits[0]:.6g} to" in widget.controls.limits_note.text()
 
 
 def test_a_result_brings_its_movie_marks_settings_and_frame(open_widget, saved, movie, hands, answers):
