@@ -114,6 +114,16 @@ def test_every_control_has_a_tooltip_and_the_dock_is_narrow(qtbot):
     assert controls.minimumSizeHint().width() <= 320
 
 
+def test_what_is_said_is_a_sentence(controls):
+    for text, said in (
+        ("object 3 has no mark", "Object 3 has no mark"),
+        ("'a.zarr' is open", "'a.zarr' is open"),
+        ("", ""),
+    ):
+        controls.say(text)
+        assert controls.status.text() == said
+
+
 # --- the panel of engine settings ------------------------------------------------------------------------------------
 
 LABELLED = [setting for setting in settings_of(EngineConfig) if setting.meta.label]
@@ -231,6 +241,24 @@ def test_automatic_grey_limits_are_shown_and_what_took_no_part(open_widget, movi
     widget.controls.image.setCurrentText("another")
     assert widget.controls.low.placeholderText() == "automatic"
     assert plain(note.text()) == "Grey limits: automatic, known with the first outline (change)"
+
+
+def test_grey_limits_are_known_after_a_search_and_where_a_result_is_shown_again(open_widget, movie, hands):
+    widget = open_widget(movie)
+    note = widget.controls.limits_note
+    widget.controls.finding.find.click()
+    hands.finish(widget)
+    said = f"Seen from {widget.session.movie.limits[0]:.6g} to {widget.session.movie.limits[1]:.6g} (change)"
+    assert plain(note.text()) == said
+    widget.controls.finding.accept.click()
+    hands.settle(widget)
+    assert plain(note.text()) == said
+    hands.run(widget)
+    widget.viewer.add_image(movie[:5], name="another")
+    for name in ("another", "movie"):
+        widget.controls.image.setCurrentText(name)
+        hands.settle(widget)
+    assert plain(note.text()) == said
 
 
 def plain(text):

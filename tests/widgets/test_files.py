@@ -13,6 +13,7 @@ from qtpy.QtCore import QEvent, QObject
 from tests.widgets.conftest import QUICK, box_around
 
 from napari_mosam import BoxPrompt, Result, Session
+from napari_mosam.core.files.places import ResultError
 from napari_mosam.core.prompts.saving import save_prompts
 from napari_mosam.core.session.recent import IN_USE
 from napari_mosam.widgets.files import questions
@@ -163,6 +164,7 @@ def check_whole(widget, hands, saved):
     assert widget.frame == 5 and widget.session.view["frame"] == 5
     assert not widget.controls.motion.isChecked()
     assert hands.says(widget) == "Opened 'cells.zarr': 1 object, 8 frames."
+    assert f"Seen from {widget.session.movie.limits[0]:.6g} to" in widget.controls.limits_note.text()
 
 
 def test_a_result_brings_its_movie_marks_settings_and_frame(open_widget, saved, movie, hands, answers):
@@ -280,6 +282,35 @@ def test_a_damaged_result_shows_what_is_left(open_widget, saved, hands, answers)
     shutil.rmtree(saved / "prompts")
     widget = opened(open_widget(None), saved, hands, answers)
     assert widget.viewer.layers[0].name.startswith("cells") and widget.session is None
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_is_no_result_is_said_to_be_none_once_and_no_movie_is_asked_for(
+    open_widget, hands, answers, tmp_path, there, monkeypatch
+):
+    said, place = [], tmp_path / "plain.zarr"
+    monkeypatch.setattr("napari.utils.notifications.show_error", said.append)
+    if there:
+        place.mkdir()
+    widget = opened(open_widget(None), place, hands, answers)
+    assert [name for name, *_ in answers["asked"]] == ["result_to_open"] and not widget.viewer.layers
+    assert len(said) == 1 and hands.says(widget) == said[0]
+    assert said[0].startswith("'plain.zarr' is no result of MoSAM; choose" if there else f"There is no '{place}'")
+
+
+def test_a_result_of_which_nothing_can_be_read_is_not_said_to_be_shown(
+    open_widget, saved, file, hands, answers, monkeypatch
+):
+    def cannot(path):
+        raise ResultError("its labels cannot be read")
+
+    said = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", said.append)
+    monkeypatch.setattr("napari_mosam.widgets.files.files.as_layers", cannot)
+    file.unlink()
+    answers["movie_to_open"] = [None]
+    widget = opened(open_widget(None), saved, hands, answers)
+    assert len(said) == 1 and "no longer at" in said[0] and "shown" not in hands.says(widget)
 
 
 def test_a_result_dropped_onto_the_dock_goes_on_in_it(open_widget, saved, hands):

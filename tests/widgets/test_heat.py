@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from tests.core.review.test_queue import table
 
 from napari_mosam.widgets.review.heat import FIXED, KIND_COLORS, LEFT, MARKED, NOT_FOLLOWED, Heat, ramp
+from napari_mosam.widgets.review.strip_dock import StripView
+from napari_mosam.widgets.support import NUMBER_PX, numbered
 
 BAD = ramp(np.array([0.05]))[0].tolist()
 
@@ -77,3 +79,18 @@ def test_hundreds_of_objects_on_thousands_of_frames_are_painted_at_once():
     begin = time.perf_counter()
     made.painted(range(4000), 100, 900)
     assert time.perf_counter() - begin < 0.5
+
+
+@given(st.integers(0, 500), st.integers(8, 3000), st.floats(280, 2000))
+def test_numbers_of_frames_stand_at_even_steps_with_room_for_each(first, n, width):
+    frames = range(first, first + n)
+    shown = numbered(frames, width / n)
+    assert len(shown) >= 2 and set(shown) <= set(frames) and shown.start % shown.step == 0
+    assert shown.step * width / n >= NUMBER_PX and str(shown.step)[0] in "125"
+
+
+def test_menus_and_legend_of_the_strip_stand_below_each_other_where_the_picture_is_narrow(qtbot):
+    view = StripView()
+    qtbot.addWidget(view)
+    assert view.minimumSizeHint().width() < 200
+    assert view.layout().heightForWidth(200) > view.layout().heightForWidth(600)

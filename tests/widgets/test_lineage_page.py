@@ -9,8 +9,11 @@ from tests.widgets import mouse
 from tests.widgets.mouse import LEFT, NO_KEY
 
 from napari_mosam import MaskPrompt
+from napari_mosam.core.lineage.tree import LineageTree
+from napari_mosam.core.results.objects import ObjectSummary
 from napari_mosam.widgets.lineage.pictures import DAUGHTERS as COLORS
 from napari_mosam.widgets.lineage.pictures import SIDE
+from napari_mosam.widgets.lineage.tree_view import TreeCanvas
 from napari_mosam.widgets.sessions.threads import JobEnd
 
 
@@ -122,6 +125,20 @@ def test_two_clicks_divide_it_and_a_drag_is_none(ran, hands):
     assert divided(widget, page, hands) == {3: 1, 4: 1}
 
 
+def test_the_line_of_a_mother_reaches_the_bracket_of_her_daughters(qtbot):
+    kin = ((1, 0, 2, None), (2, 3, 9, 1), (3, 3, 9, 1))
+    objects = [ObjectSummary(i, first, last, 1, 1, 1.0, 1.0, first, "", mother) for i, first, last, mother in kin]
+    canvas = TreeCanvas()
+    qtbot.addWidget(canvas)
+    canvas.resize(400, 80)
+    canvas.color_of = lambda object_id: (1.0, 0.0, 0.0, 1.0)
+    canvas.show_tree(LineageTree.of(objects), 10)
+    row, picture = next(line.row for line in canvas.tree.lines if line.object_id == 1), canvas.grab().toImage()
+    way = range(round(canvas.x_of(1)), round(canvas.x_of(3)))
+    colors = [picture.pixelColor(x, round(canvas.y_of(row))) for x in way]
+    assert all(color.red() > 200 and color.green() < 100 for color in colors)
+
+
 @pytest.mark.slow
 def test_a_click_in_the_tree_leads_to_the_object_and_the_frame(ran, hands):
     widget, page = ran
@@ -176,7 +193,7 @@ def test_the_layer_of_tracks_has_the_graph_after_every_change(ran, hands):
 
 
 def test_without_the_page_nothing_is_read(open_widget, hands, monkeypatch):
-    from napari_mosam.core.lineage.tree import LineageTree, TrackTable
+    from napari_mosam.core.lineage.tree import TrackTable
 
     def refuse(*given):
         raise AssertionError

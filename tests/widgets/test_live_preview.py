@@ -188,4 +188,5 @@ def test_what_is_waited_for_or_wrong_is_said_and_no_error_is_shown(open_widget, 
     widget.prompts.clear()
     hands.click(widget, 0, 20, 20, "-")
     assert outlined(widget, hands) == []
-    assert "negative points only" in hands.says(widget) and "font-weight" not in widget.controls.status.styleSheet()
+    assert hands.says(widget).startswith("Object 1 has negative points only")
+    assert "font-weight" not in widget.controls.status.styleSheet()

@@ -1,8 +1,11 @@
 """The table of objects, in a real viewer: what is clicked is taken in hand, shown, edited and undone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtGui import QColor, QIcon
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLineEdit
 from tests.widgets import mouse
@@ -10,7 +13,7 @@ from tests.widgets.conftest import PLACES, box_around
 from tests.widgets.mouse import CONTROL, LEFT, NO_KEY, undo_key
 
 from napari_mosam.core.results.objects import ObjectSummary, Overview
-from napari_mosam.widgets.controls.object_model import COLUMNS
+from napari_mosam.widgets.controls.object_model import COLUMNS, SWATCH_PX
 from napari_mosam.widgets.controls.object_table import ObjectTable
 
 ROW_OFF = QItemSelectionModel.SelectionFlag.Deselect | QItemSelectionModel.SelectionFlag.Rows
@@ -181,6 +184,7 @@ def test_several_objects_are_deleted_in_one_step(ran, hands, qtbot):
     qtbot.waitUntil(lambda: panel.box.text() == "Objects (0)", timeout=20_000)
     hands.settle(ran)
     assert ran.session.history[before:] == ("removing objects 1 and 2",) and not ran.session.prompts
+    assert hands.says(ran).startswith("Objects 1 and 2 were deleted")
     ran.undo()
     qtbot.waitUntil(lambda: panel.box.text() == "Objects (2)", timeout=20_000)
     assert ran.session.prompts.object_ids == (1, 2)
@@ -224,6 +228,35 @@ def test_it_is_sorted_by_numbers_and_what_is_chosen_stays_so(qtbot):
     table.show_objects(overview(*(ObjectSummary(i, 0, 9, 10, 10, 1 / i, 1 / i, 3) for i in (1, 10))))
     assert table.current == 10 and table.model().rowCount(QModelIndex()) == 2
     assert [words(table, row, "Id") for row in range(2)] == [["10"], ["1"]], "still by the worst"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "pixel_um2", "said"),
+    [
+        (620, 1.0, "620 µm²"),
+        (11_234, 1.0, "11,200 µm²"),
+        (480_000, 0.25, "120,000 µm²"),
+        (620, 0.01, "6.2 µm²"),
+        (7, 0.0001, "0.0007 µm²"),
+        (11_234, None, "11,234 px"),
+    ],
+)
+def test_areas_are_written_as_people_do_and_fit_their_column(qtbot, pixels, pixel_um2, said):
+    table, one = ObjectTable(), overview(ObjectSummary(1, 0, 9, 10, 10, 0.5, 0.5, 3))
+    qtbot.addWidget(table)
+    table.show_objects(replace(one, area=np.full((10, 1), float(pixels)), pixel_um2=pixel_um2))
+    assert words(table, 0, "Here") == [said]
+    assert table.fontMetrics().horizontalAdvance(said) + 6 <= COLUMNS[TITLES.index("Here")].width
+
+
+@pytest.mark.parametrize("mode", [QIcon.Mode.Normal, QIcon.Mode.Selected])
+def test_the_colour_beside_a_number_is_that_of_the_cell_in_rows_that_are_selected_too(qtbot, mode):
+    table, color = ObjectTable(), QColor(220, 120, 20)
+    qtbot.addWidget(table)
+    table.color_of = lambda object_id: color.getRgbF()
+    table.show_objects(overview(ObjectSummary(1, 0, 9, 10, 10, 0.5, 0.5, 3)))
+    icon = QIcon(table.model().index(0, 0).data(Qt.ItemDataRole.DecorationRole))  # as Qt draws it in a row
+    assert icon.pixmap(SWATCH_PX, mode).toImage().pixelColor(SWATCH_PX // 2, SWATCH_PX // 2) == color
 
 
 def test_who_is_near_is_offered_first():

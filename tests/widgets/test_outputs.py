@@ -108,7 +108,7 @@ def test_a_preview_outside_the_range_of_the_run_says_so(open_widget, movie, hand
         "Frame 0: 1 of 1 objects outlined. Track works on frames 4 to 6 only; widen that range to start here."
     )
     widget.controls.propagate.click()
-    assert hands.says(widget).startswith("Object 1, 2 has no prompt on frames 4 to 6; prompt it there")
+    assert hands.says(widget).startswith("Objects 1, 2 have no prompt on frames 4 to 6; prompt them there")
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ def test_empty_labels_and_labels_of_another_size_are_refused(open_widget, movie)
 
 def test_bad_prompts_are_refused_in_plain_words(open_widget, movie, hands):
     widget = open_widget(movie)
-    marks = [(None, "no prompts"), ((0, 5, 5, "-"), "negative points only"), ((30, 5, 5), "0 to 7")]
+    marks = [(None, "Nothing is marked"), ((0, 5, 5, "-"), "negative points only"), ((30, 5, 5), "0 to 7")]
     for mark, message in [*marks, ((0, 500, 5), "outside")]:
         widget.prompts.clear()
         if mark:

@@ -5,11 +5,12 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QLabel
 from tests.widgets.test_actions import table
 
 from napari_mosam.core.review.queue import review_queue
 from napari_mosam.widgets.review.page import TITLE
+from napari_mosam.widgets.review.panels import ReviewPanel
 from napari_mosam.widgets.review.strip_dock import TITLE as STRIP
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -245,6 +246,13 @@ def test_a_sample_of_a_result_that_changed_says_so(reviewed, hands, qtbot):
     widget.session.correct(3, 5, None, follow=False)
     qtbot.waitUntil(lambda: page.reviewed.audit_is_past, timeout=10_000)
     assert "Masks changed since they were drawn" in page.widget.sample.about.text()
+
+
+def test_the_line_of_keys_is_written_as_other_text(qtbot):
+    panel = ReviewPanel(lambda object_id: (1.0, 1.0, 1.0))
+    qtbot.addWidget(panel)
+    lines = [label for label in panel.findChildren(QLabel) if label.text().startswith("J next")]
+    assert len(lines) == 2 and all(line.isEnabledTo(panel) for line in lines), "grey on grey cannot be read"
 
 
 # ---- the heat strip

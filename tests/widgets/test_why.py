@@ -147,7 +147,9 @@ def test_an_object_that_is_not_in_the_result_is_said_not_to_be(followed, hands):
     widget = followed()
     widget.controls.object_id.setValue(17)
     hands.settle(widget)
-    assert "17" in panel_of(widget).text.text() and not panel_of(widget).pictures.buttons
+    panel = panel_of(widget)
+    assert panel.text.text() == "Object 17 was not followed yet. Once it is marked, press Track."
+    assert not panel.pictures.buttons
 
 
 # ---- layers
@@ -266,11 +268,13 @@ def test_a_comparison_can_be_cancelled_and_says_how_far_it_came(followed, hands,
 
 
 @pytest.mark.slow
-def test_an_object_without_a_mark_is_refused_in_words(followed, hands):
+def test_an_object_without_a_mark_is_refused_in_words(followed, hands, monkeypatch):
     widget = followed()
+    popped = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", popped.append)
     widget.controls.object_id.setValue(17)
     press(widget, hands, panel_of(widget).compare)
-    assert "object 17 has no mark" in hands.says(widget).lower()
+    assert hands.says(widget) == "Object 17 has no mark to follow it from; mark it first" and not popped
 
 
 # ---- nothing in the loop

@@ -47,7 +47,6 @@ class Controller(ShownSessions):
         self._stopping = self._elsewhere = self._draws_flow = False
         self._controls.show_flow.toggled.connect(partial(setattr, self, "_draws_flow"))
         self._asking = ""  # what is asked of the session, such as a preview: it changes nothing
-        self._grey_limits: GreyLimits | None = None
         self._coming: int | None = None  # the frame that the viewer is about to show
         self._said = ""
 
@@ -235,12 +234,22 @@ class Controller(ShownSessions):
         """In the thread of runs."""
         self._edits.drain()
         found = scene.session.preview(scene.frame, objects)
-        self._gui.post(partial(self._limits_known, scene.session, scene.session.movie.grey_limits))
+        self._tell_limits(scene.session)
         return found
+
+    def _tell_limits(self, session: "Session") -> None:
+        """Let the controls show between which limits a movie is seen; in any thread but that of the GUI."""
+        self._gui.post(partial(self._limits_known, session, session.movie.grey_limits))
 
     def _limits_known(self, session: "Session", limits: "GreyLimits") -> None:
         if session is self.session:
             self._controls.show_limits(limits)
+
+    def _result_changed(self) -> None:
+        """Of a result that was opened, or left and shown again, nothing was computed here; its limits are shown too."""
+        super()._result_changed()
+        if self.session is not None and self.session.result is not None and not self.busy:
+            self._edits.start(partial(self._tell_limits, self.session), lambda _: None)
 
     def _compute(self, session: "Session", source: "MovieSource", job: Callable[[], Any]) -> Any:
         """In the thread of runs: what takes time before the first frame, and then the job."""
@@ -248,7 +257,7 @@ class Controller(ShownSessions):
         self._find_movie(session, source)
         if self.run is not None:
             self.run.device = self._engine.device_name(session.settings)
-        self._grey_limits = session.movie.grey_limits
+        self._tell_limits(session)
         return None if self._stopping else job()
 
     def _draw(self, result: "FrameResult") -> None:
@@ -264,7 +273,6 @@ class Controller(ShownSessions):
         run.handle(result, done, total, flow=controls.show_flow.isChecked())
         controls.run_bar.show_progress(done, total, run.pace.left(total))
         self._show_coming(result.t)
-        controls.show_limits(self._grey_limits)
         self.show_confidence()
         if not self._stopping:
             controls.say(run.progress(result))
@@ -354,7 +362,6 @@ class Controller(ShownSessions):
             self._controls.say("Preview cancelled.")
         else:
             self.live.show(outcome.value, marks)
-            self._controls.show_limits(self._grey_limits)
             self._controls.say(preview_sentence(outcome.value, followed))
 
     def _refuse_if_busy(self) -> None:

@@ -211,8 +211,8 @@ class Objects:
             def remove(session: "Session") -> str:
                 session.remove(*ids)
                 told = " and ".join(map(str, ids))
-                verb = "was" if len(ids) == 1 else "were"
-                return f"Object {told} {verb} deleted, with all marks. {BACK}"
+                were = f"Object {told} was" if len(ids) == 1 else f"Objects {told} were"
+                return f"{were} deleted, with all marks. {BACK}"
 
             self._do(remove)
 

@@ -1,4 +1,4 @@
-"""What the dock widget leans on: its link to the viewer, its manners with errors."""
+"""What the dock widget leans on: its link to the viewer, its manners with errors, numbers along frames."""
 
 import atexit
 import logging
@@ -132,6 +132,26 @@ def go_to(viewer: Any, source: "MovieSource", frame: int) -> None:
     world = image.data_to_world(source.corner(min(max(frame, 0), source.shape[0] - 1)))
     for axis in range(len(source.plane)):
         dims.set_point(dims.ndim - image.ndim + axis, world[axis])
+
+
+NUMBER_PX = 36
+"""Px of the screen that the number of a frame takes."""
+
+_STEPS = tuple(factor * 10**power for power in range(7) for factor in (1, 2, 5))
+
+
+def numbered(frames: range, px: float) -> range:
+    """Frames at which their number is written: at even steps, as many as there is room for.
+
+    Parameters
+    ----------
+    frames : range
+        Those in sight.
+    px : float
+        Width of a frame on the screen.
+    """
+    step = next(n for n in _STEPS if n * px >= NUMBER_PX or n >= len(frames))
+    return range(-(-frames.start // step) * step, frames.stop, step)
 
 
 def shut_down_at_end(widget: Any) -> None:

@@ -66,6 +66,12 @@ def test_a_mother_lies_in_the_middle_of_her_daughters_and_families_do_not_mix():
     assert {line.object_id: line.mother_row for line in tree.lines}[5] == rows[1]
 
 
+def test_a_mother_is_drawn_until_her_daughters_are_seen():
+    tree = LineageTree.of([cell(1, 0, 2), cell(2, 3, 9, 1), cell(3, 5, 9, 1), cell(4, 0, 7), cell(5, 3, 9, 4)])
+    assert {line.object_id: line.until for line in tree.lines} == {1: 5, 2: 9, 3: 9, 4: 7, 5: 9}
+    assert {line.object_id: line.last for line in tree.lines}[1] == 2, "where she was seen stays as it is"
+
+
 def test_who_was_never_seen_is_left_out_and_a_mother_that_was_not_is_none():
     tree = LineageTree.of([cell(1, None, None), cell(2, 3, 6, 1), cell(3, 0, 2, 9)])
     assert [(line.object_id, line.mother) for line in tree.lines] == [(3, None), (2, None)]

@@ -74,7 +74,7 @@ def test_what_is_no_tracks_of_the_movie_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "SEG" / "man_seg003.tif", DISKS[3])
     with pytest.raises(PromptError, match="segmentation truth, which numbers the objects of every frame anew"):
         import_labels(IMAGES, tmp_path / "SEG", **options)
-    with pytest.raises(PromptError, match="there are no prompts"):
+    with pytest.raises(PromptError, match="nothing is marked"):
         import_labels(IMAGES, DISKS * 0, **options)
     assert not options["out"].exists()
 

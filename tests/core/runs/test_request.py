@@ -198,7 +198,7 @@ def test_some_objects_change_among_others_as_they_were():
 
 
 def test_no_prompts_at_all_are_refused_unless_the_last_object_is_removed():
-    with pytest.raises(PromptError, match="there are no prompts"):
+    with pytest.raises(PromptError, match="nothing is marked"):
         RunRequest.build(IMAGES, [])
     assert len(RunRequest.build(IMAGES, [], empty=True).prompts) == 0
 

@@ -321,6 +321,7 @@ def test_a_run_that_was_stopped_is_made_up_for(out):
             "made by the model 'fake', not 'other'",
         ),
         ({"object_ids": [9]}, "object 9 has no prompt; there are 1, 2"),
+        ({"object_ids": [8, 9]}, "objects 8, 9 have no prompt; there are 1, 2"),
         ({"changed_frames": {1: [N]}}, f"frame {N} is not in the result"),
         ({"prompts": [*TWO, PointPrompt(3, 0, (30, 300))]}, "lies outside"),
     ],

@@ -26,6 +26,8 @@ class TreeLine:
     mother_row : float
         Her height; its own without one.
     name : str
+    until : int
+        To which frame it is drawn: its last one, or that on which the last of its daughters is first seen.
     """
 
     object_id: int
@@ -35,6 +37,7 @@ class TreeLine:
     mother: int | None = None
     mother_row: float = 0.0
     name: str = ""
+    until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class LineageTree:
         n_rows = 0
         for root in sorted(roots, key=lambda one: (one.first or 0, one.object_id)):
             n_rows = _place(root.object_id, daughters, rows, n_rows)
-        lines = [_line(seen[i], rows, seen) for i in rows]
+        lines = [_line(seen[i], rows, [seen[d] for d in daughters.get(i, ())], seen) for i in rows]
         return cls(tuple(sorted(lines, key=lambda line: (line.row, line.object_id))), n_rows)
 
     def at(self, row: float, frame: float) -> TreeLine | None:
@@ -89,11 +92,17 @@ def _place(root: int, daughters: Mapping[int, Sequence[int]], rows: dict[int, fl
     return n_rows
 
 
-def _line(one: "ObjectSummary", rows: Mapping[int, float], seen: Mapping[int, "ObjectSummary"]) -> TreeLine:
+def _line(
+    one: "ObjectSummary",
+    rows: Mapping[int, float],
+    daughters: "Sequence[ObjectSummary]",
+    seen: "Mapping[int, ObjectSummary]",
+) -> TreeLine:
     assert one.first is not None and one.last is not None
     mother = one.parent if one.parent in seen else None
-    row = rows[one.object_id]
-    return TreeLine(one.object_id, one.first, one.last, row, mother, row if mother is None else rows[mother], one.name)
+    row, until = rows[one.object_id], max([one.last, *(daughter.first or 0 for daughter in daughters)])
+    mother_row = row if mother is None else rows[mother]
+    return TreeLine(one.object_id, one.first, one.last, row, mother, mother_row, one.name, until)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -142,7 +142,7 @@ class Prompts:
             object on one frame.
         """
         if not self.items:
-            raise PromptError("there are no prompts; mark at least one object with a point, a box or a mask")
+            raise PromptError("nothing is marked; mark at least one object with a point, a box or a mask")
         for prompt in self.items:
             _check_place(prompt, shape_tyx)
         self._check_doubles()

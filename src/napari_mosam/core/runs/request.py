@@ -147,6 +147,11 @@ def listed(values: Sequence[int], most: int = 6) -> str:
     return shown if len(values) <= most else f"{shown} … ({len(values)} in all)"
 
 
+def subject(what: str, values: Sequence[int], one: str, many: str) -> str:
+    """Begins a sentence with a verb for one and one for many, such as 'object 3 has' and 'objects 3, 4 have'."""
+    return f"{what} {listed(values)} {one}" if len(values) == 1 else f"{what}s {listed(values)} {many}"
+
+
 def _sized(
     object_id: int, by_frame: Mapping[int, Sequence[Prompt]], diameter: float | None
 ) -> Mapping[int, FramePrompts]:
@@ -204,9 +209,10 @@ def _checked(prompts: Prompts | Sequence[Prompt] | str | Path, movie: Movie, fra
 def _check_inside(given: Prompts, inside: Prompts, frames: range) -> None:
     left = sorted(set(given.object_ids) - set(inside.object_ids))
     if left:
+        it = "it" if len(left) == 1 else "them"
         raise PromptError(
-            f"object {listed(left)} has no prompt on frames {frames[0]} to {frames[-1]}; prompt it there or widen the "
-            "range"
+            f"{subject('object', left, 'has', 'have')} no prompt on frames {frames[0]} to {frames[-1]}; prompt {it} "
+            "there or widen the range"
         )
 
 
@@ -216,7 +222,8 @@ def _check_bad_frames(request: RunRequest) -> None:
     bad &= {t for one in request.passes for t in one.frames}
     prompted = sorted(bad & set(request.prompts.frames))
     if prompted:
-        raise PromptError(f"frame {listed(prompted)} is prompted and not there; prompt the objects on another frame")
+        which = subject("frame", prompted, "is", "are")
+        raise PromptError(f"{which} prompted and not there; prompt the objects on another frame")
     if bad and not movie.skips_bad_frames:
         raise MovieError(
             f"{movie.absence()}; follow a range without them (--frames), count them as absent for all objects "

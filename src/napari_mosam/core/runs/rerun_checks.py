@@ -17,7 +17,7 @@ from napari_mosam.core.results.doubts import Pause
 from napari_mosam.core.results.frame import ObjectState
 from napari_mosam.core.results.progress import RERUN, tell_pause
 from napari_mosam.core.runs.provenance import from_attributes
-from napari_mosam.core.runs.request import RunRequest, listed
+from napari_mosam.core.runs.request import RunRequest, listed, subject
 from napari_mosam.core.runs.rerun_plan import PromptHistory, ResultRange
 from napari_mosam.core.runs.rerun_ranges import Reach, RerunScope
 from napari_mosam.core.store.compose import touches
@@ -219,10 +219,12 @@ def check_changes(changes: Mapping[int, Iterable[int]], named: Iterable[int], kn
     """Refuse objects that were never prompted and frames that were not followed."""
     unknown = sorted({*changes, *named} - known)
     if unknown:
-        raise ValueError(f"object {listed(unknown)} has no prompt; there are {listed(sorted(known))}")
+        which = subject("object", unknown, "has", "have")
+        raise ValueError(f"{which} no prompt; there are {listed(sorted(known))}")
     outside = sorted(t for changed in changes.values() for t in changed if t not in frames)
     if outside:
-        raise ValueError(f"frame {listed(outside)} is not in the result; it has frames {frames.start}:{frames.stop}")
+        which = subject("frame", outside, "is", "are")
+        raise ValueError(f"{which} not in the result; it has frames {frames.start}:{frames.stop}")
 
 
 # ---- what was done

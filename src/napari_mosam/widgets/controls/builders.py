@@ -136,9 +136,10 @@ def make_check(text: str, on: bool, tip: str) -> QCheckBox:
 
 
 def make_note() -> QLabel:
-    """A line of text that wraps."""
+    """Text that wraps; a word that is longer than the dock is wide, such as a name, does not widen it."""
     note = QLabel()
     note.setWordWrap(True)
+    note.setMinimumWidth(1)
     return note
 
 

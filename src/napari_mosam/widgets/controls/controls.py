@@ -112,8 +112,9 @@ class Controls(QWidget):
             box.setText(str(value))
         self.patience.setValue(config.stop_after_unsure or 0)
         self.ram.setValue(0 if config.movie.ram is None else bytes_of(config.movie.ram) / 1e9)
+        same = limits == self._given.movie.limits
         self._given, self._shown = config, self._values()
-        self.show_limits(None)
+        self.show_limits(self._known_limits if same else None)
 
     def set_n_frames(self, n_frames: int) -> None:
         """Let the frame range span a movie of that length."""
@@ -142,8 +143,8 @@ class Controls(QWidget):
         self.forget.setEnabled(bool(text) and self.image.isEnabled())
 
     def say(self, text: str, error: bool = False) -> None:
-        """Show one message; errors in red."""
-        self.status.setText(text)
+        """Show one message, as a sentence; errors in red."""
+        self.status.setText(text[:1].upper() + text[1:])
         self.status.setStyleSheet("color: #ff6b6b; font-weight: bold;" if error else "")
 
     def show_note(self, note: str) -> None:

@@ -6,7 +6,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPixmap
 
 from napari_mosam.core.results.frame import ObjectState
 
@@ -50,7 +50,12 @@ def _here(one: "ObjectSummary", overview: "Overview", t: int) -> str:
     pixels = overview.area_at(one.object_id, t)
     if not pixels:
         return WORDS[overview.state_at(one.object_id, t)]
-    return f"{pixels} px" if overview.pixel_um2 is None else f"{pixels * overview.pixel_um2:.3g} µm²"
+    return f"{pixels:,} px" if overview.pixel_um2 is None else f"{_rounded(pixels * overview.pixel_um2)} µm²"
+
+
+def _rounded(area: float) -> str:
+    """Three digits that count, such as '0.62', '6.2', '620' and '11,200'."""
+    return f"{float(f'{area:.3g}'):,.10g}"
 
 
 def _locked(one: "ObjectSummary", *_: Any) -> str:
@@ -84,7 +89,7 @@ COLUMNS = (
     Column(
         "Here",
         "Its area on the frame shown; where it has no pixel there, why.",
-        66,
+        84,
         _here,
         lambda one, overview, t: overview.area_at(one.object_id, t),
     ),
@@ -179,7 +184,7 @@ class ObjectModel(QAbstractTableModel):
             case Qt.ItemDataRole.UserRole:
                 return column.key(one, overview, self.frame)
             case Qt.ItemDataRole.DecorationRole if index.column() == 0:
-                return swatch(self._color_of(one.object_id))
+                return swatch_icon(self._color_of(one.object_id))
             case Qt.ItemDataRole.ToolTipRole:
                 return _all(one, overview, self.frame)
         return None
@@ -208,3 +213,11 @@ def swatch(rgba: Any) -> QPixmap:
     picture = QPixmap(SWATCH_PX, SWATCH_PX)
     picture.fill(QColor.fromRgbF(*(float(v) for v in rgba[:3])))
     return picture
+
+
+def swatch_icon(rgba: Any) -> QIcon:
+    """The same for a row that can be selected: Qt would tint the colour of a picture there."""
+    icon, picture = QIcon(), swatch(rgba)
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        icon.addPixmap(picture, mode)
+    return icon

@@ -17,7 +17,7 @@ from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.files import load_prompts
 from napari_mosam.widgets.files import questions
 from napari_mosam.widgets.files.closing import Closing
-from napari_mosam.widgets.files.opening import Found, MovieMissingError, find, image_of
+from napari_mosam.widgets.files.opening import Found, MovieMissingError, NoResultError, find, image_of
 from napari_mosam.widgets.files.reader import as_layers, result_of
 from napari_mosam.widgets.files.recents import Recents
 from napari_mosam.widgets.layers.source import MovieSource, SourceError
@@ -218,10 +218,12 @@ class Files:
             self._show(outcome.value)
         elif quietly:
             self._controls.say(f"'{path.name}' is only shown: {outcome.error}.")
-        elif not isinstance(outcome.error, MovieMissingError):
-            self._as_layers(path, outcome.error)
-        else:
+        elif isinstance(outcome.error, MovieMissingError):
             self._ask_for_movie(path, outcome.error)
+        elif isinstance(outcome.error, NoResultError):
+            self._fail(outcome.error)
+        else:
+            self._as_layers(path, outcome.error, outcome.error)
 
     def _ask_for_movie(self, path: Path, why: MovieMissingError) -> None:
         movie = questions.movie_to_open(self._dock, f"{why}. Where is its movie?", path.parent)
@@ -229,15 +231,18 @@ class Files:
             self.open(path, movie)
             return
         words = f"{why}; only its labels are shown. Open the movie in napari, then open the result again"
-        self._as_layers(path, Refused(words))
+        self._as_layers(path, why, Refused(words))
 
-    def _as_layers(self, path: Path, why: Exception) -> None:
-        """Show what can be read of a result with which a session cannot go on."""
-        with self._reporting():
+    def _as_layers(self, path: Path, why: Exception, shown: Exception) -> None:
+        """Show what can be read of a result with which a session cannot go on, and why; `shown` where it is shown."""
+        try:
             if not any(result_of(layer) == path for layer in self._viewer.layers):
                 for layer in as_layers(path):
                     self._viewer.add_layer(layer)
-        self._fail(why)
+        except (ValueError, OSError):  # of two reasons the first
+            self._fail(why)
+        else:
+            self._fail(shown)
 
     def _show(self, found: Found) -> None:
         source, session, frame = found.source, found.session, found.session.view.get("frame", 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.files.places import ResultError, is_result
+from napari_mosam.core.files.places import ResultError, is_result, settled
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.session.session_file import kept_in
 from napari_mosam.widgets.layers.result_view import FrameView
@@ -34,6 +34,10 @@ class Opener(Protocol):
 
 class MovieMissingError(Refused):
     """The result can be opened, but its movie is not there."""
+
+
+class NoResultError(Refused):
+    """There is no result, so nothing of it can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,12 @@ def find(engine: Opener, path: Path, sources: Iterable[MovieSource], movie: Path
     ------
     MovieMissingError
         If only the movie is wanting.
-    FileNotFoundError, ResultError
-        If there is no result, or it is damaged.
+    NoResultError
+        If there is none.
+    ResultError
+        If it is damaged.
     """
+    _require(path)
     asked, progress = _known(path)
     marks = None if is_result(path) else kept_in(path)
     if marks is not None:  # nothing tells whether they fit an image but the file that it was opened from
@@ -98,6 +105,17 @@ def find(engine: Opener, path: Path, sources: Iterable[MovieSource], movie: Path
         raise
     except (ValueError, OSError) as error:
         raise MovieMissingError(str(error).partition(";")[0].replace(str(path), path.name)) from error
+
+
+def _require(path: Path) -> None:
+    """Refuse what holds neither a result nor marks: no movie would help."""
+    there = settled(path)
+    if not there.exists():
+        raise NoResultError(f"there is no '{path}'; perhaps it was moved, or has another name now")
+    if not is_result(there) and kept_in(there) is None:
+        raise NoResultError(
+            f"'{path.name}' is no result of MoSAM; choose a folder that was saved here, such as cells.zarr"
+        )
 
 
 def _lies_at(source: MovieSource, movie: Path) -> bool:

@@ -7,6 +7,7 @@ from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QScrollArea, QToolTip, QWidget
 
 from napari_mosam.core.lineage.tree import LineageTree, TreeLine
+from napari_mosam.widgets.support import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,9 +82,8 @@ class TreeCanvas(QWidget):
 
     def _draw_frames(self, painter: QPainter, text: QColor) -> None:
         """Numbers of frames, as many as there is room for."""
-        step = next(n for n in _STEPS if self.x_of(n) - self.x_of(0) >= 36 or n >= self.n_frames)
         painter.setPen(QPen(text, 1))
-        for frame in range(0, self.n_frames, step):
+        for frame in numbered(range(self.n_frames), self.x_of(1) - self.x_of(0)):
             x = self.x_of(frame)
             painter.drawText(QRectF(x - 20, 0, 40, TOP - 4), Qt.AlignmentFlag.AlignCenter, str(frame))
 
@@ -93,7 +93,7 @@ class TreeCanvas(QWidget):
         painter.setPen(QPen(QColor.fromRgbF(red, green, blue), 5 if line.object_id == self.in_hand else 2.5))
         if line.mother is not None:
             painter.drawLine(QPointF(start, self.y_of(line.mother_row)), QPointF(start, y))
-        painter.drawLine(QPointF(start, y), QPointF(max(self.x_of(line.last), start + 2), y))
+        painter.drawLine(QPointF(start, y), QPointF(max(self.x_of(line.until), start + 2), y))
         painter.setPen(QPen(text, 1))
         box = QRectF(start - LEFT, y - ROW / 2, LEFT - 4, ROW)
         painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, str(line.object_id))
@@ -117,9 +117,6 @@ class TreeCanvas(QWidget):
         QToolTip.showText(
             event.globalPosition().toPoint(), f"Cell {line.object_id}{name}{of}: frames {line.first} to {line.last}"
         )
-
-
-_STEPS = tuple(factor * 10**power for power in range(7) for factor in (1, 2, 5))
 
 
 class TreeView(QScrollArea):

@@ -1,9 +1,9 @@
 """Tabs over the dock: one page marks and follows; the others ask about the result, and are made when first seen."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class Pages(QTabWidget):
         self.listeners: list[Callable[[], object]] = []  # told of changes whichever page is in sight
         self.setDocumentMode(True)
         self.tabBar().setStyleSheet("QTabBar::tab { padding: 4px 10px; }")
-        self.addTab(_scrolling(first), TRACK)
+        self.addTab(Scrolling(first), TRACK)
         for kind in self._kinds:
-            self.setTabToolTip(self.addTab(_scrolling(QWidget()), kind.title), kind.tip)
+            self.setTabToolTip(self.addTab(Scrolling(QWidget()), kind.title), kind.tip)
         self.tabBar().setVisible(bool(self._kinds))
         self.currentChanged.connect(self._turned)
         dock.controls.object_id.valueChanged.connect(self.update_page)
@@ -113,6 +113,12 @@ class Pages(QTabWidget):
             self._seen.update()
         for listener in self.listeners:
             listener()
+
+    def event(self, event: Any) -> bool:
+        """Tell that a page needs another width: Qt does not ask for that of tabs again."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().event(event))
 
     def close_pages(self) -> None:
         """Let every page leave the viewer as it was."""
@@ -135,14 +141,31 @@ class Pages(QTabWidget):
         self.update_page()
 
 
-def _scrolling(inner: QWidget) -> QScrollArea:
-    """A page with a scroll bar on small screens."""
-    scroll = QScrollArea()
-    scroll.setWidget(inner)
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    return scroll
+class Scrolling(QScrollArea):
+    """A page with a scroll bar on small screens; at least as wide as both need.
+
+    Parameters
+    ----------
+    inner : QWidget
+    """
+
+    def __init__(self, inner: QWidget) -> None:
+        super().__init__()
+        self.setWidget(inner)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the page and the scroll bar; as low as Qt has it."""
+        width = self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
+        return QSize(width, super().minimumSizeHint().height())
+
+    def event(self, event: Any) -> bool:
+        """Tell that the page needs another width."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().event(event))
 
 
 def stack(outer: QWidget, pages: Pages, footer: QWidget) -> None:
@@ -152,4 +175,3 @@ def stack(outer: QWidget, pages: Pages, footer: QWidget) -> None:
     column.setSpacing(0)
     column.addWidget(pages, 1)
     column.addWidget(footer)
-    outer.setMinimumWidth(320)

@@ -236,5 +236,4 @@ def _keys(text: str) -> QLabel:
     """A line that says which keys there are."""
     line = make_note()
     line.setText(text)
-    line.setEnabled(False)
     return line

@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_mosam.widgets.controls.object_model import swatch
+from napari_mosam.widgets.controls.object_model import swatch_icon
 
 ROWS_SHOWN = 8
 """So that the page fits onto a screen of 720 px."""
@@ -63,7 +63,7 @@ class _Rows(QAbstractTableModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return row.texts[index.column()]
         if role == Qt.ItemDataRole.DecorationRole and not index.column():
-            return swatch(self._color_of(row.object_id))
+            return swatch_icon(self._color_of(row.object_id))
         return None
 
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_mosam.core.results.doubts import SURE_IOU
 from napari_mosam.widgets.review.heat import FIXED, KIND_COLORS, LEFT, MARKED, NOT_FOLLOWED, Heat
+from napari_mosam.widgets.support import numbered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,8 +144,7 @@ class HeatStrip(QWidget):
             top = area.top() + row * height // n
             box = QRect(0, top, MARGIN_PX - 5, max(height // n, ROW_PX))
             painter.drawText(box, right, str(self._heat.object_ids[row]))
-        first, last = self._frames.start, self._frames.stop - 1
-        for frame in sorted({*(round(at) for at in np.linspace(first, last, min(6, len(self._frames))))}):
+        for frame in numbered(self._frames, area.width() / len(self._frames)):
             box = QRect(round(self._x(frame)) - 30, area.bottom() + 1, 60, AXIS_PX)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, str(frame))
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QMainWindow, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
-from napari_mosam.widgets.controls.builders import make_menu
+from napari_mosam.widgets.controls.builders import make_boxed, make_menu, make_row
 from napari_mosam.widgets.controls.object_model import swatch
 from napari_mosam.widgets.review.heat import FIXED, KIND_COLORS, LEFT, MARKED, ramp
 from napari_mosam.widgets.review.strip import HeatStrip
@@ -25,8 +26,11 @@ WHICH = "Which objects have a row: all, those that are unsure on some frame, or 
 ORDER = "The order of the rows: the worst objects first, or by their numbers."
 BY_ID, WORST_FIRST = "by number", "worst first"
 
-RAMP_PX, WHICH_PX, ORDER_PX = 50, 80, 112
-"""Width of the ramp of colours in the legend, and of the menus: all fits below a picture of 560 px."""
+RAMP_PX, WHICH_PX, ORDER_PX = 40, 80, 112
+"""Width of the ramp of colours in the legend, and of the menus: one line below a picture of 560 px."""
+
+ENTRY_PX = 4
+"""Above and below an entry of the legend, which is lower than a menu beside it."""
 
 CORNERS = (
     (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
@@ -85,23 +89,29 @@ class StripView(QWidget):
             heat = heat.worst_first() if self.order.currentData() == WORST_FIRST else heat.by_id()
         self.strip.show_heat(heat, self._names)
 
-    def _head(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _head(self) -> QFlowLayout:
+        """Menus and legend side by side as far as there is room, else below each other."""
+        row = QFlowLayout()
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(5)
+        row.setHorizontalSpacing(8)
+        row.setVerticalSpacing(0)
         for menu, width in ((self.which, WHICH_PX), (self.order, ORDER_PX)):
             menu.setFixedWidth(width)
             row.addWidget(menu)
-        row.addStretch(1)
-        row.addWidget(_word("wrong"))
-        row.addWidget(_picture(np.tile(ramp(np.linspace(0, 1, RAMP_PX)), (10, 1, 1))))
-        row.addWidget(_word("right"))
+        colors = _picture(np.tile(ramp(np.linspace(0, 1, RAMP_PX)), (10, 1, 1)))
+        row.addWidget(_entry(_word("wrong"), colors, _word("right")))
         for kind, word in ((FIXED, "accepted"), (MARKED, "marked"), (LEFT, "left")):
             square = QLabel()
             square.setPixmap(swatch([value / 255 for value in KIND_COLORS[kind]]))
-            row.addWidget(square)
-            row.addWidget(_word(word))
+            row.addWidget(_entry(square, _word(word)))
         return row
+
+
+def _entry(*parts: QLabel) -> QWidget:
+    """What stays together in the legend."""
+    entry = make_boxed(make_row(*parts))
+    entry.layout().setContentsMargins(0, ENTRY_PX, 0, ENTRY_PX)
+    return entry
 
 
 def _word(text: str) -> QLabel:

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_mosam.widgets.layers.mapping import label_frame
+from napari_mosam.widgets.layers.source import SourceError
 from napari_mosam.widgets.support import Reporting, go_to
 from napari_mosam.widgets.why.layers import BOTH, WhyLayers
 from napari_mosam.widgets.why.words import comparison_sentence, truth_sentence
@@ -57,6 +58,8 @@ class Comparing:
             source, object_id = dock.source, dock.controls.object_id.value()
             dock.model_download.require()
             dock.take_marks()
+            if dock.session is not None and object_id not in dock.session.prompts.object_ids:
+                raise SourceError(f"object {object_id} has no mark to follow it from; mark it first")
             truth = panel.truth.layer if panel.with_truth.isChecked() else None
             question = partial(_compared, dock, source, object_id, truth)
             dock.jobs.ask(source, "a comparison", question, self._ended)

@@ -74,10 +74,10 @@ class WhyPage:
             self._explained, self._visited = (object_id, frame), None
         assert self._explained is not None
         self._say_title(frame)
-        result = session.result
-        key = None if result is None else (id(result), *self._explained)
-        if key is None:
-            self._nothing("Nothing was followed yet: press Track first.")
+        why_not = _not_followed(session, object_id)
+        key = None if why_not else (id(session.result), *self._explained)
+        if why_not:
+            self._nothing(why_not)
         self._answers.ask(key, partial(told_of, session, *self._explained))
         self._ask_flow()
         self._comparing.update()
@@ -196,6 +196,15 @@ class WhyPage:
         self.panel.say_flow(
             flow_sentence(arrows.frame, arrows.times, arrows.longest, arrows.drift_yx, um[0] if um else None)
         )
+
+
+def _not_followed(session: "Session", object_id: int) -> str:
+    """Says that there is nothing to tell of an object, and what to do; '' where there is."""
+    if session.result is None:
+        return "Nothing was followed yet: press Track first."
+    if object_id in session.result.object_ids:
+        return ""
+    return f"Object {object_id} was not followed yet. Once it is marked, press Track."
 
 
 def _hint(error: Exception) -> str:
