@@ -12,6 +12,7 @@ from tests.support.fake_model import FakeSegmenter
 from napari_mosam import Result, track
 from napari_mosam.cli import main as cli
 from napari_mosam.core.session import work
+from napari_mosam.core.session.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,25 @@ def test_divisions_are_listed_and_nothing_changes(result, capsys):
     (found,) = json.loads((result.parent / "found.json").read_text())
     assert (found["object"], found["frame"], found["known"]) == (1, BORN, [None, None])
     assert Result.open(result).parents == {}
+
+
+def test_a_list_of_divisions_replaces_nothing_unasked(result, capsys, monkeypatch):
+    folder = result.parent
+    monkeypatch.setattr(Session, "propose_divisions", lambda *_: [])
+    (folder / "mine.json").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for name, words in (
+        ("movie.tif", "movie.tif, which is read; inputs are never outputs"),
+        ("cells.zarr/list.json", "inputs are never outputs"),
+        ("none/list.json", "give a file in a folder that exists"),
+    ):
+        code, said = run(capsys, "divisions", result, "--json", folder / name, "--overwrite")
+        assert code == 2 and words in said, said
+    code, said = run(capsys, "divisions", result, "--json", folder / "mine.json")
+    assert code == 2 and "already exists; choose another place or add --overwrite" in said
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert run(capsys, "divisions", result, "--json", folder / "mine.json", "--overwrite")[0] == 0
+    assert (folder / "mine.json").read_text() == "[]"
 
 
 @pytest.mark.parametrize("where", [(), ("--at", "25,32", "--at", "39,32")])

@@ -277,7 +277,8 @@ def _add_kin(added: Mapping[str, argparse.ArgumentParser]) -> None:
     divisions, divide, link = (added[name] for name in KIN)
     divisions.description = "Nothing changes; 'mosam divide' makes one of them."
     divisions.add_argument("--objects", type=_parse_ids, metavar="1,2,...", help="the only ones to look at")
-    divisions.add_argument("--json", type=_path, metavar="FILE", help="also write them, replacing what is there")
+    divisions.add_argument("--json", type=_path, metavar="FILE", help="also write them")
+    divisions.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     divide.description = "Without --daughters and --at, the two cells that the model sees there."
     for command in (divide, link):
         _add_object(command)

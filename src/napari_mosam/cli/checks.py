@@ -65,6 +65,8 @@ def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> Non
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise UsageError(f"cannot write {path}; give a file in a folder that exists")
     _refuse_existing(path, overwrite)
+    if path.is_file() or not path.exists():  # else a pipe or a terminal, which is written where it is
+        _check_writable(path.resolve())
 
 
 def _check_result(out: Path, may_exist: bool) -> None:

@@ -113,7 +113,7 @@ class Place:
         entry = journal.last("open") or journal.last("done")
         if entry is None or entry.note.get("kind") != RUN:
             return None
-        return entry if entry.state == "open" or _attributes(self.path).get("complete") is False else None
+        return entry if entry.state == "open" or attributes_of(self.path).get("complete") is False else None
 
     def can_go_on(self) -> bool:
         """Whether there is a stopped run here, which makes the result or is to replace it."""
@@ -132,7 +132,7 @@ class Place:
             worth = run is not None and any("t" in batch.note for batch in run.batches())
         except Refused:  # its journal is damaged
             return None
-        return self.new if worth or _attributes(self.new).get("complete") is True else None
+        return self.new if worth or attributes_of(self.new).get("complete") is True else None
 
     def holds(self, source: Any) -> bool:
         """Whether a path is the result or leads into it."""
@@ -176,7 +176,7 @@ class Place:
         return next((folder for folder in (self.new, self.old) if self._can_take_over(folder)), self.path)
 
     def _can_take_over(self, folder: Path) -> bool:
-        attrs = _attributes(folder)
+        attrs = attributes_of(folder)
         return RESULT_MARK in attrs and (folder == self.old or attrs.get("complete") is True)
 
 
@@ -301,10 +301,10 @@ def settled(path: str | Path) -> Path:
 
 def is_result(path: str | Path) -> bool:
     """Whether a folder is a result, whole or half; one whose metadata are damaged is known by its manifest."""
-    return (Path(path) / MANIFEST).is_file() or RESULT_MARK in _attributes(Path(path))
+    return (Path(path) / MANIFEST).is_file() or RESULT_MARK in attributes_of(Path(path))
 
 
-def _attributes(path: Path) -> dict[str, Any]:
+def attributes_of(path: Path) -> dict[str, Any]:
     """Attributes of a group; none where there is no group that can be read."""
     if not (path / _METADATA).is_file():
         return {}
