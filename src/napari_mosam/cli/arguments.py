@@ -133,7 +133,7 @@ def _add_find(find: argparse.ArgumentParser) -> None:
     find.add_argument(
         "--score", type=_parse_share, metavar="S", help="propose what the model is so sure of, 0 to 1 (default: 0.4)"
     )
-    find.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    find.add_argument("--overwrite", action="store_true", help="replace a file that exists, and its masks")
     names = ("model", "checkpoint_config", "model_folder", "device", "diameter")
     add_flags(find, {name: RUN_FLAGS[name] for name in names})
 
