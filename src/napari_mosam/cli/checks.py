@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_mosam.cli.places import Input, Output, UsageError, check_apart
+from napari_mosam.core.files.stores import check_outside
 
 __all__ = ["UsageError", "check_outputs", "check_report"]
 
@@ -37,13 +38,15 @@ def check_outputs(
 
     Raises
     ------
-    UsageError
+    UsageError, Refused
         With the path and what to do.
     """
     targets = [Output(out, replaced=True)]
     targets += [Output(ctc, names=_CTC_NAMES)] if ctc else []
     targets += [Output(overlay)] if overlay else []
     check_apart(targets, inputs)
+    for target in targets:
+        check_outside(target.path)
     _check_result(out, overwrite or resume)
     if ctc:
         _check_ctc(ctc, overwrite)
@@ -58,10 +61,11 @@ def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> Non
 
     Raises
     ------
-    UsageError
+    UsageError, Refused
         With the path and what to do.
     """
     check_apart([Output(path)], inputs)
+    check_outside(path)
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise UsageError(f"cannot write {path}; give a file in a folder that exists")
     _refuse_existing(path, overwrite)

@@ -19,6 +19,7 @@ from napari_mosam.core.files import disk
 from napari_mosam.core.files.entries import JOURNAL, Entry
 from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.manifest import MANIFEST
+from napari_mosam.core.files.stores import check_outside, strangers
 from napari_mosam.core.files.zarr_files import open_zarr_group
 
 RESULT_MARK = "napari_mosam"
@@ -31,6 +32,9 @@ _TRIES, _PAUSE_S = 20, 0.05
 """How often, and how long apart, a place is tried that another holds: a second in all; a swap is two renames."""
 
 _METADATA = "zarr.json"
+
+_SHOWN = 5
+"""Files named in a message."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +93,7 @@ class Place:
         Raises
         ------
         FileExistsError
-            If `path` exists and may not be overwritten, or is no result.
+            If `path` exists and may not be overwritten, is no result, or holds something else too.
         """
         exists = os.path.lexists(self.path)
         if exists and not overwrite:
@@ -97,12 +101,25 @@ class Place:
             raise FileExistsError(
                 f"'{self.path}' {what}; {going_on}choose another name or allow it to be overwritten (--overwrite)"
             )
-        if exists and not is_result(self.path):
+        self._check_replaceable()
+        if os.path.lexists(self.new):
+            raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
+
+    def _check_replaceable(self) -> None:
+        """Refuse to replace what is no result, or one with files in it that are no part of it."""
+        if not os.path.lexists(self.path):
+            return
+        if not is_result(self.path):
             raise FileExistsError(
                 f"'{self.path}' is not a result of napari-mosam, so it is not overwritten; choose another name"
             )
-        if os.path.lexists(self.new):
-            raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
+        others = strangers(self.path)
+        if others:
+            named = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+            raise FileExistsError(
+                f"'{self.path}' holds what is no part of a result ({named}), so it is not overwritten; move that "
+                "elsewhere, or choose another name"
+            )
 
     def unfinished_run(self) -> Entry | None:
         """The transaction of the run that makes the result, where that can be gone on with.
@@ -146,8 +163,7 @@ class Place:
         for inside in (*(path for path in folder.rglob("*") if path.is_file() and JOURNAL not in path.parts), folder):
             disk.sync(inside)
         if os.path.lexists(self.path):
-            if not is_result(self.path):
-                raise FileExistsError(f"'{self.path}' is no longer a result of napari-mosam, so it is not overwritten")
+            self._check_replaceable()
             disk.rename(self.path, self.old)
         disk.rename(folder, self.path)
         disk.sync(self.path.parent)
@@ -189,7 +205,7 @@ def alone(path: str | Path, *, make_folder: bool = False, replacing: bool = Fals
     path : path
         Of the result.
     make_folder : bool
-        Whether to make the folder it lies in.
+        Whether it may be new, so that the folder it lies in is made.
     replacing : bool
         Whether a stopped run that was to replace the result may be gone on with; whoever else changes it, keeps it.
 
@@ -204,9 +220,12 @@ def alone(path: str | Path, *, make_folder: bool = False, replacing: bool = Fals
         If somebody else is writing it.
     FileNotFoundError, PermissionError
         If its folder is not there, or cannot be written.
+    Refused
+        If it may be new and would lie in a zarr store.
     """
     place = Place.of(path)
     if make_folder:
+        check_outside(place.path)
         _make_folder(place.path.parent, place.path)
     lock = _acquire(place)
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_mosam.core.config.whole_files import write_whole
 from napari_mosam.core.files import disk
+from napari_mosam.core.files.stores import check_outside
 from napari_mosam.core.prompts.kinds import MaskPrompt, Prompt, PromptError
 from napari_mosam.core.prompts.records import to_record
 from napari_mosam.core.prompts.tables import CSV_COLUMNS
@@ -32,7 +33,10 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     ------
     FileExistsError
         Unless they may be overwritten.
+    Refused
+        Inside a zarr store.
     """
+    check_outside(path)
     folder = masks_folder(path)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"'{folder}' is a file, but masks go into a folder of that name; choose another name")
@@ -69,7 +73,7 @@ def save_prompts(
     ------
     PromptError
         For another suffix.
-    FileExistsError
+    FileExistsError, Refused
         As :func:`check_free`.
     """
     texts = {".json": _json, ".csv": _csv}
