@@ -1,6 +1,7 @@
 """Going on, back and forth on the command line."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -44,6 +45,16 @@ def test_a_stopped_run_is_gone_on_with(job, monkeypatch, capsys):
     assert cli.main([*TRACK, "--resume"]) == 0
     assert Result.open("out.zarr").complete
     assert content_but_journal(job / "whole.zarr") == content_but_journal(job / "out.zarr")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the folder of a user is not told by HOME there")
+def test_outputs_may_lie_in_the_folder_of_the_user(job, monkeypatch):
+    monkeypatch.setenv("HOME", str(job / "home"))
+    places = ("--out=~/out.zarr", "--export-ctc=~/ctc", "--overlay=~/o.png")
+    (job / "home").mkdir()
+    assert cli.main([*TRACK[:-2], *places]) == 0
+    assert sorted(path.name for path in (job / "home").iterdir()) == ["ctc", "o.png", "out.zarr"]
+    assert cli.main(["explain", "~/out.zarr", "--object=1"]) == 0
 
 
 def test_another_run_is_refused_in_one_line(monkeypatch, capsys):

@@ -125,7 +125,7 @@ def _described(arguments: argparse.Namespace) -> _Told:
 
     if not isinstance(arguments.movie, str):
         return _movie(arguments)
-    path = Path(arguments.movie).expanduser()
+    path = Path(arguments.movie)
     place = path.parent if path.name == NAME else path
     if is_result(settled(place)):
         return _result(place)

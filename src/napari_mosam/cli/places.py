@@ -122,8 +122,8 @@ def inputs_of(arguments: argparse.Namespace) -> list[Input]:
     wholes = [given[name] for name in ("result", "truth", "labels") if given.get(name)]
     movies = [given.get("movie")] if isinstance(given.get("movie"), str) else given.get("movie") or []
     read = [*movies, given.get("prompts"), given.get("config")]
-    found = [Input(Path(name).expanduser(), whole=True) for name in wholes]
-    found += [Input(Path(name).expanduser()) for name in read if name]
+    found = [Input(Path(name), whole=True) for name in wholes]
+    found += [Input(Path(name)) for name in read if name]
     found += weights_of(given.get("model"), given.get("model_config"))
     found += [movie for source in found for movie in _made_from(source)]
     if given.get("prompts"):

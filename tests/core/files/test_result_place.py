@@ -19,6 +19,7 @@ from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.files.places import Place, ResultBusyError, ResultError, ResultGoneError, alone, settled
 from napari_mosam.core.files.stores import strangers
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
+from napari_mosam.core.prompts.files import load_prompts
 from napari_mosam.core.prompts.saving import save_prompts
 from napari_mosam.core.store.result import Result
 
@@ -375,6 +376,18 @@ def test_a_frame_whose_records_are_not_written_is_not_there(out, monkeypatch):
     half = Result.open(out)
     assert not np.asarray(half.labels[:]).any() and half.n_object_frames == 0
     assert str(half.progress) == "stopped before the first of its 8 frames was followed"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the folder of a user is not told by HOME there")
+def test_a_wave_is_the_folder_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_prompts(ONE, tmp_path / "marks.json", LABELS.shape[1:])
+    result = write("~/out.zarr", load_prompts("~/marks.json", LABELS.shape))
+    assert result.path == tmp_path / "out.zarr" and result.complete
+    assert Result.open("~/out.zarr").path == result.path == settled("~/out.zarr")
+    assert export_ctc(LABELS, "~/ctc") == tmp_path / "ctc"
+    with pytest.raises(FileExistsError, match="allow it to be overwritten"):
+        write("~/out.zarr")
 
 
 # ---- what is not ours

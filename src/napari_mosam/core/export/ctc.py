@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import refuse_address
+from napari_mosam.core.config.checks import local_path
 from napari_mosam.core.files.places import Place, alone
 from napari_mosam.core.images.label_images.ctc_folder import IDS, MANIFEST, WORKSHOP, Manifest, foreign_files
 
@@ -77,8 +77,7 @@ def export_ctc(
     ResultBusyError
         If another export is writing there.
     """
-    refuse_address(folder, "an export")
-    folder = Path(folder)
+    folder = local_path(folder, "an export")
     _check_labels(labels)
     check_folder(folder, overwrite=overwrite)
     segments = _find_segments(labels)

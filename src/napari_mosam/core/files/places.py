@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.config.checks import Refused, local_path
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.entries import JOURNAL, Entry
 from napari_mosam.core.files.journal import Journal
@@ -66,8 +66,7 @@ class Place:
     @classmethod
     def of(cls, path: str | Path) -> "Place":
         """The place of a result, whichever way leads there; :class:`Refused` for an address."""
-        refuse_address(path, "a result")
-        return cls(Path(os.path.realpath(path)))
+        return cls(Path(os.path.realpath(local_path(path, "a result"))))
 
     @property
     def new(self) -> Path:
@@ -315,7 +314,7 @@ def settled(path: str | Path) -> Path:
             time.sleep(_PAUSE_S)  # a swap takes no longer than two renames
         except OSError:
             return place.readable()
-    return Path(path)
+    return local_path(path, "a result")
 
 
 def is_result(path: str | Path) -> bool:

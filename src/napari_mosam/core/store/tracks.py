@@ -54,7 +54,7 @@ def open_tracks(path: str | Path) -> TrackedLabels:
         For a result that is damaged.
     """
     labels = open_labels(path)
-    folder = settled(Path(path).expanduser())
+    folder = settled(path)
     if not is_zarr(folder):
         return TrackedLabels(labels)
     with reading(path):
