@@ -448,7 +448,7 @@ def test_outputs_never_lie_in_a_zarr_store(tmp_path, names):
     with pytest.raises(Refused, match=r"would lie in '\S*r\.zarr', which is a zarr store"):
         check(*places, overwrite=True)
     with pytest.raises(Refused, match=r"would lie in '\S*r\.zarr', which is a zarr store"):
-        check_report(tmp_path / "r.zarr" / "report.json", inputs=(), overwrite=True)
+        check_report(tmp_path / "r.zarr" / "report.json", (".json",), inputs=(), overwrite=True)
 
 
 def test_a_result_beside_the_images_of_a_folder_is_fine(tmp_path):

@@ -215,6 +215,8 @@ def test_an_existing_report_is_replaced_only_with_overwrite(job, capsys):
         ("--json out.zarr/zarr.json --overwrite", "out.zarr/zarr.json overlaps out.zarr"),
         ("--csv nowhere/r.csv", "give a file in a folder that exists"),
         ("--csv r --json r", "give two files"),
+        ("--csv p.json --overwrite", "cannot write p.json: allowed are .csv files"),
+        ("--json p.csv --overwrite", "cannot write p.csv: allowed are .json files"),
         ("--ids 1,9", "truth.tif has no object 9 on these frames; it has 1, 2"),
         ("--ids 1;2", "'1;2' are no object ids"),
         ("--ids 0", "'0' are no object ids"),

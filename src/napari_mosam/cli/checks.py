@@ -56,8 +56,10 @@ def check_outputs(
         _check_writable(target.path)
 
 
-def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> None:
-    """Refuse a report that exists (without `overwrite`), is an input, or cannot be written.
+def check_report(path: Path, suffixes: Sequence[str], *, inputs: Sequence[Input], overwrite: bool) -> None:
+    """Refuse a report that exists (without `overwrite`), is an input, is named as another kind of file, or cannot be.
+
+    A pipe or a terminal may have any name.
 
     Raises
     ------
@@ -66,10 +68,13 @@ def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> Non
     """
     check_apart([Output(path)], inputs)
     check_outside(path)
+    is_file = path.is_file() or not path.exists()
+    if is_file and path.suffix.lower() not in suffixes:
+        raise UsageError(f"cannot write {path}: allowed are {', '.join(suffixes)} files")
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise UsageError(f"cannot write {path}; give a file in a folder that exists")
     _refuse_existing(path, overwrite)
-    if path.is_file() or not path.exists():  # else a pipe or a terminal, which is written where it is
+    if is_file:
         _check_writable(path.resolve())
 
 

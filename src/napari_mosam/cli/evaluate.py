@@ -75,12 +75,12 @@ class _LeftOut:
 
 
 def _check_reports(arguments: argparse.Namespace) -> None:
-    targets = [path for path in (arguments.csv, arguments.json) if path]
+    targets = {suffix: path for suffix, path in ((".csv", arguments.csv), (".json", arguments.json)) if path}
+    if len({path.resolve() for path in targets.values()}) < len(targets):
+        raise UsageError(f"--csv and --json are both {arguments.csv}; give two files")
     inputs = inputs_of(arguments)
-    for path in targets:
-        check_report(path, inputs=inputs, overwrite=arguments.overwrite)
-    if len({path.resolve() for path in targets}) < len(targets):
-        raise UsageError(f"--csv and --json are both {targets[0]}; give two files")
+    for suffix, path in targets.items():
+        check_report(path, (suffix,), inputs=inputs, overwrite=arguments.overwrite)
 
 
 def _check_libraries() -> None:

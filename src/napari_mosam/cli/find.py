@@ -36,8 +36,6 @@ def find_command(arguments: argparse.Namespace, check_stop: Callable[[], None]) 
     from napari_mosam.core.find.request import FindRequest
 
     out: Path = arguments.out
-    if out.suffix.lower() not in PROMPTS + LABELS:
-        raise UsageError(f"--out {out}: allowed are {', '.join(PROMPTS + LABELS)} files")
     _check_free(arguments)
     request = FindRequest.build(arguments.movie, arguments.frame, run_config(arguments), None, arguments.score)
     found = _searched(request, check_stop)
@@ -50,7 +48,7 @@ def find_command(arguments: argparse.Namespace, check_stop: Callable[[], None]) 
 def _check_free(arguments: argparse.Namespace) -> None:
     """Refuse a file, or a folder of masks, that is there or read from."""
     out, inputs = arguments.out, inputs_of(arguments)
-    check_report(out, inputs=inputs, overwrite=arguments.overwrite)
+    check_report(out, PROMPTS + LABELS, inputs=inputs, overwrite=arguments.overwrite)
     if out.suffix.lower() in PROMPTS:
         from napari_mosam.core.prompts.saving import check_free, masks_folder
 

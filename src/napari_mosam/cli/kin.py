@@ -26,7 +26,7 @@ def divisions_command(arguments: argparse.Namespace, run: Reporter) -> str:
         For input that cannot be used.
     """
     if arguments.json:
-        check_report(arguments.json, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+        check_report(arguments.json, (".json",), inputs=inputs_of(arguments), overwrite=arguments.overwrite)
     with _session(arguments) as session:
         found = session.propose_divisions(arguments.objects)
     if arguments.json:
