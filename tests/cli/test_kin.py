@@ -91,6 +91,7 @@ def test_what_cannot_be_is_refused(result, capsys):
     for words, said in (
         (("divide", result, "--object", 1, "--frame", 2), "no two cells are seen"),
         (("divide", result, "--object", 1, "--frame", BORN, "--at", "here"), "give a place as Y,X"),
+        (("divide", result, "--object", 2, "--frame", BORN, "--at", "25,32", "--at", "999,32"), "object 2 on frame"),
         (("divide", result, "--object", 9, "--frame", BORN), "there is no object 9"),
         (("link", result, "--object", 1, "--mother", 1), "its own mother"),
     ):
