@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from tests.support.crashes import content_but_journal
 from tests.support.fake_model import FakeSegmenter, disks
 from tests.support.stopping import stop_at
@@ -113,12 +114,15 @@ def test_what_is_not_there_is_not_locked(options, said, capsys):
     assert said in last_line(capsys)
 
 
-@pytest.mark.parametrize("command", ["undo", "redo"])
-def test_steps_of_what_is_no_result_are_refused(command, capsys):
+@pytest.mark.parametrize("command", ["undo", "redo", "review"])
+def test_what_is_no_result_is_refused(job, command, capsys):
     assert cli.main([command, "none.zarr"]) == 2
     assert "there is no result 'none.zarr'" in last_line(capsys)
-    assert cli.main([command, "movie.tif"]) == 2
-    assert "movie.tif" in last_line(capsys)
+    zarr.open_array("image.zarr", mode="w", shape=(2, 2), dtype="u1")
+    (job / "folder").mkdir()
+    for name in ("movie.tif", "image.zarr", "folder"):
+        assert cli.main([command, name]) == 2
+        assert last_line(capsys).endswith(f"{name}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
 
 
 @pytest.mark.parametrize("command", [["evaluate", "out.zarr", "truth.tif"], ["info", "out.zarr"]])
