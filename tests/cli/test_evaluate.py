@@ -328,6 +328,19 @@ def test_frames_that_were_not_followed_have_no_score(half, capsys):
     assert "there is nothing to score" in refused(f"out.zarr truth.tif --partial --frames {half.half + 1}:", capsys)
 
 
+def test_objects_that_were_followed_further_than_others_have_scores_there(half, capsys):
+    table = zarr.open_group("out.zarr", mode="r+")["table"]
+    state = table["state"][:]
+    state[1:, 1] = 0
+    table["state"][:] = state
+    assert "there is nothing to score" in refused("out.zarr truth.tif --partial --frames 1:", capsys)
+    for words in ("--ids 1", "--ids 1 --match 1"):
+        assert ["1", str(half.half - 1), "1.000"] in [
+            row[:3] for row in run(f"out.zarr truth.tif --partial {words}", capsys)
+        ]
+    assert "there is nothing to score" in refused("out.zarr truth.tif --partial --ids 1,2 --frames 1:", capsys)
+
+
 def test_a_half_truth_is_said_too(half, capsys):
     assert cli.main(["evaluate", "truth.tif", "out.zarr"]) == 3
     assert half.said in capsys.readouterr().err
