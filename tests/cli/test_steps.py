@@ -65,10 +65,26 @@ def test_another_run_is_refused_in_one_line(monkeypatch, capsys):
     assert "out.zarr' was begun with other values of: direction; give the same again" in last_line(capsys)
 
 
-def test_resume_and_overwrite_are_not_given_together(capsys):
-    with pytest.raises(SystemExit) as end:
-        cli.main([*TRACK, "--resume", "--overwrite"])
-    assert end.value.code == 2
+def test_a_run_that_was_to_overwrite_is_gone_on_with_and_its_exports_are_replaced(job, monkeypatch, capsys):
+    words = [*TRACK, "--export-ctc", "ctc", "--overlay", "o.png"]
+    assert cli.main([*words, "--frames", "0:2"]) == 0
+    drawn = (job / "o.png").read_bytes()
+    stop_at(monkeypatch, 3)
+    assert cli.main([*words, "--overwrite"]) == 130
+    assert last_line(capsys).endswith("3 of 6 frames were finished of the new one; --resume goes on with it")
+    assert cli.main([*words, "--resume"]) == 2
+    assert "--export-ctc: ctc is not empty" in last_line(capsys)
+    assert cli.main([*words, "--resume", "--overwrite"]) == 0
+    assert Result.open("out.zarr").complete and len(list((job / "ctc").glob("mask*.tif"))) == N
+    assert (job / "o.png").read_bytes() != drawn
+
+
+def test_a_finished_run_that_is_resumed_is_drawn_and_counted_whole(job, capsys):
+    assert cli.main([*TRACK, "--overlay", "before.png"]) == 0
+    said = capsys.readouterr().out
+    assert cli.main([*TRACK, "--resume", "--overlay", "after.png"]) == 0
+    assert capsys.readouterr().out.split(" in ")[0] == said.split(" in ")[0]
+    assert (job / "after.png").read_bytes() == (job / "before.png").read_bytes()
 
 
 def test_steps_go_back_and_forth(capsys):

@@ -111,11 +111,11 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
     progress = result.progress
     if progress.complete:
         return export_ctc(result.labels, folder, parents=result.parents, overwrite=overwrite)
-    there = np.flatnonzero(progress.followed.any(axis=1))
-    if not there.size:
+    there = progress.begun
+    if not there:
         raise ValueError(f"{result.path} is half a result ({progress}), so there is nothing to export")
-    n_frames, missing = int(there[-1]) + 1, ~progress.followed & progress.wanted
-    holes = np.flatnonzero(missing[: int(there[-1]) + 1].any(axis=1))
+    n_frames, missing = there[-1] + 1, ~progress.followed & progress.wanted
+    holes = np.flatnonzero(missing[:n_frames].any(axis=1))
     rest = f"; on {len(holes)} of them not all objects were followed, such as frame {holes[0]}" if holes.size else ""
     logger.warning(
         "CTC export: %s is half a result (%s); frames 0 to %d are written%s",
