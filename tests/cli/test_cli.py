@@ -18,9 +18,10 @@ from PIL import Image
 
 from napari_mosam.cli import entry
 from napari_mosam.cli import main as cli
-from napari_mosam.cli.checks import UsageError, check_outputs
+from napari_mosam.cli.checks import UsageError, check_outputs, check_report
 from napari_mosam.cli.places import Input
 from napari_mosam.cli.settings import FLAGS, load_config, parse_frames, run_config
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.engine import EngineConfig, MemoryConfig, MotionConfig, WindowConfig
 from napari_mosam.core.config.fields import settings_of
 from napari_mosam.core.config.run import MovieConfig, RunConfig
@@ -142,7 +143,8 @@ def engine(monkeypatch) -> SimpleNamespace:
             n_object_frames=6,
             parents={},
             area=np.array([[5, 5], [np.nan, 5], [0, np.nan]]),
-            progress=SimpleNamespace(complete=True, paused=calls.paused),
+            progress=SimpleNamespace(complete=True, paused=calls.paused, begun=(0, 1, 2)),
+            attrs={},
         )
 
     importlib.import_module("napari_mosam.core.store.result")
@@ -438,6 +440,16 @@ def test_only_gif_and_png_pictures_are_drawn(tmp_path):
 def test_outputs_never_touch_inputs_or_each_other(tmp_path, out, ctc, source, said):
     with pytest.raises(UsageError, match=said):
         check(tmp_path / out, tmp_path / ctc if ctc else None, None, tmp_path / source, overwrite=True)
+
+
+@pytest.mark.parametrize("names", [("r.zarr/o.zarr",), ("o.zarr", "r.zarr/ctc"), ("o.zarr", "ctc", "r.zarr/o.gif")])
+def test_outputs_never_lie_in_a_zarr_store(tmp_path, names):
+    zarr.open_group(tmp_path / "r.zarr", mode="w")
+    places = [tmp_path / name for name in names]
+    with pytest.raises(Refused, match=r"would lie in '\S*r\.zarr', which is a zarr store"):
+        check(*places, overwrite=True)
+    with pytest.raises(Refused, match=r"would lie in '\S*r\.zarr', which is a zarr store"):
+        check_report(tmp_path / "r.zarr" / "report.json", (".json",), inputs=(), overwrite=True)
 
 
 def test_a_result_beside_the_images_of_a_folder_is_fine(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.fuzz import TRACK, engine, prepare, run
 
+from napari_mosam.core.config.whole_files import whole_file
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.places import alone
 
@@ -94,6 +95,20 @@ def test_a_report_that_may_not_be_written_is_named_as_it_was_given(folder, monke
         2,
         "mosam: error: the system does not allow it (x.csv); choose a place you may read and write",
     )
+
+
+def test_a_report_whose_folder_goes_away_is_told_in_words(tmp_path):
+    with pytest.raises(FileNotFoundError) as told, whole_file(tmp_path / "gone" / "x.json") as part:
+        part.write_text("x")
+    assert str(told.value) == f"[Errno 2] No such file or directory: '{tmp_path / 'gone' / 'x.json'}'"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder here that takes nothing from root")
+def test_a_report_in_a_place_that_takes_none_is_refused_before_any_work(folder):
+    for command in ("explain result.zarr --object 1 --plot", "evaluate result.zarr truth.tif --json"):
+        suffix = "png" if "plot" in command else "json"
+        code, line = said(f"{command} /proc/x.{suffix}")
+        assert code == 2 and f"cannot write /proc/x.{suffix}: " in line and line.endswith("choose another folder")
 
 
 def test_links_that_lead_in_a_circle(folder):

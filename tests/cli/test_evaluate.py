@@ -215,6 +215,8 @@ def test_an_existing_report_is_replaced_only_with_overwrite(job, capsys):
         ("--json out.zarr/zarr.json --overwrite", "out.zarr/zarr.json overlaps out.zarr"),
         ("--csv nowhere/r.csv", "give a file in a folder that exists"),
         ("--csv r --json r", "give two files"),
+        ("--csv p.json --overwrite", "cannot write p.json: allowed are .csv files"),
+        ("--json p.csv --overwrite", "cannot write p.csv: allowed are .json files"),
         ("--ids 1,9", "truth.tif has no object 9 on these frames; it has 1, 2"),
         ("--ids 1;2", "'1;2' are no object ids"),
         ("--ids 0", "'0' are no object ids"),
@@ -324,6 +326,19 @@ def test_a_half_result_that_lost_its_table_is_not_scored_as_whole(half, capsys, 
 
 def test_frames_that_were_not_followed_have_no_score(half, capsys):
     assert "there is nothing to score" in refused(f"out.zarr truth.tif --partial --frames {half.half + 1}:", capsys)
+
+
+def test_objects_that_were_followed_further_than_others_have_scores_there(half, capsys):
+    table = zarr.open_group("out.zarr", mode="r+")["table"]
+    state = table["state"][:]
+    state[1:, 1] = 0
+    table["state"][:] = state
+    assert "there is nothing to score" in refused("out.zarr truth.tif --partial --frames 1:", capsys)
+    for words in ("--ids 1", "--ids 1 --match 1"):
+        assert ["1", str(half.half - 1), "1.000"] in [
+            row[:3] for row in run(f"out.zarr truth.tif --partial {words}", capsys)
+        ]
+    assert "there is nothing to score" in refused("out.zarr truth.tif --partial --ids 1,2 --frames 1:", capsys)
 
 
 def test_a_half_truth_is_said_too(half, capsys):

@@ -1,5 +1,8 @@
 """``mosam find``: what it writes is what 'mosam track' takes."""
 
+from pathlib import Path
+
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
@@ -52,3 +55,29 @@ def test_found_cells_are_written_as_labels():
 def test_what_cannot_be_is_refused(arguments, words, capsys):
     assert mosam("find", "movie.tif", *arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_masks_of_an_earlier_search_are_replaced_only_with_overwrite(capsys):
+    words = ("find", "movie.tif", "--frame", 0, "--diameter", 12, "-o")
+    masks = Path("cells_masks")
+    masks.mkdir()
+    for name in ("1_0.png", "7_1.png", "mine.png"):
+        (masks / name).write_text("mine")
+    for name in ("cells.json", "cells.csv"):
+        assert mosam(*words, name) == 2
+        assert "is there already; choose another name, or allow" in capsys.readouterr().err
+    assert {path.read_text() for path in masks.iterdir()} == {"mine"}
+    assert mosam(*words, "cells.json", "--overwrite") == 0
+    assert sorted(path.name for path in masks.iterdir()) == ["1_0.png", "2_0.png", "mine.png"]
+    assert (masks / "mine.png").read_text() == "mine"
+    assert len(load_prompts("cells.json", IMAGES.shape)) == 2
+
+
+def test_masks_are_never_written_among_the_images_of_a_movie(capsys):
+    Path("cells_masks").mkdir()
+    for t, image in enumerate(IMAGES):
+        iio.imwrite(f"cells_masks/1_{t}.png", image)
+    words = ("find", "cells_masks", "--frame", 0, "--diameter", 12, "-o", "cells.json", "--overwrite")
+    assert mosam(*words) == 2
+    assert "inputs are never outputs" in capsys.readouterr().err
+    assert np.array_equal(iio.imread("cells_masks/1_0.png"), IMAGES[0])

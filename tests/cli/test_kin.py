@@ -12,6 +12,7 @@ from tests.support.fake_model import FakeSegmenter
 from napari_mosam import Result, track
 from napari_mosam.cli import main as cli
 from napari_mosam.core.session import work
+from napari_mosam.core.session.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,25 @@ def test_divisions_are_listed_and_nothing_changes(result, capsys):
     assert Result.open(result).parents == {}
 
 
+def test_a_list_of_divisions_replaces_nothing_unasked(result, capsys, monkeypatch):
+    folder = result.parent
+    monkeypatch.setattr(Session, "propose_divisions", lambda *_: [])
+    (folder / "mine.json").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for name, words in (
+        ("movie.tif", "movie.tif, which is read; inputs are never outputs"),
+        ("cells.zarr/list.json", "inputs are never outputs"),
+        ("none/list.json", "give a file in a folder that exists"),
+    ):
+        code, said = run(capsys, "divisions", result, "--json", folder / name, "--overwrite")
+        assert code == 2 and words in said, said
+    code, said = run(capsys, "divisions", result, "--json", folder / "mine.json")
+    assert code == 2 and "already exists; choose another place or add --overwrite" in said
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert run(capsys, "divisions", result, "--json", folder / "mine.json", "--overwrite")[0] == 0
+    assert (folder / "mine.json").read_text() == "[]"
+
+
 @pytest.mark.parametrize("where", [(), ("--at", "25,32", "--at", "39,32")])
 def test_an_object_is_divided_and_that_undone(result, capsys, where):
     before = np.asarray(Result.open(result).labels[:])
@@ -71,6 +91,7 @@ def test_what_cannot_be_is_refused(result, capsys):
     for words, said in (
         (("divide", result, "--object", 1, "--frame", 2), "no two cells are seen"),
         (("divide", result, "--object", 1, "--frame", BORN, "--at", "here"), "give a place as Y,X"),
+        (("divide", result, "--object", 2, "--frame", BORN, "--at", "25,32", "--at", "999,32"), "object 2 on frame"),
         (("divide", result, "--object", 9, "--frame", BORN), "there is no object 9"),
         (("link", result, "--object", 1, "--mother", 1), "its own mother"),
     ):

@@ -1,10 +1,12 @@
 """Going on, back and forth on the command line."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from tests.support.crashes import content_but_journal
 from tests.support.fake_model import FakeSegmenter, disks
 from tests.support.stopping import stop_at
@@ -46,6 +48,16 @@ def test_a_stopped_run_is_gone_on_with(job, monkeypatch, capsys):
     assert content_but_journal(job / "whole.zarr") == content_but_journal(job / "out.zarr")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the folder of a user is not told by HOME there")
+def test_outputs_may_lie_in_the_folder_of_the_user(job, monkeypatch):
+    monkeypatch.setenv("HOME", str(job / "home"))
+    places = ("--out=~/out.zarr", "--export-ctc=~/ctc", "--overlay=~/o.png")
+    (job / "home").mkdir()
+    assert cli.main([*TRACK[:-2], *places]) == 0
+    assert sorted(path.name for path in (job / "home").iterdir()) == ["ctc", "o.png", "out.zarr"]
+    assert cli.main(["explain", "~/out.zarr", "--object=1"]) == 0
+
+
 def test_another_run_is_refused_in_one_line(monkeypatch, capsys):
     stop_at(monkeypatch, 3)
     cli.main(TRACK)
@@ -53,10 +65,26 @@ def test_another_run_is_refused_in_one_line(monkeypatch, capsys):
     assert "out.zarr' was begun with other values of: direction; give the same again" in last_line(capsys)
 
 
-def test_resume_and_overwrite_are_not_given_together(capsys):
-    with pytest.raises(SystemExit) as end:
-        cli.main([*TRACK, "--resume", "--overwrite"])
-    assert end.value.code == 2
+def test_a_run_that_was_to_overwrite_is_gone_on_with_and_its_exports_are_replaced(job, monkeypatch, capsys):
+    words = [*TRACK, "--export-ctc", "ctc", "--overlay", "o.png"]
+    assert cli.main([*words, "--frames", "0:2"]) == 0
+    drawn = (job / "o.png").read_bytes()
+    stop_at(monkeypatch, 3)
+    assert cli.main([*words, "--overwrite"]) == 130
+    assert last_line(capsys).endswith("3 of 6 frames were finished of the new one; --resume goes on with it")
+    assert cli.main([*words, "--resume"]) == 2
+    assert "--export-ctc: ctc is not empty" in last_line(capsys)
+    assert cli.main([*words, "--resume", "--overwrite"]) == 0
+    assert Result.open("out.zarr").complete and len(list((job / "ctc").glob("mask*.tif"))) == N
+    assert (job / "o.png").read_bytes() != drawn
+
+
+def test_a_finished_run_that_is_resumed_is_drawn_and_counted_whole(job, capsys):
+    assert cli.main([*TRACK, "--overlay", "before.png"]) == 0
+    said = capsys.readouterr().out
+    assert cli.main([*TRACK, "--resume", "--overlay", "after.png"]) == 0
+    assert capsys.readouterr().out.split(" in ")[0] == said.split(" in ")[0]
+    assert (job / "after.png").read_bytes() == (job / "before.png").read_bytes()
 
 
 def test_steps_go_back_and_forth(capsys):
@@ -102,12 +130,15 @@ def test_what_is_not_there_is_not_locked(options, said, capsys):
     assert said in last_line(capsys)
 
 
-@pytest.mark.parametrize("command", ["undo", "redo"])
-def test_steps_of_what_is_no_result_are_refused(command, capsys):
+@pytest.mark.parametrize("command", ["undo", "redo", "review"])
+def test_what_is_no_result_is_refused(job, command, capsys):
     assert cli.main([command, "none.zarr"]) == 2
     assert "there is no result 'none.zarr'" in last_line(capsys)
-    assert cli.main([command, "movie.tif"]) == 2
-    assert "movie.tif" in last_line(capsys)
+    zarr.open_array("image.zarr", mode="w", shape=(2, 2), dtype="u1")
+    (job / "folder").mkdir()
+    for name in ("movie.tif", "image.zarr", "folder"):
+        assert cli.main([command, name]) == 2
+        assert last_line(capsys).endswith(f"{name}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
 
 
 @pytest.mark.parametrize("command", [["evaluate", "out.zarr", "truth.tif"], ["info", "out.zarr"]])

@@ -114,9 +114,12 @@ def _add_track(track: argparse.ArgumentParser) -> None:
     track.add_argument(
         "--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="result, an OME-Zarr label image"
     )
-    again = track.add_mutually_exclusive_group()
-    again.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    again.add_argument("--resume", action="store_true", help="go on with a run of the same arguments that was stopped")
+    track.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace outputs that exist; beside --resume, all but the result",
+    )
+    track.add_argument("--resume", action="store_true", help="go on with a run of the same arguments that was stopped")
     track.add_argument("--export-ctc", type=_path, metavar="FOLDER", help="also write Cell Tracking Challenge files")
     track.add_argument(
         "--overlay", type=_path, metavar="FILE", help="also draw the outlines: .gif (movie) or .png (montage)"
@@ -135,7 +138,7 @@ def _add_find(find: argparse.ArgumentParser) -> None:
     find.add_argument(
         "--score", type=_parse_share, metavar="S", help="propose what the model is so sure of, 0 to 1 (default: 0.4)"
     )
-    find.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    find.add_argument("--overwrite", action="store_true", help="replace a file that exists, and its masks")
     names = ("model", "checkpoint_config", "model_folder", "device", "diameter")
     add_flags(find, {name: RUN_FLAGS[name] for name in names})
 
@@ -279,7 +282,8 @@ def _add_kin(added: Mapping[str, argparse.ArgumentParser]) -> None:
     divisions, divide, link = (added[name] for name in KIN)
     divisions.description = "Nothing changes; 'mosam divide' makes one of them."
     divisions.add_argument("--objects", type=_parse_ids, metavar="1,2,...", help="the only ones to look at")
-    divisions.add_argument("--json", type=_path, metavar="FILE", help="also write them, replacing what is there")
+    divisions.add_argument("--json", type=_path, metavar="FILE", help="also write them")
+    divisions.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     divide.description = "Without --daughters and --at, the two cells that the model sees there."
     for command in (divide, link):
         _add_object(command)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_mosam.cli.places import Input, Output, UsageError, check_apart
+from napari_mosam.core.files.stores import check_outside
 
 __all__ = ["UsageError", "check_outputs", "check_report"]
 
@@ -37,13 +38,15 @@ def check_outputs(
 
     Raises
     ------
-    UsageError
+    UsageError, Refused
         With the path and what to do.
     """
     targets = [Output(out, replaced=True)] if out else []
     targets += [Output(ctc, names=_CTC_NAMES)] if ctc else []
     targets += [Output(overlay)] if overlay else []
     check_apart(targets, inputs)
+    for target in targets:
+        check_outside(target.path)
     if out:
         _check_result(out, overwrite or resume)
     if ctc:
@@ -54,18 +57,26 @@ def check_outputs(
         _check_writable(target.path)
 
 
-def check_report(path: Path, *, inputs: Sequence[Input], overwrite: bool) -> None:
-    """Refuse a report that exists (without `overwrite`), is an input, or cannot be written.
+def check_report(path: Path, suffixes: Sequence[str], *, inputs: Sequence[Input], overwrite: bool) -> None:
+    """Refuse a report that exists (without `overwrite`), is an input, is named as another kind of file, or cannot be.
+
+    A pipe or a terminal may have any name.
 
     Raises
     ------
-    UsageError
+    UsageError, Refused
         With the path and what to do.
     """
     check_apart([Output(path)], inputs)
+    check_outside(path)
+    is_file = path.is_file() or not path.exists()
+    if is_file and path.suffix.lower() not in suffixes:
+        raise UsageError(f"cannot write {path}: allowed are {', '.join(suffixes)} files")
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise UsageError(f"cannot write {path}; give a file in a folder that exists")
     _refuse_existing(path, overwrite)
+    if is_file:
+        _check_writable(path.resolve())
 
 
 def _check_result(out: Path, may_exist: bool) -> None:

@@ -75,12 +75,12 @@ class _LeftOut:
 
 
 def _check_reports(arguments: argparse.Namespace) -> None:
-    targets = [path for path in (arguments.csv, arguments.json) if path]
+    targets = {suffix: path for suffix, path in ((".csv", arguments.csv), (".json", arguments.json)) if path}
+    if len({path.resolve() for path in targets.values()}) < len(targets):
+        raise UsageError(f"--csv and --json are both {arguments.csv}; give two files")
     inputs = inputs_of(arguments)
-    for path in targets:
-        check_report(path, inputs=inputs, overwrite=arguments.overwrite)
-    if len({path.resolve() for path in targets}) < len(targets):
-        raise UsageError(f"--csv and --json are both {targets[0]}; give two files")
+    for suffix, path in targets.items():
+        check_report(path, (suffix,), inputs=inputs, overwrite=arguments.overwrite)
 
 
 def _check_libraries() -> None:
@@ -100,13 +100,14 @@ def _compare(arguments: argparse.Namespace) -> _Report:
     partial = _half(arguments, result, truth)
     result, truth = _of_one_length(arguments, result, truth)
     truth.labels.check_fit(result.labels.shape, result.labels.name, whole=True)
-    frames = _frames(arguments, result, truth)
     if not truth.labels.linked:
+        frames = _frames(arguments, result, truth)
         return _Report(None, _segmentation(arguments, result, truth, frames), None, partial)
-    ctc = _ctc(result, truth, frames) if arguments.ctc else None
+    ctc = _ctc(result, truth, _frames(arguments, result, truth)) if arguments.ctc else None
     named, matched = _with_prompts(arguments, result), None
     if arguments.match is not None:
         named, matched = _matched(arguments, named, truth)
+    frames = _frames(arguments, result, truth, _own_ids(arguments, matched), arguments.ids)
     scores = _scores(arguments, named, truth, frames)
     return _Report(scores, ctc, matched, partial, _left_out(scores, matched, result, frames))
 
@@ -142,15 +143,29 @@ def _of_one_length(
     return cut_result, cut_truth
 
 
-def _frames(arguments: argparse.Namespace, result: TrackedLabels, truth: TrackedLabels) -> list[int]:
-    """The frames to compare: asked for, in the truth, and wholly followed in half results."""
+def _own_ids(arguments: argparse.Namespace, matched: Mapping[int, int] | None) -> Sequence[int] | None:
+    """What the objects of --ids, which are called as in the truth, are called in the result."""
+    if matched is None or not arguments.ids:
+        return arguments.ids or None
+    return [own for own, new in matched.items() if new in arguments.ids]
+
+
+def _frames(
+    arguments: argparse.Namespace,
+    result: TrackedLabels,
+    truth: TrackedLabels,
+    ids: Sequence[int] | None = None,
+    truth_ids: Sequence[int] | None = None,
+) -> list[int]:
+    """The frames to compare: asked for, in the truth, and on which half results followed all, or these objects."""
     run = result.followed if truth.labels.linked else None
     inside = _frame_range(arguments.frames or run, result.labels.shape[0])
     frames = [t for t in inside if t in truth.labels.frames]
     if not frames:
         raise UsageError(f"--frames leaves no frame of {arguments.truth}; it has {_listed(truth.labels.frames)}")
-    for progress in (tracks.progress for tracks in (result, truth) if tracks.half and tracks.progress is not None):
-        frames = [t for t in frames if t in progress.frames]
+    for tracks, chosen in ((result, ids), (truth, truth_ids)):
+        there = set(tracks.frames_of(chosen)) if tracks.half else frames
+        frames = [t for t in frames if t in there]
     if not frames:
         raise UsageError("on none of these frames was everything followed; there is nothing to score")
     return frames

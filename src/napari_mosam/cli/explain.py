@@ -39,7 +39,7 @@ def explain_command(arguments: argparse.Namespace) -> str:
     from napari_mosam.core.store.result import Result
 
     if arguments.plot:
-        _check_plot(arguments)
+        check_report(arguments.plot, PLOT_SUFFIXES, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
     result = Result.open(arguments.result)
     timeline = result.timeline(arguments.object, _frames(arguments.frames, result.labels.shape[0]))
     if not len(timeline):
@@ -52,13 +52,6 @@ def explain_command(arguments: argparse.Namespace) -> str:
     progress = result.progress
     note = "" if progress.complete else f"{arguments.result} is half a result: {progress}\n"
     return note + timeline_text(timeline)
-
-
-def _check_plot(arguments: argparse.Namespace) -> None:
-    path = arguments.plot
-    if path.suffix.lower() not in PLOT_SUFFIXES:
-        raise UsageError(f"--plot {path}: allowed are {', '.join(PLOT_SUFFIXES)} files")
-    check_report(path, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
 
 
 def _frames(given: tuple[int | None, int | None] | None, n_frames: int) -> slice:
@@ -111,7 +104,7 @@ def info_command(arguments: argparse.Namespace) -> str:
         For input that cannot be used.
     """
     if arguments.json:
-        check_report(arguments.json, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+        check_report(arguments.json, (".json",), inputs=inputs_of(arguments), overwrite=arguments.overwrite)
     told, words = _described(arguments)
     if arguments.json:
         write_whole(arguments.json, json.dumps(told, indent=1) + "\n")
@@ -125,7 +118,7 @@ def _described(arguments: argparse.Namespace) -> _Told:
 
     if not isinstance(arguments.movie, str):
         return _movie(arguments)
-    path = Path(arguments.movie).expanduser()
+    path = Path(arguments.movie)
     place = path.parent if path.name == NAME else path
     if is_result(settled(place)):
         return _result(place)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mosam.cli.checks import UsageError, check_report
-from napari_mosam.cli.places import inputs_of
+from napari_mosam.cli.places import Output, check_apart, inputs_of
 from napari_mosam.cli.settings import run_config
 from napari_mosam.core.config.whole_files import whole_file
 
@@ -36,15 +36,24 @@ def find_command(arguments: argparse.Namespace, check_stop: Callable[[], None]) 
     from napari_mosam.core.find.request import FindRequest
 
     out: Path = arguments.out
-    if out.suffix.lower() not in PROMPTS + LABELS:
-        raise UsageError(f"--out {out}: allowed are {', '.join(PROMPTS + LABELS)} files")
-    check_report(out, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+    _check_free(arguments)
     request = FindRequest.build(arguments.movie, arguments.frame, run_config(arguments), None, arguments.score)
     found = _searched(request, check_stop)
     if not len(found):
         raise UsageError(f"no cell was found on frame {arguments.frame}; give --diameter, or a lower --score than now")
-    _write(found, out)
+    _write(found, out, overwrite=arguments.overwrite)
     return f"{len(found)} cells on frame {found.frame}, typically {found.diameter:.0f} px wide: {out}"
+
+
+def _check_free(arguments: argparse.Namespace) -> None:
+    """Refuse a file, or a folder of masks, that is there or read from."""
+    out, inputs = arguments.out, inputs_of(arguments)
+    check_report(out, PROMPTS + LABELS, inputs=inputs, overwrite=arguments.overwrite)
+    if out.suffix.lower() in PROMPTS:
+        from napari_mosam.core.prompts.saving import check_free, masks_folder
+
+        check_apart([Output(masks_folder(out), names=(f"1_{arguments.frame}.png",))], inputs)
+        check_free(out, overwrite=arguments.overwrite)
 
 
 def _searched(request: "FindRequest", check_stop: Callable[[], None]) -> "Proposals":
@@ -62,11 +71,12 @@ def _searched(request: "FindRequest", check_stop: Callable[[], None]) -> "Propos
         return find_cells(request, progress=progress)
 
 
-def _write(found: "Proposals", out: Path) -> None:
+def _write(found: "Proposals", out: Path, *, overwrite: bool) -> None:
     if out.suffix.lower() in PROMPTS:
         from napari_mosam.core.prompts.saving import save_prompts
 
-        save_prompts(found.prompts(), out, (found.labels.shape[0], found.labels.shape[1]))
+        shape_yx = found.labels.shape[0], found.labels.shape[1]
+        save_prompts(found.prompts(), out, shape_yx, overwrite=overwrite)
         return
     import tifffile
 

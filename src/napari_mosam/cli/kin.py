@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from napari_mosam.cli.checks import UsageError, check_report
 from napari_mosam.cli.edits import Reporter, half_words
-from napari_mosam.cli.places import UsageError
+from napari_mosam.cli.places import inputs_of
+from napari_mosam.core.config.whole_files import write_whole
 
 if TYPE_CHECKING:
     from napari_mosam.core.lineage.proposals import DivisionProposal
@@ -23,11 +25,11 @@ def divisions_command(arguments: argparse.Namespace, run: Reporter) -> str:
     UsageError, ValueError, OSError
         For input that cannot be used.
     """
+    if arguments.json:
+        check_report(arguments.json, (".json",), inputs=inputs_of(arguments), overwrite=arguments.overwrite)
     with _session(arguments) as session:
         found = session.propose_divisions(arguments.objects)
     if arguments.json:
-        from napari_mosam.core.config.whole_files import write_whole
-
         write_whole(arguments.json, json.dumps([_as_json(one) for one in found], indent=2))
     return "\n".join(map(_line, found)) or "no division was found"
 

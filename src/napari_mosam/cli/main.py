@@ -111,7 +111,6 @@ class _Run:
     def __init__(self, stop: StopSignals) -> None:
         self.stop = stop
         self.done = self.total = 0
-        self.frames: set[int] = set()
         self.skipped: dict[int, str] = {}
         self._out: Path | None = None
         self._before: tuple[int, int] | None = None
@@ -134,7 +133,6 @@ class _Run:
 
     def progress(self, result: "FrameResult", done: int, total: int) -> None:
         self.done, self.total = done, total
-        self.frames.add(result.t)
         if result.skipped:
             self.skipped[result.t] = result.skipped
         self._bar.total = total
@@ -218,10 +216,10 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     _tell(*_skipped_lines(run.skipped))
     if result.progress.paused is not None:
         raise HalfResultError(f"stopped, since {result.progress.paused}")
-    _write_extras(arguments, request.movie, result, sorted(run.frames - run.skipped.keys()))
+    _write_extras(arguments, request.movie, result)
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
-        f"{len(result.object_ids)} objects, {_counted(result, run.frames)}, {result.n_object_frames} object-frames "
+        f"{len(result.object_ids)} objects, {_counted(result)}, {result.n_object_frames} object-frames "
         f"in {seconds:.1f} s ({rate:.1f} object-frames/s): {result.path}"
     )
 
@@ -242,34 +240,35 @@ def _export_finished(arguments: argparse.Namespace, movie: "Movie", run: _Run) -
     from napari_mosam.core.store.result import Result
 
     if run.half_result is not None:
-        half = Result.open(run.half_result)
-        _write_extras(arguments, movie, half, sorted(run.frames - run.skipped.keys()))
+        _write_extras(arguments, movie, Result.open(run.half_result))
 
 
 def _carry_out(request: "RunRequest", arguments: argparse.Namespace, run: _Run) -> "Result":
     from napari_mosam.core.runs.write import write_run
 
+    anew = arguments.overwrite and not arguments.resume  # beside --resume it is about all but the result
     with run.start_bar():
-        return write_run(
-            request, arguments.out, overwrite=arguments.overwrite, resume=arguments.resume, progress=run.progress
-        )
+        return write_run(request, arguments.out, overwrite=anew, resume=arguments.resume, progress=run.progress)
 
 
-def _counted(result: "Result", frames: set[int]) -> str:
-    """Frames on which anything was found, and others."""
+def _counted(result: "Result") -> str:
+    """Frames on which anything was found, and others, whichever run followed them."""
+    frames = result.progress.begun
     found = sum(bool((result.area[t] > 0).any()) for t in frames)
     return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
 
 
-def _write_extras(arguments: argparse.Namespace, movie: "Movie", result: "Result", frames: Sequence[int]) -> None:
+def _write_extras(arguments: argparse.Namespace, movie: "Movie", result: "Result") -> None:
     if arguments.export_ctc:
         from napari_mosam.core.export.ctc import export_result
 
         export_result(result, arguments.export_ctc, overwrite=arguments.overwrite)
     if arguments.overlay:
         from napari_mosam.cli.overlay import write_overlay
+        from napari_mosam.core.runs.provenance import skipped_frames
 
-        write_overlay(arguments.overlay, movie, result.labels, frames)
+        drawn = set(result.progress.begun) - skipped_frames(result.attrs)
+        write_overlay(arguments.overlay, movie, result.labels, sorted(drawn))
 
 
 def _find(arguments: argparse.Namespace, run: _Run) -> None:

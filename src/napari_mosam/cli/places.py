@@ -117,19 +117,32 @@ def check_apart(outputs: Sequence[Output], inputs: Sequence[Input]) -> None:
 
 
 def inputs_of(arguments: argparse.Namespace) -> list[Input]:
-    """Everything that the arguments of a command name to be read, and what its prompts file names."""
+    """Everything that the arguments of a command name to be read, the movies of results, and what prompts name."""
     given = vars(arguments)
     wholes = [given[name] for name in ("result", "truth", "labels") if given.get(name)]
     movies = [given.get("movie")] if isinstance(given.get("movie"), str) else given.get("movie") or []
     read = [*movies, given.get("prompts"), given.get("config")]
-    found = [Input(Path(name).expanduser(), whole=True) for name in wholes]
-    found += [Input(Path(name).expanduser()) for name in read if name]
+    found = [Input(Path(name), whole=True) for name in wholes]
+    found += [Input(Path(name)) for name in read if name]
     found += weights_of(given.get("model"), given.get("model_config"))
+    found += [movie for source in found for movie in _made_from(source)]
     if given.get("prompts"):
         from napari_mosam.core.prompts.files import named_masks
 
         found += [Input(mask) for mask in named_masks(given["prompts"])]
     return found
+
+
+def _made_from(source: Input) -> list[Input]:
+    """The movie of a result."""
+    from napari_mosam.core.files.places import attributes_of
+    from napari_mosam.core.runs.provenance import movie_place
+
+    try:
+        place = movie_place(source.path, attributes_of(source.path))
+    except (AttributeError, TypeError):  # damaged: whoever reads the result says so
+        return []
+    return [Input(place)] if place else []
 
 
 def weights_of(model: str | None, config: str | None) -> list[Input]:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -50,12 +51,12 @@ class Flag:
 
 
 def local(text: str) -> str:
-    """A path on this machine: nothing but a download of weights opens an address."""
+    """A path on this machine, '~' the user's folder: nothing but a download of weights opens an address."""
     try:
         refuse_address(text, "what a command is given")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+    return os.path.expanduser(text)
 
 
 def parse_frames(text: str) -> Frames:

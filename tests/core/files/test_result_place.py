@@ -13,9 +13,14 @@ from tests.support.fake_model import FakeSegmenter, disks
 
 from napari_mosam.core.api import track
 from napari_mosam.core.api_results import rerun
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.core.export.ctc import export_ctc
 from napari_mosam.core.files.places import Place, ResultBusyError, ResultError, ResultGoneError, alone, settled
+from napari_mosam.core.files.stores import strangers
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
+from napari_mosam.core.prompts.files import load_prompts
+from napari_mosam.core.prompts.saving import save_prompts
 from napari_mosam.core.store.result import Result
 
 N = 8
@@ -371,3 +376,69 @@ def test_a_frame_whose_records_are_not_written_is_not_there(out, monkeypatch):
     half = Result.open(out)
     assert not np.asarray(half.labels[:]).any() and half.n_object_frames == 0
     assert str(half.progress) == "stopped before the first of its 8 frames was followed"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the folder of a user is not told by HOME there")
+def test_a_wave_is_the_folder_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_prompts(ONE, tmp_path / "marks.json", LABELS.shape[1:])
+    result = write("~/out.zarr", load_prompts("~/marks.json", LABELS.shape))
+    assert result.path == tmp_path / "out.zarr" and result.complete
+    assert Result.open("~/out.zarr").path == result.path == settled("~/out.zarr")
+    assert export_ctc(LABELS, "~/ctc") == tmp_path / "ctc"
+    with pytest.raises(FileExistsError, match="allow it to be overwritten"):
+        write("~/out.zarr")
+
+
+# ---- what is not ours
+
+
+@pytest.mark.parametrize("name", ["sub.zarr", "deep/down/sub.zarr"])
+def test_nothing_new_is_made_inside_a_zarr_store(made, out, name):
+    shutil.copytree(made / "one", out)
+    other = zarr.open_group(out.with_name("image.zarr"), mode="w", zarr_format=2)
+    before = content(out.parent)
+    for store in (out, out.with_name("image.zarr")):
+        with pytest.raises(Refused, match="which is a zarr store, and nothing else is written into one"):
+            write(store / name)
+        with pytest.raises(Refused, match="which is a zarr store"):
+            export_ctc(LABELS, store / name / "ctc")
+        with pytest.raises(Refused, match="which is a zarr store"):
+            save_prompts(ONE, store / name / "marks.json", LABELS.shape[1:])
+    assert content(out.parent) == before and len(other) == 0
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "a.gif", "sub.zarr/zarr.json", "0/notes.txt", "table/x.zarr/c/0/0"])
+def test_a_result_that_holds_something_else_is_not_replaced(made, out, name):
+    shutil.copytree(made / "one", out)
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text("mine")
+    before = content(out)
+    with pytest.raises(FileExistsError, match=rf"no part of a result \({name}\), so it is not overwritten; move that"):
+        write(out, OTHER, overwrite=True)
+    assert content(out) == before
+    (out / name).unlink()
+    write(out, OTHER, overwrite=True)
+    assert Result.open(out).object_ids == (2,)
+
+
+def test_what_is_put_into_a_result_while_it_is_replaced_stays(made, out):
+    shutil.copytree(made / "one", out)
+    notes = out / "notes.txt"
+    with pytest.raises(FileExistsError, match=r"no part of a result \(notes.txt\)"):
+        write(out, OTHER, overwrite=True, progress=lambda *_: notes.write_text("mine"))
+    assert Result.open(out).object_ids == (1,) and notes.read_text() == "mine"
+    notes.rename(out.with_name("notes.txt"))
+    assert write(out, OTHER, resume=True).object_ids == (2,)
+
+
+def test_what_belongs_to_a_result_does_not_keep_it(made, out):
+    for source, more in (("half", ()), ("one", ("mosam_session.json", ".DS_Store", ".mosam_session.7.part.json"))):
+        shutil.copytree(made / source, out)
+        for name in more:
+            (out / name).write_text("")
+        assert strangers(out) == []
+        assert write(out, OTHER, overwrite=True).object_ids == (2,)
+        Result.open(out).lock(2, 1)
+        assert write(out, ONE, overwrite=True).object_ids == (1,)
+        shutil.rmtree(out)

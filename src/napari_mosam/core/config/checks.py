@@ -1,7 +1,9 @@
 """How what is given is refused: settings that cannot be, addresses, and arrays that do not fit into memory."""
 
+import os
 import re
 from os import PathLike
+from pathlib import Path
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:[/:]")
 """A scheme and what follows it; one letter is a drive. A Path turns the two slashes of an address into one."""
@@ -53,6 +55,12 @@ def refuse_address(given: str | PathLike[str], what: str) -> None:
             f"'{given}' is an address, but {what} is read and written on this machine only; download it, or mount the "
             "place, and give a path"
         )
+
+
+def local_path(given: str | PathLike[str], what: str) -> Path:
+    """A path on this machine, in which '~' is the user's folder; else as :func:`refuse_address`."""
+    refuse_address(given, what)
+    return Path(os.path.expanduser(given))
 
 
 def require_room(n_bytes: int, what: str, advice: str) -> None:

@@ -35,9 +35,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, target)
     except OSError as error:
-        if error.filename == str(part):
-            error.filename, error.filename2 = str(path), None
-        raise
+        if error.filename != str(part):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import refuse_address
+from napari_mosam.core.config.checks import local_path
 from napari_mosam.core.files.places import Place, alone
 from napari_mosam.core.images.label_images.ctc_folder import IDS, MANIFEST, WORKSHOP, Manifest, foreign_files
 
@@ -77,8 +77,7 @@ def export_ctc(
     ResultBusyError
         If another export is writing there.
     """
-    refuse_address(folder, "an export")
-    folder = Path(folder)
+    folder = local_path(folder, "an export")
     _check_labels(labels)
     check_folder(folder, overwrite=overwrite)
     segments = _find_segments(labels)
@@ -113,11 +112,11 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
     if progress.complete:
         _say_unfollowed(result)
         return export_ctc(result.labels, folder, parents=result.parents, overwrite=overwrite)
-    there = np.flatnonzero(progress.followed.any(axis=1))
-    if not there.size:
+    there = progress.begun
+    if not there:
         raise ValueError(f"{result.path} is half a result ({progress}), so there is nothing to export")
-    n_frames, missing = int(there[-1]) + 1, ~progress.followed & progress.wanted
-    holes = np.flatnonzero(missing[: int(there[-1]) + 1].any(axis=1))
+    n_frames, missing = there[-1] + 1, ~progress.followed & progress.wanted
+    holes = np.flatnonzero(missing[:n_frames].any(axis=1))
     rest = f"; on {len(holes)} of them not all objects were followed, such as frame {holes[0]}" if holes.size else ""
     logger.warning(
         "CTC export: %s is half a result (%s); frames 0 to %d are written%s",

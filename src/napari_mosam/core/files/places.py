@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.config.checks import Refused, local_path
 from napari_mosam.core.files import disk
 from napari_mosam.core.files.entries import JOURNAL, Entry
 from napari_mosam.core.files.journal import Journal
 from napari_mosam.core.files.manifest import MANIFEST
+from napari_mosam.core.files.stores import check_outside, strangers
 from napari_mosam.core.files.zarr_files import open_zarr_group
 
 RESULT_MARK = "napari_mosam"
@@ -31,6 +32,9 @@ _TRIES, _PAUSE_S = 20, 0.05
 """How often, and how long apart, a place is tried that another holds: a second in all; a swap is two renames."""
 
 _METADATA = "zarr.json"
+
+_SHOWN = 5
+"""Files named in a message."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +66,7 @@ class Place:
     @classmethod
     def of(cls, path: str | Path) -> "Place":
         """The place of a result, whichever way leads there; :class:`Refused` for an address."""
-        refuse_address(path, "a result")
-        return cls(Path(os.path.realpath(path)))
+        return cls(Path(os.path.realpath(local_path(path, "a result"))))
 
     @property
     def new(self) -> Path:
@@ -89,7 +92,7 @@ class Place:
         Raises
         ------
         FileExistsError
-            If `path` exists and may not be overwritten, or is no result.
+            If `path` exists and may not be overwritten, is no result, or holds something else too.
         """
         exists = os.path.lexists(self.path)
         if exists and not overwrite:
@@ -97,12 +100,25 @@ class Place:
             raise FileExistsError(
                 f"'{self.path}' {what}; {going_on}choose another name or allow it to be overwritten (--overwrite)"
             )
-        if exists and not is_result(self.path):
+        self._check_replaceable()
+        if os.path.lexists(self.new):
+            raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
+
+    def _check_replaceable(self) -> None:
+        """Refuse to replace what is no result, or one with files in it that are no part of it."""
+        if not os.path.lexists(self.path):
+            return
+        if not is_result(self.path):
             raise FileExistsError(
                 f"'{self.path}' is not a result of napari-mosam, so it is not overwritten; choose another name"
             )
-        if os.path.lexists(self.new):
-            raise FileExistsError(f"'{self.new}' is left from an earlier run and cannot be removed; remove it yourself")
+        others = strangers(self.path)
+        if others:
+            named = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+            raise FileExistsError(
+                f"'{self.path}' holds what is no part of a result ({named}), so it is not overwritten; move that "
+                "elsewhere, or choose another name"
+            )
 
     def unfinished_run(self) -> Entry | None:
         """The transaction of the run that makes the result, where that can be gone on with.
@@ -113,7 +129,7 @@ class Place:
         entry = journal.last("open") or journal.last("done")
         if entry is None or entry.note.get("kind") != RUN:
             return None
-        return entry if entry.state == "open" or _attributes(self.path).get("complete") is False else None
+        return entry if entry.state == "open" or attributes_of(self.path).get("complete") is False else None
 
     def can_go_on(self) -> bool:
         """Whether there is a stopped run here, which makes the result or is to replace it."""
@@ -132,7 +148,7 @@ class Place:
             worth = run is not None and any("t" in batch.note for batch in run.batches())
         except Refused:  # its journal is damaged
             return None
-        return self.new if worth or _attributes(self.new).get("complete") is True else None
+        return self.new if worth or attributes_of(self.new).get("complete") is True else None
 
     def holds(self, source: Any) -> bool:
         """Whether a path is the result or leads into it."""
@@ -146,8 +162,7 @@ class Place:
         for inside in (*(path for path in folder.rglob("*") if path.is_file() and JOURNAL not in path.parts), folder):
             disk.sync(inside)
         if os.path.lexists(self.path):
-            if not is_result(self.path):
-                raise FileExistsError(f"'{self.path}' is no longer a result of napari-mosam, so it is not overwritten")
+            self._check_replaceable()
             disk.rename(self.path, self.old)
         disk.rename(folder, self.path)
         disk.sync(self.path.parent)
@@ -176,7 +191,7 @@ class Place:
         return next((folder for folder in (self.new, self.old) if self._can_take_over(folder)), self.path)
 
     def _can_take_over(self, folder: Path) -> bool:
-        attrs = _attributes(folder)
+        attrs = attributes_of(folder)
         return RESULT_MARK in attrs and (folder == self.old or attrs.get("complete") is True)
 
 
@@ -189,7 +204,7 @@ def alone(path: str | Path, *, make_folder: bool = False, replacing: bool = Fals
     path : path
         Of the result.
     make_folder : bool
-        Whether to make the folder it lies in.
+        Whether it may be new, so that the folder it lies in is made.
     replacing : bool
         Whether a stopped run that was to replace the result may be gone on with; whoever else changes it, keeps it.
 
@@ -204,9 +219,12 @@ def alone(path: str | Path, *, make_folder: bool = False, replacing: bool = Fals
         If somebody else is writing it.
     FileNotFoundError, PermissionError
         If its folder is not there, or cannot be written.
+    Refused
+        If it may be new and would lie in a zarr store.
     """
     place = Place.of(path)
     if make_folder:
+        check_outside(place.path)
         _make_folder(place.path.parent, place.path)
     lock = _acquire(place)
     try:
@@ -296,15 +314,15 @@ def settled(path: str | Path) -> Path:
             time.sleep(_PAUSE_S)  # a swap takes no longer than two renames
         except OSError:
             return place.readable()
-    return Path(path)
+    return local_path(path, "a result")
 
 
 def is_result(path: str | Path) -> bool:
     """Whether a folder is a result, whole or half; one whose metadata are damaged is known by its manifest."""
-    return (Path(path) / MANIFEST).is_file() or RESULT_MARK in _attributes(Path(path))
+    return (Path(path) / MANIFEST).is_file() or RESULT_MARK in attributes_of(Path(path))
 
 
-def _attributes(path: Path) -> dict[str, Any]:
+def attributes_of(path: Path) -> dict[str, Any]:
     """Attributes of a group; none where there is no group that can be read."""
     if not (path / _METADATA).is_file():
         return {}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import refuse_address, require_room
+from napari_mosam.core.config.checks import local_path, require_room
 from napari_mosam.core.files.journal import Journal, Transaction
 
 
@@ -40,8 +40,9 @@ def open_zarr_earlier(path: str | Path, numbers: Collection[int]) -> Any:
 
     from napari_mosam.core.files.checked_store import EarlierStore
 
-    store = EarlierStore(Path(path).expanduser(), read_only=True)
-    store.steps = [entry for entry in Journal(Path(path)).entries() if entry.number in numbers]
+    place = local_path(path, "a zarr store")
+    store = EarlierStore(place, read_only=True)
+    store.steps = [entry for entry in Journal(place).entries() if entry.number in numbers]
     return zarr.open_group(store, mode="r", use_consolidated=False)
 
 
@@ -127,5 +128,4 @@ def write_through(group: Any, transaction: Transaction | None) -> None:
 def _store(path: str | Path, *, read_only: bool) -> Any:
     from napari_mosam.core.files.checked_store import CheckedStore
 
-    refuse_address(path, "a zarr store")
-    return CheckedStore(Path(path).expanduser(), read_only=read_only)
+    return CheckedStore(local_path(path, "a zarr store"), read_only=read_only)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_mosam.core.config.checks import refuse_address
+from napari_mosam.core.config.checks import local_path
 from napari_mosam.core.files.codecs import check_codecs
 from napari_mosam.core.images.axes import MovieError
 from napari_mosam.core.images.formats.folders import FrameFiles
@@ -50,8 +50,7 @@ def open_source(given: Any, series: int | None = None) -> Source:
 def _open_given(given: Any, series: int | None) -> Source:
     if isinstance(given, str | Path):
         with as_movie_error(f"{given} cannot be opened"):
-            refuse_address(given, "a movie")
-            place = Path(given).expanduser()
+            place = local_path(given, "a movie")
             return replace(_open_path(place, series), path=place)
     if isinstance(given, Sequence) and hasattr(given, "shape"):  # napari's pyramids: the full resolution comes first
         full, *levels = (_open_given(level, series) for level in given)
@@ -74,9 +73,7 @@ def _open_listed(given: Sequence[str | Path], series: int | None) -> Source:
     """Images that are named one by one, as a shell does with a pattern."""
     if len(given) == 1:
         return _open_given(given[0], series)
-    for one in given:
-        refuse_address(one, "a movie")
-    paths = [Path(one).expanduser() for one in given]
+    paths = [local_path(one, "a movie") for one in given]
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
         raise MovieError(

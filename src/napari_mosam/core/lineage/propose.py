@@ -228,9 +228,13 @@ def propose_division(
 
 
 def masks_at(
-    movie: Movie, config: RunConfig, frame: int, places: Sequence[tuple[float, float]], model: Segmenter
+    movie: Movie, config: RunConfig, mother: int, frame: int, places: Sequence[tuple[float, float]], model: Segmenter
 ) -> list[NDArray[np.bool_]]:
-    """The pixels (Y, X) of cells that were clicked on a frame, each with the other clicks as places where it is not."""
+    """The pixels (Y, X) of daughters that were clicked, each with the other clicks as places where it is not.
+
+    What is wrong with a place is said of the mother, since the daughters have no ids yet.
+    """
+    Prompts(PointPrompt(mother, frame, (float(y), float(x))) for y, x in places).check(movie.shape)
     clicks = [
         PointPrompt(i, frame, (float(y), float(x)), i == k)
         for i in range(1, len(places) + 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import Refused, refuse_address
+from napari_mosam.core.config.checks import Refused, local_path, refuse_address
 from napari_mosam.core.config.json_files import read_json
 from napari_mosam.core.files.places import is_result, settled
 from napari_mosam.core.files.zarr_files import open_zarr
@@ -93,6 +93,8 @@ def read_prompts(path: Path, shape_tyx: Shape, frames: PromptFrames = "all", pix
     PromptError
         With one line that names the file, the record and what is allowed.
     """
+    with as_prompt_error():
+        path = local_path(path, "a prompts file")
     with naming_file(path):
         prompts = Prompts(_reader(path)(path, _Wanted(shape_tyx, frames, pixel_um)))
         prompts.check(shape_tyx)
@@ -119,8 +121,6 @@ def named_masks(path: Path) -> list[Path]:
 
 
 def _reader(path: Path) -> Callable[[Path, _Wanted], Iterator[Prompt]]:
-    with as_prompt_error():
-        refuse_address(path, "a prompts file")
     if not settled(path).exists() and not is_pattern(path):
         raise PromptError(f"there is no such file ({path}); check the path")
     if path.is_dir() or is_pattern(path):

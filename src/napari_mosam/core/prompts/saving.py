@@ -2,21 +2,55 @@
 
 import csv
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from napari_mosam.core.config.whole_files import write_whole
 from napari_mosam.core.files import disk
+from napari_mosam.core.files.stores import check_outside
 from napari_mosam.core.prompts.kinds import MaskPrompt, Prompt, PromptError
 from napari_mosam.core.prompts.records import to_record
 from napari_mosam.core.prompts.tables import CSV_COLUMNS
 
 Record = dict[str, Any]
 
+_MASK_NAME = re.compile(r"[0-9]+_[0-9]+\.png")
+"""Object and frame."""
 
-def save_prompts(prompts: Iterable[Prompt], path: Path, shape_yx: tuple[int, int]) -> list[Path]:
+
+def masks_folder(path: Path) -> Path:
+    """Where the masks of a file of prompts lie."""
+    return path.with_name(f"{path.stem}_masks")
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write prompts where there are some, or where their masks would lie among other files.
+
+    Raises
+    ------
+    FileExistsError
+        Unless they may be overwritten.
+    Refused
+        Inside a zarr store.
+    """
+    check_outside(path)
+    folder = masks_folder(path)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"'{folder}' is a file, but masks go into a folder of that name; choose another name")
+    held = path if path.exists() else next(folder.iterdir(), None) if folder.is_dir() else None
+    if held is not None and not overwrite:
+        raise FileExistsError(
+            f"'{held}' is there already; choose another name, or allow prompts and masks to be overwritten "
+            "(--overwrite)"
+        )
+
+
+def save_prompts(
+    prompts: Iterable[Prompt], path: Path, shape_yx: tuple[int, int], *, overwrite: bool = False
+) -> list[Path]:
     """Write prompts with their ids; `load_prompts` gives the same ones.
 
     Parameters
@@ -27,6 +61,8 @@ def save_prompts(prompts: Iterable[Prompt], path: Path, shape_yx: tuple[int, int
         frame 12.
     shape_yx : tuple of int
         Shape of a frame, px.
+    overwrite : bool
+        Replace earlier prompts and their masks. Other files in the folder of the masks stay.
 
     Returns
     -------
@@ -37,19 +73,33 @@ def save_prompts(prompts: Iterable[Prompt], path: Path, shape_yx: tuple[int, int
     ------
     PromptError
         For another suffix.
+    FileExistsError, Refused
+        As :func:`check_free`.
     """
     texts = {".json": _json, ".csv": _csv}
     if path.suffix.lower() not in texts:
         raise PromptError(f"'{path.name}' is no name for prompts; end it with {' or '.join(texts)}")
-    listed = list(prompts)
-    masks = {path.with_name(f"{path.stem}_masks") / f"{p.object_id}_{p.frame}.png": p for p in listed if _is_mask(p)}
+    check_free(path, overwrite=overwrite)
+    listed, folder = list(prompts), masks_folder(path)
+    masks = {folder / f"{p.object_id}_{p.frame}.png": p for p in listed if _is_mask(p)}
     for place, mask in masks.items():
         _write_mask(place, mask, shape_yx)
-    records = [
-        to_record(prompt, lambda mask: f"{path.stem}_masks/{mask.object_id}_{mask.frame}.png") for prompt in listed
-    ]
+    records = [to_record(prompt, lambda mask: f"{folder.name}/{mask.object_id}_{mask.frame}.png") for prompt in listed]
     write_whole(path, texts[path.suffix.lower()](records))
+    if overwrite:
+        _remove_masks(folder, masks)
     return [path, *masks]
+
+
+def _remove_masks(folder: Path, kept: Collection[Path]) -> None:
+    """Remove the masks of earlier prompts, and the folder if nothing else is in it."""
+    if not folder.is_dir():
+        return
+    for place in folder.iterdir():
+        if _MASK_NAME.fullmatch(place.name) and place not in kept:
+            disk.remove(place)
+    if not any(folder.iterdir()):
+        disk.remove_empty(folder)
 
 
 def _is_mask(prompt: Prompt) -> bool:

@@ -1,7 +1,7 @@
 """How far a result came, told from its tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +76,15 @@ class ResultProgress:
         """Frames on which everything was followed that was to be."""
         whole = self.wanted.any(axis=1) & (self.followed | ~self.wanted).all(axis=1)
         return tuple(int(t) for t in np.flatnonzero(whole))
+
+    @property
+    def begun(self) -> tuple[int, ...]:
+        """Frames on which anything was followed."""
+        return tuple(int(t) for t in np.flatnonzero(self.followed.any(axis=1)))
+
+    def of(self, columns: Sequence[int]) -> "ResultProgress":
+        """That of some objects."""
+        return replace(self, wanted=self.wanted[:, columns], followed=self.followed[:, columns])
 
     def __str__(self) -> str:
         wanted = np.flatnonzero(self.wanted.any(axis=1))

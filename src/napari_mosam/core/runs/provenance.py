@@ -99,6 +99,12 @@ def _version(package: str) -> str | None:
         return None
 
 
+def movie_place(result: Path, attributes: Mapping[str, Any]) -> Path | None:
+    """Where the movie of a result lay when that was written; None where it does not say."""
+    kept = attributes.get("provenance", {}).get("movie", {}).get("path")
+    return None if kept is None else Path(os.path.normpath(os.path.realpath(result) / Path(kept)))
+
+
 def skipped_frames(attributes: Mapping[str, Any]) -> frozenset[int]:
     """Frames that were passed over in the run that a result was made by."""
     movie = attributes.get("provenance", {}).get("movie", {})

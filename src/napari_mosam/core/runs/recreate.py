@@ -1,6 +1,5 @@
 """A result made again from what it keeps: movie, prompts, settings, and what was done to it, in order."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.columns import read_table
 from napari_mosam.core.results.frame import FrameResult
 from napari_mosam.core.results.progress import RERUN
-from napari_mosam.core.runs.provenance import from_attributes
+from napari_mosam.core.runs.provenance import from_attributes, movie_place
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.runs.rerun import rerun_result
 from napari_mosam.core.runs.rerun_checks import same_model, same_movie, with_corrections
@@ -61,7 +60,7 @@ def movie_of(stored: Result, given: Any = None, *, other: bool = False, **readin
         asked = dict(kept.get("asked", {}))
         height, width = stored.attrs.get("pixel_size_um") or (None, None)
     if given is None:
-        given = _place_of(stored, kept.get("path"))
+        given = _place_of(stored)
     if isinstance(given, Movie):
         given = given.skipping() if asked.get("skip_bad_frames") else given
     else:
@@ -75,10 +74,10 @@ def movie_of(stored: Result, given: Any = None, *, other: bool = False, **readin
     return opened.calibrated(height if height == width else None, stored.attrs.get("interval_s"))
 
 
-def _place_of(stored: Result, kept: str | None) -> Path:
-    if kept is None:
+def _place_of(stored: Result) -> Path:
+    place = movie_place(stored.path, stored.attrs)
+    if place is None:
         raise ValueError(f"'{stored.path}' does not say where its movie lies; give it (--movie)")
-    place = Path(os.path.normpath(os.path.realpath(stored.path) / Path(kept)))
     if not place.exists() and not any(sign in place.name for sign in "*?["):
         raise ValueError(f"the movie of '{stored.path}' is no longer at '{place}'; say where it is (--movie)")
     return place

@@ -99,7 +99,7 @@ def _check_same(folder: Path, path: Path, asked: RunRequest, attributes: Mapping
     if other:
         raise OtherRunError(
             f"'{path}' was begun with other values of: {', '.join(other)}; give the same again, or begin anew "
-            "(--overwrite)"
+            "(--overwrite, without --resume)"
         )
 
 
@@ -109,7 +109,7 @@ def writer_of(folder: Path, path: Path, asked: RunRequest) -> ResultWriter:
     if entry is None:
         raise OtherRunError(
             f"'{path}' was changed after its run had been stopped, so that cannot go on; undo that (mosam undo), or "
-            "begin anew (--overwrite)"
+            "begin anew (--overwrite, without --resume)"
         )
     with reading(folder):
         return ResultWriter.resume(folder, entry, asked.prompts)

@@ -29,6 +29,9 @@ EDITS = "edits"
 """Attribute of the prompts: what was done to a result, see :mod:`edits`."""
 
 
+_NO_RESULT = "'{}' is no result of 'mosam track'; give the OUT.zarr that it wrote"
+
+
 def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
     """The zarr group of a result; a swap that was cut off is put right first.
 
@@ -50,19 +53,21 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
         group = _root(folder, mode)
         schema = schema_of(group.attrs)
         if "table" not in group or ("0" not in group and "labels" not in group):
-            raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
+            raise ResultError(_NO_RESULT.format(path))
         if schema > 1:
             read_manifest(folder)
         return group
 
 
 def _root(folder: Path, mode: Literal["r", "r+"]) -> Any:
-    """The group of a folder; ResultError where that is ours and has lost its head."""
+    """The group of a folder; ResultError where that is none, or is ours and has lost its head."""
     try:
         group = open_zarr_group(folder, mode)
     except Exception as error:  # zarr has its own each
-        if not is_result(folder) or (isinstance(error, OSError) and why_not(error)):
+        if isinstance(error, OSError) and why_not(error):
             raise
+        if not is_result(folder):
+            raise ResultError(_NO_RESULT.format(folder)) from error
         raise ResultError(f"'{folder}' is a result with damaged metadata: {_first_line(error)}") from error
     if is_result(folder) and RESULT_MARK not in group.attrs:
         raise ResultError(f"'{folder}' is a result with damaged metadata: zarr.json does not say who wrote it")

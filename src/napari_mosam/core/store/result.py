@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import local_path
 from napari_mosam.core.files.places import alone
 from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP, Reassignment
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
@@ -85,10 +86,9 @@ class Result:
             ids = tuple(int(i) for i in group["table/object_ids"][:])
             labels = labels_of(group)
             values = read_table(group["table"], (labels.shape[0], len(ids)), ("area", *SCORES, "state"))
-            words = np.array([state or "" for state in STATES])
-            state = words[np.nan_to_num(values.pop("state")).astype(int)]
-            attrs = dict(group.attrs)
-            return cls(Path(path), labels, group["confidence"], ids, **values, state=state, attrs=attrs)
+            state = np.array([state or "" for state in STATES])[np.nan_to_num(values.pop("state")).astype(int)]
+            place, attrs = local_path(path, "a result"), dict(group.attrs)
+            return cls(place, labels, group["confidence"], ids, **values, state=state, attrs=attrs)
 
     @property
     def complete(self) -> bool:

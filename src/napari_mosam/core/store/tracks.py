@@ -1,6 +1,6 @@
 """Labels on disk and what is known of their objects: which were prompted where, and how far they were followed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,13 @@ class TrackedLabels:
         """Whether they are of a run that was stopped before its end."""
         return self.progress is not None and not self.progress.complete
 
+    def frames_of(self, ids: Collection[int] | None) -> Sequence[int]:
+        """Frames on which all that was to be was followed of these objects; of all where it is None, or knows none."""
+        if self.progress is None:
+            return self.labels.frames
+        columns = [n for n, i in enumerate(self.object_ids or ()) if ids is not None and i in ids]
+        return self.progress.of(columns).frames if columns else self.progress.frames
+
 
 def open_tracks(path: str | Path) -> TrackedLabels:
     """Open labels, as :func:`open_labels` does, with what a result says of its objects.
@@ -54,7 +61,7 @@ def open_tracks(path: str | Path) -> TrackedLabels:
         For a result that is damaged.
     """
     labels = open_labels(path)
-    folder = settled(Path(path).expanduser())
+    folder = settled(path)
     if not is_zarr(folder):
         return TrackedLabels(labels)
     with reading(path):

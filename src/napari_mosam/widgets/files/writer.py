@@ -78,7 +78,9 @@ def write_marks(path: str, layers: Sequence[FullLayerData]) -> list[str]:
         raise WriteError("these layers are not the marks of one movie; choose clicks and boxes of MoSAM alone")
     try:
         prompts, shape = _marks(movies.pop())
-        return [str(file) for file in save_prompts(prompts, _not_a_movie(Path(path)), shape[1:])]
+        place = _not_a_movie(Path(path))
+        asked = place.exists()  # of a file that is there napari asked whether to replace it
+        return [str(file) for file in save_prompts(prompts, place, shape[1:], overwrite=asked)]
     except ValueError as error:
         raise WriteError(str(error)) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import refuse_address
+from napari_mosam.core.config.checks import local_path
 from napari_mosam.core.files.places import settled
 from napari_mosam.core.files.zarr_files import open_zarr
 from napari_mosam.core.images.axes import MovieError
@@ -66,8 +66,7 @@ def open_labels(given: Any, name: str | None = None) -> LabelStack:
         with refusing(name or "the array"):
             return LabelStack.of(_open_array(given, name))
     with refusing(str(given)):
-        refuse_address(given, "a label image")
-        return _open_path(settled(Path(given).expanduser()))
+        return _open_path(settled(local_path(given, "a label image")))
 
 
 def _open_array(given: Any, name: str | None) -> Source:

@@ -110,7 +110,8 @@ class Dividing(LoadedModel):
         result = self._there()
         with self._working("a division") as work, self._change(words):
             places = [one for one in daughters if isinstance(one, tuple)]
-            masks = work.masks_at(self.movie, self.settings, frame, places, self._model(work)) if places else []
+            clicked = (self.movie, self.settings, mother, frame, places)
+            masks = work.masks_at(*clicked, self._model(work)) if places else []
             given = [masks.pop(0) if isinstance(one, tuple) else one for one in daughters]
             division = work.plan_division(result, self._prompts, mother, frame, given)
             divided = work.divide(result.path, division)
