@@ -299,6 +299,12 @@ def settled(path: str | Path) -> Path:
     return Path(path)
 
 
+def shown(path: str | Path) -> str:
+    """A path as messages name it: from the current folder, where it lies in there."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path)
+
+
 def is_result(path: str | Path) -> bool:
     """Whether a folder is a result, whole or half; one whose metadata are damaged is known by its manifest."""
     return (Path(path) / MANIFEST).is_file() or RESULT_MARK in _attributes(Path(path))

@@ -40,8 +40,8 @@ def open_zarr_earlier(path: str | Path, numbers: Collection[int]) -> Any:
 
     from napari_mosam.core.files.checked_store import EarlierStore
 
-    store = EarlierStore(Path(path).expanduser(), read_only=True)
-    store.steps = [entry for entry in Journal(Path(path)).entries() if entry.number in numbers]
+    store = EarlierStore(_place(path), read_only=True)
+    store.steps = [entry for entry in Journal(_place(path)).entries() if entry.number in numbers]
     return zarr.open_group(store, mode="r", use_consolidated=False)
 
 
@@ -128,4 +128,9 @@ def _store(path: str | Path, *, read_only: bool) -> Any:
     from napari_mosam.core.files.checked_store import CheckedStore
 
     refuse_address(path, "a zarr store")
-    return CheckedStore(Path(path).expanduser(), read_only=read_only)
+    return CheckedStore(_place(path), read_only=read_only)
+
+
+def _place(path: str | Path) -> Path:
+    """Absolute, since a store reads on after the program has gone to another folder."""
+    return Path(path).expanduser().absolute()

@@ -142,6 +142,18 @@ def give_pixels(group: Any, records: RecordStore, t: int, masks: "Mapping[int, N
     records.write(frame)
 
 
+def checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArray[np.bool_]":
+    """What a user gave as the pixels of an object; none for None."""
+    if mask is None:
+        return np.zeros(shape, bool)
+    given: NDArray[np.bool_] = np.asarray(mask) != 0
+    if given.shape != shape:
+        raise ValueError(f"the mask has the shape {given.shape}; give one of the frame's (Y, X) = {shape}")
+    if not given.any():
+        raise ValueError("the mask is empty; paint at least one pixel, or say that the object is absent")
+    return given
+
+
 def mask_record(object_id: int, t: int, mask: "NDArray[np.bool_]") -> Json | None:
     """A mask as the prompts are kept; None for that of an absent object."""
     return to_records([MaskPrompt.from_frame(object_id, t, mask)])[0]["mask"] if mask.any() else None

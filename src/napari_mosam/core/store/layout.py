@@ -10,7 +10,7 @@ import numpy as np
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.files.disk import why_not
 from napari_mosam.core.files.manifest import read_manifest
-from napari_mosam.core.files.places import RESULT_MARK, ResultError, ResultGoneError, is_result, settled
+from napari_mosam.core.files.places import RESULT_MARK, ResultError, ResultGoneError, is_result, settled, shown
 from napari_mosam.core.files.zarr_files import open_zarr_group
 from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.columns import TABLE, in_order, labels_of
@@ -46,11 +46,11 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
     with reading(path):
         folder = settled(path)
         if not folder.exists():
-            raise FileNotFoundError(f"there is no result '{path}'; check the path")
+            raise FileNotFoundError(f"there is no result '{shown(path)}'; check the path")
         group = _root(folder, mode)
         schema = schema_of(group.attrs)
         if "table" not in group or ("0" not in group and "labels" not in group):
-            raise ResultError(f"'{path}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
+            raise ResultError(f"'{shown(path)}' is no result of 'mosam track'; give the OUT.zarr that it wrote")
         if schema > 1:
             read_manifest(folder)
         return group
@@ -115,7 +115,7 @@ def reading(path: str | Path) -> Iterator[None]:
         if isinstance(error, OSError) and why_not(error):
             raise
         said = _first_line(error)
-        raise ResultError(f"'{path}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
+        raise ResultError(f"'{shown(path)}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.files.places import alone
+from napari_mosam.core.files.places import alone, shown
 from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP, Reassignment
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.compose import shapes_of
-from napari_mosam.core.store.edits import correct_transaction, lock_transaction
+from napari_mosam.core.store.edits import checked_mask, correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
 from napari_mosam.core.store.identity import planned, reassign_transaction, rename_transaction
 from napari_mosam.core.store.layout import locked_ids, names_of, open_group, parents_of, read_prompts, reading
@@ -39,7 +39,7 @@ class Result:
     Attributes
     ----------
     path : Path
-        The zarr group.
+        The zarr group, absolute.
     labels : zarr.Array of uint16 or uint32, shape (T, Y, X)
         Object ids, 0 = background.
     confidence : zarr.Array of uint8, shape (T, Y, X)
@@ -88,7 +88,7 @@ class Result:
             words = np.array([state or "" for state in STATES])
             state = words[np.nan_to_num(values.pop("state")).astype(int)]
             attrs = dict(group.attrs)
-            return cls(Path(path), labels, group["confidence"], ids, **values, state=state, attrs=attrs)
+            return cls(Path(path).absolute(), labels, group["confidence"], ids, **values, state=state, attrs=attrs)
 
     @property
     def complete(self) -> bool:
@@ -226,7 +226,7 @@ class Result:
             As in :meth:`lock`.
         """
         self._check(object_id, t)
-        checked = {object_id: _checked_mask(mask, tuple(self.labels.shape[1:]))}
+        checked = {object_id: checked_mask(mask, tuple(self.labels.shape[1:]))}
         with alone(self.path):
             ready_for_edit(self.path)
             correct_transaction(self.path, t, checked)
@@ -248,7 +248,7 @@ class Result:
             Opened again.
         """
         self._check_frame(t)
-        checked = {i: _checked_mask(mask, tuple(self.labels.shape[1:])) for i, mask in masks.items()}
+        checked = {i: checked_mask(mask, tuple(self.labels.shape[1:])) for i, mask in masks.items()}
         with alone(self.path):
             ready_for_edit(self.path)
             correct_transaction(self.path, t, checked)
@@ -380,21 +380,11 @@ class Result:
     def _check(self, object_id: int, t: int = 0) -> None:
         if object_id not in self.object_ids:
             known = ", ".join(map(str, self.object_ids))
-            raise ValueError(f"there is no object {object_id} in '{self.path}'; it holds {known}")
+            raise ValueError(f"there is no object {object_id} in '{shown(self.path)}'; it holds {known}")
         self._check_frame(t)
 
     def _check_frame(self, t: int) -> None:
         if not 0 <= t < self.labels.shape[0]:
-            raise IndexError(f"there is no frame {t} in '{self.path}'; it has frames 0 to {self.labels.shape[0] - 1}")
-
-
-def _checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArray[np.bool_]":
-    """What a user gave as the pixels of an object; none for None."""
-    if mask is None:
-        return np.zeros(shape, bool)
-    given: NDArray[np.bool_] = np.asarray(mask) != 0
-    if given.shape != shape:
-        raise ValueError(f"the mask has the shape {given.shape}; give one of the frame's (Y, X) = {shape}")
-    if not given.any():
-        raise ValueError("the mask is empty; paint at least one pixel, or say that the object is absent")
-    return given
+            raise IndexError(
+                f"there is no frame {t} in '{shown(self.path)}'; it has frames 0 to {self.labels.shape[0] - 1}"
+            )
