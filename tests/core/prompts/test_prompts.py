@@ -56,6 +56,12 @@ def test_a_crop_that_sticks_out_is_cut_off(origin, y, x):
     assert np.array_equal(frame, expected)
 
 
+def test_nan_is_no_pixel_of_a_mask():
+    pixels = np.where(square(), 1, np.nan)
+    for prompt in (MaskPrompt.from_frame(3, 0, pixels), MaskPrompt(3, 0, pixels, (0, 0))):
+        assert np.array_equal(prompt.to_frame(square().shape), square())
+
+
 @pytest.mark.parametrize("box", [(5, 1, 4, 9), (1, 9, 5, 8)])
 def test_a_box_turned_round_is_refused(box):
     with pytest.raises(PromptError, match=r"object 2 on frame 1: box .* is turned round"):

@@ -75,6 +75,8 @@ def test_a_disk_that_is_full_leaves_the_result_as_it_was(result):
         ((9, 1, MASK), ValueError, "there is no object 9 in"),
         ((1, 3, MASK), IndexError, "there is no frame 3 in .*; it has frames 0 to 2"),
         ((1, 1, MASK[:5]), ValueError, r"the mask has the shape \(5, 96\); give one of the frame's"),
+        ((1, 1, MASK * 0.5), ValueError, "the mask holds fractions; ids are whole numbers, 0 = background"),
+        ((1, 1, np.where(MASK, np.nan, 0)), ValueError, "the mask is empty"),
         ((1, 1, MASK * 0), ValueError, "the mask is empty; paint at least one pixel, or say that the object is absent"),
     ],
 )
@@ -83,6 +85,10 @@ def test_what_cannot_be_is_refused(result, arguments, error, match):
     with pytest.raises(error, match=match):
         result.correct(*arguments)
     assert content_but_journal(result.path) == before
+
+
+def test_nan_is_no_pixel_of_a_mask(result):
+    assert np.array_equal(result.correct(1, 1, np.where(MASK, 1, np.nan)).labels[1] == 1, MASK)
 
 
 def test_an_absent_object_has_no_pixel_and_others_get_what_they_claim(result):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.images.label_images.labels import LabelError, as_ids
+from napari_mosam.core.images.label_images.labels import LabelError, as_ids, as_mask
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
 """Labels of points as the model's prompt encoder knows them."""
@@ -111,7 +111,7 @@ class MaskPrompt:
     frame : int
         Frame index, from 0.
     mask : ndarray of bool, shape (h, w)
-        True inside the object.
+        True inside the object; of numbers, those that are neither 0 nor NaN are inside.
     origin : tuple of int
         (y, x) of the crop's first pixel in the frame.
     frame_shape : tuple of int or None
@@ -120,7 +120,7 @@ class MaskPrompt:
     Raises
     ------
     PromptError
-        For a mask that is not 2-D.
+        For a mask that is not 2-D, or holds fractions, negative or infinite numbers.
     """
 
     object_id: int
@@ -130,13 +130,14 @@ class MaskPrompt:
     frame_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", _as_mask(self.mask, self.object_id, self.frame))
         if self.mask.ndim != 2:
             raise PromptError(f"{where(self)}: the mask has shape {self.mask.shape}; give one 2-D mask (Y, X)")
 
     @classmethod
     def from_frame(cls, object_id: int, frame: int, mask_hw: ArrayLike) -> Self:
-        """Cut the smallest crop out of a mask of the whole frame; non-zero is inside."""
-        mask = np.asarray(mask_hw) != 0
+        """Cut the smallest crop out of a mask of the whole frame; non-zero is inside, NaN is not."""
+        mask = _as_mask(mask_hw, object_id, frame)
         if mask.ndim != 2:
             raise PromptError(
                 f"object {object_id} on frame {frame}: the mask has shape {mask.shape}; give one 2-D mask (Y, X)"
@@ -228,6 +229,11 @@ def _ranked(labels: NDArray[Any]) -> tuple[list[int], NDArray[np.integer[Any]]]:
 def _as_ids(labels: NDArray[Any], frame: int) -> NDArray[Any]:
     with as_prompt_error():
         return as_ids(labels, f"frame {frame} of the labels")
+
+
+def _as_mask(pixels: ArrayLike, object_id: int, frame: int) -> NDArray[np.bool_]:
+    with as_prompt_error():
+        return as_mask(pixels, f"the mask of object {object_id} on frame {frame}")
 
 
 def _require_finite(prompt: Prompt, name: str, given: Sequence[float], form: str, n: int) -> None:

@@ -18,6 +18,7 @@ from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Transaction
 from napari_mosam.core.files.places import RUN
 from napari_mosam.core.files.zarr_files import write_through
+from napari_mosam.core.images.label_images.labels import as_mask
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.prompts.kinds import MaskPrompt
@@ -146,7 +147,7 @@ def checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArra
     """What a user gave as the pixels of an object; none for None."""
     if mask is None:
         return np.zeros(shape, bool)
-    given: NDArray[np.bool_] = np.asarray(mask) != 0
+    given = as_mask(mask, "the mask")
     if given.shape != shape:
         raise ValueError(f"the mask has the shape {given.shape}; give one of the frame's (Y, X) = {shape}")
     if not given.any():

@@ -208,7 +208,7 @@ class Result:
         t : int
             Frame, from 0.
         mask : ndarray of bool or int, shape (Y, X), or None
-            Its pixels, where not 0; None where the object is absent.
+            Its pixels, where neither 0 nor NaN; None where the object is absent.
 
         Returns
         -------
@@ -218,8 +218,8 @@ class Result:
         Raises
         ------
         ValueError
-            For an unknown object, an empty mask or one of another shape, and for a mask that covers pixels of another
-            object which is locked there.
+            For an unknown object, a mask that is empty, of another shape or of fractions, and for one that covers
+            pixels of another object which is locked there.
         IndexError
             For a frame outside the movie.
         ResultBusyError, ResultError
