@@ -1,6 +1,7 @@
 """Corrections by hand: killed at any moment, and what Python says of what cannot be."""
 
 import shutil
+import sys
 from unittest.mock import patch
 
 import numpy as np
@@ -9,7 +10,8 @@ from tests.support.crashes import Killed, content_but_journal, dying_at
 from tests.support.fake_model import FakeSegmenter, disks
 
 from napari_mosam.core.api import track
-from napari_mosam.core.api_results import replay
+from napari_mosam.core.api_results import replay, rerun
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
 from napari_mosam.core.files import disk
 from napari_mosam.core.prompts.collection import MaskPrompt
@@ -89,6 +91,26 @@ def test_what_cannot_be_is_refused(result, arguments, error, match):
 
 def test_nan_is_no_pixel_of_a_mask(result):
     assert np.array_equal(result.correct(1, 1, np.where(MASK, 1, np.nan)).labels[1] == 1, MASK)
+
+
+def test_what_is_refused_inside_is_no_damage(result, monkeypatch):
+    result.lock(2, 1)
+    before = content_but_journal(result.path)
+    for masks, said in (
+        (
+            {1: np.ones(MASK.shape)},
+            r"the mask of object 1 on frame 1 covers \d+ px of object 2, locked there; unlock it",
+        ),
+        ({2**32: MASK}, "object id 4294967296 is too large for a label image; use ids up to 4294967295"),
+    ):
+        with pytest.raises(Refused, match=f"^{said}"):
+            result.paint(1, masks)
+        assert content_but_journal(result.path) == before
+    with pytest.raises(ValueError, match="^frames 1:9 are not possible; the movie has frames 0:3"):
+        rerun(result, IMAGES, result.prompts, model=FakeSegmenter(), frames=(1, 9))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="tables need pandas"):
+        result.to_dataframe()
 
 
 def test_an_absent_object_has_no_pixel_and_others_get_what_they_claim(result):

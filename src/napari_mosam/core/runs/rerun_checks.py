@@ -89,14 +89,13 @@ def scope_of(
     stored: "Result", made_with: RunConfig, frames: FrameRange | None, n_frames: int, *, anew: bool = False
 ) -> RerunScope:
     """Which frames a re-run is about; ValueError for frames that the movie does not have."""
-    start, stop = made_with.range_in(n_frames).start, made_with.range_in(n_frames).stop
-    made = ResultRange(start, stop, made_with.direction)
-    if frames is None:
-        scope = RerunScope.of(Reach.whole(made), None, anew=anew)
-    else:
-        scope = RerunScope.of(_reach(stored, made), replace(made_with, frames=frames).range_in(n_frames), anew=anew)
-    absent = absences(stored)
-    return replace(scope, absent=absent, denied=_denied(stored, absent))
+    window = None if frames is None else replace(made_with, frames=frames).range_in(n_frames)
+    with reading_of(stored.path):
+        there = made_with.range_in(n_frames)
+        made = ResultRange(there.start, there.stop, made_with.direction)
+        scope = RerunScope.of(Reach.whole(made) if window is None else _reach(stored, made), window, anew=anew)
+        absent = absences(stored)
+        return replace(scope, absent=absent, denied=_denied(stored, absent))
 
 
 def absences(stored: "Result") -> dict[int, frozenset[int]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Transaction
 from napari_mosam.core.files.places import RUN
@@ -117,7 +118,7 @@ def correct_transaction(path: Path, t: int, masks: "Mapping[int, NDArray[np.bool
 
     Raises
     ------
-    ValueError
+    Refused
         If pixels of a mask are those of another object, locked there.
     """
     with edited(path, CORRECT, list(masks), frames=[t]) as (group, records):
@@ -206,7 +207,7 @@ def _refuse_locked(now: _Frame, object_id: int, mask: "NDArray[np.bool_]") -> No
     hit = {int(i): int(n) for i, n in zip(ids, counts, strict=True) if i in now.table.locked and i != object_id}
     if hit:
         told = ", ".join(f"{n} px of object {i}" for i, n in hit.items())
-        raise ValueError(
+        raise Refused(
             f"the mask of object {object_id} on frame {now.table.t} covers {told}, locked there; unlock it first, or "
             "leave its pixels out"
         )

@@ -98,7 +98,7 @@ def parents_of(attrs: Mapping[str, Any]) -> dict[int, int]:
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Turn whatever a damaged store makes its readers raise into one kind of error.
+    """Turn whatever a damaged store makes its readers raise into one kind of error; a refusal keeps its words.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def reading(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ResultError, ResultGoneError, FileNotFoundError, MemoryError):
+    except (ResultError, ResultGoneError, FileNotFoundError, ImportError, MemoryError):
         raise
     except Refused as error:
         raise ResultError(str(error)) from error
