@@ -101,7 +101,7 @@ def test_what_is_refused_inside_is_no_damage(result, monkeypatch):
             {1: np.ones(MASK.shape)},
             r"the mask of object 1 on frame 1 covers \d+ px of object 2, locked there; unlock it",
         ),
-        ({2**32: MASK}, "object id 4294967296 is too large for a label image; use ids up to 4294967295"),
+        ({2**32: MASK}, "4294967296 is no id of an object; allowed: 1 to 4294967295"),
     ):
         with pytest.raises(Refused, match=f"^{said}"):
             result.paint(1, masks)

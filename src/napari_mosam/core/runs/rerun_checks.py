@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import whole_number
 from napari_mosam.core.config.run import FrameRange, RunConfig
 from napari_mosam.core.files.places import ResultError, shown
 from napari_mosam.core.images.grey.limits import GreyLimits
@@ -206,10 +207,10 @@ def find_changes(
     ValueError
         For objects that were never prompted and frames that were not followed.
     """
-    ids = set(given.object_ids if object_ids is None else object_ids)
+    ids = {whole_number(i, "an object") for i in (given.object_ids if object_ids is None else object_ids)}
     changes = {i: set(changed) for i, changed in changed_frames(before, given).items() if i in ids}
     for i, further in named.items():
-        changes.setdefault(i, set()).update(further)
+        changes.setdefault(whole_number(i, "an object"), set()).update(whole_number(t, "a frame") for t in further)
     check_changes(changes, ids, {*given.object_ids, *before.object_ids}, frames)
     return changes
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.config.checks import Refused, whole_number
 from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Transaction
 from napari_mosam.core.files.places import RUN
 from napari_mosam.core.files.zarr_files import write_through
-from napari_mosam.core.images.label_images.labels import as_mask
+from napari_mosam.core.images.label_images.labels import LARGEST_ID, as_mask
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.prompts.kinds import MaskPrompt
@@ -142,6 +142,14 @@ def give_pixels(group: Any, records: RecordStore, t: int, masks: "Mapping[int, N
     frame.measure(shapes_of(labels), prod(group.attrs.get("pixel_size_um") or [nan]))
     group["0"][t], group["confidence"][t] = labels, confidence
     records.write(frame)
+
+
+def checked_id(given: int) -> int:
+    """An id of an object that is there or new; Refused for what is none."""
+    object_id = whole_number(given, "the object")
+    if not 1 <= object_id <= LARGEST_ID:
+        raise Refused(f"{object_id} is no id of an object; allowed: 1 to {LARGEST_ID}")
+    return object_id
 
 
 def checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArray[np.bool_]":

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import whole_number
 from napari_mosam.core.files.places import alone, shown
 from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP, Reassignment
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.compose import shapes_of
-from napari_mosam.core.store.edits import checked_mask, correct_transaction, lock_transaction
+from napari_mosam.core.store.edits import checked_id, checked_mask, correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
 from napari_mosam.core.store.identity import planned, reassign_transaction, rename_transaction
 from napari_mosam.core.store.layout import locked_ids, names_of, open_group, parents_of, read_prompts, reading
@@ -128,13 +129,13 @@ class Result:
         IndexError
             For a frame outside the movie.
         """
-        self._check(object_id, t)
+        object_id, t = self._check(object_id, t)
         with reading(self.path):
             return self._records().read_one(object_id, t)
 
     def frame_table(self, t: int) -> FrameTable:
         """Everything kept of all objects on a frame; else as :meth:`record`."""
-        self._check_frame(t)
+        t = self._check_frame(t)
         with reading(self.path):
             return self._records().read(t)
 
@@ -142,7 +143,7 @@ class Result:
         """What the engine saw, decided and read of an object, over all frames or some; raises as :meth:`record`."""
         from napari_mosam.core.results.timeline import Timeline
 
-        self._check(object_id)
+        object_id, _ = self._check(object_id)
         with reading(self.path):
             return Timeline.read(self._records(), object_id, frames)
 
@@ -154,7 +155,7 @@ class Result:
         IndexError
             For a frame outside the movie.
         """
-        self._check_frame(t)
+        t = self._check_frame(t)
         with reading(self.path):
             group = open_group(self.path, "r")
             if "values" in group["table"] and "y" in group["table/values"].attrs["columns"]:
@@ -188,11 +189,10 @@ class Result:
 
     def lock_frames(self, object_id: int, frames: Sequence[int], *, lock: bool = True, accept: bool = False) -> None:
         """Lock an object on several frames, maybe as accepted, or unlock it, in one step; else as :meth:`lock`."""
-        for t in frames:
-            self._check(object_id, t)
+        (object_id, _), checked = self._check(object_id), [self._check_frame(t) for t in frames]
         with alone(self.path):
             ready_for_edit(self.path)
-            lock_transaction(self.path, object_id, frames, lock, accept=accept)
+            lock_transaction(self.path, object_id, checked, lock, accept=accept)
 
     def correct(self, object_id: int, t: int, mask: "NDArray[Any] | None") -> "Result":
         """Say which pixels an object has on a frame; they are accepted and locked.
@@ -225,7 +225,7 @@ class Result:
         ResultBusyError, ResultError
             As in :meth:`lock`.
         """
-        self._check(object_id, t)
+        object_id, t = self._check(object_id, t)
         checked = {object_id: checked_mask(mask, tuple(self.labels.shape[1:]))}
         with alone(self.path):
             ready_for_edit(self.path)
@@ -247,8 +247,8 @@ class Result:
         Result
             Opened again.
         """
-        self._check_frame(t)
-        checked = {i: checked_mask(mask, tuple(self.labels.shape[1:])) for i, mask in masks.items()}
+        t, shape = self._check_frame(t), tuple(self.labels.shape[1:])
+        checked = {checked_id(i): checked_mask(mask, shape) for i, mask in masks.items()}
         with alone(self.path):
             ready_for_edit(self.path)
             correct_transaction(self.path, t, checked)
@@ -264,7 +264,8 @@ class Result:
 
         The old one is absent and locked from there on. `daughter` notes it as the mother of the new one.
         """
-        self.reassign(SPLIT, object_id, new_id or max(self.object_ids) + 1, t, daughter=daughter)
+        new_id = max(self.object_ids) + 1 if new_id is None else new_id
+        self.reassign(SPLIT, object_id, new_id, t, daughter=daughter)
         return Result.open(self.path)
 
     def merge(self, kept: int, other: int, t: int = 0) -> "Result":
@@ -287,8 +288,8 @@ class Result:
         IndexError, ResultBusyError, ResultError
             As in :meth:`lock`.
         """
-        self._check(first, t)
-        if kind == SPLIT and (second in self.object_ids or second < 1):
+        (first, t), second = self._check(first, t), checked_id(second)
+        if kind == SPLIT and second in self.object_ids:
             free = max(self.object_ids) + 1
             raise ValueError(f"{second} is no id of a new object; give one that is free, such as {free}")
         if kind != SPLIT:
@@ -301,7 +302,7 @@ class Result:
 
     def rename(self, object_id: int, name: str) -> "Result":
         """Give an object a name, or take it with an empty one; see :attr:`names`."""
-        self._check(object_id)
+        object_id, _ = self._check(object_id)
         with alone(self.path):
             ready_for_edit(self.path)
             rename_transaction(self.path, object_id, name)
@@ -377,14 +378,16 @@ class Result:
     def _records(self) -> RecordStore:
         return RecordStore.open(open_group(self.path, "r"), self.object_ids)
 
-    def _check(self, object_id: int, t: int = 0) -> None:
+    def _check(self, object_id: int, t: int = 0) -> tuple[int, int]:
+        object_id = whole_number(object_id, "the object")
         if object_id not in self.object_ids:
             known = ", ".join(map(str, self.object_ids))
             raise ValueError(f"there is no object {object_id} in '{shown(self.path)}'; it holds {known}")
-        self._check_frame(t)
+        return object_id, self._check_frame(t)
 
-    def _check_frame(self, t: int) -> None:
+    def _check_frame(self, t: int) -> int:
+        t = whole_number(t, "the frame")
         if not 0 <= t < self.labels.shape[0]:
-            raise IndexError(
-                f"there is no frame {t} in '{shown(self.path)}'; it has frames 0 to {self.labels.shape[0] - 1}"
-            )
+            last = self.labels.shape[0] - 1
+            raise IndexError(f"there is no frame {t} in '{shown(self.path)}'; it has frames 0 to {last}")
+        return t
