@@ -125,6 +125,15 @@ def test_an_absent_object_has_no_pixel_and_others_get_what_they_claim(result):
     assert np.isnan(after.to_dataframe().query(f"frame == 1 and object == {holder}")["y"]).all()
 
 
+def test_what_a_correction_covers_is_lost_until_it_is_uncovered(result):
+    before = np.asarray(result.labels[1])
+    after = result.correct(1, 1, before > 0)
+    assert after.area[1, 1] == 0 and after.state[1].tolist() == ["present", "lost"]
+    assert after.record(2, 1).state == "lost" and after.to_dataframe().query("frame == 1").expected_iou.min() == 0
+    again = after.correct(1, 1, MASK & (before == 0))
+    assert np.array_equal(again.labels[1] == 2, before == 2) and again.state[1].tolist() == ["present", "present"]
+
+
 def test_an_array_is_replayed_when_it_is_given(result, tmp_path):
     result.correct(1, 1, MASK)
     with pytest.raises(ValueError, match="does not say where its movie lies; give it"):

@@ -140,6 +140,7 @@ def give_pixels(group: Any, records: RecordStore, t: int, masks: "Mapping[int, N
         frame.put(_by_user(frame.get(object_id), object_id, mask, window, records.side))
         frame.set_by_user(object_id, locked=True, accepted=True)
     frame.measure(shapes_of(labels), prod(group.attrs.get("pixel_size_um") or [nan]))
+    frame.see()
     group["0"][t], group["confidence"][t] = labels, confidence
     records.write(frame)
 
