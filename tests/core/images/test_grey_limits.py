@@ -177,6 +177,13 @@ def test_zeros_between_cells_are_data():
     assert limits(masked).low == 0 and limits(masked).note() == ""
 
 
+@pytest.mark.parametrize("images", [np.full((2, 9, 9), 7, np.uint8), np.full((2, 9, 9), np.nan)], ids=["even", "NaN"])
+def test_a_movie_without_contrast_is_told_of(images, caplog):
+    assert "there is no contrast and masks mean nothing; is this the right file" in limits(images).note()
+    (said,) = caplog.records
+    assert said.levelname == "WARNING" and "grey limits: all pixels have the value" in said.message
+
+
 def test_saturated_cells_are_no_spike_where_nothing_else_shows():
     binary = np.where(CELLS.labels > 0, 255, 0).astype(np.uint8)
     found = limits(binary)

@@ -56,6 +56,12 @@ def test_a_crop_that_sticks_out_is_cut_off(origin, y, x):
     assert np.array_equal(frame, expected)
 
 
+def test_nan_is_no_pixel_of_a_mask():
+    pixels = np.where(square(), 1, np.nan)
+    for prompt in (MaskPrompt.from_frame(3, 0, pixels), MaskPrompt(3, 0, pixels, (0, 0))):
+        assert np.array_equal(prompt.to_frame(square().shape), square())
+
+
 @pytest.mark.parametrize("box", [(5, 1, 4, 9), (1, 9, 5, 8)])
 def test_a_box_turned_round_is_refused(box):
     with pytest.raises(PromptError, match=r"object 2 on frame 1: box .* is turned round"):
@@ -70,10 +76,27 @@ def test_a_box_of_one_pixel_is_the_smallest_that_is_allowed():
         BoxPrompt(2, 1, (4, 4, 3.9, 4))
 
 
-@pytest.mark.parametrize("yx", [(float("nan"), 1.0), (1.0, float("inf")), (1.0,)])
+@pytest.mark.parametrize("yx", [(float("nan"), 1.0), (1.0, float("inf")), (1.0,), ("1", 2), (1, (2, 3)), 4, None])
 def test_coordinates_must_be_finite(yx):
     with pytest.raises(PromptError, match="give 2 finite numbers"):
         PointPrompt(1, 0, yx)
+
+
+@pytest.mark.parametrize("given", [1.5, "1", True, None])
+def test_ids_and_frames_are_whole_numbers(given):
+    for values, name in (((given, 0), "object_id"), ((1, given), "frame")):
+        for kind, what in ((PointPrompt, (1, 2)), (BoxPrompt, (1, 2, 3, 4))):
+            with pytest.raises(PromptError, match=f"{name} = {given!r} is not possible; allowed: a whole number"):
+                kind(*values, what)
+        with pytest.raises(PromptError, match=f"{name} = {given!r} is not possible; allowed: a whole number"):
+            MaskPrompt.from_frame(*values, square())
+
+
+def test_prompts_of_numbers_of_numpy_are_those_of_python():
+    made = PointPrompt(np.int64(2), np.uint8(3), np.array([1, 2])), BoxPrompt(np.int64(2), np.int64(3), np.arange(4.0))
+    assert made == (PointPrompt(2, 3, (1, 2)), BoxPrompt(2, 3, (0, 1, 2, 3)))
+    point, box = made
+    assert all(type(n) in (int, float) for n in (point.object_id, point.frame, *point.yx, *box.box))
 
 
 def test_a_polygon_fills_the_pixels_whose_centres_it_holds():

@@ -168,6 +168,11 @@ def test_an_object_that_was_split_does_not_come_back(result):
         (lambda r: r.swap(1, 1, 2), "object 1 was given twice; give two objects"),
         (lambda r: r.swap(1, 9, 2), "there is no object 9 in .*; it holds 1, 2"),
         (lambda r: r.split(1, 0), "object 1 is on no frame before 0, so nothing can be split off"),
+        (lambda r: r.split(1, 2, 0), "0 is no id of an object; allowed: 1 to 4294967295"),
+        (lambda r: r.lock(1.0, 2), "the object = 1.0 is not possible; allowed: a whole number"),
+        (lambda r: r.lock(True, 2), "the object = True is not possible; allowed: a whole number"),
+        (lambda r: r.swap(1, 2, "2"), "the frame = '2' is not possible; allowed: a whole number"),
+        (lambda r: r.rename(1, 5), "the name is 5; give text"),
         (lambda r: r.split(1, 2, 2), "2 is no id of a new object; give one that is free, such as 3"),
         (lambda r: r.split(1, 2).merge(2, 1, 3), "object 1 is on no frame from 3 on; choose an earlier frame"),
         (lambda r: r.rename(1, "x" * 81), "the name has 81 characters; give at most 80"),
@@ -176,6 +181,18 @@ def test_an_object_that_was_split_does_not_come_back(result):
 def test_what_cannot_be_is_refused(result, act, match):
     with pytest.raises(ValueError, match=match):
         act(result)
+
+
+def test_numbers_of_numpy_are_whole_numbers(result):
+    one, two, frame = np.int64(1), np.uint16(2), np.int32(3)
+    result.lock_frames(one, np.arange(2))
+    assert Result.open(result.path).locked(1) == (1,)
+    assert result.rename(one, "a").names == {1: "a"}
+    assert result.correct(two, frame, LABELS[4] == 2).area[3, 1] == (LABELS[4] == 2).sum()
+    result.swap(one, two, frame).split(two, frame, np.int64(7)).merge(two, np.int64(7), frame)
+    assert all(type(i) is int for i in result.paint(frame, {np.int64(9): LABELS[3] == 3}).object_ids)
+    assert rerun_of(result, result.prompts, two, changed_frames={two: np.arange(2)}).complete
+    assert result.record(one, frame) and result.centers(frame)
 
 
 ACTS = {

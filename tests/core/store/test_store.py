@@ -11,6 +11,7 @@ from tests.support.fake_model import FakeSegmenter, disks, iou
 
 from napari_mosam.core.api import segment, track
 from napari_mosam.core.config.engine import EngineConfig, MotionConfig
+from napari_mosam.core.files.zarr_files import open_zarr
 from napari_mosam.core.prompts.collection import MaskPrompt, PointPrompt
 from napari_mosam.core.runs.request import RunRequest
 from napari_mosam.core.store import result as store
@@ -96,6 +97,18 @@ def test_a_result_opens_again(out):
     assert np.array_equal(read.labels[:], written.labels[:])
     assert np.array_equal(read.predicted_iou, written.predicted_iou)
     assert read.attrs == written.attrs
+
+
+def test_an_open_result_stays_the_same_in_another_folder(tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    write(here / "out.zarr"), write(there / "out.zarr", PROMPTS[:1])
+    monkeypatch.chdir(here)
+    result, labels = Result.open("out.zarr"), open_zarr("out.zarr/0")
+    before = result.labels[5]
+    monkeypatch.chdir(there)
+    assert np.array_equal(result.labels[5], before) and np.array_equal(labels[5], before)
+    result.lock(1, 0)
+    assert Result.open(here / "out.zarr").locked(0) == (1,) and Result.open("out.zarr").locked(0) == ()
 
 
 def test_settings_and_origin_are_stored_as_json(out):

@@ -107,6 +107,19 @@ def test_a_mask_painted_on_the_whole_frame_is_taken_as_it_is():
     assert quality(mask, 1) > 0.9
 
 
+@pytest.mark.parametrize("mode", ["object", "full"])
+@pytest.mark.parametrize("place", [np.s_[40:41, 20:82], np.s_[10:72, 51:52], np.s_[50:51, 60:61]])
+def test_a_painted_mask_keeps_pixels_however_thin_it_is(mode, place):
+    painted = np.zeros(SHAPE, bool)
+    painted[place] = True
+    (mask,) = ask(MaskPrompt.from_frame(1, 0, painted), mode=mode)
+    region = region_of_logits(mask.logits, mask.window, SHAPE)
+    assert mask.object_score > 0 and region is not None
+    cell = max(1, max(mask.window.size_yx) / 32)
+    assert Region.from_mask(painted).overlap(region) >= 0.8 * painted.sum()
+    assert region.area <= 1.5 * cell * painted.sum() + (2 * cell) ** 2, "as thick as a pixel of the logits"
+
+
 def test_the_corners_of_a_box_come_before_its_clicks():
     request = FramePrompts.of(1, [PointPrompt(1, 0, (4, 5)), BoxPrompt(1, 0, (1, 2, 8, 9))], None)
     assert request.points(margin=0.0) == ((1, 2, 2), (8, 9, 3), (4, 5, 1))

@@ -1,9 +1,12 @@
 """How what is given is refused: settings that cannot be, addresses, and arrays that do not fit into memory."""
 
+import operator
 import os
 import re
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:[/:]")
 """A scheme and what follows it; one letter is a drive. A Path turns the two slashes of an address into one."""
@@ -38,6 +41,26 @@ def require(ok: bool, name: str, given: object, allowed: str) -> None:
     """Raise a ValueError that says what was given and what is possible, unless `ok`."""
     if not ok:
         raise ValueError(f"{name} = {given!r:.80} is not possible; allowed: {allowed}")
+
+
+def whole_number(given: Any, name: str) -> int:
+    """A whole number, of Python or numpy, as one of Python.
+
+    Parameters
+    ----------
+    given : object
+    name : str
+        What it is called in the message.
+
+    Raises
+    ------
+    Refused
+        For anything else, True and False among it.
+    """
+    if not isinstance(given, bool):
+        with suppress(TypeError):
+            return operator.index(given)
+    raise Refused(f"{name} = {given!r:.80} is not possible; allowed: a whole number")
 
 
 def refuse_address(given: str | PathLike[str], what: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosam.core.config.checks import local_path
-from napari_mosam.core.files.places import Place, alone
+from napari_mosam.core.files.places import Place, alone, shown
 from napari_mosam.core.images.label_images.ctc_folder import IDS, MANIFEST, WORKSHOP, Manifest, foreign_files
 
 if TYPE_CHECKING:
@@ -114,13 +114,13 @@ def export_result(result: "Result", folder: str | Path, *, overwrite: bool = Fal
         return export_ctc(result.labels, folder, parents=result.parents, overwrite=overwrite)
     there = progress.begun
     if not there:
-        raise ValueError(f"{result.path} is half a result ({progress}), so there is nothing to export")
+        raise ValueError(f"{shown(result.path)} is half a result ({progress}), so there is nothing to export")
     n_frames, missing = there[-1] + 1, ~progress.followed & progress.wanted
     holes = np.flatnonzero(missing[:n_frames].any(axis=1))
     rest = f"; on {len(holes)} of them not all objects were followed, such as frame {holes[0]}" if holes.size else ""
     logger.warning(
         "CTC export: %s is half a result (%s); frames 0 to %d are written%s",
-        *(result.path, progress, n_frames - 1, rest),
+        *(shown(result.path), progress, n_frames - 1, rest),
     )
     return export_ctc(_FirstFrames(result.labels, n_frames), folder, parents=result.parents, overwrite=overwrite)
 
@@ -131,7 +131,7 @@ def _say_unfollowed(result: "Result") -> None:
     if missing.size:
         logger.warning(
             "CTC export: %s was followed on %d of %d frames; the masks of the others, such as frame %d, are empty",
-            *(result.path, len(result.area) - missing.size, len(result.area), int(missing[0])),
+            *(shown(result.path), len(result.area) - missing.size, len(result.area), int(missing[0])),
         )
 
 

@@ -317,6 +317,12 @@ def settled(path: str | Path) -> Path:
     return local_path(path, "a result")
 
 
+def shown(path: str | Path) -> str:
+    """A path as messages name it: from the current folder, where it lies in there."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path)
+
+
 def is_result(path: str | Path) -> bool:
     """Whether a folder is a result, whole or half; one whose metadata are damaged is known by its manifest."""
     return (Path(path) / MANIFEST).is_file() or RESULT_MARK in attributes_of(Path(path))

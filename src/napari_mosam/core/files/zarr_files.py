@@ -40,7 +40,7 @@ def open_zarr_earlier(path: str | Path, numbers: Collection[int]) -> Any:
 
     from napari_mosam.core.files.checked_store import EarlierStore
 
-    place = local_path(path, "a zarr store")
+    place = _place(path)
     store = EarlierStore(place, read_only=True)
     store.steps = [entry for entry in Journal(place).entries() if entry.number in numbers]
     return zarr.open_group(store, mode="r", use_consolidated=False)
@@ -128,4 +128,9 @@ def write_through(group: Any, transaction: Transaction | None) -> None:
 def _store(path: str | Path, *, read_only: bool) -> Any:
     from napari_mosam.core.files.checked_store import CheckedStore
 
-    return CheckedStore(local_path(path, "a zarr store"), read_only=read_only)
+    return CheckedStore(_place(path), read_only=read_only)
+
+
+def _place(path: str | Path) -> Path:
+    """Absolute, since a store reads on after the program has gone to another folder."""
+    return local_path(path, "a zarr store").absolute()

@@ -217,8 +217,8 @@ class Movie:
         with self._lock:
             if self._limits is None:
                 self._limits = self._find_limits()
-                if self._limits.note():
-                    logger.info("%s: %s", self.name, self._limits.note())
+                if note := self._limits.note():
+                    logger.log(logging.WARNING if self._limits.flat else logging.INFO, "%s: %s", self.name, note)
             return self._limits
 
     @property

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosam.core.config.checks import Refused
+from napari_mosam.core.config.checks import Refused, whole_number
 from napari_mosam.core.files.places import alone
+from napari_mosam.core.images.label_images.labels import as_mask
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.store.history import ready_for_edit
 from napari_mosam.core.store.layout import open_group
@@ -40,6 +41,7 @@ def plan_division(result: Result, marks: Prompts, mother: int, frame: int, daugh
     daughters : sequence
         Both; or one, where what is followed as the mother goes on with the other.
     """
+    mother, frame = whole_number(mother, "the mother"), whole_number(frame, "the frame")
     records = RecordStore.open(open_group(result.path, "r"), result.object_ids)
     _check_mother(result, records, mother, frame)
     if not 1 <= len(daughters) <= 2:
@@ -89,6 +91,8 @@ def divide(path: Path, division: Division) -> Result:
 
 def link(path: Path, daughter: int, mother: int | None) -> Result:
     """Note the mother of an object, or that it has none."""
+    daughter = whole_number(daughter, "the daughter")
+    mother = None if mother is None else whole_number(mother, "the mother")
     _check_known(Result.open(path), *(i for i in (daughter, mother) if i is not None))
     with alone(path):
         ready_for_edit(path)
@@ -98,6 +102,7 @@ def link(path: Path, daughter: int, mother: int | None) -> Result:
 
 def deny(path: Path, mother: int, frame: int, *, denied: bool = True) -> Result:
     """Remember that an object does not divide on a frame, or forget that."""
+    mother, frame = whole_number(mother, "the mother"), whole_number(frame, "the frame")
     _check_known(Result.open(path), mother)
     with alone(path):
         ready_for_edit(path)
@@ -135,10 +140,11 @@ def _as_given(
     if isinstance(daughter, np.ndarray):
         if daughter.shape != shape:
             raise Refused(f"the pixels of a daughter have the shape {daughter.shape}; give (Y, X) = {shape}")
-        if not (daughter != 0).any():
+        mask = as_mask(daughter, "the pixels of a daughter")
+        if not mask.any():
             raise Refused("a daughter has no pixel; give at least one")
-        return np.asarray(daughter != 0)
-    object_id = int(daughter)
+        return mask
+    object_id = whole_number(daughter, "a daughter")
     _check_known(result, object_id)
     first = first_frame(records, object_id)
     if object_id == mother or first is None or first < frame:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.windows.window import Window
 
@@ -19,7 +20,7 @@ EIGHT = np.ones((3, 3), bool)
 def label_dtype(max_id: int) -> type[np.unsignedinteger[Any]]:
     """uint16 where every id fits, else uint32."""
     if max_id > np.iinfo(np.uint32).max:
-        raise ValueError(f"object id {max_id} is too large for a label image; use ids up to 4294967295")
+        raise Refused(f"object id {max_id} is too large for a label image; use ids up to 4294967295")
     return np.uint16 if max_id <= np.iinfo(np.uint16).max else np.uint32
 
 

@@ -45,6 +45,11 @@ def rasterise_all(regions: "Sequence[Region | None]", windows: Sequence[Window],
     return coverage
 
 
+def densest(coverage: Tensor) -> Tensor:
+    """Coverage (B, size, size) by regions that are too thin for it, brought to 1 where each covers most."""
+    return coverage / coverage.amax((-2, -1), keepdim=True).clamp(min=torch.finfo(coverage.dtype).tiny)
+
+
 def region_of_logits(logits: Tensor, window: Window, shape_yx: tuple[int, int]) -> Region | None:
     """Frame pixels where the logits over a window are positive; None if there are none."""
     return regions_of_logits(logits[None], [window], shape_yx)[0]

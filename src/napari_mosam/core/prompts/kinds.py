@@ -5,17 +5,17 @@ shape (Y, X) reaches from -0.5 to Y - 0.5 and X - 0.5. Boxes are inclusive. Obje
 values.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_mosam.core.config.checks import Refused
-from napari_mosam.core.images.label_images.labels import LabelError, as_ids
+from napari_mosam.core.config.checks import Refused, whole_number
+from napari_mosam.core.images.label_images.labels import LabelError, as_ids, as_mask
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END = 1, 0, 2, 3
 """Labels of points as the model's prompt encoder knows them."""
@@ -55,7 +55,7 @@ class PointPrompt:
     Raises
     ------
     PromptError
-        For coordinates that are not two finite numbers.
+        For an id or a frame that is no whole number, and coordinates that are not two finite numbers.
     """
 
     object_id: int
@@ -64,7 +64,8 @@ class PointPrompt:
     positive: bool = True
 
     def __post_init__(self) -> None:
-        _require_finite(self, "point", self.yx, "[y, x]", 2)
+        _keep_whole(self, "object_id", "frame")
+        object.__setattr__(self, "yx", _finite(self, "point", self.yx, "[y, x]", 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class BoxPrompt:
     Raises
     ------
     PromptError
-        For coordinates that are not four finite numbers, or corners in the wrong order.
+        For an id or a frame that is no whole number, coordinates that are not four finite numbers, or corners in the
+        wrong order.
     """
 
     object_id: int
@@ -91,7 +93,8 @@ class BoxPrompt:
     box: tuple[float, float, float, float]
 
     def __post_init__(self) -> None:
-        _require_finite(self, "box", self.box, "[y0, x0, y1, x1]", 4)
+        _keep_whole(self, "object_id", "frame")
+        object.__setattr__(self, "box", _finite(self, "box", self.box, "[y0, x0, y1, x1]", 4))
         y0, x0, y1, x1 = self.box
         if y1 < y0 or x1 < x0:
             raise PromptError(
@@ -111,7 +114,7 @@ class MaskPrompt:
     frame : int
         Frame index, from 0.
     mask : ndarray of bool, shape (h, w)
-        True inside the object.
+        True inside the object; of numbers, those that are neither 0 nor NaN are inside.
     origin : tuple of int
         (y, x) of the crop's first pixel in the frame.
     frame_shape : tuple of int or None
@@ -120,7 +123,8 @@ class MaskPrompt:
     Raises
     ------
     PromptError
-        For a mask that is not 2-D.
+        For an id or a frame that is no whole number, and a mask that is not 2-D or holds fractions, negative or
+        infinite numbers.
     """
 
     object_id: int
@@ -130,13 +134,15 @@ class MaskPrompt:
     frame_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        _keep_whole(self, "object_id", "frame")
+        object.__setattr__(self, "mask", _as_mask(self.mask, self.object_id, self.frame))
         if self.mask.ndim != 2:
             raise PromptError(f"{where(self)}: the mask has shape {self.mask.shape}; give one 2-D mask (Y, X)")
 
     @classmethod
     def from_frame(cls, object_id: int, frame: int, mask_hw: ArrayLike) -> Self:
-        """Cut the smallest crop out of a mask of the whole frame; non-zero is inside."""
-        mask = np.asarray(mask_hw) != 0
+        """Cut the smallest crop out of a mask of the whole frame; non-zero is inside, NaN is not."""
+        mask = _as_mask(mask_hw, object_id, frame)
         if mask.ndim != 2:
             raise PromptError(
                 f"object {object_id} on frame {frame}: the mask has shape {mask.shape}; give one 2-D mask (Y, X)"
@@ -230,9 +236,28 @@ def _as_ids(labels: NDArray[Any], frame: int) -> NDArray[Any]:
         return as_ids(labels, f"frame {frame} of the labels")
 
 
-def _require_finite(prompt: Prompt, name: str, given: Sequence[float], form: str, n: int) -> None:
-    if len(given) != n or not all(math.isfinite(value) for value in given):
-        raise PromptError(f"{where(prompt)}: {name} {numbers(given)} is not possible; give {n} finite numbers {form}")
+def _as_mask(pixels: ArrayLike, object_id: int, frame: int) -> NDArray[np.bool_]:
+    with as_prompt_error():
+        return as_mask(pixels, f"the mask of object {object_id} on frame {frame}")
+
+
+def _keep_whole(prompt: Prompt, *names: str) -> None:
+    """Keep attributes as numbers of Python; PromptError for what is no whole number."""
+    for name in names:
+        with as_prompt_error():
+            object.__setattr__(prompt, name, whole_number(getattr(prompt, name), name))
+
+
+def _finite(prompt: Prompt, name: str, given: Any, form: str, n: int) -> tuple[float, ...]:
+    """Coordinates as numbers of Python."""
+    values = list(given) if isinstance(given, Sequence | np.ndarray) else []
+    if len(values) != n or not all(map(_is_finite, values)):
+        raise PromptError(f"{where(prompt)}: {name} {given!r:.80} is not possible; give {n} finite numbers {form}")
+    return tuple(v.item() if isinstance(v, np.generic) else v for v in values)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and type(value) is not bool and isfinite(value)
 
 
 def where(prompt: Prompt) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.files.places import RUN, Place, ResultError
+from napari_mosam.core.files.places import RUN, Place, ResultError, shown
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import Prompts
 from napari_mosam.core.prompts.kinds import MaskPrompt
@@ -68,7 +68,7 @@ def movie_of(stored: Result, given: Any = None, *, other: bool = False, **readin
     opened = same_movie(stored, given, **reading)
     if not other and "fingerprint" in kept and kept["fingerprint"] != opened.fingerprint:
         raise ValueError(
-            f"'{opened.path or opened.name}' shows other frames than the movie of '{stored.path}'; give that "
+            f"'{opened.path or opened.name}' shows other frames than the movie of '{shown(stored.path)}'; give that "
             "one (--movie), or allow another (--other-movie)"
         )
     return opened.calibrated(height if height == width else None, stored.attrs.get("interval_s"))
@@ -77,9 +77,9 @@ def movie_of(stored: Result, given: Any = None, *, other: bool = False, **readin
 def _place_of(stored: Result) -> Path:
     place = movie_place(stored.path, stored.attrs)
     if place is None:
-        raise ValueError(f"'{stored.path}' does not say where its movie lies; give it (--movie)")
+        raise ValueError(f"'{shown(stored.path)}' does not say where its movie lies; give it (--movie)")
     if not place.exists() and not any(sign in place.name for sign in "*?["):
-        raise ValueError(f"the movie of '{stored.path}' is no longer at '{place}'; say where it is (--movie)")
+        raise ValueError(f"the movie of '{shown(stored.path)}' is no longer at '{place}'; say where it is (--movie)")
     return place
 
 
@@ -97,9 +97,11 @@ def replay_result(
     if Place.of(out).holds(stored.path):
         raise ValueError(f"'{out}' is the result that is replayed; choose another name for the new one")
     if "imported" in stored.attrs:
-        raise ResultError(f"'{stored.path}' was imported from {stored.attrs['imported']}, so no run can make it again")
+        raise ResultError(
+            f"'{shown(stored.path)}' was imported from {stored.attrs['imported']}, so no run can make it again"
+        )
     if stored.progress.unfinished:
-        raise ResultError(f"a re-run of '{stored.path}' was stopped; do it again, or undo it (mosam undo) first")
+        raise ResultError(f"a re-run of '{shown(stored.path)}' was stopped; do it again, or undo it (mosam undo) first")
     with reading_of(stored.path):
         config = from_attributes(stored.attrs)
         edits = _final(stored) if all_at_once else _in_order(stored, edits_of(open_group(stored.path, "r")))
@@ -119,8 +121,8 @@ def _in_order(stored: Result, listed: list[Json] | None) -> list[Json]:
     """The run as it was, and all that followed."""
     if listed is None:
         raise ResultError(
-            f"'{stored.path}' does not say in which order it was changed, since an earlier version made it; replay its "
-            "prompts all at once (--all-at-once)"
+            f"'{shown(stored.path)}' does not say in which order it was changed, since an earlier version made it; "
+            "replay its prompts all at once (--all-at-once)"
         )
     if listed:
         return listed
@@ -165,8 +167,8 @@ def _check_weights(stored: Result, model: "Segmenter") -> None:
     kept, now = stored.attrs.get("provenance", {}).get("weights"), getattr(model, "weights_sha256", None)
     if kept is not None and now is not None and kept != now:
         raise ValueError(
-            f"the weights of the model '{model.name}' are not those that '{stored.path}' was made with; give those "
-            "(--model)"
+            f"the weights of the model '{model.name}' are not those that '{shown(stored.path)}' was made with; give "
+            "those (--model)"
         )
 
 

@@ -96,7 +96,7 @@ def rerun_result(
         opened = same_movie(stored, movie, **reading)
         with reading_of(path):
             before, made_with = stored.prompts, from_attributes(stored.attrs)
-            scope = scope_of(stored, made_with, frames, opened.n_frames, anew=anew)
+        scope = scope_of(stored, made_with, frames, opened.n_frames, anew=anew)
         check_objects(scope, object_ids, stored.path)
         before, given = before.between(scope.frames.start, scope.frames.stop), asked(scope, opened, prompts, stored)
         named = scope.named(changed_frames or {}, given.prompts.object_ids if object_ids is None else object_ids)

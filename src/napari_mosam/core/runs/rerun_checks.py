@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import whole_number
 from napari_mosam.core.config.run import FrameRange, RunConfig
-from napari_mosam.core.files.places import ResultError
+from napari_mosam.core.files.places import ResultError, shown
 from napari_mosam.core.images.grey.limits import GreyLimits
 from napari_mosam.core.images.movie import Movie
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
@@ -47,8 +48,8 @@ def same_movie(stored: "Result", movie: Any, **reading: Any) -> Movie:
         opened = opened.skipping()
     if opened.shape != tuple(stored.labels.shape):
         raise ValueError(
-            f"the movie has the shape {opened.shape} and '{stored.path}' {tuple(stored.labels.shape)} (T, Y, X); give "
-            "the movie it was made from"
+            f"the movie has the shape {opened.shape} and '{shown(stored.path)}' {tuple(stored.labels.shape)} (T, Y, "
+            "X); give the movie it was made from"
         )
     with reading_of(stored.path):
         limits = stored_limits(stored.attrs)
@@ -67,7 +68,7 @@ def same_model(stored: "Result", model: "Segmenter") -> "Segmenter":
     """The model; ValueError if it is not the one that made the result."""
     made_by = stored.attrs["model"]
     if model.name != made_by:
-        raise ValueError(f"'{stored.path}' was made by the model '{made_by}', not '{model.name}'; give that one")
+        raise ValueError(f"'{shown(stored.path)}' was made by the model '{made_by}', not '{model.name}'; give that one")
     return model
 
 
@@ -89,14 +90,13 @@ def scope_of(
     stored: "Result", made_with: RunConfig, frames: FrameRange | None, n_frames: int, *, anew: bool = False
 ) -> RerunScope:
     """Which frames a re-run is about; ValueError for frames that the movie does not have."""
-    start, stop = made_with.range_in(n_frames).start, made_with.range_in(n_frames).stop
-    made = ResultRange(start, stop, made_with.direction)
-    if frames is None:
-        scope = RerunScope.of(Reach.whole(made), None, anew=anew)
-    else:
-        scope = RerunScope.of(_reach(stored, made), replace(made_with, frames=frames).range_in(n_frames), anew=anew)
-    absent = absences(stored)
-    return replace(scope, absent=absent, denied=_denied(stored, absent))
+    window = None if frames is None else replace(made_with, frames=frames).range_in(n_frames)
+    with reading_of(stored.path):
+        there = made_with.range_in(n_frames)
+        made = ResultRange(there.start, there.stop, made_with.direction)
+        scope = RerunScope.of(Reach.whole(made) if window is None else _reach(stored, made), window, anew=anew)
+        absent = absences(stored)
+        return replace(scope, absent=absent, denied=_denied(stored, absent))
 
 
 def absences(stored: "Result") -> dict[int, frozenset[int]]:
@@ -126,8 +126,8 @@ def _reach(stored: "Result", made: ResultRange) -> Reach:
         return Reach.from_json(made, stored.attrs[REACHED])
     if not edits:
         raise ResultError(
-            f"'{stored.path}' was stopped under an earlier version, which does not say how far it came; run 'mosam "
-            "track' again"
+            f"'{shown(stored.path)}' was stopped under an earlier version, which does not say how far it came; run "
+            "'mosam track' again"
         )
     prompts = from_records(edits[0]["prompts"], stored.labels.shape[1:])
     return Reach.half(made, prompts, int(edits[0]["results"]))
@@ -148,7 +148,7 @@ def check_objects(scope: RerunScope, object_ids: Sequence[int] | None, path: Pat
     if scope.onward and object_ids is not None:
         there = scope.reach.followed
         raise ValueError(
-            f"frames {scope.window.start} to {scope.window.stop - 1} are more than '{path}' has, frames "
+            f"frames {scope.window.start} to {scope.window.stop - 1} are more than '{shown(path)}' has, frames "
             f"{there.start} to {there.stop - 1}; there all objects are followed together: name none"
         )
 
@@ -207,10 +207,10 @@ def find_changes(
     ValueError
         For objects that were never prompted and frames that were not followed.
     """
-    ids = set(given.object_ids if object_ids is None else object_ids)
+    ids = {whole_number(i, "an object") for i in (given.object_ids if object_ids is None else object_ids)}
     changes = {i: set(changed) for i, changed in changed_frames(before, given).items() if i in ids}
     for i, further in named.items():
-        changes.setdefault(i, set()).update(further)
+        changes.setdefault(whole_number(i, "an object"), set()).update(whole_number(t, "a frame") for t in further)
     check_changes(changes, ids, {*given.object_ids, *before.object_ids}, frames)
     return changes
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_mosam.core.config.checks import Refused
 from napari_mosam.core.files.journal import Journal
-from napari_mosam.core.files.places import RUN, Place, ResultError, alone
+from napari_mosam.core.files.places import RUN, Place, ResultError, alone, shown
 from napari_mosam.core.files.zarr_files import open_zarr_earlier
 from napari_mosam.core.find.frame import find_cells
 from napari_mosam.core.find.request import FindRequest
@@ -233,8 +233,8 @@ def goes_on(stored: Result, prompts: Prompts) -> bool:
 def why_not_resumed(stored: Result) -> str:
     """What is said where a result has no run that could go on to the same bytes."""
     if stored.complete:
-        return f"the run of '{stored.path}' was not stopped, so there is nothing to resume"
-    return f"'{stored.path}' was changed after it had been stopped; run() goes on from its last frame"
+        return f"the run of '{shown(stored.path)}' was not stopped, so there is nothing to resume"
+    return f"'{shown(stored.path)}' was changed after it had been stopped; run() goes on from its last frame"
 
 
 def carry_over(old: Result, new: Result) -> None:

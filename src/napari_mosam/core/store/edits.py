@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mosam.core.config.checks import Refused, whole_number
 from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Transaction
 from napari_mosam.core.files.places import RUN
 from napari_mosam.core.files.zarr_files import write_through
+from napari_mosam.core.images.label_images.labels import LARGEST_ID, as_mask
 from napari_mosam.core.masks.raster import rasterise
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.prompts.kinds import MaskPrompt
@@ -116,7 +118,7 @@ def correct_transaction(path: Path, t: int, masks: "Mapping[int, NDArray[np.bool
 
     Raises
     ------
-    ValueError
+    Refused
         If pixels of a mask are those of another object, locked there.
     """
     with edited(path, CORRECT, list(masks), frames=[t]) as (group, records):
@@ -138,8 +140,29 @@ def give_pixels(group: Any, records: RecordStore, t: int, masks: "Mapping[int, N
         frame.put(_by_user(frame.get(object_id), object_id, mask, window, records.side))
         frame.set_by_user(object_id, locked=True, accepted=True)
     frame.measure(shapes_of(labels), prod(group.attrs.get("pixel_size_um") or [nan]))
+    frame.see()
     group["0"][t], group["confidence"][t] = labels, confidence
     records.write(frame)
+
+
+def checked_id(given: int) -> int:
+    """An id of an object that is there or new; Refused for what is none."""
+    object_id = whole_number(given, "the object")
+    if not 1 <= object_id <= LARGEST_ID:
+        raise Refused(f"{object_id} is no id of an object; allowed: 1 to {LARGEST_ID}")
+    return object_id
+
+
+def checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArray[np.bool_]":
+    """What a user gave as the pixels of an object; none for None."""
+    if mask is None:
+        return np.zeros(shape, bool)
+    given = as_mask(mask, "the mask")
+    if given.shape != shape:
+        raise ValueError(f"the mask has the shape {given.shape}; give one of the frame's (Y, X) = {shape}")
+    if not given.any():
+        raise ValueError("the mask is empty; paint at least one pixel, or say that the object is absent")
+    return given
 
 
 def mask_record(object_id: int, t: int, mask: "NDArray[np.bool_]") -> Json | None:
@@ -193,7 +216,7 @@ def _refuse_locked(now: _Frame, object_id: int, mask: "NDArray[np.bool_]") -> No
     hit = {int(i): int(n) for i, n in zip(ids, counts, strict=True) if i in now.table.locked and i != object_id}
     if hit:
         told = ", ".join(f"{n} px of object {i}" for i, n in hit.items())
-        raise ValueError(
+        raise Refused(
             f"the mask of object {object_id} on frame {now.table.t} covers {told}, locked there; unlock it first, or "
             "leave its pixels out"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_mosam.core.files.entries import Entry
 from napari_mosam.core.files.journal import Journal, Transaction
-from napari_mosam.core.files.places import RUN, ResultError
+from napari_mosam.core.files.places import RUN, ResultError, shown
 from napari_mosam.core.results.progress import RERUN
 from napari_mosam.core.store.convert import to_present_schema
 from napari_mosam.core.store.edits import close_run
@@ -67,13 +67,13 @@ def undo(path: Path) -> Step:
     journal = Journal(path)
     entry = journal.last("open") or journal.last("done")
     if entry is None:
-        raise ResultError(f"there is nothing to undo in '{path}'")
+        raise ResultError(f"there is nothing to undo in '{shown(path)}'")
     step = Step.of(entry)
     if entry.state == "done":
         journal.undo(entry)
     elif entry.note.get("kind") == RUN:
         raise ResultError(
-            f"the run that makes '{path}' was stopped: go on with it (--resume), or begin anew (--overwrite)"
+            f"the run that makes '{shown(path)}' was stopped: go on with it (--resume), or begin anew (--overwrite)"
         )
     else:
         journal.roll_back(entry)
@@ -85,9 +85,9 @@ def redo(path: Path) -> Step:
     journal = Journal(path)
     entry = journal.next_undone()
     if journal.last("open") is not None:
-        raise ResultError(f"'{path}' was being changed when that was stopped; undo that first")
+        raise ResultError(f"'{shown(path)}' was being changed when that was stopped; undo that first")
     if entry is None:
-        raise ResultError(f"there is nothing to redo in '{path}'")
+        raise ResultError(f"there is nothing to redo in '{shown(path)}'")
     step = Step.of(entry)
     journal.redo(entry)
     return step
@@ -109,7 +109,7 @@ def ready_for_edit(path: Path) -> None:
     cut_off = _cut_off(path)
     if cut_off is not None and cut_off.entry.note.get("kind") == RERUN:
         words = _words(cut_off.entry.note)
-        raise ResultError(f"{words} in '{path}' was stopped; do it again, or undo it (mosam undo) first")
+        raise ResultError(f"{words} in '{shown(path)}' was stopped; do it again, or undo it (mosam undo) first")
     ready_for_rerun(path)
 
 

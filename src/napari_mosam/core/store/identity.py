@@ -45,6 +45,8 @@ Known = Mapping[int, "NDArray[np.float64]"]
 
 def rename_transaction(path: Path, object_id: int, name: str) -> None:
     """Give an object a name, or take it with an empty one."""
+    if not isinstance(name, str):
+        raise Refused(f"the name is {name!r:.80}; give text, or '' to take the name away")
     given = " ".join(name.split())
     if len(given) > LONGEST_NAME:
         raise Refused(f"the name has {len(given)} characters; give at most {LONGEST_NAME}")

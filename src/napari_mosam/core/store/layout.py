@@ -10,7 +10,7 @@ import numpy as np
 from napari_mosam.core.config.checks import Refused, refuse_address
 from napari_mosam.core.files.disk import why_not
 from napari_mosam.core.files.manifest import read_manifest
-from napari_mosam.core.files.places import RESULT_MARK, ResultError, ResultGoneError, is_result, settled
+from napari_mosam.core.files.places import RESULT_MARK, ResultError, ResultGoneError, is_result, settled, shown
 from napari_mosam.core.files.zarr_files import open_zarr_group
 from napari_mosam.core.prompts.records import from_records, to_records
 from napari_mosam.core.results.columns import TABLE, in_order, labels_of
@@ -49,11 +49,11 @@ def open_group(path: str | Path, mode: Literal["r", "r+"]) -> Any:
     with reading(path):
         folder = settled(path)
         if not folder.exists():
-            raise FileNotFoundError(f"there is no result '{path}'; check the path")
+            raise FileNotFoundError(f"there is no result '{shown(path)}'; check the path")
         group = _root(folder, mode)
         schema = schema_of(group.attrs)
         if "table" not in group or ("0" not in group and "labels" not in group):
-            raise ResultError(_NO_RESULT.format(path))
+            raise ResultError(_NO_RESULT.format(shown(path)))
         if schema > 1:
             read_manifest(folder)
         return group
@@ -103,7 +103,7 @@ def parents_of(attrs: Mapping[str, Any]) -> dict[int, int]:
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Turn whatever a damaged store makes its readers raise into one kind of error.
+    """Turn whatever a damaged store makes its readers raise into one kind of error; a refusal keeps its words.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def reading(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ResultError, ResultGoneError, FileNotFoundError, MemoryError):
+    except (ResultError, ResultGoneError, FileNotFoundError, ImportError, MemoryError):
         raise
     except Refused as error:
         raise ResultError(str(error)) from error
@@ -120,7 +120,7 @@ def reading(path: str | Path) -> Iterator[None]:
         if isinstance(error, OSError) and why_not(error):
             raise
         said = _first_line(error)
-        raise ResultError(f"'{path}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
+        raise ResultError(f"'{shown(path)}' cannot be read: {said} (is it damaged? run 'mosam track' again)") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -54,6 +54,9 @@ ROWS_PER_CHUNK = 64
 """Frames of a chunk of the table: they are read at once for a timeline, and written again with each frame; not
 measured."""
 
+_PRESENT, _LOST = STATES.index(ObjectState.PRESENT), STATES.index(ObjectState.LOST)
+"""Codes of states in the table."""
+
 _FEWEST, _MOST = 16, 64
 """Objects of a chunk, at least, so that there is room for more, and at most; not measured."""
 
@@ -185,6 +188,12 @@ class FrameTable:
             if self.table[row, STATE]:
                 area, y, x = shapes.get(object_id, (0, nan, nan))
                 self._set(row, {"y": y, "x": x, "area": area, "area_um2": area * pixel_um2})
+
+    def see(self) -> None:
+        """Let objects that hold no pixel be lost, and those that hold one be present; one that ended stays so."""
+        state, area = self.table[:, STATE], self.table[:, TABLE.index("area")]
+        there = np.isin(state, (_PRESENT, _LOST))
+        state[there] = np.where(area[there] > 0, _PRESENT, _LOST)
 
     @property
     def locked(self) -> tuple[int, ...]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mosam.core.config.checks import local_path
-from napari_mosam.core.files.places import alone
+from napari_mosam.core.config.checks import local_path, whole_number
+from napari_mosam.core.files.places import alone, shown
 from napari_mosam.core.prompts.reassign import MERGE, SPLIT, SWAP, Reassignment
 from napari_mosam.core.results.columns import SCORES, STATES, labels_of, read_table
 from napari_mosam.core.results.progress import ResultProgress
 from napari_mosam.core.store.compose import shapes_of
-from napari_mosam.core.store.edits import correct_transaction, lock_transaction
+from napari_mosam.core.store.edits import checked_id, checked_mask, correct_transaction, lock_transaction
 from napari_mosam.core.store.history import Step, ready_for_edit, redo, steps, undo
 from napari_mosam.core.store.identity import planned, reassign_transaction, rename_transaction
 from napari_mosam.core.store.layout import locked_ids, names_of, open_group, parents_of, read_prompts, reading
@@ -40,7 +40,7 @@ class Result:
     Attributes
     ----------
     path : Path
-        The zarr group.
+        The zarr group, absolute.
     labels : zarr.Array of uint16 or uint32, shape (T, Y, X)
         Object ids, 0 = background.
     confidence : zarr.Array of uint8, shape (T, Y, X)
@@ -87,7 +87,7 @@ class Result:
             labels = labels_of(group)
             values = read_table(group["table"], (labels.shape[0], len(ids)), ("area", *SCORES, "state"))
             state = np.array([state or "" for state in STATES])[np.nan_to_num(values.pop("state")).astype(int)]
-            place, attrs = local_path(path, "a result"), dict(group.attrs)
+            place, attrs = local_path(path, "a result").absolute(), dict(group.attrs)
             return cls(place, labels, group["confidence"], ids, **values, state=state, attrs=attrs)
 
     @property
@@ -128,13 +128,13 @@ class Result:
         IndexError
             For a frame outside the movie.
         """
-        self._check(object_id, t)
+        object_id, t = self._check(object_id, t)
         with reading(self.path):
             return self._records().read_one(object_id, t)
 
     def frame_table(self, t: int) -> FrameTable:
         """Everything kept of all objects on a frame; else as :meth:`record`."""
-        self._check_frame(t)
+        t = self._check_frame(t)
         with reading(self.path):
             return self._records().read(t)
 
@@ -142,7 +142,7 @@ class Result:
         """What the engine saw, decided and read of an object, over all frames or some; raises as :meth:`record`."""
         from napari_mosam.core.results.timeline import Timeline
 
-        self._check(object_id)
+        object_id, _ = self._check(object_id)
         with reading(self.path):
             return Timeline.read(self._records(), object_id, frames)
 
@@ -154,7 +154,7 @@ class Result:
         IndexError
             For a frame outside the movie.
         """
-        self._check_frame(t)
+        t = self._check_frame(t)
         with reading(self.path):
             group = open_group(self.path, "r")
             if "values" in group["table"] and "y" in group["table/values"].attrs["columns"]:
@@ -188,11 +188,10 @@ class Result:
 
     def lock_frames(self, object_id: int, frames: Sequence[int], *, lock: bool = True, accept: bool = False) -> None:
         """Lock an object on several frames, maybe as accepted, or unlock it, in one step; else as :meth:`lock`."""
-        for t in frames:
-            self._check(object_id, t)
+        (object_id, _), checked = self._check(object_id), [self._check_frame(t) for t in frames]
         with alone(self.path):
             ready_for_edit(self.path)
-            lock_transaction(self.path, object_id, frames, lock, accept=accept)
+            lock_transaction(self.path, object_id, checked, lock, accept=accept)
 
     def correct(self, object_id: int, t: int, mask: "NDArray[Any] | None") -> "Result":
         """Say which pixels an object has on a frame; they are accepted and locked.
@@ -208,7 +207,7 @@ class Result:
         t : int
             Frame, from 0.
         mask : ndarray of bool or int, shape (Y, X), or None
-            Its pixels, where not 0; None where the object is absent.
+            Its pixels, where neither 0 nor NaN; None where the object is absent.
 
         Returns
         -------
@@ -218,15 +217,15 @@ class Result:
         Raises
         ------
         ValueError
-            For an unknown object, an empty mask or one of another shape, and for a mask that covers pixels of another
-            object which is locked there.
+            For an unknown object, a mask that is empty, of another shape or of fractions, and for one that covers
+            pixels of another object which is locked there.
         IndexError
             For a frame outside the movie.
         ResultBusyError, ResultError
             As in :meth:`lock`.
         """
-        self._check(object_id, t)
-        checked = {object_id: _checked_mask(mask, tuple(self.labels.shape[1:]))}
+        object_id, t = self._check(object_id, t)
+        checked = {object_id: checked_mask(mask, tuple(self.labels.shape[1:]))}
         with alone(self.path):
             ready_for_edit(self.path)
             correct_transaction(self.path, t, checked)
@@ -247,8 +246,8 @@ class Result:
         Result
             Opened again.
         """
-        self._check_frame(t)
-        checked = {i: _checked_mask(mask, tuple(self.labels.shape[1:])) for i, mask in masks.items()}
+        t, shape = self._check_frame(t), tuple(self.labels.shape[1:])
+        checked = {checked_id(i): checked_mask(mask, shape) for i, mask in masks.items()}
         with alone(self.path):
             ready_for_edit(self.path)
             correct_transaction(self.path, t, checked)
@@ -264,7 +263,8 @@ class Result:
 
         The old one is absent and locked from there on. `daughter` notes it as the mother of the new one.
         """
-        self.reassign(SPLIT, object_id, new_id or max(self.object_ids) + 1, t, daughter=daughter)
+        new_id = max(self.object_ids) + 1 if new_id is None else new_id
+        self.reassign(SPLIT, object_id, new_id, t, daughter=daughter)
         return Result.open(self.path)
 
     def merge(self, kept: int, other: int, t: int = 0) -> "Result":
@@ -287,8 +287,8 @@ class Result:
         IndexError, ResultBusyError, ResultError
             As in :meth:`lock`.
         """
-        self._check(first, t)
-        if kind == SPLIT and (second in self.object_ids or second < 1):
+        (first, t), second = self._check(first, t), checked_id(second)
+        if kind == SPLIT and second in self.object_ids:
             free = max(self.object_ids) + 1
             raise ValueError(f"{second} is no id of a new object; give one that is free, such as {free}")
         if kind != SPLIT:
@@ -301,7 +301,7 @@ class Result:
 
     def rename(self, object_id: int, name: str) -> "Result":
         """Give an object a name, or take it with an empty one; see :attr:`names`."""
-        self._check(object_id)
+        object_id, _ = self._check(object_id)
         with alone(self.path):
             ready_for_edit(self.path)
             rename_transaction(self.path, object_id, name)
@@ -377,24 +377,16 @@ class Result:
     def _records(self) -> RecordStore:
         return RecordStore.open(open_group(self.path, "r"), self.object_ids)
 
-    def _check(self, object_id: int, t: int = 0) -> None:
+    def _check(self, object_id: int, t: int = 0) -> tuple[int, int]:
+        object_id = whole_number(object_id, "the object")
         if object_id not in self.object_ids:
             known = ", ".join(map(str, self.object_ids))
-            raise ValueError(f"there is no object {object_id} in '{self.path}'; it holds {known}")
-        self._check_frame(t)
+            raise ValueError(f"there is no object {object_id} in '{shown(self.path)}'; it holds {known}")
+        return object_id, self._check_frame(t)
 
-    def _check_frame(self, t: int) -> None:
+    def _check_frame(self, t: int) -> int:
+        t = whole_number(t, "the frame")
         if not 0 <= t < self.labels.shape[0]:
-            raise IndexError(f"there is no frame {t} in '{self.path}'; it has frames 0 to {self.labels.shape[0] - 1}")
-
-
-def _checked_mask(mask: "NDArray[Any] | None", shape: tuple[int, ...]) -> "NDArray[np.bool_]":
-    """What a user gave as the pixels of an object; none for None."""
-    if mask is None:
-        return np.zeros(shape, bool)
-    given: NDArray[np.bool_] = np.asarray(mask) != 0
-    if given.shape != shape:
-        raise ValueError(f"the mask has the shape {given.shape}; give one of the frame's (Y, X) = {shape}")
-    if not given.any():
-        raise ValueError("the mask is empty; paint at least one pixel, or say that the object is absent")
-    return given
+            last = self.labels.shape[0] - 1
+            raise IndexError(f"there is no frame {t} in '{shown(self.path)}'; it has frames 0 to {last}")
+        return t

@@ -216,10 +216,11 @@ def make_room(group: Any, transaction: Transaction, records: RecordStore, ids: S
     added = tuple(i for i in ids if i not in records.object_ids)
     if not added:
         return records
+    dtype = np.dtype(label_dtype(max(added)))
     write_through(group, transaction)
     grown = records.grow(added)
     write_ids(group["table"], grown.object_ids)
-    _widen(group, transaction, np.dtype(label_dtype(max(added))))
+    _widen(group, transaction, dtype)
     transaction.publish({})
     return RecordStore.open(group, grown.object_ids)
 

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from napari_mosam.core.config.engine import WindowConfig
 from napari_mosam.core.masks.overlap import NO_OBJECT
-from napari_mosam.core.masks.raster import inner_points, rasterise, region_of_logits
+from napari_mosam.core.masks.raster import densest, inner_points, rasterise, region_of_logits
 from napari_mosam.core.masks.region import Region
 from napari_mosam.core.model.protocol import LOGIT_STRIDE, ImageFeatures, Segmenter
 from napari_mosam.core.model.queries import (
@@ -139,6 +139,8 @@ def _given(
     features = encode_windows(model, pyramid, windows)
     pairs = zip(regions, windows, strict=True)
     masks = torch.stack([rasterise(region, window, model.image_size) for region, window in pairs]).to(model.device)
+    thin = masks.amax((1, 2, 3)) < 0.5
+    masks[thin] = densest(masks[thin])
     binary = (masks >= 0.5).float()
     pointers = model.object_pointers_of_masks(features, binary)
     logits = sure_logits(binary if config.mode == "full" else masks)
@@ -150,9 +152,15 @@ def _given(
 
 
 def sure_logits(masks: "Tensor") -> "Tensor":
-    """Masks (B, 1, S, S) in [0, 1] as logits (B, S/4, S/4) of a sure decision."""
+    """Masks (B, 1, S, S) in [0, 1] as logits (B, S/4, S/4) of a sure decision.
+
+    A mask that is too thin to fill half of any pixel there holds those of which it fills most.
+    """
     logits = (masks * 2 - 1) * MASK_LOGIT
-    return interpolate(logits, scale_factor=1 / LOGIT_STRIDE, mode="bilinear", antialias=True)[:, 0]
+    logits = interpolate(logits, scale_factor=1 / LOGIT_STRIDE, mode="bilinear", antialias=True)[:, 0]
+    thin = logits.amax((1, 2)) <= 0
+    logits[thin] = (densest((logits[thin] / MASK_LOGIT + 1) / 2) * 2 - 1) * MASK_LOGIT
+    return logits
 
 
 # ---- asked for in windows of their own

@@ -88,9 +88,19 @@ class GreyLimits:
         """Limits of frame `t`."""
         return (self.low, self.high) if self.brightness is None else self.brightness.at(t)
 
+    @property
+    def flat(self) -> bool:
+        """Whether there is nothing to see between them."""
+        return not self.low < self.high
+
     def note(self) -> str:
         """One line on what took no part and what was corrected; empty where there is nothing to say."""
         said = []
+        if self.flat:
+            said.append(
+                f"all pixels have the value {self.low:.6g}, or none, so there is no contrast and masks mean nothing; "
+                "is this the right file, channel and plane?"
+            )
         if self.left_out:
             frames = ", ".join(map(str, self.left_out[:8])) + (", ..." if len(self.left_out) > 8 else "")
             said.append(f"frame{'s' * (len(self.left_out) > 1)} {frames} took no part (unlike all others)")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_mosam.core.config.checks import Refused, require_room
 from napari_mosam.core.images.axes import COLOUR_SIZES, FramePlan, MovieError, check_pixels
@@ -180,6 +180,11 @@ def as_ids(pixels: NDArray[Any], what: str) -> NDArray[Any]:
             f"{what} holds the id {pixels.max():.0f}; allowed: up to {LARGEST_ID}: number the objects anew"
         )
     return pixels.astype(_id_dtype(pixels.dtype), copy=False)
+
+
+def as_mask(pixels: ArrayLike, what: str) -> NDArray[np.bool_]:
+    """Where an object is: pixels that are not 0, NaN being background; LabelError for what :func:`as_ids` refuses."""
+    return np.asarray(as_ids(np.asarray(pixels), what) != 0)
 
 
 @contextmanager
