@@ -114,16 +114,6 @@ def test_every_control_has_a_tooltip_and_the_dock_is_narrow(qtbot):
     assert controls.minimumSizeHint().width() <= 320
 
 
-def test_what_is_said_is_a_sentence(controls):
-    for text, said in (
-        ("object 3 has no mark", "Object 3 has no mark"),
-        ("'a.zarr' is open", "'a.zarr' is open"),
-        ("", ""),
-    ):
-        controls.say(text)
-        assert controls.status.text() == said
-
-
 # --- the panel of engine settings ------------------------------------------------------------------------------------
 
 LABELLED = [setting for setting in settings_of(EngineConfig) if setting.meta.label]

@@ -109,7 +109,7 @@ def test_marks_run_on_their_own_movie_only_and_are_not_lost(two, hands, qtbot, t
     widget.controls.image.layer = other
     assert widget.controls.summary.text() == "Nothing marked yet"
     widget.controls.propagate.click()
-    assert "no prompts" in widget.controls.status.text() and not widget.jobs.busy
+    assert "Nothing is marked" in widget.controls.status.text() and not widget.jobs.busy
     hands.box(widget, 3, 40, 40, 50, 50)
     assert [item.frame for item in widget.prompts.prompts(widget.source).items] == [3]
     widget.controls.image.layer = movie

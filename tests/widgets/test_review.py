@@ -134,7 +134,7 @@ def test_what_is_not_chosen_is_not_accepted(reviewed, hands):
     widget, page = reviewed()
     before = widget.session.history
     page.accept()
-    assert "no place is chosen" in hands.says(widget) and widget.session.history == before
+    assert "No place is chosen" in hands.says(widget) and widget.session.history == before
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_what_is_not_in_sight_is_not_accepted(reviewed, hands):
     page.step(1)
     widget.viewer.dims.set_point(0, 7)
     page.accept()
-    assert hands.says(widget).startswith("not in sight: object 2, frames 3 to 4") and widget.session.history == before
+    assert hands.says(widget).startswith("Not in sight: object 2, frames 3 to 4") and widget.session.history == before
     page.go_to(1, 6)
     assert page._queue.at == 1, "a click in the strip chooses the place in the list"
     page.accept()

@@ -222,7 +222,7 @@ def test_labels_that_hold_no_ids_are_refused(labels, message):
 
 
 BAD = {
-    "nothing": ([], "no prompts"),
+    "nothing": ([], "nothing is marked"),
     "late frame": ([PointPrompt(1, 4, (1, 1))], "frame 4: the movie has 4 frames, so frames 0 to 3"),
     "early frame": ([PointPrompt(1, -1, (1, 1))], "frames 0 to 3"),
     "id 0": ([PointPrompt(0, 0, (1, 1))], "1 or more"),
@@ -391,7 +391,7 @@ def test_a_row_that_is_too_long_is_refused(tmp_path):
         ("p.json", "[{]", "not valid JSON"),
         ("p.json", "3", "holds a int; give a list"),
         ("p.json", "{}", "record 1: has no point, box or mask"),
-        ("p.json", "[]", "no prompts"),
+        ("p.json", "[]", "nothing is marked"),
         ("p.txt", "", "'.txt' is no kind of prompts file; allowed: .json, .csv, .*.tif"),
         ("p.tif", "nonsense", "cannot be opened: not a TIFF file"),
     ],
@@ -529,7 +529,7 @@ def test_a_label_image_of_another_shape_is_refused(tmp_path, shape):
 
 
 def test_an_empty_label_image_is_refused(tmp_path):
-    with pytest.raises(PromptError, match="no prompts"):
+    with pytest.raises(PromptError, match="nothing is marked"):
         load_prompts(write_tif(tmp_path / "labels", np.zeros(FRAME, np.uint8)), SHAPE)
 
 

@@ -143,8 +143,8 @@ class Controls(QWidget):
         self.forget.setEnabled(bool(text) and self.image.isEnabled())
 
     def say(self, text: str, error: bool = False) -> None:
-        """Show one message, as a sentence; errors in red."""
-        self.status.setText(text[:1].upper() + text[1:])
+        """Show one message; errors in red."""
+        self.status.setText(text)
         self.status.setStyleSheet("color: #ff6b6b; font-weight: bold;" if error else "")
 
     def show_note(self, note: str) -> None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 from napari_mosam.core.masks.label_frames import label_dtype
 from napari_mosam.core.prompts.collection import MaskPrompt, Prompts
 from napari_mosam.widgets.layers.outputs import Later, at_once
+from napari_mosam.widgets.messages import refusal
 from napari_mosam.widgets.picture.colors import kept
 from napari_mosam.widgets.preview.layer import PreviewLayer, outline_width
 from napari_mosam.widgets.preview.outlines import Asked, Outline, Outlines, asked_on, label_frame_of
@@ -234,7 +235,7 @@ class LivePreview:
         self.update()
         still = set(asked) & set(self._asked(asked[0].frame))
         if still and self._of is not None:
-            self._say(str(outcome.error) if outcome.error is not None else outlined(self._named(still)))
+            self._say(refusal(outcome.error, 0)[1] if outcome.error is not None else outlined(self._named(still)))
 
     def _learn(self, asked: Iterable[Asked], result: "FrameResult") -> None:
         for one in asked:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.core.review.audit import NOT_SURE, RIGHT, WRONG
 from napari_mosam.widgets.layers.source import SourceError
+from napari_mosam.widgets.messages import refusal
 from napari_mosam.widgets.objects import BACK
 from napari_mosam.widgets.review.closeup import Closeup, Outlines
 from napari_mosam.widgets.review.panels import ReviewPanel
@@ -73,7 +74,7 @@ class ReviewPage:
 
     def __init__(self, dock: "MosamWidget") -> None:
         self._dock = dock
-        self._reporting = Reporting(lambda error: dock.controls.say(str(error), error=True))
+        self._reporting = Reporting(lambda error: dock.controls.say(refusal(error, 0)[1], error=True))
         self.widget = ReviewPanel(dock.objects.color_of)
         self.reviewed: Reviewed | None = None
         self.strip = StripDock(dock.viewer, self.go_to, lambda: self.widget.strip.setChecked(False))
@@ -268,7 +269,7 @@ class ReviewPage:
         if result is not self._shown:
             return
         if outcome.error is not None:
-            self._dock.controls.say(str(outcome.error), error=True)
+            self._dock.controls.say(refusal(outcome.error, 0)[1], error=True)
             return
         before, self.reviewed = self.reviewed, outcome.value
         self._keep_place(before)
