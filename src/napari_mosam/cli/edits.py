@@ -236,11 +236,13 @@ def _told(before: "tuple[Step, ...]", after: "Result") -> str:
 
 def half_words(changed: "Result") -> str:
     """A line on what a change means for a run that was stopped; nothing where the result is whole."""
+    from napari_mosam.core.files.places import shown
+
     if changed.complete:
         return ""
     return (
-        f"\n{changed.path} is half a result: {changed.progress}; its run cannot go on (--resume) unless this is undone "
-        "(mosam undo); 'mosam rerun --frames' goes on from its last frame"
+        f"\n{shown(changed.path)} is half a result: {changed.progress}; its run cannot go on (--resume) unless this is "
+        "undone (mosam undo); 'mosam rerun --frames' goes on from its last frame"
     )
 
 

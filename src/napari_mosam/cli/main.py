@@ -192,6 +192,7 @@ def _how_to_go_on(out: Path) -> str:
 
 
 def _track(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.files.places import shown
     from napari_mosam.core.images.axes import MovieError
     from napari_mosam.core.runs.request import RunRequest
 
@@ -206,7 +207,8 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     started = time.perf_counter()
     movie = request.movie
     choice = movie.choice() if config.movie.series is None else ""
-    _tell(f"{movie.name}: {movie.summary()}", choice, movie.absence(), movie.grey_limits.note())
+    limits = "" if movie.grey_limits.flat else movie.grey_limits.note()  # of a flat movie the log says it
+    _tell(f"{movie.name}: {movie.summary()}", choice, movie.absence(), limits)
     try:
         result = _carry_out(request, arguments, run)
     except MovieError:
@@ -220,7 +222,7 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
         f"{len(result.object_ids)} objects, {_counted(result)}, {result.n_object_frames} object-frames "
-        f"in {seconds:.1f} s ({rate:.1f} object-frames/s): {result.path}"
+        f"in {seconds:.1f} s ({rate:.1f} object-frames/s): {shown(result.path)}"
     )
 
 
@@ -280,6 +282,7 @@ def _find(arguments: argparse.Namespace, run: _Run) -> None:
 
 
 def _import(arguments: argparse.Namespace, run: _Run) -> None:
+    from napari_mosam.core.files.places import shown
     from napari_mosam.core.runs.imported import import_result
 
     run.stop.begin()
@@ -292,7 +295,9 @@ def _import(arguments: argparse.Namespace, run: _Run) -> None:
             overwrite=arguments.overwrite,
             progress=run.progress,
         )
-    _say(f"{len(result.object_ids)} objects on {result.labels.shape[0]} frames, all of them locked: {result.path}")
+    _say(
+        f"{len(result.object_ids)} objects on {result.labels.shape[0]} frames, all of them locked: {shown(result.path)}"
+    )
 
 
 def _told(where: str, kept: str, arguments: argparse.Namespace, run: _Run) -> None:
