@@ -511,7 +511,8 @@ def test_a_corrected_result_is_exported_as_it_is_now(capsys):
     [
         ((), "give --ctc FOLDER, --overlay FILE, or both"),
         (("--ctc", OUT), "overlaps"),
-        (("--overlay", "movie.tif"), "allowed are .gif and .png"),
+        (("--overlay", "movie.tif"), "inputs are never outputs"),
+        (("--overlay", "film.txt"), "allowed are .gif and .png"),
     ],
 )
 def test_exports_that_cannot_be_are_refused(capsys, given, words):
