@@ -552,3 +552,7 @@ def test_closing_the_dock_says_what_was_kept(open_widget, movie, hands, held):
     (record,) = notification_manager.records
     assert record.message.startswith("MoSAM was closed and its run stopped. Half a result (")
     assert record.message.endswith("is kept under Recent.")
+    again = open_widget(None, viewer=widget.viewer)
+    hands.settle(again)
+    assert again.controls.propagate.text() == "Continue"
+    assert hands.says(again) == "Mark more cells, preview, or press Continue."

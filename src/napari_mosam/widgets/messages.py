@@ -21,15 +21,15 @@ def prompt_summary(ids: Collection[int], counts: Mapping[str, int]) -> str:
     return f"{objects}: {', '.join(parts)}"
 
 
-def hint(has_image: bool, is_movie: bool, n_objects: int) -> str:
-    """What to do next."""
+def hint(has_image: bool, is_movie: bool, n_objects: int, button: str) -> str:
+    """What to do next; `button` is what the one that follows the cells is called now."""
     if not has_image:
         return "Open a time-lapse, or File > Open Sample > MoSAM."
     if not is_movie:
         return "Choose an image that can be read as a movie."
     if not n_objects:
         return "Press New object and drag a box around a cell."
-    return "Mark more cells, preview, or press Track."
+    return f"Mark more cells, preview, or press {button}."
 
 
 def micrometres(image: "Image | None", diameter: float) -> str:

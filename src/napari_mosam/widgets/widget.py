@@ -267,7 +267,8 @@ class MosamWidget(QWidget):
 
     def _hint(self) -> None:
         """Say what to do next, unless a run says how far it is."""
-        now = self.controls.image.layer, self._has_movie(), len(self.prompts.ids())
+        button = self.controls.propagate.text()
+        now = self.controls.image.layer, self._has_movie(), len(self.prompts.ids()), button
         if not self.jobs.busy and now != self._hinted:  # else what was said last still holds
             self._hinted = now
             self.controls.say(hint(now[0] is not None, *now[1:]))
