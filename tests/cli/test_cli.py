@@ -143,7 +143,9 @@ def engine(monkeypatch) -> SimpleNamespace:
             n_object_frames=6,
             parents={},
             area=np.array([[5, 5], [np.nan, 5], [0, np.nan]]),
-            progress=SimpleNamespace(complete=True, paused=calls.paused, begun=(0, 1, 2)),
+            progress=SimpleNamespace(
+                complete=True, paused=calls.paused, begun=(0, 1, 2), followed=np.ones((3, 2), bool)
+            ),
             attrs={},
         )
 

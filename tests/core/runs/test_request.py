@@ -58,7 +58,7 @@ def asked(monkeypatch, files) -> list[RunRequest]:
 
     def keep(request, *_, **__):
         requests.append(request)
-        progress = SimpleNamespace(paused=None)
+        progress = SimpleNamespace(paused=None, begun=[])
         return SimpleNamespace(object_ids=(), n_object_frames=0, labels=None, path=files.out, progress=progress)
 
     monkeypatch.setitem(sys.modules, "napari_mosam.core.runs.run", SimpleNamespace(run=keep, preview_frame=keep))

@@ -57,6 +57,8 @@ def whole_number(given: Any, name: str) -> int:
     Refused
         For anything else, True and False among it.
     """
+    if type(given) is int:
+        return given
     if not isinstance(given, bool):
         with suppress(TypeError):
             return operator.index(given)
