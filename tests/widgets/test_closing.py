@@ -180,7 +180,8 @@ def test_labels_whose_movie_was_removed_are_not_painted_in_vain(open_widget, mov
     assert not labels.editable
     labels.mode = "paint"
     assert labels.mode != "paint"
-    assert "Its result is kept, see Recent" in widget.controls.status.text()
+    kept = "Its result is kept, see Recent. The labels that are left here cannot be painted."
+    assert kept in widget.controls.status.text()
     widget.viewer.add_layer(image)
     hands.settle(widget)
     assert labels.editable and hands.labels(widget) is labels

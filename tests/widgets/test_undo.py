@@ -219,7 +219,7 @@ def test_marks_that_go_with_their_layer_are_said_and_come_back(after_a_run, hand
     assert widget.session.prompts == before and widget.controls.summary.text() == "1 object: 1 box"
     widget.viewer.layers.clear()
     hands.settle(widget)
-    assert hands.says(widget) == "Open a time-lapse, or File > Open Sample > MoSAM."
+    assert hands.says(widget) == "'movie' was removed. Its result is kept, see Recent."
 
 
 def test_the_mark_of_a_mask_is_chosen_with_the_mouse_deleted_with_the_key_and_undone(

@@ -101,9 +101,10 @@ def refusal(error: Exception, n_kept: int) -> tuple[str, str]:
     return text, text + (were if n_kept else "")
 
 
-def movie_gone_sentence(movie: str) -> str:
+def movie_gone_sentence(movie: str, *, labels_left: bool) -> str:
     """What became of the result of a movie that was removed."""
-    return f"'{movie}' was removed. Its result is kept, see Recent; the labels that are left here cannot be painted."
+    left = " The labels that are left here cannot be painted." if labels_left else ""
+    return f"'{movie}' was removed. Its result is kept, see Recent.{left}"
 
 
 def not_kept(error: OSError) -> OSError:

@@ -244,10 +244,14 @@ class ShownSessions(ABC):
         """End the views of movies that were removed, unless something is going."""
         layers = self._viewer.layers
         for key, view in [(k, v) for k, v in self._views.items() if not (self.busy or v.source.image in layers)]:
+            labels = view.labels
             self._views.pop(key).end()
             self.view = None if self.view is view else self.view
             if view.session.result is not None:  # said after the hint that nothing is marked
-                self.later(partial(self._controls.say, movie_gone_sentence(view.source.image.name)))
+                self.later(partial(self._say_gone, view.source.image.name, labels))
+
+    def _say_gone(self, movie: str, labels: Any) -> None:
+        self._controls.say(movie_gone_sentence(movie, labels_left=labels in self._viewer.layers))
 
     def _told(self, key: Key) -> Told:
         """What the view of a session tells, as long as that is the one shown."""
