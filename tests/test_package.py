@@ -37,6 +37,11 @@ def test_the_command_line_starts_without_the_engine():
     assert not modules_after("import napari_mosam.cli.main") & (GUI | ENGINE)
 
 
+def test_no_module_is_longer_than_400_lines():
+    lengths = {path.relative_to(PACKAGE): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
+
+
 @pytest.mark.parametrize(
     "statement",
     [

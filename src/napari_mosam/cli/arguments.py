@@ -115,9 +115,7 @@ def _add_track(track: argparse.ArgumentParser) -> None:
         "--out", "-o", required=True, type=_path, metavar="OUT.zarr", help="result, an OME-Zarr label image"
     )
     track.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace outputs that exist; beside --resume, all but the result",
+        "--overwrite", action="store_true", help="replace outputs that exist; beside --resume, all but the result"
     )
     track.add_argument("--resume", action="store_true", help="go on with a run of the same arguments that was stopped")
     track.add_argument("--export-ctc", type=_path, metavar="FOLDER", help="also write Cell Tracking Challenge files")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosam.cli.arguments import BY_HAND, KIN, Command, build_parser
 from napari_mosam.cli.checks import check_outputs
+from napari_mosam.cli.export import write_extras
 from napari_mosam.cli.places import HalfResultError, inputs_of, weights_of
 from napari_mosam.cli.settings import run_config
 from napari_mosam.cli.stop_signals import STOPPED, StopSignals
@@ -218,7 +219,8 @@ def _track(arguments: argparse.Namespace, run: _Run) -> None:
     _tell(*_skipped_lines(run.skipped))
     if result.progress.paused is not None:
         raise HalfResultError(f"stopped, since {result.progress.paused}")
-    _write_extras(arguments, request.movie, result)
+    extras = arguments.export_ctc, arguments.overlay
+    write_extras(result, movie, *extras, overwrite=arguments.overwrite)
     rate = result.n_object_frames / max(seconds, 1e-9)
     _say(
         f"{len(result.object_ids)} objects, {_counted(result)}, {result.n_object_frames} object-frames "
@@ -242,7 +244,8 @@ def _export_finished(arguments: argparse.Namespace, movie: "Movie", run: _Run) -
     from napari_mosam.core.store.result import Result
 
     if run.half_result is not None:
-        _write_extras(arguments, movie, Result.open(run.half_result))
+        extras = arguments.export_ctc, arguments.overlay
+        write_extras(Result.open(run.half_result), movie, *extras, overwrite=arguments.overwrite)
 
 
 def _carry_out(request: "RunRequest", arguments: argparse.Namespace, run: _Run) -> "Result":
@@ -258,19 +261,6 @@ def _counted(result: "Result") -> str:
     frames = result.progress.begun
     found = sum(bool((result.area[t] > 0).any()) for t in frames)
     return f"{len(frames)} frames ({found} with a mask, {len(frames) - found} without)"
-
-
-def _write_extras(arguments: argparse.Namespace, movie: "Movie", result: "Result") -> None:
-    if arguments.export_ctc:
-        from napari_mosam.core.export.ctc import export_result
-
-        export_result(result, arguments.export_ctc, overwrite=arguments.overwrite)
-    if arguments.overlay:
-        from napari_mosam.cli.overlay import write_overlay
-        from napari_mosam.core.runs.provenance import skipped_frames
-
-        drawn = set(result.progress.begun) - skipped_frames(result.attrs)
-        write_overlay(arguments.overlay, movie, result.labels, sorted(drawn))
 
 
 def _find(arguments: argparse.Namespace, run: _Run) -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-    from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
     from napari_mosam.widgets.layers.source import MovieSource
@@ -236,20 +235,6 @@ class Controller(ShownSessions):
         found = scene.session.preview(scene.frame, objects)
         self._tell_limits(scene.session)
         return found
-
-    def _tell_limits(self, session: "Session") -> None:
-        """Let the controls show between which limits a movie is seen; in any thread but that of the GUI."""
-        self._gui.post(partial(self._limits_known, session, session.movie.grey_limits))
-
-    def _limits_known(self, session: "Session", limits: "GreyLimits") -> None:
-        if session is self.session:
-            self._controls.show_limits(limits)
-
-    def _result_changed(self) -> None:
-        """Of a result that was opened, or left and shown again, nothing was computed here; its limits are shown too."""
-        super()._result_changed()
-        if self.session is not None and self.session.result is not None and not self.busy:
-            self._edits.start(partial(self._tell_limits, self.session), lambda _: None)
 
     def _compute(self, session: "Session", source: "MovieSource", job: Callable[[], Any]) -> Any:
         """In the thread of runs: what takes time before the first frame, and then the job."""

@@ -18,6 +18,7 @@ from napari_mosam.widgets.sessions.view import SessionView, Told
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_mosam.core.images.grey.limits import GreyLimits
     from napari_mosam.core.prompts.collection import Prompts
     from napari_mosam.core.results.frame import FrameResult
     from napari_mosam.core.session.session import Session
@@ -294,6 +295,17 @@ class ShownSessions(ABC):
             self._painted_known(JobEnd({}))
         elif not self.busy:
             self._edits.start(partial(_painted, session.path), self._painted_known)
+            self._edits.start(
+                partial(self._tell_limits, session), lambda _: None
+            )  # an unreadable movie is said elsewhere
+
+    def _tell_limits(self, session: "Session") -> None:
+        """Let the controls show between which limits a movie is seen; in any thread but that of the GUI."""
+        self._gui.post(partial(self._limits_known, session, session.movie.grey_limits))
+
+    def _limits_known(self, session: "Session", limits: "GreyLimits") -> None:
+        if session is self.session:
+            self._controls.show_limits(limits)
 
     def _painted_known(self, outcome: JobEnd) -> None:
         self.painted = outcome.value if outcome.error is None else {}
